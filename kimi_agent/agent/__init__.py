@@ -1,0 +1,1 @@
+"""The machine: sessions, turns, permissions, compaction, the log. Imports core only."""

@@ -1,0 +1,307 @@
+"""The one fold from events to what a person reads: TUI, line mode, replay, export and ACP load all use it.
+
+`Transcript.apply(event)` answers the blocks that the event changed, so that a screen redraws only those. Applying the live
+events of a session and applying its replayed log give the same blocks.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypeVar
+
+from kimi_agent.core import event as ev
+from kimi_agent.core.display import Display, Todo, TodoList
+from kimi_agent.core.message import Image, Message, Text, ToolCall
+from kimi_agent.core.tool import Effect
+
+LIVE_OUTPUT_LIMIT = 64_000
+"""Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """A piece of the transcript. `void` blocks are not shown: their text was withdrawn (a retry, an undo)."""
+
+    key: int
+    void: bool = field(default=False, kw_only=True)
+
+
+@dataclass(slots=True, eq=False)
+class PromptBlock(Block):
+    text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class ThoughtBlock(Block):
+    text: str = ""
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class AnswerBlock(Block):
+    text: str = ""
+    done: bool = False
+    partial: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class CallBlock(Block):
+    """A tool call. `output` is the tail of its live output; `result` what the model was told."""
+
+    call: ToolCall
+    state: Literal["writing", "waiting", "running", "done", "failed"] = "waiting"
+    size: int = 0
+    effects: tuple[Effect, ...] = ()
+    output: str = ""
+    display: Display | None = None
+    result: str = ""
+    seconds: float = 0.0
+    nested: "Transcript | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class NoticeBlock(Block):
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+@dataclass(slots=True, eq=False)
+class CompactionBlock(Block):
+    before: int
+    after: int
+    kind: Literal["prune", "summary"] = "summary"
+
+
+AnyBlock: TypeAlias = PromptBlock | ThoughtBlock | AnswerBlock | CallBlock | NoticeBlock | CompactionBlock
+AnyBlockT = TypeVar("AnyBlockT", PromptBlock, ThoughtBlock, AnswerBlock, CallBlock, NoticeBlock, CompactionBlock)
+
+
+@dataclass(slots=True)
+class Status:
+    """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals."""
+
+    session_id: str = ""
+    cwd: str = ""
+    model: str = ""
+    mode: ev.Mode = "default"
+    title: str = ""
+    running: bool = False
+    step: int = 0
+    context: int = 0
+    context_size: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    cost: float | None = None
+    todos: tuple[Todo, ...] = ()
+    steering: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+    retry: ev.Retrying | None = None
+
+
+STOP_NOTICES: dict[ev.Stop, str] = {
+    "interrupted": "Interrupted.",
+    "max_steps": "Stopped at the step limit.",
+    "repeated_calls": "Stopped: the same tool call was repeated too often.",
+    "rejected": "Stopped: you rejected a tool call. Say what to do instead.",
+}
+
+
+class Transcript:
+    def __init__(self) -> None:
+        self.blocks: list[AnyBlock] = []
+        self.status = Status()
+        self._calls: dict[str, CallBlock] = {}
+        self._step_start = 0  # index in blocks where the running step begins
+        self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
+
+    def apply(self, event: ev.Event) -> list[AnyBlock]:
+        """Fold one event in; answer the blocks it created or changed, in order."""
+        match event:
+            case ev.TextDelta(text):
+                return [self._answer(text)]
+            case ev.ThinkDelta(text):
+                return [self._thought(text)]
+            case ev.CallDelta(index, name, size):
+                return [self._write_call(index, name, size)]
+            case ev.ToolStarted() | ev.ToolProgress() | ev.ToolFinished() | ev.Nested():
+                return self._tool_event(event)
+            case ev.MessageAdded(message, partial):
+                return self._message(message, partial)
+            case ev.StepStarted(step, model):
+                self._step_start, self._writing = len(self.blocks), {}
+                self.status.step, self.status.retry = step, None
+                self.status.model = model or self.status.model
+            case ev.Retrying():
+                self.status.retry = event
+                return self._void_from(self._step_start)
+            case ev.Compacted(before, after, _, kind):
+                self.status.context = after
+                return [self._add(CompactionBlock(self._key(), before, after, kind))]
+            case ev.Rewound(turns, compaction):
+                return self._rewind(turns, compaction)
+            case ev.Notice(level, text):
+                return [self._add(NoticeBlock(self._key(), level, text))]
+            case ev.TurnEnded():
+                return self._end_turn(event)
+            case _:
+                self._update_status(event)
+        return []
+
+    def todos(self) -> tuple[Todo, ...]:
+        return self.status.todos
+
+    # --- blocks -------------------------------------------------------------------------------------------------------
+
+    def _key(self) -> int:
+        return len(self.blocks)
+
+    def _add(self, block: AnyBlockT) -> AnyBlockT:
+        self.blocks.append(block)
+        return block
+
+    def _last(self) -> AnyBlock | None:
+        return self.blocks[-1] if len(self.blocks) > self._step_start else None
+
+    def _answer(self, text: str) -> AnyBlock:
+        block = self._last()
+        if not isinstance(block, AnswerBlock) or block.done or block.void:
+            block = self._add(AnswerBlock(self._key()))
+        block.text += text
+        return block
+
+    def _thought(self, text: str) -> AnyBlock:
+        block = self._last()
+        if not isinstance(block, ThoughtBlock) or block.done or block.void:
+            block = self._add(ThoughtBlock(self._key()))
+        block.text += text
+        return block
+
+    def _write_call(self, index: int, name: str, size: int) -> AnyBlock:
+        block = self._writing.get(index)
+        if block is None:
+            block = self._writing[index] = self._add(CallBlock(self._key(), ToolCall("", name, ""), "writing"))
+        block.size = size
+        if name and not block.call.name:
+            block.call = ToolCall("", name, "")
+        return block
+
+    def _void_from(self, start: int) -> list[AnyBlock]:
+        voided = [block for block in self.blocks[start:] if not block.void]
+        for block in voided:
+            block.void = True
+        self._step_start, self._writing = len(self.blocks), {}
+        return voided
+
+    # --- messages -----------------------------------------------------------------------------------------------------
+
+    def _message(self, message: Message, partial: bool) -> list[AnyBlock]:
+        if message.role == "assistant":
+            return self._reply(message, partial)
+        if result := message.result:
+            block = self._calls.get(result.call_id)
+            if block is None:
+                return []
+            block.result = "".join(part.text for part in result.content if isinstance(part, Text))
+            if block.state in ("writing", "waiting", "running"):
+                block.state = "failed" if result.is_error else "done"
+            return [block]
+        if message.origin != "person":
+            return []
+        images = tuple(part for part in message.parts if isinstance(part, Image))
+        return [self._add(PromptBlock(self._key(), message.text, images))]
+
+    def _reply(self, message: Message, partial: bool) -> list[AnyBlock]:
+        """Settle the blocks of the reply that was streaming, or make them when the reply is replayed."""
+        live = [block for block in self.blocks[self._step_start :] if not block.void]
+        changed: list[AnyBlock] = []
+        if not any(isinstance(block, ThoughtBlock) for block in live) and message.thinking:
+            changed.append(self._add(ThoughtBlock(self._key(), message.thinking, True)))
+        if not any(isinstance(block, AnswerBlock) for block in live) and message.text.strip():
+            changed.append(self._add(AnswerBlock(self._key(), message.text, True, partial)))
+        for block in live:
+            if isinstance(block, ThoughtBlock | AnswerBlock) and not block.done:
+                block.done = True
+                changed.append(block)
+            if isinstance(block, AnswerBlock):
+                block.partial = partial
+        writing = list(self._writing.values())
+        for position, call in enumerate(message.calls):
+            if position < len(writing):
+                block = writing[position]
+                block.call, block.state = call, "waiting"
+            else:
+                block = self._add(CallBlock(self._key(), call))
+            self._calls[call.id] = block
+            changed.append(block)
+        for block in writing[len(message.calls) :]:
+            block.void = True
+            changed.append(block)
+        self._step_start, self._writing = len(self.blocks), {}
+        return changed
+
+    def _tool_event(self, event: ev.ToolStarted | ev.ToolProgress | ev.ToolFinished | ev.Nested) -> list[AnyBlock]:
+        call_id = event.call.id if isinstance(event, ev.ToolStarted) else event.call_id
+        block = self._calls.get(call_id)
+        if block is None:
+            return []
+        match event:
+            case ev.ToolStarted(_, effects):
+                block.state, block.effects = "running", effects
+            case ev.ToolProgress(_, text):
+                block.output = (block.output + text)[-LIVE_OUTPUT_LIMIT:]
+            case ev.ToolFinished(_, display, is_error, seconds):
+                block.state = "failed" if is_error else "done"
+                block.display, block.seconds, block.output = display, seconds, ""
+                if isinstance(display, TodoList):
+                    self.status.todos = display.items
+            case ev.Nested(_, inner):
+                block.nested = block.nested or Transcript()
+                block.nested.apply(inner)
+        return [block]
+
+    # --- turns and status ---------------------------------------------------------------------------------------------
+
+    def _rewind(self, turns: int, compaction: bool) -> list[AnyBlock]:
+        if compaction:
+            block = next((b for b in reversed(self.blocks) if isinstance(b, CompactionBlock) and not b.void), None)
+            if block is None:
+                return []
+            block.void = True
+            return [block]
+        prompts = [i for i, block in enumerate(self.blocks) if isinstance(block, PromptBlock) and not block.void]
+        return self._void_from(prompts[-turns]) if 0 < turns <= len(prompts) else []
+
+    def _end_turn(self, event: ev.TurnEnded) -> list[AnyBlock]:
+        self.status.running, self.status.retry = False, None
+        self._step_start, self._writing = len(self.blocks), {}
+        if event.stop == "error":
+            return [self._add(NoticeBlock(self._key(), "error", event.error))]
+        if event.stop in STOP_NOTICES:
+            level: Literal["info", "warning"] = "info" if event.stop in ("interrupted", "rejected") else "warning"
+            return [self._add(NoticeBlock(self._key(), level, STOP_NOTICES[event.stop]))]
+        return []
+
+    def _update_status(self, event: ev.Event) -> None:
+        status = self.status
+        match event:
+            case ev.SessionStarted(id=session_id, cwd=cwd, model=model):
+                status.session_id, status.cwd, status.model = session_id, cwd, model
+            case ev.TurnStarted():
+                status.running, status.step = True, 0
+            case ev.Usage():
+                status.input += event.input
+                status.output += event.output
+                status.cached += event.cached
+                status.context, status.context_size = event.context, event.context_size
+                if event.cost is not None:
+                    status.cost = (status.cost or 0.0) + event.cost
+            case ev.ModeChanged(mode):
+                status.mode = mode
+            case ev.ModelChanged(model):
+                status.model = model
+            case ev.Titled(title):
+                status.title = title
+            case ev.Queued(steering, queue):
+                status.steering, status.queue = steering, queue
+            case _:
+                pass

@@ -1,0 +1,66 @@
+"""Questions to a person. The agent awaits the answer; a front end supplies the `Ask` that gets it."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeAlias
+
+from kimi_agent.core.display import Display
+from kimi_agent.core.message import ToolCall
+from kimi_agent.core.record import Record
+from kimi_agent.core.tool import Effect
+
+
+class Permission(Record):
+    """May this call run? `preview` is the exact effect: the whole command, the real diff.
+
+    `session_scope` says in words what "this session" would cover, empty when it may not be offered.
+    """
+
+    call: ToolCall
+    effects: tuple[Effect, ...]
+    preview: Display | None = None
+    session_scope: str = ""
+
+
+class Option(Record):
+    label: str
+    description: str = ""
+
+
+class Item(Record):
+    """One question with its options; the person may always write something else."""
+
+    question: str
+    options: tuple[Option, ...]
+    header: str = ""
+    multiple: bool = False
+
+
+class Choice(Record):
+    items: tuple[Item, ...]
+
+
+class Allow(Record):
+    scope: Literal["once", "session"] = "once"
+
+
+class Deny(Record):
+    """`feedback` reaches the model; without it the turn ends, so that the person can say what they want instead."""
+
+    feedback: str = ""
+
+
+class Chosen(Record):
+    """Per item of the `Choice`, the labels picked or the text written."""
+
+    values: tuple[tuple[str, ...], ...]
+
+
+class Dismissed(Record):
+    """Nobody answered: the question was closed, or there is nobody to ask. `reason` is worded for the model."""
+
+    reason: str = "The user dismissed the question."
+
+
+Question: TypeAlias = Permission | Choice
+Answer: TypeAlias = Allow | Deny | Chosen | Dismissed
+Ask: TypeAlias = Callable[[Question], Awaitable[Answer]]

@@ -1,0 +1,44 @@
+"""What a person is shown of a tool call: four forms, which every front end can draw."""
+
+from typing import Literal, TypeAlias
+
+from kimi_agent.core.record import Record
+
+
+class Plain(Record):
+    """A line or a short text."""
+
+    text: str
+
+
+class Diff(Record):
+    """A change of one file. `unified` is the whole unified diff (three lines of context), nothing left out.
+
+    `path` is the real target (symlinks resolved). `created` marks a file that did not exist before.
+    """
+
+    path: str
+    unified: str
+    added: int
+    removed: int
+    created: bool = False
+
+
+class Terminal(Record):
+    """Output of a command. `exit_code` is None while it runs or when it was killed; `output` may be cut in the middle."""
+
+    command: str
+    output: str = ""
+    exit_code: int | None = None
+
+
+class Todo(Record):
+    title: str
+    status: Literal["pending", "in_progress", "done"] = "pending"
+
+
+class TodoList(Record):
+    items: tuple[Todo, ...]
+
+
+Display: TypeAlias = Plain | Diff | Terminal | TodoList

@@ -1,0 +1,187 @@
+"""Everything that can happen in a session, in one union. Events go one way: from the agent to whoever watches.
+
+Durable events are written to the session file and replayed on resume; `DELTAS` are live only, because a `MessageAdded`
+that follows carries the same text whole.
+"""
+
+from typing import Literal, TypeAlias
+
+from kimi_agent.core.display import Display
+from kimi_agent.core.message import Message, ToolCall
+from kimi_agent.core.record import Record
+from kimi_agent.core.tool import Effect
+
+Mode: TypeAlias = Literal["default", "plan", "yolo", "afk"]
+Stop: TypeAlias = Literal["done", "interrupted", "error", "max_steps", "repeated_calls", "rejected"]
+
+
+class SessionStarted(Record):
+    """First record of a session file. `time` is seconds since 1970; `parent` is the session that this one was forked from."""
+
+    id: str
+    cwd: str
+    time: float
+    version: str
+    model: str = ""
+    parent: str = ""
+    system_prompt: str = ""
+
+
+class TurnStarted(Record):
+    turn: int
+    time: float = 0.0
+
+
+class StepStarted(Record):
+    """One request to the model begins."""
+
+    step: int
+    model: str = ""
+
+
+class TextDelta(Record):
+    text: str
+
+
+class ThinkDelta(Record):
+    text: str
+
+
+class CallDelta(Record):
+    """A piece of a tool call's arguments while the model writes them; `size` is how many characters there are so far."""
+
+    index: int
+    name: str
+    size: int
+
+
+class ToolStarted(Record):
+    """Written before the call acts: a call with no result on resume may have had its effect."""
+
+    call: ToolCall
+    effects: tuple[Effect, ...] = ()
+
+
+class ToolProgress(Record):
+    call_id: str
+    text: str
+
+
+class ToolFinished(Record):
+    call_id: str
+    display: Display | None = None
+    is_error: bool = False
+    seconds: float = 0.0
+
+
+class MessageAdded(Record):
+    """The history grew. `partial` marks an assistant message that was cut off by an interrupt or a failure."""
+
+    message: Message
+    partial: bool = False
+
+
+class Usage(Record):
+    """Tokens of one request. `input` counts all prompt tokens, `cached` those of them that the provider had cached.
+
+    `cost` is in the currency of the configured prices, None when the model has no prices; `context` is the share of the
+    window that the next request will use at least (tokens), `context_size` the window (0: unknown).
+    """
+
+    model: str
+    input: int
+    output: int
+    cached: int = 0
+    cost: float | None = None
+    context: int = 0
+    context_size: int = 0
+
+
+class Retrying(Record):
+    """The request failed and is made again in `wait_s` seconds; text streamed since `StepStarted` is void."""
+
+    attempt: int
+    wait_s: float
+    error: str
+    model: str = ""
+
+
+class Compacted(Record):
+    """History before this point is replaced by `messages`. `before` and `after` are tokens."""
+
+    before: int
+    after: int
+    messages: tuple[Message, ...] = ()
+    kind: Literal["prune", "summary"] = "summary"
+
+
+class Rewound(Record):
+    """The last `turns` turns are taken out of the history (`/undo`), or one compaction is (`compaction=True`)."""
+
+    turns: int = 0
+    compaction: bool = False
+
+
+class ModeChanged(Record):
+    mode: Mode
+
+
+class ModelChanged(Record):
+    model: str
+
+
+class Titled(Record):
+    title: str
+
+
+class Queued(Record):
+    """The texts that wait while a turn runs: `steering` joins before the next step, `queue` starts the next turns."""
+
+    steering: tuple[str, ...] = ()
+    queue: tuple[str, ...] = ()
+
+
+class Nested(Record):
+    """An event of a subagent that the call `call_id` started."""
+
+    call_id: str
+    event: "Event"
+
+
+class Notice(Record):
+    level: Literal["info", "warning", "error"]
+    text: str
+
+
+class TurnEnded(Record):
+    stop: Stop
+    error: str = ""
+    steps: int = 0
+    seconds: float = 0.0
+
+
+Event: TypeAlias = (
+    SessionStarted
+    | TurnStarted
+    | StepStarted
+    | TextDelta
+    | ThinkDelta
+    | CallDelta
+    | ToolStarted
+    | ToolProgress
+    | ToolFinished
+    | MessageAdded
+    | Usage
+    | Retrying
+    | Compacted
+    | Rewound
+    | ModeChanged
+    | ModelChanged
+    | Titled
+    | Queued
+    | Nested
+    | Notice
+    | TurnEnded
+)
+
+DELTAS = (TextDelta, ThinkDelta, CallDelta, ToolProgress, Queued)

@@ -1,0 +1,72 @@
+"""What a tool is: it says what it will do (`effects`), shows it (`preview`), and does it (`run`)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from kimi_agent.core.display import Display, Todo
+from kimi_agent.core.message import Image, Text
+from kimi_agent.core.record import Record
+
+if TYPE_CHECKING:
+    from kimi_agent.core.ask import Ask
+    from kimi_agent.core.workspace import Workspace
+
+
+class Effect(Record):
+    """What a call would do. Permission rules match on nothing else.
+
+    `target` is an absolute real path (read, write), a command line (run), a URL (fetch) or `server/tool` (mcp).
+    """
+
+    kind: Literal["read", "write", "run", "fetch", "mcp"]
+    target: str
+
+
+Content: TypeAlias = tuple[Text | Image, ...]
+
+
+class ToolOutput(Record):
+    """`for_model` joins the history; `for_user` is drawn. Neither is derived from the other."""
+
+    for_model: Content
+    for_user: Display | None = None
+    is_error: bool = False
+
+
+def text_output(text: str, for_user: Display | None = None, *, is_error: bool = False) -> ToolOutput:
+    return ToolOutput((Text(text),), for_user, is_error)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a call may use besides its parameters.
+
+    `progress` shows live output to the person. `todos` is the current list. `scratch` is a folder of this session for whole
+    outputs that were too long for the history (the model may read it). `call_id` is unique in the session.
+    """
+
+    call_id: str
+    workspace: "Workspace"
+    ask: "Ask"
+    progress: Callable[[str], None]
+    todos: tuple[Todo, ...]
+    scratch: Path
+
+
+class Tool(Protocol):
+    """One tool. `Params` is a msgspec Struct; its schema is what the model sees, its validation what guards `run`.
+
+    `effects` is quick, has no side effect and may raise ToolError (the call is then answered with that text). `preview` is
+    called only when a person is going to be asked; it may read files. `run` raises ToolError for what the model can mend;
+    any other exception is reported to the model as an internal error of the tool.
+    """
+
+    name: str
+    description: str
+    Params: type[Any]
+
+    def effects(self, params: Any, ctx: ToolContext) -> Sequence[Effect]: ...
+    async def preview(self, params: Any, ctx: ToolContext) -> Display | None: ...
+    async def run(self, params: Any, ctx: ToolContext) -> ToolOutput: ...

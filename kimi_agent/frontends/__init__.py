@@ -1,0 +1,1 @@
+"""Screens: each runs an agent and draws its events."""

@@ -1,0 +1,1 @@
+"""Models behind APIs. Imports core only."""
