@@ -1,0 +1,175 @@
+"""What can be configured, as plain data. A superset of kimi-cli's `config.toml`: every key of that is accepted."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+
+def _internal(**options: Any) -> Any:
+    return field(metadata={"internal": True}, **options)
+
+
+def _required(default: Any) -> Any:
+    return field(default=default, metadata={"required": True})
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderConfig:
+    """Where models are served. Times are seconds: until connected, until the first byte, and between bytes."""
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth"})
+
+    type: str = _required("")
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
+    reasoning_key: str = ""
+    connect_timeout: Annotated[float, Meta(gt=0)] = 15.0
+    first_byte_timeout: Annotated[float, Meta(gt=0)] = 120.0
+    idle_timeout: Annotated[float, Meta(gt=0)] = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """Per million tokens, in any currency. `cached` is None where cached input costs the same."""
+
+    input: Annotated[float, Meta(ge=0)] = _required(0.0)
+    output: Annotated[float, Meta(ge=0)] = _required(0.0)
+    cached: Annotated[float, Meta(ge=0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model under the user's name for it. `model` is what the API calls it, `max_context_size` is in tokens (0: unknown).
+
+    `capabilities` are of `thinking always_thinking image_in video_in`; None when the file does not say. `sampling` holds
+    request fields sent as they are; `max_output_size` is in tokens, reasoning included.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"display_name", "overrides", "support_efforts", "default_effort", "off_effort"}
+    )
+
+    provider: str = _required("")
+    model: str = _required("")
+    max_context_size: Annotated[int, Meta(ge=0)] = 0
+    capabilities: frozenset[str] | None = None
+    prices: Prices | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+    max_output_size: Annotated[int, Meta(gt=0)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoopControl:
+    """Limits of a turn. `reserved_context_size` is in tokens; compaction begins when the window is filled to `ratio`."""
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"max_ralph_iterations", "max_steps_per_run"})
+
+    max_steps_per_turn: Annotated[int, Meta(ge=1)] = 300
+    max_retries_per_step: Annotated[int, Meta(ge=0)] = 5
+    reserved_context_size: Annotated[int, Meta(ge=0)] = 50_000
+    compaction_trigger_ratio: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.85
+
+
+@dataclass(frozen=True, slots=True)
+class HookConfig:
+    """`timeout` in seconds."""
+
+    event: str = _required("")
+    command: str = _required("")
+    matcher: str = ""
+    timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth"})
+
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class McpConfig:
+    client: dict[str, Any] = field(default_factory=dict)
+    startup_timeout_ms: Annotated[int, Meta(gt=0)] = 30_000
+    tool_timeout_ms: Annotated[int, Meta(gt=0)] = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsConfig:
+    """Tools by name. An empty `enabled` means all of them."""
+
+    enabled: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """`allow_private` lets FetchURL reach loopback, private and metadata addresses."""
+
+    allow_private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingConfig:
+    """`effort` is the model's word for it (`low`, `high`, `max`); `keep` is `all` for preserved thinking."""
+
+    enabled: bool | None = None
+    effort: str = ""
+    keep: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all."""
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"telemetry", "background", "notifications", "token_counting", "image", "identity", "subagent", "permission"}
+        | {"skip_afk_prompt_injection", "is_from_default_location", "experimental"}
+    )
+
+    default_model: str = ""
+    default_thinking: bool | None = None
+    default_yolo: bool = False
+    default_plan_mode: bool = False
+    default_permission_mode: Literal["manual", "yolo", "auto"] = "manual"
+    default_editor: str = ""
+    theme: Literal["dark", "light", "auto"] = "dark"
+    show_thinking_stream: bool = True
+    merge_all_available_skills: bool = True
+    extra_skill_dirs: tuple[str, ...] = ()
+    fallback_models: tuple[str, ...] = ()
+    providers: dict[str, ProviderConfig] = field(default_factory=dict)
+    models: dict[str, ModelConfig] = field(default_factory=dict)
+    loop_control: LoopControl = field(default_factory=LoopControl)
+    services: dict[str, ServiceConfig] = field(default_factory=dict)
+    hooks: tuple[HookConfig, ...] = ()
+    mcp: McpConfig = field(default_factory=McpConfig)
+    tools: ToolsConfig = field(default_factory=ToolsConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
+    warnings: tuple[str, ...] = _internal(default=())
+
+    @property
+    def effort(self) -> str | None:
+        """What `Request.thinking` takes: None (the model's default), "off", "on" or an effort."""
+        enabled = self.thinking.enabled if self.default_thinking is None else self.default_thinking
+        if enabled is False:
+            return "off"
+        return self.thinking.effort or ("on" if enabled else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """What flags say; None or empty where they say nothing. `provider` is a name in the file or a kind (`scripted:FILE`)."""
+
+    model: str = ""
+    thinking: bool | None = None
+    max_steps_per_turn: int | None = None
+    max_retries_per_step: int | None = None
+    provider: str = ""
+    base_url: str = ""

@@ -1,0 +1,194 @@
+"""Laying flags and environment variables over the file. Precedence as in kimi-cli: environment, then flag, then file."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
+from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
+from kimi_agent.core.errors import ConfigError
+
+T = TypeVar("T")
+
+MOONSHOT_URL = "https://api.moonshot.ai/v1"
+DEFAULT_KIMI_MODEL = "kimi-k2.6"
+OPENAI_KINDS = ("openai_legacy", "openai_responses")
+
+
+def home_dir(env: Mapping[str, str]) -> Path:
+    """Where everything of ours is kept: `KIMI_HOME`, `KIMI_SHARE_DIR` (its old name), else `~/.kimi`."""
+    given = env.get("KIMI_HOME") or env.get("KIMI_SHARE_DIR")
+    return Path(given).expanduser().absolute() if given else Path.home() / ".kimi"
+
+
+def load_config(
+    path: Path | None, env: Mapping[str, str], overrides: Overrides | None = None, *, text: str | None = None
+) -> Config:
+    """The configuration of the file at `path` (none: defaults) or of `text`, with flags and environment laid over it.
+
+    Raises ConfigError that names file and line; every problem that is not fatal is one line of `Config.warnings`.
+    """
+    source = parse_source(text, "--config") if text is not None else read_source(path) if path else Source("")
+    config = read_config(source)
+    config = _with_flags(config, overrides or Overrides(), env)
+    return _with_environment(config, env, overrides or Overrides())
+
+
+def read_config(source: Source) -> Config:
+    """The file alone. Raises ConfigError with one line per fatal problem."""
+    problems: list[Problem] = []
+    config = fill(Config, source.data, problems)
+    problems += _dangling(config)
+    fatal = [source.describe(problem) for problem in problems if problem.fatal]
+    if fatal:
+        raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
+    return replace(config, warnings=tuple(source.describe(problem) for problem in problems))
+
+
+def _dangling(config: Config) -> list[Problem]:
+    """Names that point at nothing."""
+    found = [
+        Problem(("models", name, "provider"), f'model "{name}" names provider "{model.provider}", which is not defined')
+        for name, model in config.models.items()
+        if model.provider and model.provider not in config.providers
+    ]
+    if config.default_model and config.default_model not in config.models:
+        found.append(Problem(("default_model",), f'default_model "{config.default_model}" is not one of [models]'))
+    found += [
+        Problem(("fallback_models",), f'fallback model "{name}" is not one of [models]')
+        for name in config.fallback_models
+        if name not in config.models
+    ]
+    return found
+
+
+def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Config:
+    limits = {"max_steps_per_turn": flags.max_steps_per_turn, "max_retries_per_step": flags.max_retries_per_step}
+    given = {name: value for name, value in limits.items() if value is not None}
+    config = replace(config, loop_control=replace(config.loop_control, **given))
+    if flags.thinking is not None:
+        config = replace(config, default_thinking=flags.thinking)
+    if flags.provider or flags.base_url:
+        return _with_provider_flag(config, flags)
+    if not config.models:
+        config = _from_environment(config, env, flags.model)
+    if flags.model and flags.model not in config.models:
+        known = ", ".join(config.models) or "none: run `kimi login`"
+        raise ConfigError(f'unknown model "{flags.model}"', f"Known models: {known}.")
+    name = flags.model or config.default_model or (next(iter(config.models)) if len(config.models) == 1 else "")
+    return replace(config, default_model=name)
+
+
+def _with_provider_flag(config: Config, flags: Overrides) -> Config:
+    """`--provider` and `--base-url` make a provider and a model for this run; `-m` is then the API's name of the model."""
+    name = flags.provider or "openai_legacy"
+    kind, _, rest = name.partition(":")
+    if kind == "chaos":
+        return _with_chaos(config, flags, rest)
+    provider = config.providers.get(name, ProviderConfig(type=name))
+    if flags.base_url:
+        provider = replace(provider, base_url=flags.base_url)
+    chosen = config.models.get(flags.model)
+    if chosen is None or chosen.provider != name:
+        own = next((model for model in config.models.values() if model.provider == name), None)
+        chosen = replace(own or ModelConfig(), provider=name) if not flags.model else ModelConfig(name, flags.model)
+    key = flags.model or chosen.model or kind
+    models = {**config.models, key: chosen}
+    return replace(config, providers={**config.providers, name: provider}, models=models, default_model=key)
+
+
+def _with_chaos(config: Config, flags: Overrides, rest: str) -> Config:
+    """`chaos:SEED` wraps the configured model's provider, `chaos:SEED:KIND` a provider of its own."""
+    seed, _, inner = rest.partition(":")
+    config = _with_provider_flag(config, replace(flags, provider=inner)) if inner or flags.base_url else config
+    name = flags.model if flags.model in config.models else config.default_model
+    if name not in config.models:
+        raise ConfigError(
+            f'--provider "chaos:{rest}" has no model to wrap', "Configure one, or name a kind after the seed."
+        )
+    model = config.models[name]
+    wrapped = replace(config.providers[model.provider], type=f"chaos:{seed}:{config.providers[model.provider].type}")
+    return replace(config, providers={**config.providers, model.provider: wrapped}, default_model=name)
+
+
+def _from_environment(config: Config, env: Mapping[str, str], model: str) -> Config:
+    """A provider and a model out of environment variables alone, when the file has no models."""
+    name = env.get("KIMI_MODEL_NAME") or model
+    if env.get("KIMI_API_KEY") or env.get("MOONSHOT_API_KEY") or env.get("KIMI_BASE_URL"):
+        provider = ProviderConfig("kimi", MOONSHOT_URL, env.get("MOONSHOT_API_KEY", ""))
+        key, name = "kimi", name or DEFAULT_KIMI_MODEL
+    elif env.get("OPENAI_BASE_URL"):
+        provider, key, name = ProviderConfig("openai_legacy"), "openai", name or env.get("OPENAI_MODEL", "")
+    else:
+        return config
+    models = {name or key: ModelConfig(key, name)}
+    return replace(config, providers={**config.providers, key: provider}, models=models, default_model=name or key)
+
+
+def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) -> Config:
+    """The KIMI_* and OPENAI_* variables: keys and addresses of every provider of the kind, the rest for the chosen model."""
+    providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
+    models = {name: _completed(entry, _kind(providers[entry.provider])) for name, entry in config.models.items()}
+    chosen = models.get(config.default_model)
+    if chosen and _kind(providers[chosen.provider]) == "kimi":
+        models[config.default_model] = _model_environment(chosen, env)
+    keep = env.get("KIMI_MODEL_THINKING_KEEP")
+    thinking = replace(config.thinking, keep=keep) if keep else config.thinking
+    return replace(config, providers=providers, models=models, thinking=thinking)
+
+
+def _kind(provider: ProviderConfig) -> str:
+    """The provider's kind without what wraps it: `kimi` for `chaos:7:kimi`."""
+    return provider.type.split(":")[2] if provider.type.startswith("chaos:") else provider.type
+
+
+def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:
+    prefix = "KIMI" if _kind(provider) == "kimi" else "OPENAI" if _kind(provider) in OPENAI_KINDS else ""
+    if not prefix:
+        return provider
+    url, key = env.get(f"{prefix}_BASE_URL", ""), env.get(f"{prefix}_API_KEY", "")
+    own = bool(provider.api_key) and "api.openai.com" not in provider.base_url
+    if prefix == "OPENAI" and own and not url:
+        key = ""  # OpenAI's key, exported for other programs, must not go to another host that has a key of its own
+    url = "" if flags.base_url and provider.base_url == flags.base_url else url
+    return replace(provider, base_url=url or provider.base_url, api_key=key or provider.api_key)
+
+
+def _model_environment(model: ModelConfig, env: Mapping[str, str]) -> ModelConfig:
+    sampling = dict(model.sampling)
+    for variable, name in (("KIMI_MODEL_TEMPERATURE", "temperature"), ("KIMI_MODEL_TOP_P", "top_p")):
+        if (number := _number(env, variable, float)) is not None:
+            sampling[name] = number
+    output = _number(env, "KIMI_MODEL_MAX_COMPLETION_TOKENS", int) or _number(env, "KIMI_MODEL_MAX_TOKENS", int)
+    model = replace(model, sampling=sampling, max_output_size=output or model.max_output_size)
+    model = replace(model, model=env.get("KIMI_MODEL_NAME") or model.model)
+    if size := _number(env, "KIMI_MODEL_MAX_CONTEXT_SIZE", int):
+        model = replace(model, max_context_size=size)
+    if words := env.get("KIMI_MODEL_CAPABILITIES"):
+        model = replace(model, capabilities=frozenset(word.strip() for word in words.split(",") if word.strip()))
+    return model
+
+
+def _number(env: Mapping[str, str], variable: str, kind: type[T]) -> T | None:
+    text = env.get(variable, "").strip()
+    try:
+        return kind(text) if text else None  # type: ignore[call-arg]
+    except ValueError:
+        expected = "a whole number" if kind is int else "a number"
+        raise ConfigError(f"{variable} must be {expected}, not {text!r}") from None
+
+
+def _completed(model: ModelConfig, kind: str) -> ModelConfig:
+    """Fill in what is known of Kimi's models and left open in the file."""
+    name = model.model.lower()
+    newest = bool(re.match(r"(kimi-k2\.\d|kimi-k3|k3|kimi-for-coding)", name))
+    size, capabilities = model.max_context_size, model.capabilities
+    if not size and kind == "kimi":
+        size = 1_048_576 if re.match(r"(kimi-)?k3", name) else 262_144 if name.startswith("kimi-") else 0
+    if capabilities is None:
+        known = {"thinking", "image_in", "video_in"} if newest and kind == "kimi" else set()
+        always = {"thinking", "always_thinking"} if re.search("thinking|reason", name) else set()
+        capabilities = frozenset(known | always)
+    return replace(model, max_context_size=size, capabilities=capabilities)
