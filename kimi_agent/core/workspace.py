@@ -49,7 +49,9 @@ class Workspace(Protocol):
         """None when there is nothing at `path`."""
         ...
 
-    async def read(self, path: Path, limit: int | None = None) -> bytes: ...
+    async def read(self, path: Path, limit: int | None = None, offset: int = 0) -> bytes:
+        """At most `limit` bytes from `offset` on; fewer only at the end of the file. Only regular files are read."""
+        ...
 
     async def write(self, path: Path, data: bytes, expect: Stat | None) -> Stat:
         """Replace the content atomically, keep mode and ownership, make missing parents; answer the new stat.

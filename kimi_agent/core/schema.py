@@ -1,0 +1,111 @@
+"""Between a tool's `Params` and the model: the JSON Schema it is shown, and the check of what it sends back."""
+
+import json
+from typing import Any, TypeVar
+
+import msgspec
+
+from kimi_agent.core.errors import ToolError
+from kimi_agent.core.provider import ToolSpec
+from kimi_agent.core.tool import Tool
+
+P = TypeVar("P")
+JsonSchema = dict[str, Any]
+
+_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def tool_spec(tool: Tool) -> ToolSpec:
+    """The tool as a provider sends it. The result is the same, key for key, every time."""
+    return ToolSpec(tool.name, tool.description, params_schema(tool.Params))
+
+
+def params_schema(params_type: type[Any]) -> JsonSchema:
+    """JSON Schema of a msgspec Struct: no `$ref`, a `type` on every property, no titles, no null branches.
+
+    An optional property is one that is not required; `null` is accepted for it all the same, but not advertised.
+    """
+    schema = msgspec.json.schema(params_type)
+    return _plain(schema, schema.get("$defs", {}), ())
+
+
+def _plain(node: JsonSchema, defs: dict[str, JsonSchema], open_refs: tuple[str, ...]) -> JsonSchema:
+    if ref := node.get("$ref", ""):
+        name = ref.rpartition("/")[2]
+        if name in open_refs:  # a type that contains itself: its inner levels stay unspecified
+            return {"type": "object"}
+        extra = {key: value for key, value in node.items() if key != "$ref"}
+        return _plain({**defs[name], **extra}, defs, (*open_refs, name))
+    out: JsonSchema = {}
+    for key, value in node.items():
+        if key in ("title", "$defs") or (key == "default" and value in (None, "", [], {})):
+            continue
+        if key == "properties":
+            out[key] = {name: _plain(child, defs, open_refs) for name, child in value.items()}
+        elif key == "items" and isinstance(value, dict):
+            out[key] = _plain(value, defs, open_refs)
+        elif key == "anyOf":
+            branches = [_plain(child, defs, open_refs) for child in value if child.get("type") != "null"]
+            out |= branches[0] if len(branches) == 1 else {"anyOf": branches}
+        else:
+            out[key] = value
+    if "enum" in out and "type" not in out:
+        out = {"type": _JSON_TYPES[type(out["enum"][0])], **out}
+    elif not out.keys() & {"type", "anyOf"}:
+        out = {"type": "object", **out}
+    return out
+
+
+def validate(params_type: type[P], arguments: dict[str, Any]) -> P:
+    """`arguments` as an instance of `params_type`. Unknown keys are ignored; "5" passes for 5 and "true" for true.
+
+    An array or object that was sent as a string of JSON is unpacked. Raises ToolError that says what was expected, where,
+    and which parameters there are.
+    """
+    try:
+        return msgspec.convert(arguments, params_type, strict=False)
+    except (msgspec.ValidationError, RecursionError) as error:
+        unpacked = {key: _unpacked(value) for key, value in arguments.items()}
+        if unpacked != arguments:
+            try:
+                return msgspec.convert(unpacked, params_type, strict=False)
+            except (msgspec.ValidationError, RecursionError):
+                pass
+        raise ToolError(_explain(str(error), params_type, arguments)) from None
+
+
+def _unpacked(value: Any) -> Any:
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value, strict=False)
+        except (ValueError, RecursionError):
+            pass
+    return value
+
+
+def _explain(problem: str, params_type: type[Any], arguments: dict[str, Any]) -> str:
+    schema = params_schema(params_type)
+    message = "Invalid arguments: " + (problem[:1].lower() + problem[1:]).replace(" - at `$.", " at `").replace(
+        "`$.", "`"
+    )
+    unknown = [key for key in arguments if key not in schema.get("properties", {})]
+    if unknown:
+        message += f" (no such parameter: {', '.join(f'`{key[:40]}`' for key in unknown[:5])})"
+    return f"{message}. Expected: {_signature(schema)}"
+
+
+def _signature(schema: JsonSchema) -> str:
+    """A schema in the notation of TypeScript, which models read well: `{path: string, mode?: "overwrite" | "append"}`."""
+    if "anyOf" in schema:
+        return " | ".join(_signature(branch) for branch in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(json.dumps(value) for value in schema["enum"])
+    if schema["type"] == "array":
+        return f"[{_signature(schema.get('items', {'type': 'any'}))}, ...]"
+    if schema["type"] != "object" or "properties" not in schema:
+        return str(schema["type"])
+    required = schema.get("required", ())
+    fields = (
+        f"{name}{'' if name in required else '?'}: {_signature(child)}" for name, child in schema["properties"].items()
+    )
+    return "{" + ", ".join(fields) + "}"
