@@ -134,7 +134,7 @@ class Transcript:
             case ev.Retrying():
                 self.status.retry = event
                 return self._void_from(self._step_start)
-            case ev.Compacted(before, after, _, kind):
+            case ev.Compacted(before, after, _, kind, _):
                 self.status.context = after
                 return [self._add(CompactionBlock(self._key(), before, after, kind))]
             case ev.Rewound(turns, compaction):

@@ -1,0 +1,150 @@
+"""The agent: what `build` puts together, and the door through which front ends open sessions."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kimi_agent import __version__
+from kimi_agent.agent.permissions import Permissions
+from kimi_agent.agent.prompt import system_prompt
+from kimi_agent.agent.session import Limits, Session
+from kimi_agent.agent.store import SessionLog, SessionStore
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Ask
+from kimi_agent.core.errors import NoModelError, SessionError
+from kimi_agent.core.gate import Gate
+from kimi_agent.core.provider import Model, Provider
+from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
+
+NO_MODEL = Model("", "", "")
+
+
+@dataclass(slots=True)
+class Agent:
+    """Parts that sessions are made of. The factories are called once per session (tools, workspace) or per model."""
+
+    home: Path
+    cwd: Path
+    store: SessionStore
+    models: dict[str, Model]
+    default_model: str
+    make_provider: Callable[[str], Provider]
+    make_tools: Callable[[Model], Sequence[Tool]]
+    make_workspace: Callable[[Path], Workspace]
+    gates: Sequence[Gate] = ()
+    limits: Limits = field(default_factory=Limits)
+    thinking: str | None = None
+    extra_prompt: str = ""
+    notices: Sequence[str] = ()
+    login: Callable[[Any], Awaitable[None]] | None = (
+        None  # set-up of a provider, given the front end's `commands.Shell`
+    )
+    _sessions: list[Session] = field(default_factory=list)
+
+    def open(
+        self,
+        session_id: str | None = None,
+        *,
+        ask: Ask,
+        cwd: Path | None = None,
+        mode: ev.Mode = "default",
+        model: str | None = None,
+    ) -> Session:
+        """A new session, or the one with `session_id` (a unique beginning is enough), its history mended.
+
+        `mode` other than default wins over the mode that the session had; of the stored modes only `plan` comes back,
+        because a permission is given anew. Raises SessionError (unknown id, open elsewhere) and NoModelError.
+        """
+        if session_id is None:
+            folder = (cwd or self.cwd).resolve()
+            log = self._new_log(folder, model or self.default_model)
+            damaged = 0
+        else:
+            log, damaged = self.store.open(session_id)
+            folder = self._folder(log, cwd)
+        session = self._session(log, ask, folder, mode, self._model(log.events, model))
+        if damaged:
+            text = f"{damaged} damaged records of this session were left out."
+            session._emit(ev.Notice("warning", text))
+        return session
+
+    def latest(self, cwd: Path | None = None) -> str:
+        """Id of the last session in a folder. Raises SessionError when there is none."""
+        sessions = self.store.list((cwd or self.cwd).resolve())
+        if not sessions:
+            raise SessionError(f"there is no earlier session in {cwd or self.cwd}", "Start one with `kimi`.")
+        return sessions[0].id
+
+    async def aclose(self) -> None:
+        for session in self._sessions:
+            await session.aclose()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _new_log(self, folder: Path, model: str) -> SessionLog:
+        session_id = self.store.new_id()
+        log = self.store.create(session_id)
+        prompt = system_prompt(folder, self.home, self.extra_prompt)
+        log.append(
+            ev.SessionStarted(session_id, str(folder), round(time.time(), 3), __version__, model, system_prompt=prompt)
+        )
+        return log
+
+    def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
+        started = log.events[0]
+        assert isinstance(started, ev.SessionStarted)
+        recorded = Path(started.cwd)
+        return (cwd or (recorded if recorded.is_dir() else self.cwd)).resolve()
+
+    def _model(self, events: Sequence[ev.Event], wanted: str | None) -> Model:
+        if wanted:
+            if wanted not in self.models:
+                known = ", ".join(self.models) or "none is configured"
+                raise NoModelError(f"unknown model {wanted!r}", f"Known: {known}.")
+            return self.models[wanted]
+        names = [e.model for e in events if isinstance(e, ev.SessionStarted | ev.ModelChanged)]
+        name = next((name for name in reversed(names) if name in self.models), self.default_model)
+        return self.models.get(name, NO_MODEL)
+
+    def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
+        modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
+        permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode)
+        session = Session(
+            log=log,
+            scratch=self.store.scratch(log.path.stem),
+            workspace=self.make_workspace(folder),
+            tools=self.make_tools(model),
+            gates=self.gates,
+            permissions=permissions,
+            ask=ask,
+            make_provider=self.make_provider,
+            fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
+            model=model,
+            thinking=self.thinking,
+            limits=self.limits,
+        )
+        if mode != "default" and modes[-1:] != [mode]:
+            session.set_mode(mode)
+        self._sessions.append(session)
+        return session
+
+    def _fork(self, events: Sequence[ev.Event], ask: Ask, folder: Path, mode: ev.Mode) -> Session:
+        started = events[0]
+        assert isinstance(started, ev.SessionStarted)
+        log = self.store.create(self.store.new_id())
+        copy = ev.SessionStarted(
+            log.path.stem,
+            str(folder),
+            round(time.time(), 3),
+            __version__,
+            started.model,
+            started.id,
+            started.system_prompt,
+        )
+        log.append(copy)
+        for event in events[1:]:
+            log.append(event)
+        return self._session(log, ask, folder, mode, self._model(events, None))

@@ -1,0 +1,246 @@
+"""Running the tool calls of one reply: validation, gates and questions, order, results."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kimi_agent.agent.permissions import Permissions, session_scope
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
+from kimi_agent.core.display import Display, Plain, Todo
+from kimi_agent.core.errors import ToolError
+from kimi_agent.core.gate import Gate
+from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
+from kimi_agent.core.schema import validate
+from kimi_agent.core.tool import Content, Effect, Tool, ToolContext, ToolOutput, text_output
+from kimi_agent.core.workspace import Workspace
+
+OUTPUT_LIMIT = 100_000
+"""Characters of one result that join the history. Tools bound themselves well below; this holds for every tool there may be."""
+CANCEL_GRACE = 0.15
+"""Seconds that a cancelled tool gets before the turn ends without it."""
+
+REJECTED = "The user rejected this call. Nothing was done."
+INTERRUPTED = "Interrupted by the user. The call may have had side effects."
+NOT_RUN = "Not run: the user rejected another call of this reply."
+
+
+@dataclass(slots=True)
+class Caller:
+    """What calls need. `emit` logs and shows an event; `todos` gives the current list."""
+
+    tools: Mapping[str, Tool]
+    gates: Sequence[Gate]
+    permissions: Permissions
+    workspace: Workspace
+    scratch: Path
+    ask: Ask
+    emit: Callable[[ev.Event], None]
+    sync: Callable[[], Any]
+    todos: Callable[[], tuple[Todo, ...]]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A call whose arguments are known to be good, or (`output` set) one that is answered already."""
+
+    call: ToolCall
+    tool: Tool | None = None
+    params: Any = None
+    ctx: ToolContext | None = None
+    effects: tuple[Effect, ...] = ()
+    output: ToolOutput | None = None
+
+
+class Rejected(Exception):
+    """The person said no without a word: the turn ends."""
+
+
+async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tuple[Prepared, ToolResult]], bool]:
+    """Run the calls of one reply; answer the results in call order and whether the person rejected one.
+
+    Calls whose effects are disjoint run side by side; a call waits for earlier ones that it conflicts with. Every call gets
+    its result into the history, also when this coroutine is cancelled.
+    """
+    prepared = [prepare(caller, call) for call in calls]
+    tasks: list[asyncio.Task[ToolResult]] = []
+    for position, item in enumerate(prepared):
+        before = [tasks[i] for i in range(position) if conflict(prepared[i].effects, item.effects)]
+        tasks.append(asyncio.create_task(_run_after(caller, item, before), name=f"call {item.call.id}"))
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        await _abandon(caller, prepared, tasks)
+        raise
+    results, rejected = [], False
+    for item, task in zip(prepared, tasks, strict=True):
+        rejected = rejected or isinstance(task.exception(), Rejected)
+        results.append((item, task.result() if task.exception() is None else _late_result(caller, item, task)))
+    return results, rejected
+
+
+def _late_result(caller: Caller, item: Prepared, task: asyncio.Task[ToolResult]) -> ToolResult:
+    error = task.exception()
+    if not isinstance(error, Rejected):
+        raise error or AssertionError
+    return _finish(caller, item, text_output(str(error), is_error=True), 0.0)
+
+
+async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
+    """Cancel what runs, wait a moment, and close every call that has no result yet."""
+    finished = [task.done() for task in tasks]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=CANCEL_GRACE)
+    for item, task, was_finished in zip(prepared, tasks, finished, strict=True):
+        answered = task.done() and not task.cancelled() and task.exception() is None
+        if not was_finished and not answered:
+            _finish(caller, item, text_output(INTERRUPTED, Plain("interrupted"), is_error=True), 0.0)
+        elif was_finished and task.exception() is not None:
+            _finish(caller, item, text_output(NOT_RUN, is_error=True), 0.0)
+
+
+def conflict(first: Sequence[Effect], second: Sequence[Effect]) -> bool:
+    return any(_conflicting(a, b) for a in first for b in second)
+
+
+def _conflicting(a: Effect, b: Effect) -> bool:
+    kinds = {a.kind, b.kind}
+    if kinds <= {"read", "fetch"}:
+        return False
+    if "run" in kinds:
+        return kinds != {"run", "fetch"}
+    if kinds == {"mcp"}:
+        return a.target.split("/")[0] == b.target.split("/")[0]
+    if "mcp" in kinds or "fetch" in kinds:
+        return False
+    return a.target == b.target or _inside(a.target, b.target) or _inside(b.target, a.target)
+
+
+def _inside(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip("/") + "/")
+
+
+def prepare(caller: Caller, call: ToolCall) -> Prepared:
+    """Check a call before anything runs. A bad call becomes an answer that says precisely what was expected."""
+    tool = caller.tools.get(call.name)
+    if tool is None:
+        known = ", ".join(caller.tools)
+        return Prepared(call, output=text_output(f"There is no tool {call.name!r}. Tools: {known}.", is_error=True))
+    try:
+        params = validate(tool.Params, parse_arguments(call.arguments))
+        ctx = ToolContext(
+            call_id=call.id,
+            workspace=caller.workspace,
+            ask=_locked(caller),
+            progress=lambda text: caller.emit(ev.ToolProgress(call.id, text)),
+            todos=caller.todos(),
+            scratch=caller.scratch,
+        )
+        return Prepared(call, tool, params, ctx, tuple(tool.effects(params, ctx)))
+    except (ToolError, ValueError) as error:
+        return Prepared(call, tool, output=text_output(f"{call.name}: {error}", is_error=True))
+
+
+def _locked(caller: Caller) -> Ask:
+    async def ask(question: Any) -> Answer:
+        async with caller.lock:
+            return await caller.ask(question)
+
+    return ask
+
+
+async def _run_after(caller: Caller, item: Prepared, before: Sequence[asyncio.Task[ToolResult]]) -> ToolResult:
+    if before:
+        await asyncio.wait(before)
+        if any(not task.cancelled() and isinstance(task.exception(), Rejected) for task in before):
+            raise Rejected(NOT_RUN)
+    started = time.monotonic()
+    if item.output is None:
+        denial = await _permit(caller, item)
+        started = time.monotonic()  # the person's time is not the tool's
+        output = denial or await _act(caller, item)
+    else:
+        output = item.output
+    return _finish(caller, item, output, time.monotonic() - started)
+
+
+async def _permit(caller: Caller, item: Prepared) -> ToolOutput | None:
+    """Ask the gates, then perhaps the person. None when the call may run, else its answer. Raises Rejected."""
+    verdict = await _gates(caller, item)
+    if verdict is None:
+        async with caller.lock:
+            verdict = await _gates(caller, item)  # "allow for this session" may have answered this one too
+            if verdict is None:
+                try:
+                    verdict = await _ask(caller, item)
+                except ToolError as error:
+                    return text_output(str(error), is_error=True)
+    if isinstance(verdict, Allow):
+        return None
+    if not verdict.feedback:
+        raise Rejected(REJECTED)
+    return text_output(f"Not allowed: {verdict.feedback}", Plain(verdict.feedback), is_error=True)
+
+
+async def _gates(caller: Caller, item: Prepared) -> Allow | Deny | None:
+    """The first verdict; None when a person is to be asked."""
+    for gate in caller.gates:
+        verdict = await gate(item.call, item.effects)
+        if verdict is not None:
+            return verdict if isinstance(verdict, Allow | Deny) else None
+    return None
+
+
+async def _ask(caller: Caller, item: Prepared) -> Allow | Deny:
+    """Raises ToolError when the preview shows that the call cannot work: nobody is asked then."""
+    assert item.tool is not None
+    assert item.ctx is not None
+    preview = await item.tool.preview(item.params, item.ctx)
+    scope = session_scope(item.effects)
+    answer = await caller.ask(Permission(item.call, item.effects, preview, scope, str(caller.workspace.root)))
+    if isinstance(answer, Allow) and answer.scope == "session":
+        caller.permissions.grant(item.effects)
+    return answer if isinstance(answer, Allow | Deny) else Deny("The user did not answer.")
+
+
+async def _act(caller: Caller, item: Prepared) -> ToolOutput:
+    assert item.tool is not None
+    caller.emit(ev.ToolStarted(item.call, item.effects))
+    if any(effect.kind not in ("read", "fetch") for effect in item.effects):
+        await caller.sync()
+    try:
+        return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]
+    except ToolError as error:
+        return text_output(f"{error}{' ' + error.hint if error.hint else ''}", is_error=True)
+    except Exception as error:  # a broken tool must not cost the turn
+        return text_output(f"Internal error of {item.call.name}: {type(error).__name__}: {error}", is_error=True)
+
+
+def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) -> ToolResult:
+    display: Display | None = output.for_user
+    content = _bounded(output.for_model, item.call, caller.scratch)
+    result = ToolResult(item.call.id, content, output.is_error)
+    caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
+    caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
+    return result
+
+
+def _bounded(content: Content, call: ToolCall, scratch: Path) -> Content:
+    if sum(len(part.text) for part in content if isinstance(part, Text)) <= OUTPUT_LIMIT:
+        return content or (Text("(no output)"),)
+    text = "\n".join(part.text for part in content if isinstance(part, Text))
+    path = scratch / f"{''.join(c if c.isalnum() else '-' for c in call.id)}.whole.txt"
+    half = OUTPUT_LIMIT // 2
+    try:
+        scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.write_text(text, encoding="utf-8", errors="replace")
+        where = f"the whole is in {path}"
+    except OSError as error:
+        where = f"the whole could not be saved: {error.strerror}"
+    cut = f"{text[:half]}\n[... {len(text) - 2 * half} characters left out; {where} ...]\n{text[-half:]}"
+    return (Text(cut), *(part for part in content if not isinstance(part, Text)))

@@ -1,0 +1,146 @@
+"""Making a long history short: old tool output goes first, then a summary that keeps the user's own words.
+
+The summary is asked for with the session's own prefix (system prompt, tools, history), so that the provider's prompt cache
+is hit. What the machine knows exactly (files read and changed, todos, the user's messages) is not left to the summary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.agent.history import output_file, result_id
+from kimi_agent.agent.tokens import history_tokens, message_tokens, text_tokens
+from kimi_agent.core.display import Todo
+from kimi_agent.core.event import Compacted
+from kimi_agent.core.message import Message, Text, user_message
+from kimi_agent.core.tool import Effect
+
+KEEP_OUTPUT = 40_000
+"""Tokens of the newest tool output that pruning leaves alone."""
+MIN_PRUNE = 20_000
+"""Tokens that pruning must gain to be worth a broken prompt cache."""
+KEEP_WORDS = 20_000
+"""Tokens of the user's own messages that a summary keeps verbatim, newest first."""
+MIN_GAIN = 0.1
+"""Share of the context that a compaction must free; else it is not applied and not tried again soon."""
+
+SUMMARY_PROMPT = """\
+The conversation is about to be replaced by a summary, because the context window is nearly full. Write that summary now, \
+for yourself: with it alone you must be able to go on. Call no tools.
+
+Use these headings: Task and constraints (what the user wants, decisions they made), State (what is done, how it was \
+checked, exact results), Open (what is left, the next step), Knowledge (facts found: paths, names, commands, error texts).
+Be exact and brief. The user's own messages, the todo list and the lists of files read and changed are kept separately.
+"""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Files that the session read and changed, in the order of their last use."""
+
+    read: dict[str, None] = field(default_factory=dict)
+    written: dict[str, None] = field(default_factory=dict)
+
+    def note(self, effects: Sequence[Effect]) -> None:
+        for effect in effects:
+            target = {"read": self.read, "write": self.written}.get(effect.kind)
+            if target is not None:
+                target.pop(effect.target, None)
+                target[effect.target] = None
+
+
+def threshold(size: int, ratio: float, reserved: int) -> int:
+    """Tokens of context at which a window of `size` is compacted. Small windows reserve a fifth at most."""
+    return int(max(size * 0.5, min(size * ratio, size - min(reserved, size // 5))))
+
+
+def plan_prune(messages: Sequence[Message], keep: int = KEEP_OUTPUT, minimum: int = MIN_PRUNE) -> tuple[list[str], int]:
+    """Calls whose output may go, oldest first, and the tokens gained; none when that is less than `minimum`."""
+    kept = gained = 0
+    pruned: list[str] = []
+    for message in reversed(messages):
+        call_id = result_id(message)
+        if not call_id:
+            continue
+        size = message_tokens(message)
+        if kept < keep:
+            kept += size
+        elif size > 200:
+            pruned.append(call_id)
+            gained += size - 40
+    return (pruned[::-1], gained) if gained >= minimum else ([], 0)
+
+
+def save_outputs(messages: Sequence[Message], call_ids: Sequence[str], scratch: Path) -> None:
+    """Write the outputs that are about to be pruned to the session's folder, where the agent can read them."""
+    wanted = set(call_ids)
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for message in messages:
+        if (call_id := result_id(message)) in wanted and message.result is not None:
+            text = "".join(part.text for part in message.result.content if isinstance(part, Text))
+            (scratch / output_file(call_id)).write_text(text, encoding="utf-8", errors="replace")
+
+
+def summary_request(messages: Sequence[Message], focus: str) -> list[Message]:
+    """The history with the wish for a summary at its end: the prefix is the very one of the last step."""
+    wish = SUMMARY_PROMPT + (f"\nThe user asks to keep in particular: {focus}\n" if focus else "")
+    return [*messages, user_message(wish, origin="agent")]
+
+
+def shortened(messages: Sequence[Message], share: float) -> list[Message]:
+    """The newest `share` of a history (by tokens), well formed: it begins with a message of the user."""
+    budget = int(history_tokens(messages) * share)
+    start = len(messages) - 1
+    while start > 0 and (budget := budget - message_tokens(messages[start])) > 0:
+        start -= 1
+    while start < len(messages) - 1 and messages[start].role != "user":
+        start += 1
+    return list(messages[start:])
+
+
+def summarised(
+    messages: Sequence[Message], summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path
+) -> tuple[Message, ...]:
+    """The history that takes the place of `messages`."""
+    return (*_own_words(messages), user_message(_note(summary, ledger, todos, scratch), origin="agent"))
+
+
+def _own_words(messages: Sequence[Message], budget: int = KEEP_WORDS) -> list[Message]:
+    kept: list[Message] = []
+    for message in reversed(messages):
+        if message.role != "user" or message.origin != "person":
+            continue
+        size = text_tokens(message.text)
+        if size > budget:
+            room = budget * 3
+            text = f"{message.text[:room]}\n[... cut: this message was {len(message.text)} characters long]"
+            kept.append(user_message(text))
+            break
+        budget -= size
+        kept.append(user_message(message.text or "[a picture]"))
+    return kept[::-1]
+
+
+def _note(summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path) -> str:
+    parts = [
+        "[The earlier conversation was replaced by this summary. The user's messages above are verbatim. Go on with the task.]",
+        summary.strip(),
+    ]
+    if todos:
+        parts.append("Todo list:\n" + "\n".join(f"- [{todo.status}] {todo.title}" for todo in todos))
+    for title, paths in (("Files changed", ledger.written), ("Files read", ledger.read)):
+        if paths:
+            parts.append(f"{title} (most recent last):\n" + "\n".join(f"- {path}" for path in list(paths)[-60:]))
+    parts.append(f"Whole tool outputs that were removed are in {scratch}")
+    return "\n\n".join(parts)
+
+
+def measured(estimate: int, known_estimate: int, known_tokens: int) -> int:
+    """An estimate corrected by what the API counted for the history before: tokenizers differ by a factor of two."""
+    return int(estimate * known_tokens / known_estimate) if known_estimate and known_tokens else estimate
+
+
+def prune_event(messages: Sequence[Message], call_ids: Sequence[str], gained: int, context: int) -> Compacted:
+    total = history_tokens(messages)
+    after = context - measured(gained, total, context)
+    return Compacted(context, max(0, after), kind="prune", pruned=tuple(call_ids))

@@ -1,0 +1,130 @@
+"""When to compact, and doing it: keeps the measured size of the context and guards against compactions that gain nothing."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kimi_agent.agent import compaction
+from kimi_agent.agent.reply import collect
+from kimi_agent.agent.tokens import cost, history_tokens
+from kimi_agent.core import event as ev
+from kimi_agent.core.display import Todo
+from kimi_agent.core.errors import ContextOverflowError
+from kimi_agent.core.message import Message
+from kimi_agent.core.provider import Provider, Request, Tokens
+
+
+@dataclass(slots=True)
+class Compactor:
+    """Compaction of one session. `size` of the window comes from the provider's model; 0 means unknown: never automatic."""
+
+    provider: Provider
+    emit: Callable[[ev.Event], None]
+    todos: Callable[[], tuple[Todo, ...]]
+    scratch: Path
+    ratio: float = 0.85
+    reserved: int = 50_000
+    ledger: compaction.Ledger = field(default_factory=compaction.Ledger)
+    context: int = 0  # tokens of the history after the last reply, as the API counted them
+    _counted: int = 0  # messages that `context` covers
+    _estimate: int = 0  # our own estimate of the same messages
+    _rest: int = 0  # context below which an automatic compaction that gained nothing is not tried again
+
+    @property
+    def size(self) -> int:
+        return self.provider.model.context_size
+
+    def measure(self, messages: Sequence[Message], tokens: Tokens | None) -> None:
+        """Take the API's count of the request that held `messages`; the reply itself is counted with it."""
+        if tokens is None:
+            return
+        added = messages[self._counted :] if len(messages) >= self._counted else messages
+        base = self._estimate if len(messages) >= self._counted else 0
+        self.context, self._counted = tokens.input + tokens.output, len(messages) + 1
+        self._estimate = base + history_tokens(added) + tokens.output
+
+    def usage(self, tokens: Tokens) -> ev.Usage:
+        model = self.provider.model
+        price = cost(tokens, model.prices)
+        return ev.Usage(model.name, tokens.input, tokens.output, tokens.cached, price, self.context, self.size)
+
+    def current(self, messages: Sequence[Message]) -> int:
+        """Tokens of the context now: what the API counted, plus an estimate of what came since."""
+        if not self._counted or len(messages) < self._counted - 1:
+            return history_tokens(messages)
+        return self.context + history_tokens(messages[self._counted :])
+
+    def forget(self) -> None:
+        """The history was replaced: what was counted no longer holds."""
+        self.context = self._counted = self._estimate = 0
+
+    async def before_step(self, request: Request) -> None:
+        """Compact when the window is nearly full."""
+        if not self.size:
+            return
+        limit = compaction.threshold(self.size, self.ratio, self.reserved)
+        context = self.current(request.messages)
+        if context >= limit and context >= self._rest:
+            await self.compact(request, below=int(limit * 0.8))
+
+    async def after_overflow(self, request: Request) -> bool:
+        """The API said that the prompt is too long. True when the history is shorter now."""
+        self.emit(ev.Notice("warning", "The context window is full: compacting the history."))
+        return await self.compact(request, below=0)
+
+    async def compact(self, request: Request, focus: str = "", below: int = 0) -> bool:
+        """Prune old tool output; when that does not get the context under `below` tokens, summarise. True when it helped."""
+        context = self.current(request.messages)
+        calls, gained = compaction.plan_prune(request.messages)
+        if calls:
+            compaction.save_outputs(request.messages, calls, self.scratch)
+            event = compaction.prune_event(request.messages, calls, gained, context)
+            self._apply(event)
+            if event.after < below:
+                return True
+        return await self._summarise(request, focus, context) or bool(calls)
+
+    def _apply(self, event: ev.Compacted) -> None:
+        self.emit(event)
+        self.forget()
+
+    async def _summarise(self, request: Request, focus: str, context: int) -> bool:
+        messages = list(request.messages)
+        text = await self._summary(request, focus)
+        replaced = compaction.summarised(messages, text, self.ledger, self.todos(), self.scratch)
+        estimate = history_tokens(messages)
+        after = compaction.measured(history_tokens(replaced), estimate, context)
+        if not text.strip() or after > context * (1 - compaction.MIN_GAIN):
+            self._rest = int(context * 1.1)
+            self.emit(ev.Notice("warning", "Compaction gains nothing here; the history stays as it is."))
+            return False
+        # the window holds the system prompt and the tools too: they do not shrink
+        self._apply(ev.Compacted(context, after, replaced, "summary"))
+        self._rest = 0
+        return True
+
+    async def _summary(self, request: Request, focus: str) -> str:
+        """Ask for the summary; when even that request is too long, leave out the oldest outputs, then the oldest turns."""
+        messages = compaction.summary_request(request.messages, focus)
+        for keep in (None, 0.5, 0.25, 0.1):
+            if keep is not None:
+                messages = compaction.shortened(compaction.summary_request(request.messages, focus), keep)
+            try:
+                reply = await collect(
+                    self.provider,
+                    Request(request.session_id, request.system, messages, request.tools, None, request.thinking),
+                    self._show_retries,
+                    set(),
+                )
+            except ContextOverflowError:
+                continue
+            if reply.tokens is not None:
+                self.emit(self.usage(reply.tokens))
+            return reply.text
+        raise ContextOverflowError(
+            "The history does not fit the model's context window, even shortened.", "Use /undo, /new or a larger model."
+        )
+
+    def _show_retries(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Retrying):
+            self.emit(event)

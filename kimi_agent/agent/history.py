@@ -1,0 +1,129 @@
+"""The history that the model sees, as a fold of the session's durable events. It is always well formed.
+
+Well formed: every tool call of an assistant message is followed, before any other message, by exactly one result with its
+id, and there is no result without a call. `close_open_calls` restores this after whatever went wrong.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from kimi_agent.core import event as ev
+from kimi_agent.core.message import Message, Text, ToolResult, tool_message
+
+STARTED_UNKNOWN = (
+    "Interrupted: the call had started and its outcome is unknown; it may have had side effects. "
+    "Check before repeating it."
+)
+NEVER_STARTED = "Interrupted before it ran."
+
+
+class History:
+    """`messages` is append-only between compactions, so an (object, length) pair marks any earlier state."""
+
+    def __init__(self, scratch: Path) -> None:
+        """`scratch` is the session's folder of whole tool outputs."""
+        self.scratch = scratch
+        self.messages: list[Message] = []
+        self.started: set[str] = set()  # ids of calls that began to act
+        self._marks: list[tuple[list[Message], int, int]] = []  # (list, length, length after): after < 0 marks a turn
+
+    def apply(self, event: ev.Event) -> None:
+        match event:
+            case ev.MessageAdded(message):
+                self.messages.append(message)
+            case ev.TurnStarted():
+                self._marks.append((self.messages, len(self.messages), -1))
+            case ev.ToolStarted(call):
+                self.started.add(call.id)
+            case ev.Compacted():
+                replaced = self._compact(event)
+                self._marks.append((self.messages, len(self.messages), len(replaced)))
+                self.messages = replaced
+            case ev.Rewound(turns, compaction):
+                self._undo_compaction() if compaction else self._undo_turns(turns)
+            case _:
+                pass
+
+    def _compact(self, event: ev.Compacted) -> list[Message]:
+        if event.kind == "summary":
+            return list(event.messages)
+        pruned = frozenset(event.pruned)
+        return [self._prune(message) if result_id(message) in pruned else message for message in self.messages]
+
+    def _prune(self, message: Message) -> Message:
+        if message.result is None:
+            return message
+        where = self.scratch / output_file(message.result.call_id)
+        note = f"[Output removed to save context. The whole text is in {where}]"
+        return Message("tool", (ToolResult(message.result.call_id, (Text(note),), message.result.is_error),), "agent")
+
+    def turns(self) -> int:
+        """How many turns can be undone."""
+        return sum(after < 0 for _, _, after in self._marks)
+
+    def last_is_compaction(self) -> bool:
+        return bool(self._marks) and self._marks[-1][2] >= 0
+
+    def _undo_turns(self, turns: int) -> None:
+        while turns > 0 and self._marks:
+            messages, length, after = self._marks.pop()
+            self.messages = messages[:length]
+            turns -= after < 0
+
+    def _undo_compaction(self) -> None:
+        for position in range(len(self._marks) - 1, -1, -1):
+            messages, length, after = self._marks[position]
+            if after >= 0:
+                self.messages = messages[:length] + self.messages[after:]
+                del self._marks[position]
+                return
+
+    def open_calls(self) -> list[str]:
+        """Ids of the last assistant message's calls that have no result yet, in order."""
+        answered: set[str] = set()
+        for message in reversed(self.messages):
+            if result := message.result:
+                answered.add(result.call_id)
+            elif message.role == "assistant":
+                return [call.id for call in message.calls if call.id not in answered]
+        return []
+
+    def repairs(self) -> list[Message]:
+        """The results that close what a crash left open, in order."""
+        return [
+            tool_message(call_id, STARTED_UNKNOWN if call_id in self.started else NEVER_STARTED, is_error=True)
+            for call_id in self.open_calls()
+        ]
+
+
+def fold(events: Iterable[ev.Event], scratch: Path) -> History:
+    history = History(scratch)
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def result_id(message: Message) -> str:
+    return message.result.call_id if message.result else ""
+
+
+def output_file(call_id: str) -> str:
+    """File name, in the session's scratch folder, of a pruned call's whole output."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in call_id) + ".txt"
+
+
+def is_well_formed(messages: Sequence[Message]) -> bool:
+    """The invariant of this module, for tests and assertions."""
+    open_calls: list[str] = []
+    for message in messages:
+        if result := message.result:
+            if result.call_id not in open_calls:
+                return False
+            open_calls.remove(result.call_id)
+        elif open_calls:
+            return False
+        else:
+            open_calls = [call.id for call in message.calls]
+            if len(set(open_calls)) != len(open_calls):
+                return False
+    return not open_calls

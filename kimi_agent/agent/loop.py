@@ -1,0 +1,144 @@
+"""The loop: ask the model, run its calls, again, until it calls nothing more."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kimi_agent.agent.calls import Caller, Prepared, run_calls
+from kimi_agent.agent.compactor import Compactor
+from kimi_agent.agent.history import History
+from kimi_agent.agent.repeats import STOP_AT, RepeatGuard
+from kimi_agent.agent.reply import Reply, collect
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Choice, Chosen, Item, Option
+from kimi_agent.core.errors import ContextOverflowError, KimiError, ProviderError
+from kimi_agent.core.message import Image, ToolResult, user_message
+from kimi_agent.core.provider import Provider, Request, ToolSpec
+
+GO_ON = "Go on"
+
+
+@dataclass(slots=True)
+class Turn:
+    """Everything that one turn works with. `emit` applies an event to the history, logs it and shows it."""
+
+    provider: Provider
+    system: str
+    tools: tuple[ToolSpec, ...]
+    history: History
+    caller: Caller
+    compactor: Compactor
+    emit: Callable[[ev.Event], None]
+    take_steering: Callable[[], list[str]]
+    session_id: str
+    max_steps: int = 300
+    thinking: str | None = None
+    max_output: int | None = None
+    repeats: RepeatGuard = field(default_factory=RepeatGuard)
+    steps: int = 0
+    used_ids: set[str] = field(default_factory=set)
+
+    def request(self) -> Request:
+        return Request(self.session_id, self.system, self.history.messages, self.tools, self.max_output, self.thinking)
+
+
+async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...] = ()) -> ev.TurnEnded:
+    """Run one turn to its end and emit `TurnEnded`. Raises CancelledError when it is interrupted, with the history whole."""
+    started = time.monotonic()
+    stop: ev.Stop = "error"
+    error = kind = ""
+    try:
+        turn.emit(ev.TurnStarted(number, round(time.time(), 3)))
+        turn.emit(ev.MessageAdded(user_message(text, images)))
+        await turn.caller.sync()
+        stop = await _steps(turn)
+    except asyncio.CancelledError:
+        stop = "interrupted"
+        raise
+    except KimiError as failure:
+        error, kind = f"{failure}{' ' + failure.hint if failure.hint else ''}", type(failure).__name__
+    except Exception as failure:  # a bug of ours must not lose the session
+        error, kind = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__
+    finally:
+        for repair in turn.history.repairs():
+            turn.emit(ev.MessageAdded(repair))
+        end = ev.TurnEnded(stop, error, kind, turn.steps, round(time.monotonic() - started, 3))
+        turn.emit(end)
+    return end
+
+
+async def _steps(turn: Turn) -> ev.Stop:
+    allowed = turn.max_steps
+    while True:
+        if turn.steps >= allowed:
+            if not await _ask_to_go_on(turn):
+                return "max_steps"
+            allowed += turn.max_steps
+        turn.steps += 1
+        _join_steering(turn)
+        reply = await _reply(turn)
+        if not reply.calls:
+            if _join_steering(turn):
+                continue
+            return "done"
+        results, rejected = await run_calls(turn.caller, reply.calls)
+        if rejected:
+            return "rejected"
+        if _repeated(turn, results):
+            return "repeated_calls"
+
+
+async def _reply(turn: Turn) -> Reply:
+    """One reply of the model, in the history. A context that overflows is compacted once, and the request made again."""
+    await turn.compactor.before_step(turn.request())
+    turn.emit(ev.StepStarted(turn.steps, turn.provider.model.name))
+    try:
+        reply = await collect(turn.provider, turn.request(), turn.emit, turn.used_ids)
+    except ContextOverflowError:
+        if not await turn.compactor.after_overflow(turn.request()):
+            raise
+        turn.emit(ev.StepStarted(turn.steps, turn.provider.model.name))
+        reply = await collect(turn.provider, turn.request(), turn.emit, turn.used_ids)
+    turn.compactor.measure(turn.history.messages, reply.tokens)
+    turn.emit(ev.MessageAdded(reply.message()))
+    if reply.tokens is not None:
+        turn.emit(turn.compactor.usage(reply.tokens))
+    if not reply.calls and not reply.text.strip():
+        raise ProviderError(
+            "The model returned an empty answer"
+            + (": its output limit was used up by thinking." if reply.finish == "length" else "."),
+            "Send `continue`, or try another model.",
+        )
+    if reply.finish == "length":
+        turn.emit(ev.Notice("warning", "The answer was cut off at the model's output limit."))
+    return reply
+
+
+def _join_steering(turn: Turn) -> bool:
+    texts = turn.take_steering()
+    for text in texts:
+        turn.emit(ev.MessageAdded(user_message(text)))
+    return bool(texts)
+
+
+async def _ask_to_go_on(turn: Turn) -> bool:
+    question = Item(
+        f"{turn.steps} steps are done, which is the limit for one turn. Go on?",
+        (Option(GO_ON, f"up to {turn.max_steps} more steps"), Option("Stop", "keep what is done so far")),
+        "Step limit",
+    )
+    answer = await turn.caller.ask(Choice((question,)))
+    return isinstance(answer, Chosen) and answer.values == ((GO_ON,),)
+
+
+def _repeated(turn: Turn, results: list[tuple[Prepared, ToolResult]]) -> bool:
+    """Point out calls that repeat themselves; answer whether one has reached the limit."""
+    worst = 0
+    for item, result in results:
+        changed = not result.is_error and any(effect.kind in ("write", "run") for effect in item.effects)
+        count = turn.repeats.count(item.call, result, changed_something=changed)
+        if reminder := turn.repeats.reminder(item.call.name, count):
+            turn.emit(ev.MessageAdded(user_message(reminder, origin="agent")))
+        worst = max(worst, count)
+    return worst >= STOP_AT

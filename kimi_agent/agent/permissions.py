@@ -1,0 +1,95 @@
+"""The built-in gates: modes, what was granted for this session, secret files, and what needs no question at all.
+
+Order matters: a mode that forbids comes before a grant, a grant before a mode that allows, and a secret file asks before
+the rule that reads are free.
+"""
+
+import fnmatch
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from kimi_agent.core.ask import Allow, Deny
+from kimi_agent.core.event import Mode
+from kimi_agent.core.gate import Gate, Verdict
+from kimi_agent.core.message import ToolCall
+from kimi_agent.core.tool import Effect
+
+HARMLESS = ("read", "fetch")
+SECRET_NAMES = (
+    ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc", ".pypirc",
+    ".git-credentials", "credentials", "credentials.*", "*.p12", "*.pfx", "*.kdbx", "secrets.*",
+)  # fmt: skip
+NOT_SECRET = (
+    ".env.example",
+    ".env.sample",
+    ".env.template",
+    "*.pub",
+    "*.py",
+    "*.ts",
+    "*.js",
+    "*.go",
+    "*.rs",
+    "*.java",
+    "*.md",
+)
+SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store"})
+
+PLAN_DENIAL = (
+    "Plan mode is on: nothing may be changed or run. Read, search and think, then present the plan to the user."
+)
+
+
+class Permissions:
+    """State of the built-in gates of one session. Grants live in memory only: a resumed session asks again."""
+
+    def __init__(self, mode: Mode = "default") -> None:
+        self.mode: Mode = mode
+        self._grants: set[tuple[str, str]] = set()
+
+    def gates(self) -> list[Gate]:
+        return [self.plan, self.granted, self.approve_all, self.secrets, self.harmless]
+
+    def grant(self, effects: Sequence[Effect]) -> None:
+        """Allow, until the session ends, these very paths and command lines, and nothing else."""
+        self._grants.update((effect.kind, effect.target) for effect in effects)
+
+    async def plan(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        if self.mode == "plan" and any(effect.kind not in HARMLESS for effect in effects):
+            return Deny(PLAN_DENIAL)
+        return None
+
+    async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        needed = [effect for effect in effects if effect.kind not in HARMLESS or is_secret(effect)]
+        if needed and all((effect.kind, effect.target) in self._grants for effect in needed):
+            return Allow("session")
+        return None
+
+    async def approve_all(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        return Allow() if self.mode in ("yolo", "afk") else None
+
+    async def secrets(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        return "ask" if any(is_secret(effect) for effect in effects) else None
+
+    async def harmless(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        return Allow() if all(effect.kind in HARMLESS for effect in effects) else None
+
+
+def is_secret(effect: Effect) -> bool:
+    """Whether an effect reads a file that usually holds keys or passwords."""
+    if effect.kind != "read":
+        return False
+    path = PurePath(effect.target)
+    name = path.name.lower()
+    if SECRET_FOLDERS.intersection(path.parts):
+        return not name.endswith(".pub")
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in NOT_SECRET):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES)
+
+
+def session_scope(effects: Sequence[Effect]) -> str:
+    """In words, what "allow for this session" covers for these effects."""
+    words = {"run": "this exact command", "write": "edits of {}", "read": "reading {}", "fetch": "{}", "mcp": "{}"}
+    return ", ".join(
+        dict.fromkeys(words[effect.kind].format(effect.target) for effect in effects if effect.kind not in ("fetch",))
+    )

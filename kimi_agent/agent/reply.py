@@ -1,0 +1,126 @@
+"""One streamed reply: deltas become events while they come, and a message at the end."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kimi_agent.core import event as ev
+from kimi_agent.core.message import Message, Part, Text, Think, ToolCall
+from kimi_agent.core.provider import (
+    CallChunk,
+    Delta,
+    Finished,
+    Provider,
+    Request,
+    Restarted,
+    TextChunk,
+    ThinkChunk,
+    Tokens,
+)
+
+CALL_DELTA_STEP = 256
+"""Characters of arguments between two `CallDelta` events: screens need no more."""
+
+
+@dataclass(slots=True)
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+    size: int = 0
+    shown: int = -1
+
+
+class Reply:
+    """What has come so far. `used_ids` holds the call ids of the session: a server that numbers anew is re-keyed."""
+
+    def __init__(self, used_ids: set[str]) -> None:
+        self._used_ids = used_ids
+        self._texts: list[str] = []
+        self._thoughts: list[str] = []
+        self._field = ""
+        self._details: list[dict[str, object]] = []
+        self._calls: dict[int, _Call] = {}
+        self.calls: tuple[ToolCall, ...] = ()
+        self.tokens: Tokens | None = None
+        self.finish = ""
+
+    @property
+    def text(self) -> str:
+        return "".join(self._texts)
+
+    def add(self, delta: Delta) -> ev.Event | None:
+        match delta:
+            case TextChunk(text):
+                self._texts.append(text)
+                return ev.TextDelta(text) if text else None
+            case ThinkChunk(text, name, details):
+                self._thoughts.append(text)
+                self._field = name or self._field
+                self._details += details
+                return ev.ThinkDelta(text) if text else None
+            case CallChunk():
+                return self._add_call(delta)
+            case Tokens():
+                self.tokens = delta
+            case Finished(reason):
+                self.finish = reason
+            case Restarted(attempt, wait_s, error, model):
+                self._clear()
+                return ev.Retrying(attempt, wait_s, error, model)
+        return None
+
+    def _clear(self) -> None:
+        self.__init__(self._used_ids)  # type: ignore[misc]
+
+    def _add_call(self, chunk: CallChunk) -> ev.CallDelta | None:
+        call = self._calls.setdefault(chunk.index, _Call())
+        call.id = call.id or chunk.id
+        call.name += chunk.name
+        if chunk.arguments:
+            call.arguments.append(chunk.arguments)
+            call.size += len(chunk.arguments)
+        if call.name and (call.shown < 0 or call.size - call.shown >= CALL_DELTA_STEP):
+            call.shown = call.size
+            return ev.CallDelta(chunk.index, call.name, call.size)
+        return None
+
+    def settle(self) -> None:
+        """Give every call its final form and an id that is unique in the session."""
+        calls = []
+        for index, call in sorted(self._calls.items()):
+            call_id = call.id or f"call_{index}"
+            number = 1
+            while call_id in self._used_ids:
+                number += 1
+                call_id = f"{call.id or f'call_{index}'}-{number}"
+            self._used_ids.add(call_id)
+            calls.append(ToolCall(call_id, call.name.strip(), "".join(call.arguments) or "{}"))
+        self.calls = tuple(calls)
+
+    def message(self) -> Message:
+        parts: list[Part] = []
+        if self._thoughts or self._details:
+            parts.append(Think("".join(self._thoughts), self._field, tuple(self._details)))
+        if text := self.text:
+            parts.append(Text(text))
+        return Message("assistant", (*parts, *self.calls), "model")
+
+
+async def collect(provider: Provider, request: Request, emit: Callable[[ev.Event], None], used_ids: set[str]) -> Reply:
+    """Stream one reply. When it is interrupted, the text that a person has read stays in the history, calls do not.
+
+    Raises ProviderError.
+    """
+    reply = Reply(used_ids)
+    try:
+        async for delta in provider.stream(request):
+            event = reply.add(delta)
+            if event is not None:
+                emit(event)
+    except asyncio.CancelledError:
+        if reply.text.strip():
+            emit(ev.MessageAdded(reply.message(), partial=True))
+        raise
+    reply.settle()
+    return reply

@@ -1,0 +1,309 @@
+"""A session: one conversation in one folder, with its log, its permissions and its waiting texts."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kimi_agent.agent.calls import Caller
+from kimi_agent.agent.compactor import Compactor
+from kimi_agent.agent.history import fold
+from kimi_agent.agent.loop import Turn, run_turn
+from kimi_agent.agent.permissions import Permissions
+from kimi_agent.agent.store import SessionLog
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Ask
+from kimi_agent.core.display import Todo, TodoList
+from kimi_agent.core.errors import KimiError, SessionError
+from kimi_agent.core.gate import Gate
+from kimi_agent.core.message import Image
+from kimi_agent.core.provider import Model, Provider, ToolSpec
+from kimi_agent.core.schema import tool_spec
+from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`max_steps` per turn; the history is compacted at `compaction_ratio` of the window or when `reserved` tokens are left.
+
+    `max_output` bounds one reply in tokens, None leaves it to the provider.
+    """
+
+    max_steps: int = 300
+    compaction_ratio: float = 0.85
+    reserved: int = 50_000
+    max_output: int | None = None
+
+
+class Session:
+    """Made by `Agent.open`. One turn runs at a time; everything else may be called while it runs unless it says otherwise."""
+
+    def __init__(
+        self,
+        *,
+        log: SessionLog,
+        scratch: Path,
+        workspace: Workspace,
+        tools: Sequence[Tool],
+        gates: Sequence[Gate],
+        permissions: Permissions,
+        ask: Ask,
+        make_provider: Callable[[str], Provider],
+        fork_log: Callable[[Sequence[ev.Event]], "Session"],
+        model: Model,
+        thinking: str | None,
+        limits: Limits,
+    ) -> None:
+        started = log.events[0]
+        assert isinstance(started, ev.SessionStarted)
+        self.id = started.id
+        self.system = started.system_prompt
+        self.workspace, self.cwd, self.model, self.thinking = workspace, workspace.root, model, thinking
+        self.ask = ask
+        self.todos: tuple[Todo, ...] = ()
+        self.title = ""
+        self._log, self._scratch, self._limits = log, scratch, limits
+        self._tools = {tool.name: tool for tool in tools}
+        self._specs: tuple[ToolSpec, ...] = tuple(tool_spec(tool) for tool in tools)
+        self._permissions, self._make_provider, self._fork_log = permissions, make_provider, fork_log
+        self._provider: Provider | None = None
+        self._history = fold(log.events, scratch)
+        self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
+        self._used_ids = {call.id for e in log.events if isinstance(e, ev.MessageAdded) for call in e.message.calls}
+        self._steering: list[str] = []
+        self._queue: list[str] = []
+        self._task: asyncio.Task[None] | None = None
+        self._watcher: Callable[[ev.Event], None] | None = None
+        self._saving = True
+        self._compactor: Compactor | None = None
+        self._caller = Caller(
+            self._tools, [*gates, *permissions.gates()], permissions, workspace, scratch, ask, self._emit, log.sync,
+            lambda: self.todos,
+        )  # fmt: skip
+        for event in log.events:
+            self._follow(event)
+        for repair in self._history.repairs():
+            self._emit(ev.MessageAdded(repair))
+
+    # --- what front ends read -----------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None
+
+    @property
+    def mode(self) -> ev.Mode:
+        return self._permissions.mode
+
+    def events(self) -> list[ev.Event]:
+        """The durable events so far, for a Transcript."""
+        return list(self._log.events)
+
+    # --- turns --------------------------------------------------------------------------------------------------------
+
+    async def prompt(self, text: str, images: tuple[Image, ...] = ()) -> AsyncIterator[ev.Event]:
+        """Run a turn, then one turn per queued text, and yield their events. Closing the generator interrupts the turn.
+
+        A failure of the model arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
+        """
+        async for event in self._drive(self._turns(text, images)):
+            yield event
+
+    async def compact(self, focus: str = "") -> AsyncIterator[ev.Event]:
+        """Make the history short now. Raises as `prompt` does."""
+        async for event in self._drive(self._compact(focus)):
+            yield event
+
+    async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncIterator[ev.Event]:
+        """The only place where the push of events meets the pull of a front end."""
+        if self._task is not None:
+            work.close()
+            raise SessionError("a turn is running in this session", "Queue the text, or interrupt the turn.")
+        events: asyncio.Queue[ev.Event | None] = asyncio.Queue()
+        self._watcher, self._saving = events.put_nowait, True
+        task = self._task = asyncio.create_task(work)
+        task.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            self._task, self._watcher = None, None
+
+    async def _turns(self, text: str, images: tuple[Image, ...]) -> None:
+        while True:
+            try:
+                turn = self._turn()
+            except KimiError as error:
+                self._emit(ev.TurnStarted(self._turns_done + 1))
+                end = ev.TurnEnded("error", f"{error} {error.hint}".strip(), type(error).__name__)
+                self._emit(end)
+                return
+            self._turns_done += 1
+            try:
+                end = await run_turn(turn, self._turns_done, text, images)
+            finally:
+                self._queue[:0], self._steering[:] = self._steering, []
+            if end.stop != "done" or not self._queue:
+                return
+            text, images = self._queue.pop(0), ()
+            self._show_waiting()
+
+    def _turn(self) -> Turn:
+        provider = self._get_provider()
+        return Turn(
+            provider, self.system, self._specs, self._history, self._caller, self._get_compactor(provider), self._emit,
+            self._take_steering, self.id, self._limits.max_steps, self.thinking, self._limits.max_output,
+            used_ids=self._used_ids,
+        )  # fmt: skip
+
+    async def _compact(self, focus: str) -> None:
+        try:
+            turn = self._turn()
+            await turn.compactor.compact(turn.request(), focus)
+        except KimiError as error:
+            self._emit(ev.Notice("error", f"Compaction failed: {error} {error.hint}".strip()))
+
+    def _get_provider(self) -> Provider:
+        if self._provider is None:
+            self._provider = self._make_provider(self.model.name)
+        return self._provider
+
+    def _get_compactor(self, provider: Provider) -> Compactor:
+        if self._compactor is None:
+            self._compactor = Compactor(
+                provider, self._emit, lambda: self.todos, self._scratch,
+                self._limits.compaction_ratio, self._limits.reserved,
+            )  # fmt: skip
+            for event in self._log.events:
+                if isinstance(event, ev.ToolStarted):
+                    self._compactor.ledger.note(event.effects)
+        self._compactor.provider = provider
+        return self._compactor
+
+    def interrupt(self) -> None:
+        """End the running turn, if any; its history is closed properly."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # --- texts that wait ----------------------------------------------------------------------------------------------
+
+    def steer(self, text: str) -> None:
+        """Let `text` join the running turn before its next step."""
+        self._steering.append(text)
+        self._show_waiting()
+
+    def queue(self, text: str) -> None:
+        """Run `text` as the next turn when the running one is done."""
+        self._queue.append(text)
+        self._show_waiting()
+
+    def take_back(self) -> str | None:
+        """Remove and answer the text that was given last and still waits."""
+        waiting = self._queue or self._steering
+        if not waiting:
+            return None
+        text = waiting.pop()
+        self._show_waiting()
+        return text
+
+    def _take_steering(self) -> list[str]:
+        texts, self._steering = self._steering, []
+        if texts:
+            self._show_waiting()
+        return texts
+
+    def _show_waiting(self) -> None:
+        if self._watcher is not None:
+            self._watcher(ev.Queued(tuple(self._steering), tuple(self._queue)))
+
+    # --- what can be changed ------------------------------------------------------------------------------------------
+
+    def undo(self, turns: int = 1) -> list[ev.Event]:
+        """Take the last turns out of the history, or the compaction when that came last. Files stay as they are.
+
+        Raises SessionError while a turn runs, or when there is nothing to undo.
+        """
+        self._refuse_while_running("undone")
+        if self._history.last_is_compaction():
+            return self._change(ev.Rewound(compaction=True))
+        available = self._history.turns()
+        if not 0 < turns <= available:
+            raise SessionError(f"there are {available} turns to undo, not {turns}" if available else "nothing to undo")
+        return self._change(ev.Rewound(turns=turns))
+
+    def fork(self) -> "Session":
+        """A new session that begins with this history. Raises SessionError while a turn runs."""
+        self._refuse_while_running("forked")
+        return self._fork_log(self._log.events)
+
+    def rename(self, title: str) -> list[ev.Event]:
+        return self._change(ev.Titled(" ".join(title.split())[:200]))
+
+    def set_mode(self, mode: ev.Mode) -> list[ev.Event]:
+        self._permissions.mode = mode
+        return self._change(ev.ModeChanged(mode))
+
+    def set_model(self, name: str, thinking: str | None = None) -> list[ev.Event]:
+        """Go on with another model. Raises KimiError when it is unknown, or while a turn runs."""
+        self._refuse_while_running("given another model")
+        provider = self._make_provider(name)
+        self._provider, self.model = provider, provider.model
+        self.thinking = thinking if thinking is not None else self.thinking
+        return self._change(ev.ModelChanged(name))
+
+    def _refuse_while_running(self, verb: str) -> None:
+        if self.running:
+            raise SessionError(f"a session cannot be {verb} while a turn runs", "Interrupt it first (Esc).")
+
+    def _change(self, event: ev.Event) -> list[ev.Event]:
+        self._saving = True
+        self._emit(event)
+        if self._compactor is not None and isinstance(event, ev.Rewound):
+            self._compactor.forget()
+        return [event]
+
+    async def aclose(self) -> None:
+        """End the running turn and close the file and the connection."""
+        if (task := self._task) is not None:
+            task.cancel()
+            await asyncio.wait([task], timeout=1)
+        self._log.close()
+        if self._provider is not None:
+            await self._provider.aclose()
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _emit(self, event: ev.Event) -> None:
+        """Apply, show and log one event. Raises SessionError once when the log cannot be written.
+
+        After that the turn closes its history in memory, and the next successful write catches up.
+        """
+        self._history.apply(event)
+        self._follow(event)
+        if self._watcher is not None:
+            self._watcher(event)
+        if isinstance(event, ev.DELTAS):
+            return
+        try:
+            self._log.append(event)
+        except SessionError:
+            if self._saving:
+                self._saving = False
+                raise
+
+    def _follow(self, event: ev.Event) -> None:
+        match event:
+            case ev.ToolFinished(_, TodoList(items)):
+                self.todos = items
+            case ev.Titled(title):
+                self.title = title
+            case ev.ToolStarted(_, effects) if self._compactor is not None:
+                self._compactor.ledger.note(effects)
+            case _:
+                pass

@@ -1,0 +1,233 @@
+"""Slash commands: one registry for every front end. A command says what it does through `Shell`, never through a screen."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.session import Session
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Ask, Option
+from kimi_agent.core.errors import KimiError
+
+
+class Shell(Protocol):
+    """What an interactive front end offers to commands."""
+
+    agent: Agent
+    session: Session
+
+    def show(self, markdown: str) -> None:
+        """Print text for the person; it does not join the history."""
+        ...
+
+    def apply(self, events: Iterable[ev.Event]) -> None:
+        """Draw events that a session's method answered."""
+        ...
+
+    async def run(self, events: AsyncIterator[ev.Event]) -> None:
+        """Draw a turn or a compaction while it runs."""
+        ...
+
+    def switch(self, session: Session) -> None:
+        """Go on with another session, its transcript replayed."""
+        ...
+
+    async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
+    async def ask_text(self, label: str, *, secret: bool = False) -> str | None: ...
+    def quit(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    name: str
+    help: str
+    run: Callable[[Shell, str], Awaitable[None]]
+    aliases: tuple[str, ...] = ()
+    usage: str = ""
+    while_running: bool = True
+
+
+async def _help(shell: Shell, args: str) -> None:
+    lines = ["| command | what it does |", "|---|---|"]
+    for command in COMMANDS.values():
+        names = ", ".join(f"/{name}" for name in (command.name, *command.aliases))
+        lines.append(f"| `{names}{' ' + command.usage if command.usage else ''}` | {command.help} |")
+    shell.show("\n".join(lines))
+
+
+async def _new(shell: Shell, args: str) -> None:
+    old = shell.session
+    shell.switch(shell.agent.open(ask=shell_ask(shell), cwd=old.cwd, model=old.model.name or None))
+    await old.aclose()
+
+
+async def _sessions(shell: Shell, args: str) -> None:
+    infos = list(shell.agent.store.list(None if args.strip() == "all" else shell.session.cwd))[:50]
+    infos = [info for info in infos if info.id != shell.session.id]
+    if not infos:
+        shell.show("There are no other sessions in this folder. `/sessions all` shows those of every folder.")
+        return
+    options = [Option(info.title or info.id, f"{info.id}  {info.cwd}") for info in infos]
+    picked = await shell.choose("Go on with which session?", options)
+    if picked is None:
+        return
+    old = shell.session
+    shell.switch(shell.agent.open(infos[picked].id, ask=shell_ask(shell)))
+    await old.aclose()
+
+
+async def _fork(shell: Shell, args: str) -> None:
+    old = shell.session
+    shell.switch(old.fork())
+    shell.show(f"This is a fork. The original is session `{old.id}`.")
+    await old.aclose()
+
+
+async def _undo(shell: Shell, args: str) -> None:
+    if args.strip() and not args.strip().isdigit():
+        shell.show("Usage: `/undo [number of turns]`")
+        return
+    shell.apply(shell.session.undo(int(args or 1)))
+    shell.show("Undone in the conversation. Files stay as they are.")
+
+
+async def _title(shell: Shell, args: str) -> None:
+    if not args.strip():
+        shell.show(f"The title is: {shell.session.title or '(none)'}. `/title TEXT` changes it.")
+        return
+    shell.apply(shell.session.rename(args))
+
+
+async def _compact(shell: Shell, args: str) -> None:
+    await shell.run(shell.session.compact(args.strip()))
+
+
+async def _model(shell: Shell, args: str) -> None:
+    names = list(shell.agent.models)
+    name = args.strip()
+    if not name:
+        if not names:
+            shell.show("No model is configured. `/login` sets one up.")
+            return
+        models = shell.agent.models
+        options = [Option(n, f"{models[n].id}, {models[n].context_size // 1000}k context") for n in names]
+        picked = await shell.choose(f"Model (now {shell.session.model.name})", options)
+        if picked is None:
+            return
+        name = names[picked]
+    shell.apply(shell.session.set_model(name))
+    shell.show(f"The model is now **{name}**. The next request does not find its prompt in the provider's cache.")
+
+
+async def _thinking(shell: Shell, args: str) -> None:
+    value = args.strip() or {"off": "on"}.get(shell.session.thinking or "on", "off")
+    if value not in ("on", "off", "low", "medium", "high", "max"):
+        shell.show("Usage: `/thinking [on|off|low|medium|high|max]`")
+        return
+    shell.session.thinking = value
+    shell.show(f"Thinking: {value}.")
+
+
+def _toggle(mode: ev.Mode, on: str, off: str) -> Callable[[Shell, str], Awaitable[None]]:
+    async def run(shell: Shell, args: str) -> None:
+        wanted = {"on": True, "off": False}.get(args.strip(), shell.session.mode != mode)
+        shell.apply(shell.session.set_mode(mode if wanted else "default"))
+        shell.show(on if wanted else off)
+
+    return run
+
+
+async def _usage(shell: Shell, args: str) -> None:
+    usages = [event for event in shell.session.events() if isinstance(event, ev.Usage)]
+    total_in, cached = sum(u.input for u in usages), sum(u.cached for u in usages)
+    output = sum(u.output for u in usages)
+    costs = [u.cost for u in usages if u.cost is not None]
+    share = f" ({cached / total_in:.0%} of the input)" if total_in else ""
+    lines = [
+        "| | tokens |",
+        "|---|---|",
+        f"| requests | {len(usages)} |",
+        f"| input | {total_in:,} |",
+        f"| of it cached | {cached:,}{share} |",
+        f"| output | {output:,} |",
+    ]
+    if usages:
+        last = usages[-1]
+        size = f" of {last.context_size:,}" if last.context_size else ""
+        lines.append(f"| context now | {last.context:,}{size} |")
+    lines.append(f"| cost | {sum(costs):.4f} |" if costs else "| cost | no prices configured for this model |")
+    shell.show("\n".join(lines))
+
+
+async def _status(shell: Shell, args: str) -> None:
+    session = shell.session
+    shell.show(
+        f"- session `{session.id}`{': ' + session.title if session.title else ''}\n- folder `{session.cwd}`\n"
+        f"- model **{session.model.name or 'none'}** ({session.model.provider or '-'}), thinking "
+        f"{session.thinking or 'as the model does'}\n- mode {session.mode}"
+    )
+
+
+async def _login(shell: Shell, args: str) -> None:
+    if shell.agent.login is None:
+        shell.show("Run `kimi login` in a terminal.")
+        return
+    await shell.agent.login(shell)
+
+
+async def _quit(shell: Shell, args: str) -> None:
+    shell.quit()
+
+
+def shell_ask(shell: Shell) -> Ask:
+    """The `Ask` of the shell's present session: new sessions of the same front end ask through the same screen."""
+    return shell.session.ask
+
+
+_ALL = (
+    Command("help", "list the commands", _help, ("h", "?")),
+    Command("new", "start a new session", _new, ("clear", "reset"), while_running=False),
+    Command("sessions", "go on with another session", _sessions, ("resume",), "[all]", while_running=False),
+    Command("fork", "go on in a copy of this session", _fork, while_running=False),
+    Command("undo", "take back the last turn (or N turns) of the conversation", _undo, (), "[N]", while_running=False),
+    Command("title", "name this session", _title, ("rename",), "TEXT"),
+    Command("compact", "shorten the history now", _compact, (), "[what to keep]", while_running=False),
+    Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
+    Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
+    Command("plan", "plan mode: read only", _toggle("plan", "Plan mode is on: read only.", "Plan mode is off."), (), "[on|off]"),
+    Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
+    Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
+    Command("usage", "tokens and cost of this session", _usage, ("cost",)),
+    Command("status", "model, folder, mode", _status),
+    Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
+    Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),
+)  # fmt: skip
+
+COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}
+_BY_NAME = {name: command for command in _ALL for name in (command.name, *command.aliases)}
+
+
+def find(text: str) -> tuple[Command, str] | None:
+    """The command that `text` calls and its arguments; None when the text is no command (a path such as /etc is none)."""
+    if not text.startswith("/"):
+        return None
+    name, _, args = text[1:].partition(" ")
+    command = _BY_NAME.get(name.strip())
+    return (command, args) if command else None
+
+
+async def execute(shell: Shell, text: str) -> bool:
+    """Run `text` if it is a command; False when it is none. Errors are shown, never raised."""
+    found = find(text)
+    if found is None:
+        return False
+    command, args = found
+    if shell.session.running and not command.while_running:
+        shell.show(f"`/{command.name}` waits for the end of the turn: interrupt it first (Esc).")
+        return True
+    try:
+        await command.run(shell, args)
+    except KimiError as error:
+        shell.show(f"**{error}** {error.hint}".strip())
+    return True
