@@ -1,0 +1,109 @@
+"""The composition root: the only place that knows concrete classes. `Config` goes in, an `Agent` comes out.
+
+Nothing here talks to the network or the disk; providers are made when a session first needs one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.session import Limits
+from kimi_agent.agent.store import SessionStore
+from kimi_agent.config import Config, ModelConfig
+from kimi_agent.core.errors import NoModelError
+from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
+from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
+from kimi_agent.providers import make_provider
+from kimi_agent.tools import builtin_tools
+from kimi_agent.workspaces.local import LocalWorkspace
+
+
+def build(config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] = ()) -> Agent:
+    """Put the agent together. Raises ConfigError for a configuration that cannot work."""
+
+    def workspace(folder: Path) -> Workspace:
+        return LocalWorkspace(folder, tuple(extra_roots))
+
+    loop = config.loop_control
+    agent = Agent(
+        home=home,
+        cwd=cwd,
+        store=SessionStore(home),
+        models={},
+        default_model="",
+        make_provider=lambda name: provider_chain(config, agent.models, name),
+        make_tools=lambda model: tools_for(config, model),
+        make_workspace=workspace,
+        limits=Limits(loop.max_steps_per_turn, loop.compaction_trigger_ratio, loop.reserved_context_size),
+        thinking=config.effort,
+        notices=config.warnings,
+    )
+    configure_models(agent, config)
+    return agent
+
+
+def configure_models(agent: Agent, config: Config) -> None:
+    """Give the agent the models of a configuration, also a running one after a login."""
+    agent.models = {name: model_of(name, entry) for name, entry in config.models.items()}
+    agent.default_model = config.default_model
+    agent.make_provider = lambda name: provider_chain(config, agent.models, name)
+
+
+def model_of(name: str, entry: ModelConfig) -> Model:
+    prices = entry.prices and Prices(entry.prices.input, entry.prices.output, entry.prices.cached)
+    capabilities = entry.capabilities or frozenset()
+    return Model(name, entry.model or name, entry.provider, entry.max_context_size, capabilities, prices)
+
+
+def endpoint_of(config: Config, entry: ModelConfig) -> Endpoint:
+    provider = config.providers[entry.provider]
+    sampling = dict(entry.sampling)
+    if config.thinking.keep and "thinking" not in sampling:
+        sampling["thinking"] = {"keep": config.thinking.keep}
+    return Endpoint(
+        name=entry.provider,
+        kind=provider.type,
+        base_url=provider.base_url,
+        api_key=provider.api_key,
+        headers=provider.custom_headers,
+        reasoning_field=provider.reasoning_key,
+        sampling=sampling,
+        connect_timeout=provider.connect_timeout,
+        first_byte_timeout=provider.first_byte_timeout,
+        idle_timeout=provider.idle_timeout,
+    )
+
+
+def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provider:
+    """The provider of a model with retries around it, and the configured fallback models behind it.
+
+    Raises NoModelError when the model is unknown or none is configured, ConfigError when its provider cannot be made.
+    """
+    from kimi_agent.providers.retry import Fallback, Retry
+
+    if not models:
+        raise NoModelError("no model is configured", "Run `kimi login`, or set KIMI_API_KEY.")
+    if name not in models:
+        known = ", ".join(models)
+        raise NoModelError(f"unknown model {name!r}" if name else "no model is chosen", f"Known: {known}. Pick one with -m.")
+    names = [name, *(other for other in config.fallback_models if other != name and other in models)]
+    chain: list[Provider] = [
+        Retry(
+            make_provider(endpoint_of(config, config.models[each]), models[each]),
+            attempts=config.loop_control.max_retries_per_step + 1,
+        )
+        for each in names
+    ]
+    return chain[0] if len(chain) == 1 else Fallback(chain)
+
+
+def tools_for(config: Config, model: Model) -> list[Tool]:
+    """The built-in tools that the configuration and the model allow, in their fixed order."""
+    media = not model.capabilities or "image_in" in model.capabilities
+    names = set(config.tools.enabled)
+    return [
+        tool
+        for tool in builtin_tools(media=media, think="Think" in names, allow_private=config.network.allow_private)
+        if (not names or tool.name in names) and tool.name not in config.tools.disabled
+    ]
