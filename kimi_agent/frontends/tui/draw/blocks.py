@@ -1,0 +1,153 @@
+"""Every kind of block to lines: the one table of what the transcript looks like."""
+
+from typing import TypeAlias
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from kimi_agent.agent.transcript import (
+    AnswerBlock,
+    AnyBlock,
+    CallBlock,
+    CompactionBlock,
+    NoticeBlock,
+    PromptBlock,
+    ThoughtBlock,
+)
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
+from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
+from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
+from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock, ShellBlock
+
+Drawable: TypeAlias = AnyBlock | IntroBlock | NoteBlock | ShellBlock
+
+BOLD, ITALIC = Style(bold=True), Style(italic=True)
+BLANK = Segment(" " * GUTTER)
+PREVIEW_LINES = 3
+
+
+def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
+    """The lines of one block, at most `canvas.width` cells wide each."""
+    match block:
+        case PromptBlock():
+            return _prompt(block, canvas)
+        case ThoughtBlock():
+            return _thought(block, canvas)
+        case AnswerBlock(text=text):
+            return indent(_markdown(text, canvas), BLANK, BLANK)
+        case CallBlock():
+            return call_lines(block, canvas)
+        case NoticeBlock():
+            return _notice(block, canvas)
+        case CompactionBlock():
+            return _compaction(block, canvas)
+        case NoteBlock(text=text):
+            return indent(
+                _markdown(text, canvas), Segment(" ▎ ", canvas.palette.faint), Segment(" ▎ ", canvas.palette.faint)
+            )
+        case ShellBlock():
+            return _shell(block, canvas)
+        case IntroBlock():
+            return _intro(block, canvas)
+
+
+def gap(before: Drawable | None, block: Drawable) -> int:
+    """Blank lines above a block: cards that are one line high stand close together."""
+    if before is None:
+        return 0
+    small = (ThoughtBlock, CallBlock)
+    if isinstance(before, small) and isinstance(block, small):
+        return int(_tall(before) or _tall(block))
+    return 1
+
+
+def _tall(block: ThoughtBlock | CallBlock) -> bool:
+    return has_body(block) if isinstance(block, CallBlock) else not block.done
+
+
+def estimate(block: Drawable, width: int) -> int:
+    """A guess at the height of a block that has not been drawn yet."""
+    if isinstance(block, PromptBlock | AnswerBlock | NoteBlock):
+        return 1 + block.text.count("\n") + len(block.text) // max(10, width)
+    return 1
+
+
+def _markdown(text: str, canvas: Canvas) -> list[Line]:
+    from kimi_agent.frontends.tui.draw.markdown import markdown_lines
+
+    return markdown_lines(plain(text).strip("\n"), canvas.inner, canvas.palette)
+
+
+def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
+    palette = canvas.palette
+    text = plain(block.text).strip("\n")
+    lines = wrap(Text(text, palette.text), canvas.inner) if text else []
+    lines += [[Segment(f"[image: {plain(image.name) or 'unnamed'}]", palette.accent)] for image in block.images]
+    return fill(indent(lines, Segment(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
+
+
+def _thought(block: ThoughtBlock, canvas: Canvas) -> list[Line]:
+    palette = canvas.palette
+    text, style = plain(block.text).strip(), palette.muted + ITALIC
+    if canvas.expanded:
+        return indent(wrap(Text(text, style), canvas.inner), Segment(" ∴ ", palette.faint))
+    if block.done:
+        first = " ".join(text.split())
+        return [[Segment(" ∴ ", palette.faint), Segment(clip(first, canvas.inner), style)]]
+    tail = wrap(Text(text[-canvas.inner * PREVIEW_LINES * 2 :], style), canvas.inner)[-PREVIEW_LINES:]
+    return [[Segment(" ∴ ", palette.faint), Segment("Thinking", style)], *indent(tail, BLANK, BLANK)]
+
+
+def _notice(block: NoticeBlock, canvas: Canvas) -> list[Line]:
+    palette = canvas.palette
+    sign, style = {"error": ("✗", palette.error), "warning": ("!", palette.warning)}.get(
+        block.level, ("·", palette.muted)
+    )
+    return indent(wrap(Text(plain(block.text), style), canvas.inner), Segment(f" {sign} ", style))
+
+
+def _compaction(block: CompactionBlock, canvas: Canvas) -> list[Line]:
+    what = "Old tool output dropped" if block.kind == "prune" else "Conversation summarised"
+    text = f"{what}: {thousands(block.before)} → {thousands(block.after)} tokens"
+    return indent(wrap(Text(text, canvas.palette.muted), canvas.inner), Segment(" ≡ ", canvas.palette.accent))
+
+
+def _shell(block: ShellBlock, canvas: Canvas) -> list[Line]:
+    palette = canvas.palette
+    failed = not block.running and block.exit_code != 0
+    right = Text()
+    if failed:
+        right.append("killed" if block.exit_code is None else f"exit {block.exit_code}", palette.error)
+    if took := duration(block.seconds):
+        right.append((" · " if failed else "") + took, palette.muted)
+    rows = plain(block.command).expandtabs().strip("\n").split("\n")
+    sign = palette.warning if block.running else palette.error if failed else palette.success
+    head = spread(Text.assemble((" $ ", sign + BOLD), (rows[0], palette.text)), right, canvas.width - 1)
+    more = [[BLANK, Segment(clip(row, canvas.inner), palette.text)] for row in rows[1:]]
+    body = output_lines(block.output, canvas, FOLDED_ERROR * 2)
+    return [*fill([head, *more], canvas.width, palette.prompt_bg), *indent(body, BLANK, BLANK)]
+
+
+def _intro(block: IntroBlock, canvas: Canvas) -> list[Line]:
+    palette = canvas.palette
+    lines: list[Line] = [[], [Segment("   kimi ", palette.primary + BOLD), Segment(block.version, palette.muted)], []]
+    for label, value in block.lines:
+        lines.append(
+            [BLANK, Segment(f"{label:<8}", palette.muted), Segment(clip(plain(value), canvas.inner - 8), palette.text)]
+        )
+    lines.append([])
+    for keys, what in block.hints:
+        lines.append(
+            [BLANK, Segment(f"{keys:<8}", palette.primary), Segment(clip(what, canvas.inner - 8), palette.muted)]
+        )
+    return lines
+
+
+def thousands(tokens: int) -> str:
+    """A count of tokens, short: 950, 12.3k, 140k, 1.2M."""
+    if tokens < 1000:
+        return str(tokens)
+    value, unit = (tokens / 1e6, "M") if tokens >= 999_500 else (tokens / 1e3, "k")
+    return f"{value:.0f}{unit}" if value >= 100 else f"{value:.1f}{unit}".replace(".0", "")

@@ -1,0 +1,204 @@
+"""Tool calls as cards: a head line (state, name, target, numbers) and a folded body."""
+
+import json
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from kimi_agent.agent.transcript import CallBlock, Transcript
+from kimi_agent.core.display import Diff, Plain, Terminal, TodoList
+from kimi_agent.core.message import ToolCall, parse_arguments
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
+from kimi_agent.frontends.tui.draw.diff import diff_lines
+from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, one_line, spread
+from kimi_agent.frontends.tui.draw.palette import Palette
+
+BOLD = Style(bold=True)
+FOLDED_OUTPUT = 6
+FOLDED_ERROR = 12
+FOLDED_DIFF = 16
+NESTED_CALLS = 3
+TARGETS = ("command", "path", "file_path", "pattern", "url", "query", "description", "thought", "prompt", "name")
+
+
+def describe(call: ToolCall, cwd: str = "") -> str:
+    """What a call is about, as one safe line: its command, path, pattern; a path inside `cwd` is shown relative."""
+    try:
+        arguments = parse_arguments(call.arguments)
+    except ValueError:
+        return plain(" ".join(call.arguments.split()))
+    values = [str(arguments[name]) for name in TARGETS if isinstance(arguments.get(name), str | int)]
+    if not values:
+        lists = any(isinstance(value, list | dict) for value in arguments.values())
+        return "" if lists or not arguments else one_line(plain(json.dumps(arguments, ensure_ascii=False)))
+    target = values[0]
+    if "pattern" in arguments and isinstance(arguments.get("path"), str):
+        target = f"{arguments['pattern']}  in {_relative(str(arguments['path']), cwd)}"
+    first, *more = plain(_relative(target, cwd)).strip().split("\n")
+    return one_line(first) + (" …" if more else "")
+
+
+def _relative(path: str, cwd: str) -> str:
+    return path.removeprefix(f"{cwd.rstrip('/')}/") or path if cwd else path
+
+
+def duration(seconds: float) -> str:
+    """Empty for what takes no noticeable time."""
+    if seconds < 0.1:
+        return ""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def mark(block: CallBlock, palette: Palette) -> tuple[str, Style]:
+    match block.state:
+        case "done":
+            return "✓", palette.success
+        case "failed":
+            return "✗", palette.error
+        case "running":
+            return "●", palette.primary
+        case _:
+            return "○", palette.muted
+
+
+def call_lines(block: CallBlock, canvas: Canvas) -> list[Line]:
+    return [_head(block, canvas), *indent(_body(block, canvas), Segment(" " * GUTTER), Segment(" " * GUTTER))]
+
+
+def has_body(block: CallBlock) -> bool:
+    """Whether the folded card has more than its head."""
+    if block.nested or block.output or block.state == "failed":
+        return True
+    match block.display:
+        case Plain(text):
+            return "\n" in text.strip()
+        case Terminal(output=output):
+            return bool(output.strip())
+        case Diff() | TodoList():
+            return True
+        case _:
+            return False
+
+
+# --- head -------------------------------------------------------------------------------------------------------------
+
+
+def _head(block: CallBlock, canvas: Canvas) -> Line:
+    palette = canvas.palette
+    sign, style = mark(block, palette)
+    left = Text.assemble((f" {sign} ", style), (plain(block.call.name) or "…", palette.text + BOLD))
+    target = describe(block.call, canvas.cwd)
+    if block.state == "writing":
+        target = f"writing · {block.size} characters"
+    if target:
+        left.append(f"  {target}", palette.muted if block.state == "writing" else palette.text)
+    left.append_text(_summary(block, palette))
+    return spread(left, _numbers(block, palette), canvas.width - 1)
+
+
+def _summary(block: CallBlock, palette: Palette) -> Text:
+    text = Text()
+    match block.display:
+        case Diff(added=added, removed=removed, created=created):
+            text.append(f"  +{added}", palette.success)
+            if removed:
+                text.append(f" −{removed}", palette.error)
+            if created:
+                text.append("  new file", palette.muted)
+        case Plain(summary) if "\n" not in summary.strip() and summary.strip():
+            text.append(f"  {one_line(plain(summary).strip())}", palette.muted)
+        case _:
+            pass
+    return text
+
+
+def _numbers(block: CallBlock, palette: Palette) -> Text:
+    parts: list[tuple[str, Style]] = []
+    if isinstance(block.display, Terminal) and block.display.exit_code:
+        parts.append((f"exit {block.display.exit_code}", palette.error))
+    if took := duration(block.seconds):
+        parts.append((took, palette.muted))
+    text = Text()
+    for number, (word, style) in enumerate(parts):
+        text.append(" · " if number else "", palette.muted)
+        text.append(word, style)
+    return text
+
+
+# --- body -------------------------------------------------------------------------------------------------------------
+
+
+def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
+    lines = _nested(block.nested, canvas) if block.nested else []
+    match block.display:
+        case Diff(path=path, unified=unified):
+            drawn = diff_lines(plain(unified), path, canvas.inner, canvas.palette)
+            lines += head_of(drawn, canvas, FOLDED_DIFF)
+        case Terminal(output=output):
+            limit = FOLDED_ERROR if block.state == "failed" else FOLDED_OUTPUT
+            lines += output_lines(output, canvas, limit)
+        case Plain(text) if "\n" in text.strip():
+            lines += head_of(
+                fold(Text(plain(text).strip("\n"), canvas.palette.muted), canvas.inner), canvas, FOLDED_OUTPUT
+            )
+        case TodoList(items):
+            lines += [_todo(item.title, item.status, canvas) for item in items]
+        case None if block.output:
+            lines += output_lines(block.output, canvas, FOLDED_OUTPUT)
+        case _:
+            pass
+    if block.state == "failed" and not isinstance(block.display, Terminal) and block.result:
+        error = fold(Text(plain(block.result).strip("\n"), canvas.palette.error), canvas.inner)
+        lines += head_of(error, canvas, FOLDED_OUTPUT)
+    elif canvas.expanded and not lines and block.result:
+        lines += fold(Text(plain(block.result).strip("\n"), canvas.palette.muted), canvas.inner)
+    return lines
+
+
+def output_lines(output: str, canvas: Canvas, limit: int) -> list[Line]:
+    """Output of a command; folded, its last `limit` lines."""
+    text = plain(output).strip("\n")
+    if not text.strip():
+        return []
+    rows = text.split("\n")
+    hidden = 0 if canvas.expanded else max(0, len(rows) - limit)
+    shown = fold(Text("\n".join(rows[hidden:]), canvas.palette.muted), canvas.inner)
+    return ([_more(hidden, canvas, "earlier ")] if hidden else []) + shown
+
+
+def head_of(lines: list[Line], canvas: Canvas, limit: int) -> list[Line]:
+    """The first lines, and how many are folded; one line more than the limit is shown rather than counted."""
+    if canvas.expanded or len(lines) <= limit + 1:
+        return lines
+    return [*lines[:limit], _more(len(lines) - limit, canvas)]
+
+
+def _more(count: int, canvas: Canvas, which: str = "more ") -> Line:
+    plural = "line" if count == 1 else "lines"
+    return [Segment(f"… {count} {which}{plural} (Ctrl-E)", canvas.palette.faint)]
+
+
+def _todo(title: str, status: str, canvas: Canvas) -> Line:
+    palette = canvas.palette
+    sign, style = {"done": ("✓", palette.muted), "in_progress": ("●", palette.primary)}.get(status, ("○", palette.text))
+    return [Segment(f"{sign} ", style), Segment(clip(" ".join(plain(title).split()), canvas.inner - 2), style)]
+
+
+def _nested(nested: Transcript, canvas: Canvas) -> list[Line]:
+    """A subagent: its last calls; expanded, all of them and its last answer."""
+    from kimi_agent.frontends.tui.draw.blocks import block_lines
+
+    shown = [block for block in nested.blocks if not block.void]
+    calls = [block for block in shown if isinstance(block, CallBlock)]
+    if canvas.expanded:
+        inner = Canvas(canvas.inner, canvas.palette, True, canvas.cwd)
+        return [line for block in shown for line in block_lines(block, inner)]
+    narrow = Canvas(canvas.inner, canvas.palette, False, canvas.cwd)
+    lines = [_head(block, narrow) for block in calls[-NESTED_CALLS:]]
+    hidden = len(calls) - len(lines)
+    return ([[Segment(f" … {hidden} earlier calls", canvas.palette.faint)]] if hidden else []) + lines

@@ -1,0 +1,108 @@
+"""Lines of segments and the few ways they are put together. A line holds no line break and no control character."""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+from rich.console import Console
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from kimi_agent.frontends.tui.draw.palette import NO_STYLE
+
+Line: TypeAlias = list[Segment]
+
+_CONSOLE = Console(width=80, color_system="truecolor", force_terminal=True, legacy_windows=False)
+TAB_SIZE = 4
+
+
+def console() -> Console:
+    """The console that measures and renders; it never writes."""
+    return _CONSOLE
+
+
+def segments(text: Text) -> Line:
+    """One line of text as segments."""
+    return [segment for segment in text.render(_CONSOLE, end="") if segment.text]
+
+
+def wrap(text: Text, width: int) -> list[Line]:
+    """Wrap at words."""
+    if not text.plain:
+        return [[]]
+    return [segments(line) for line in text.wrap(_CONSOLE, max(1, width), overflow="fold", tab_size=TAB_SIZE)]
+
+
+def fold(text: Text, width: int) -> list[Line]:
+    """Break each line at the width, blanks kept: for code and output."""
+    lines: list[Line] = []
+    for line in text.split("\n", allow_blank=True):
+        if "\t" in line.plain:
+            line.expand_tabs(TAB_SIZE)
+        if cell_len(line.plain) <= width:
+            lines.append(segments(line))
+            continue
+        offsets, end = [], 0
+        for piece in chop_cells(line.plain, max(2, width))[:-1]:
+            end += len(piece)
+            offsets.append(end)
+        lines += [segments(piece) for piece in line.divide(offsets)]
+    return lines
+
+
+def line_width(line: Line) -> int:
+    return sum(cell_len(segment.text) for segment in line)
+
+
+def indent(lines: Iterable[Line], first: Segment, rest: Segment | None = None) -> list[Line]:
+    """Put `first` before the first line and `rest` (default: blanks as wide) before the others."""
+    rest = rest or Segment(" " * cell_len(first.text))
+    return [[first if number == 0 else rest, *line] for number, line in enumerate(lines)]
+
+
+def fill(lines: Iterable[Line], width: int, ground: Style) -> list[Line]:
+    """Pad each line to the width and lay `ground` under it."""
+    return [_filled(line, width, ground) for line in lines]
+
+
+def _filled(line: Line, width: int, ground: Style) -> Line:
+    padding = width - line_width(line)
+    padded = [*line, Segment(" " * padding)] if padding > 0 else line
+    return [Segment(text, ground + (style or NO_STYLE)) for text, style, _ in padded]
+
+
+def one_line(text: str) -> str:
+    """Line breaks and tabs as single blanks."""
+    return text.replace("\n", " ").replace("\t", " ")
+
+
+def clip(text: str, width: int) -> str:
+    """`text` cut to the width in cells, with an ellipsis where something is missing."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, max(0, width - 1)).rstrip() + "…" if width > 0 else ""
+
+
+def clip_start(text: str, width: int) -> str:
+    """As `clip`, but the end is kept: for paths."""
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[max(1, (cell_len(text) - width) // 2) :]
+    return "…" + text
+
+
+def spread(left: Text, right: Text, width: int) -> Line:
+    """`left` at the left edge, `right` at the right edge; `left` is cut when both do not fit."""
+    room = width - (right.cell_len + 2 if right.plain else 0)
+    if left.cell_len > room:
+        left = left.copy()
+        left.truncate(max(0, room), overflow="ellipsis")
+    gap = width - left.cell_len - right.cell_len
+    return [*segments(left), Segment(" " * max(0, gap)), *segments(right)] if right.plain else segments(left)
+
+
+def text_of(lines: Sequence[Line]) -> str:
+    """What the lines say, without style: for tests and copying."""
+    return "\n".join("".join(segment.text for segment in line).rstrip() for line in lines)

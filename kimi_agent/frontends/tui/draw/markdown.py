@@ -1,0 +1,190 @@
+"""Markdown to lines. Nothing that the text says is dropped: raw HTML is shown as it is written."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from kimi_agent.frontends.tui.draw.code import highlight
+from kimi_agent.frontends.tui.draw.lines import Line, console, fill, fold, indent, wrap
+from kimi_agent.frontends.tui.draw.palette import Palette
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+    from markdown_it.tree import SyntaxTreeNode
+    from rich.console import JustifyMethod
+
+BOLD, ITALIC, STRIKE, UNDERLINE = Style(bold=True), Style(italic=True), Style(strike=True), Style(underline=True)
+SAFE_LINKS = ("http://", "https://", "mailto:")
+JUSTIFY: "dict[str, JustifyMethod]" = {"right": "right", "center": "center"}
+BULLETS = ("•", "◦", "▪")
+
+
+@lru_cache(maxsize=1)
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def markdown_lines(source: str, width: int, palette: Palette) -> list[Line]:
+    """`source` must already be safe to show (`sanitize.plain`)."""
+    return _Writer(palette).tokens(_parser().parse(source), max(4, width))
+
+
+class MarkdownStream:
+    """A growing text: what can no longer change is drawn once, only the last top-level block is drawn again."""
+
+    def __init__(self, width: int, palette: Palette) -> None:
+        self.width, self.palette = max(4, width), palette
+        self._settled = 0  # lines that can no longer change
+        self._offset = 0  # characters of the source that they stand for
+
+    def update(self, source: str) -> tuple[int, list[Line]]:
+        """How many leading lines stay as they were at the last call, and all lines after those.
+
+        `source` must begin with what was given before.
+        """
+        writer = _Writer(self.palette)
+        kept, changed = self._settled, []
+        rest = source[self._offset :]
+        tokens = _parser().parse(rest)
+        start = _last_block(tokens)
+        if start:
+            changed = [*writer.tokens(tokens[:start], self.width), []]
+            first_line = (tokens[start].map or [0])[0]
+            self._offset += sum(len(line) + 1 for line in rest.split("\n")[:first_line])
+            self._settled += len(changed)
+        return kept, changed + writer.tokens(tokens[start:], self.width)
+
+
+def _last_block(tokens: "Sequence[Token]") -> int:
+    """Index of the token that opens the last top-level block."""
+    starts = [index for index, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0]
+    return starts[-1] if starts else 0
+
+
+class _Writer:
+    def __init__(self, palette: Palette) -> None:
+        self.palette = palette
+
+    def tokens(self, tokens: "Sequence[Token]", width: int) -> list[Line]:
+        from markdown_it.tree import SyntaxTreeNode
+
+        return self.blocks(SyntaxTreeNode(tokens).children, width)
+
+    def blocks(
+        self, nodes: "Sequence[SyntaxTreeNode]", width: int, *, tight: bool = False, depth: int = 0
+    ) -> list[Line]:
+        lines: list[Line] = []
+        for node in nodes:
+            if lines and not tight:
+                lines.append([])
+            lines += self.block(node, width, depth)
+        return lines
+
+    def block(self, node: "SyntaxTreeNode", width: int, depth: int) -> list[Line]:
+        match node.type:
+            case "heading":
+                return self.heading(node, width)
+            case "fence" | "code_block":
+                return self.code(node, width)
+            case "bullet_list" | "ordered_list":
+                return self.listing(node, width, depth)
+            case "blockquote":
+                inner = self.blocks(node.children, max(4, width - 2), depth=depth)
+                return indent(inner, Segment("▎ ", self.palette.faint), Segment("▎ ", self.palette.faint))
+            case "table":
+                return self.table(node, width)
+            case "hr":
+                return [[Segment("─" * min(width, 40), self.palette.faint)]]
+            case "html_block":
+                return fold(Text(node.content.rstrip("\n"), self.palette.muted), width)
+            case _:
+                return wrap(self.inline(node, self.palette.text), width)
+
+    def heading(self, node: "SyntaxTreeNode", width: int) -> list[Line]:
+        major = node.tag in ("h1", "h2")
+        style = (self.palette.primary if major else self.palette.text) + BOLD
+        return wrap(self.inline(node, style), width)
+
+    def code(self, node: "SyntaxTreeNode", width: int) -> list[Line]:
+        info = node.info.split() if node.type == "fence" else []
+        code = highlight(node.content.rstrip("\n"), info[0] if info else "", self.palette)
+        lines = indent(fold(code, width - 2), Segment(" "))
+        return fill(lines, width, self.palette.code_bg)
+
+    def listing(self, node: "SyntaxTreeNode", width: int, depth: int) -> list[Line]:
+        ordered = node.type == "ordered_list"
+        first = int(node.attrs.get("start", 1)) if ordered else 0
+        marker_width = len(str(first + len(node.children) - 1)) + 2 if ordered else 2
+        lines: list[Line] = []
+        for number, item in enumerate(node.children, first):
+            tight = all(child.hidden for child in item.children if child.type == "paragraph")
+            if lines and not tight:
+                lines.append([])
+            marker = f"{number}. ".rjust(marker_width) if ordered else f"{BULLETS[min(depth, 2)]} "
+            inner = self.blocks(item.children, max(4, width - marker_width), tight=tight, depth=depth + 1)
+            lines += indent(inner or [[]], Segment(marker, self.palette.muted))
+        return lines
+
+    def table(self, node: "SyntaxTreeNode", width: int) -> list[Line]:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, border_style=self.palette.faint)
+        rows = [row for part in node.children for row in part.children]
+        for cell in rows[0].children:
+            align = str(cell.attrs.get("style", "")).removeprefix("text-align:")
+            header = self.inline(cell, self.palette.text + BOLD)
+            table.add_column(header, justify=JUSTIFY.get(align, "left"), overflow="fold")
+        for row in rows[1:]:
+            table.add_row(*(self.inline(cell, self.palette.text) for cell in row.children))
+        screen = console()
+        return screen.render_lines(table, screen.options.update(width=width, height=None), pad=False)
+
+    # --- inline -------------------------------------------------------------------------------------------------------
+
+    def inline(self, node: "SyntaxTreeNode", style: Style) -> Text:
+        text = Text()
+        self._append(text, node, style)
+        return text
+
+    def _append(self, text: Text, node: "SyntaxTreeNode", style: Style) -> None:
+        match node.type:
+            case "text":
+                text.append(node.content, style)
+            case "softbreak" | "hardbreak":
+                text.append("\n")
+            case "code_inline":
+                text.append(node.content, style + self.palette.accent)
+            case "html_inline":
+                text.append(node.content, style + self.palette.muted)
+            case "image":
+                text.append(f"[image: {node.content or 'untitled'}]", style + self.palette.muted)
+                self._address(text, str(node.attrs.get("src", "")), node.content)
+            case "link":
+                self._link(text, node, style)
+            case kind:
+                inner = style + {"strong": BOLD, "em": ITALIC, "s": STRIKE}.get(kind, Style.null())
+                for child in node.children:
+                    self._append(text, child, inner)
+
+    def _link(self, text: Text, node: "SyntaxTreeNode", style: Style) -> None:
+        target = str(node.attrs.get("href", ""))
+        linked = style + self.palette.primary + UNDERLINE
+        if target.startswith(SAFE_LINKS):
+            linked += Style(link=target)
+        start = len(text)
+        for child in node.children:
+            self._append(text, child, linked)
+        self._address(text, target, text.plain[start:])
+
+    def _address(self, text: Text, target: str, label: str) -> None:
+        """Where a link leads is always readable: its label may say something else."""
+        if target and label not in (target, target.removeprefix("mailto:")):
+            text.append(f" ({target})", self.palette.muted)

@@ -1,0 +1,327 @@
+"""The transcript on screen: one widget that draws lines, however long the session is.
+
+Blocks are drawn when they come into view and kept as strips; blocks that were never seen have an estimated height. A change
+redraws its own block only, and at most some thirty times a second, less often when drawing is slow.
+"""
+
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+
+from rich.cells import cell_len
+from textual import events
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+from textual.timer import Timer
+
+from kimi_agent.agent.transcript import AnswerBlock, CallBlock, ThoughtBlock
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.draw.blocks import BLANK, Drawable, block_lines, estimate, gap
+from kimi_agent.frontends.tui.draw.canvas import Canvas
+from kimi_agent.frontends.tui.draw.lines import Line, indent
+from kimi_agent.frontends.tui.draw.local import ShellBlock
+from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
+from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
+
+MIN_FRAME = 1 / 30
+MAX_FRAME = 0.5
+FRAME_SHARE = 4
+"""A frame waits this many times what the last one took: drawing costs at most a quarter of a core."""
+KEEP = 400
+"""Blocks whose strips are kept; more are dropped, away from what is in view."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it."""
+
+    block: Drawable
+    height: int = 1
+    gap: int = 0
+    exact: bool = False
+    strips: list[Strip] | None = None
+    stream: MarkdownStream | None = None
+    expanded: bool = False
+
+
+class TranscriptView(ScrollView, can_focus=False):
+    """Follows the end until the reader scrolls away from it."""
+
+    ALLOW_MAXIMIZE = False
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.palette: Palette = PLAIN_PALETTE
+        self.cwd = ""
+        self.expanded = False
+        self.following = True
+        self._entries: list[Entry] = []
+        self._index: dict[int, int] = {}
+        self._offsets: list[int] = []  # first row of each entry, its gap included
+        self._total = 0
+        self._dirty: set[int] = set()
+        self._frame: Timer | None = None
+        self._scheduled = False
+        self._drawn_at = 0.0
+        self._frame_cost = 0.0
+        self._settling = False
+        self._drawn_width = 0
+
+    # --- what others call ---------------------------------------------------------------------------------------------
+
+    def show(self, blocks: Iterable[Drawable]) -> None:
+        """Draw these blocks soon: new ones at the end, known ones again."""
+        for block in blocks:
+            number = self._index.get(id(block))
+            if number is None:
+                number = self._index[id(block)] = len(self._entries)
+                self._entries.append(Entry(block, estimate(block, self._width)))
+            self._dirty.add(number)
+        self._schedule()
+
+    def reset(self, blocks: Iterable[Drawable] = ()) -> None:
+        """Forget everything and begin with these blocks, at their end."""
+        self._entries, self._index, self._offsets, self._dirty = [], {}, [], set()
+        self.following = True
+        self.show(blocks)
+        self._schedule()
+
+    def withdraw(self, block: Drawable) -> None:
+        """Take a block out that only this screen has."""
+        block.void = True
+        self.show([block])
+
+    def set_palette(self, palette: Palette) -> None:
+        if palette != self.palette:
+            self.palette = palette
+            self._forget_strips()
+
+    def toggle_expanded(self) -> None:
+        """Fold or unfold all blocks."""
+        self.expanded = not self.expanded
+        for entry in self._entries:
+            entry.expanded = self.expanded
+        self._forget_strips(foldable=True)
+
+    def jump_end(self) -> None:
+        self.following = True
+        self._settle(0, 0)
+
+    # --- drawing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _width(self) -> int:
+        return self.scrollable_content_region.width or 80
+
+    def _forget_strips(self, *, foldable: bool = False) -> None:
+        kinds = (CallBlock, ThoughtBlock, ShellBlock)
+        for number, entry in enumerate(self._entries):
+            if not foldable or isinstance(entry.block, kinds):
+                self._dirty.add(number)
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._scheduled or not self.is_attached:
+            return
+        self._scheduled = True
+        wait = min(MAX_FRAME, max(MIN_FRAME, self._frame_cost * FRAME_SHARE)) - (time.monotonic() - self._drawn_at)
+        if wait <= 0:
+            self.call_later(self.flush)
+        else:
+            self._frame = self.set_timer(wait, self.flush)
+
+    def flush(self) -> None:
+        """Draw what has changed now."""
+        self._scheduled = False
+        if not self.is_attached or not self.size:
+            return
+        began = time.monotonic()
+        anchor, delta = self._anchor()
+        for number in self._dirty:
+            entry = self._entries[number]
+            entry.exact = False
+            if entry.stream is None:
+                entry.strips = None
+            if entry.block.void:
+                entry.height, entry.strips = 0, []
+        self._update_gaps()
+        self._settle(anchor, delta, changed=True)
+        self._drawn_at = time.monotonic()
+        self._frame_cost = self._drawn_at - began
+
+    def _update_gaps(self) -> None:
+        """The gap depends on the neighbour above, so the entry after a changed one is looked at too."""
+        for number in {near for n in self._dirty for near in (n, n + 1) if near < len(self._entries)}:
+            entry = self._entries[number]
+            above = number - 1
+            while above >= 0 and self._entries[above].block.void:
+                above -= 1
+            before = self._entries[above].block if above >= 0 else None
+            entry.gap = 0 if entry.block.void else gap(before, entry.block)
+
+    def _anchor(self) -> tuple[int, int]:
+        """What the reader looks at: the first drawn entry in view, and how far the view's top is below its first row."""
+        top = self.scroll_offset.y
+        first = max(0, bisect_right(self._offsets, top) - 1)
+        for number in range(first, min(len(self._offsets), first + self.size.height)):
+            if self._entries[number].exact or number in self._dirty:
+                return number, top - self._offsets[number]
+        return (first, top - self._offsets[first]) if self._offsets else (0, 0)
+
+    def _settle(self, anchor: int, delta: int, *, changed: bool = False) -> None:
+        """Draw what is in view until nothing in view is a guess, then scroll to the anchor or to the end."""
+        if self._settling or not self.size:
+            return
+        self._settling = True
+        try:
+            height = self.size.height
+            while True:
+                self._measure()
+                bottom = max(0, self._total - height)
+                top = (
+                    bottom
+                    if self.following or not self._offsets
+                    else min(bottom, max(0, self._offsets[anchor] + delta))
+                )
+                unseen = [entry for entry in self._in_view(top, height) if entry.strips is None or not entry.exact]
+                if not unseen:
+                    break
+                changed = True
+                for entry in unseen:
+                    self._draw(entry)
+            self._dirty.clear()
+            self.following = self.following or top >= bottom
+            self.virtual_size = Size(self._width, self._total)
+            if round(self.scroll_y) != top:
+                self.scroll_to(y=top, animate=False, force=True)
+            if changed:
+                self._trim(top, height)
+                self.refresh()
+        finally:
+            self._settling = False
+
+    def _measure(self) -> None:
+        heights = [entry.height + entry.gap for entry in self._entries]
+        ends = list(accumulate(heights))
+        self._offsets = [0, *ends[:-1]] if ends else []
+        self._total = ends[-1] if ends else 0
+
+    def _in_view(self, top: int, height: int) -> list[Entry]:
+        first = max(0, bisect_right(self._offsets, top) - 1)
+        last = bisect_right(self._offsets, top + height - 1)
+        return self._entries[first:last]
+
+    def _draw(self, entry: Entry) -> None:
+        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd)
+        block = entry.block
+        if block.void:
+            entry.strips = []
+        elif isinstance(block, AnswerBlock) and not block.done:
+            self._draw_stream(entry, block, canvas)
+        else:
+            entry.strips, entry.stream = self._strips(block_lines(block, canvas)), None
+        entry.height = len(entry.strips or [])
+        entry.exact = True
+
+    def _draw_stream(self, entry: Entry, block: AnswerBlock, canvas: Canvas) -> None:
+        if entry.stream is None or entry.stream.palette is not self.palette or entry.stream.width != canvas.inner:
+            entry.stream, entry.strips = MarkdownStream(canvas.inner, self.palette), []
+        kept, lines = entry.stream.update(plain(block.text).lstrip("\n"))
+        entry.strips = [*(entry.strips or [])[:kept], *self._strips(indent(lines, BLANK, BLANK))]
+
+    def _strips(self, lines: Iterable[Line]) -> list[Strip]:
+        base, width = self.rich_style, self._width
+        return [Strip(line).crop_extend(0, width, None).apply_style(base) for line in lines]
+
+    def _trim(self, top: int, height: int) -> None:
+        drawn = [number for number, entry in enumerate(self._entries) if entry.strips]
+        if len(drawn) <= KEEP:
+            return
+        middle = bisect_right(self._offsets, top + height // 2)
+        for number in sorted(drawn, key=lambda number: abs(number - middle))[KEEP // 2 :]:
+            self._entries[number].strips = None
+            self._entries[number].stream = None
+
+    # --- Textual ------------------------------------------------------------------------------------------------------
+
+    def render_line(self, y: int) -> Strip:
+        row = self.scroll_offset.y + y
+        strip = self._row(row)
+        if strip is None:
+            return Strip.blank(self.size.width, self.rich_style)
+        if (selection := self.text_selection) is not None and (span := selection.get_span(row)) is not None:
+            strip = self._select(strip, *span)
+        return strip.crop_extend(0, self.size.width, self.rich_style).apply_offsets(0, row)
+
+    def _row(self, row: int) -> Strip | None:
+        number = bisect_right(self._offsets, row) - 1
+        if number < 0:
+            return None
+        entry = self._entries[number]
+        inside = row - self._offsets[number] - entry.gap
+        return entry.strips[inside] if entry.strips and 0 <= inside < len(entry.strips) else None
+
+    def _select(self, strip: Strip, start: int, end: int) -> Strip:
+        text = strip.text
+        left = cell_len(text[:start])
+        right = strip.cell_length if end == -1 else cell_len(text[:end])
+        style = self.screen.get_component_rich_style("screen--selection")
+        middle = strip.crop(left, right).apply_style(style)
+        selected = Strip([type(s)(s.text, (s.style + style) if s.style else style) for s in middle])
+        return Strip.join([strip.crop(0, left), selected, strip.crop(right)])
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        first = selection.start.y if selection.start else 0
+        last = min(selection.end.y if selection.end else self._total - 1, self._total - 1)
+        rows = []
+        for row in range(first, last + 1):
+            for entry in self._in_view(row, 1):
+                if entry.strips is None:
+                    self._draw(entry)
+            strip = self._row(row)
+            rows.append(strip.text if strip else "")
+        if rows and selection.end and selection.end.y == last:
+            rows[-1] = rows[-1][: selection.end.x]
+        if rows and selection.start:
+            rows[0] = rows[0][selection.start.x :]
+        return "\n".join(row.rstrip() for row in rows), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._settling and round(old_value) != round(new_value):
+            self.following = new_value >= self.max_scroll_y
+            self._settle(*self._anchor())
+
+    def on_mount(self) -> None:
+        self._schedule()
+
+    def on_resize(self, event: events.Resize) -> None:
+        anchor = self._anchor()
+        if self._width != self._drawn_width:
+            self._drawn_width = self._width
+            for entry in self._entries:
+                entry.exact, entry.strips, entry.stream = False, None, None
+                entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
+        if self._dirty or self._entries:
+            self._update_gaps()
+            self._settle(*anchor, changed=True)
+
+    def on_click(self, event: events.Click) -> None:
+        """A click folds or unfolds one block."""
+        row = self.scroll_offset.y + event.y
+        number = bisect_right(self._offsets, row) - 1
+        if number < 0 or self.screen.get_selected_text():
+            return
+        entry = self._entries[number]
+        if isinstance(entry.block, CallBlock | ThoughtBlock | ShellBlock):
+            entry.expanded = not entry.expanded
+            self.following = False
+            self._dirty.add(number)
+            self._schedule()
