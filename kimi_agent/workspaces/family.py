@@ -1,0 +1,75 @@
+"""Everything that one command started, also what left its process group, found so that it can be killed.
+
+A process belongs to the family when it is in the leader's group or session, descends from the leader, or carries the
+command's mark in its environment: the mark survives setsid, nohup and a double fork, which cut every other tie. Where there
+is no /proc (macOS) only the group is reached.
+"""
+
+import os
+import secrets
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "KIMI_RUN"
+"""Name of the mark. Its value is `:id`, appended to an inherited one, so that an outer agent finds what an inner one ran."""
+
+_PROC = Path("/proc")
+_ROUNDS = 5  # a sweep can miss what is being forked while it looks; each round finds the children of the last
+
+
+def new_mark() -> str:
+    return f"{os.environ.get(MARK, '')}:{secrets.token_hex(8)}"
+
+
+def signal_family(leader: int, mark: str, number: signal.Signals) -> None:
+    """Send the signal to every member once. The leader must not have been reaped yet, or have left members behind."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+    for pid in _members(leader, mark):
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
+
+
+def kill_family(leader: int, mark: str) -> None:
+    """SIGKILL every member, again until none is left (or `_ROUNDS` are over: a process stuck in the kernel stays)."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signal.SIGKILL)
+    for _ in range(_ROUNDS):
+        members = _members(leader, mark)
+        if not members:
+            return
+        for pid in members:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _members(leader: int, mark: str) -> set[int]:
+    """Living members (zombies left out), by one look at /proc."""
+    parents: dict[int, int] = {}
+    found = {leader}
+    try:
+        pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names are all it takes
+    except OSError:
+        return set()
+    for pid in pids:
+        try:
+            # The program's name stands in parentheses and may hold anything, so fields are counted from the last one.
+            fields = (_PROC / f"{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        state, parent, group, session = fields[0], *map(int, fields[1:4])
+        if state not in (b"Z", b"X"):
+            parents[pid] = parent
+            if leader in (group, session) or _is_marked(pid, mark):
+                found.add(pid)
+    while children := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= children
+    return (found & parents.keys()) - {os.getpid()}
+
+
+def _is_marked(pid: int, mark: str) -> bool:
+    try:
+        return f"{MARK}={mark}".encode() in (_PROC / f"{pid}/environ").read_bytes()
+    except OSError:
+        return False  # it has just ended, or belongs to another user

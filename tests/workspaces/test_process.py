@@ -1,0 +1,195 @@
+import asyncio
+import os
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.core.errors import WorkspaceError
+from kimi_agent.core.workspace import Exit
+from kimi_agent.workspaces.process import run_process
+
+ESCAPES = {
+    "child": "sleep 300 & wait",
+    "pipeline": "sleep 300 | sleep 301 | cat",
+    "ignores TERM": "trap '' TERM; sleep 300 & sleep 300; sleep 300",
+    "setsid": "setsid sleep 300 & wait",
+    "nohup": "nohup sleep 300 >/dev/null 2>&1 & wait",
+    "double fork": "(setsid sh -c 'sleep 300 & sleep 300' >/dev/null 2>&1 &) ; sleep 300",
+    "orphan with another group": "(setsid setsid sleep 300 &) & wait; sleep 300",
+    "stopped": "kill -STOP $$",
+}
+
+
+async def shell(
+    command: str, tmp_path: Path, timeout: float = 60, env: dict[str, str] | None = None
+) -> tuple[Exit, bytes]:
+    chunks: list[bytes] = []
+    found = await run_process(
+        ["bash", "-c", command], cwd=tmp_path, env=env or {}, timeout=timeout, on_output=chunks.append
+    )
+    return found, b"".join(chunks)
+
+
+def living_with(value: str) -> list[str]:
+    """Commands of the processes, zombies left out, whose environment holds `value`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if value.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().decode())
+        except OSError:
+            continue
+    return found
+
+
+def open_descriptors() -> set[str]:
+    return {path.name for path in Path("/dev/fd").iterdir()}
+
+
+async def test_output_and_code_are_the_shells(tmp_path: Path) -> None:
+    found, output = await shell("echo out; echo err >&2; pwd; exit 7", tmp_path)
+    assert found == Exit(7)
+    assert output == f"out\nerr\n{tmp_path}\n".encode()
+
+
+async def test_death_by_a_signal_reads_as_in_a_shell(tmp_path: Path) -> None:
+    assert (await shell("kill -9 $$", tmp_path))[0] == Exit(137)
+
+
+async def test_stdin_is_empty_and_there_is_no_terminal(tmp_path: Path) -> None:
+    found, output = await shell(
+        "cat; read x || echo no input; (echo x >/dev/tty) 2>/dev/null || echo no terminal", tmp_path
+    )
+    assert (found, output) == (Exit(0), b"no input\nno terminal\n")
+
+
+@pytest.mark.parametrize("command", ["sleep 300 & echo started", "(setsid sleep 300 &); echo started"])
+async def test_a_child_that_holds_the_pipe_does_not_block(tmp_path: Path, command: str) -> None:
+    begin = time.monotonic()
+    found, output = await shell(f"export HOLDER={tmp_path}; {command}; echo $! > pid", tmp_path)
+    assert (found, output) == (Exit(0, left_running=True), b"started\n")
+    assert time.monotonic() - begin < 5  # the child holds the pipe for 300 s
+    assert living_with(f"HOLDER={tmp_path}") == ["sleep\x00300\x00"]
+    await shell(
+        f"for p in /proc/[0-9]*; do grep -qs HOLDER={tmp_path} $p/environ && kill ${{p#/proc/}}; done", tmp_path
+    )
+
+
+async def test_last_words_after_the_shells_exit_are_heard(tmp_path: Path) -> None:
+    found, output = await shell("echo one | tee >(sleep 0.02; cat) >/dev/null", tmp_path)
+    assert (found, output) == (Exit(0), b"one\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("command", ESCAPES.values(), ids=ESCAPES)
+@pytest.mark.parametrize("way", ["timeout", "cancel", "cancel twice"])
+async def test_nothing_survives(tmp_path: Path, command: str, way: str) -> None:
+    mark = {"ESCAPE_TEST": str(tmp_path)}
+    started = asyncio.Event()
+
+    def on_output(data: bytes) -> None:
+        started.set()
+
+    running = asyncio.create_task(
+        run_process(
+            ["bash", "-c", f"echo ready; {command}"],
+            cwd=tmp_path,
+            env=mark,
+            timeout=0.3 if way == "timeout" else 60,
+            on_output=on_output,
+        )
+    )
+    await started.wait()
+    if way == "timeout":
+        assert await running == Exit(None, timed_out=True)
+    else:
+        while len(living_with(str(tmp_path))) < 1:
+            await asyncio.sleep(0)
+        running.cancel()
+        if way == "cancel twice":
+            await asyncio.sleep(0)
+            running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    async with asyncio.timeout(10):
+        while living_with(str(tmp_path)):  # a killed process takes a moment to be gone
+            await asyncio.sleep(0.01)
+
+
+async def test_the_callback_may_refuse(tmp_path: Path) -> None:
+    def refuse(data: bytes) -> None:
+        raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        await run_process(["yes"], cwd=tmp_path, env={"REFUSED": str(tmp_path)}, timeout=60, on_output=refuse)
+    assert living_with(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "folder", "words"),
+    [
+        (["no-such-program-here"], ".", "Cannot run no-such-program-here: No such file"),
+        (["true"], "gone", "there is no such folder"),
+        (["true", "a\0b"], ".", "Cannot run true: embedded null byte"),
+        (["true", "\ud800"], ".", "Cannot run true:"),
+        (["true", "x" * 3_000_000], ".", "Argument list too long"),
+    ],
+)
+async def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], folder: str, words: str) -> None:
+    before = open_descriptors()
+    with pytest.raises(WorkspaceError, match=words):
+        await run_process(argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None)
+    assert open_descriptors() == before
+
+
+async def test_api_keys_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("KIMI_API_KEY", "OPENAI_API_KEY", "SOME_apikey", "ANTHROPIC_AUTH_TOKEN", "API_KEY", "KIMI_X_TOKEN"):
+        monkeypatch.setenv(name, "sesame")
+    monkeypatch.setenv("API_KEYBOARD", "kept")
+    _, output = await shell("env", tmp_path, env={"ADDED": "yes"})
+    assert b"sesame" not in output
+    assert b"API_KEYBOARD=kept\n" in output
+    assert b"ADDED=yes\n" in output
+
+
+async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
+    await shell("true", tmp_path)
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:  # what tests before this one may have left
+            pass
+    before = open_descriptors()
+    for number in range(300):
+        if number % 10:
+            await shell("true", tmp_path)
+        else:
+            await asyncio.wait([task := asyncio.create_task(shell("sleep 60", tmp_path))], timeout=0.001)
+            task.cancel()
+            await asyncio.wait([task])
+    assert open_descriptors() == before
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+async def test_a_gigabyte_in_one_line_streams(tmp_path: Path) -> None:
+    size = 0
+
+    def count(data: bytes) -> None:
+        nonlocal size
+        size += len(data)
+        assert len(data) <= 1 << 16
+
+    argv = ["bash", "-c", "head -c 1000000000 /dev/zero"]
+    assert await run_process(argv, cwd=tmp_path, env={}, timeout=100, on_output=count) == Exit(0)
+    assert size == 1_000_000_000
+
+
+async def test_the_loop_stays_free_while_output_floods(tmp_path: Path) -> None:
+    running = asyncio.create_task(run_process(["yes"], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
