@@ -1,0 +1,82 @@
+"""Tool calls in a few words, the same in every front end."""
+
+from collections.abc import Sequence
+
+from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.event import Retrying
+from kimi_agent.core.message import ToolCall, parse_arguments
+from kimi_agent.core.sanitize import plain
+from kimi_agent.core.tool import Effect
+
+_TELLING = ("command", "query", "url", "path", "name")
+"""Arguments that say what a call is about, the most telling first."""
+
+
+def one_line(text: str, width: int = 100) -> str:
+    """The first line of `text`, sanitised and cut to `width` characters; an ellipsis says that something is missing."""
+    lines = plain(text).strip().splitlines() or [""]
+    line = lines[0].rstrip().replace("\t", " ")
+    if len(line) > width:
+        return line[: width - 1] + "…"
+    return f"{line} …" if len(lines) > 1 else line
+
+
+def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", width: int = 100) -> str:
+    """`Shell pytest -q`: the tool's name and what the call is about; paths below `root` are shown relative to it."""
+    about = _about(call, effects, root)
+    return f"{plain(call.name)} {one_line(about, width)}".rstrip()
+
+
+def _about(call: ToolCall, effects: Sequence[Effect], root: str) -> str:
+    try:
+        arguments = parse_arguments(call.arguments)
+    except ValueError:
+        arguments = {}
+    said = {key: relative(value, root) for key, value in arguments.items() if isinstance(value, str) and value}
+    if "pattern" in said:
+        return f"{said['pattern']} in {said['path']}" if "path" in said else said["pattern"]
+    for key in _TELLING:
+        if key in said:
+            return said[key]
+    if not effects:
+        return ""
+    more = f" (+{len(effects) - 1})" if len(effects) > 1 else ""
+    return relative(effects[0].target, root) + more
+
+
+def relative(path: str, root: str) -> str:
+    """`path` as seen from `root` when it lies below it."""
+    if root and path.startswith(root.rstrip("/") + "/"):
+        return path[len(root.rstrip("/")) + 1 :]
+    return path
+
+
+def outcome(display: Display | None, result: str, is_error: bool, root: str = "") -> str:
+    """What came of a call, in one line."""
+    match display:
+        case Diff(path=path, added=added, removed=removed, created=created):
+            return f"{'created' if created else 'changed'} {plain(relative(path, root))} (+{added} -{removed})"
+        case Terminal(output=output, exit_code=code):
+            lines = plain(output).strip().splitlines()
+            end = "killed" if code is None else f"exit {code}" if code else ""
+            return ", ".join(filter(None, [end, one_line(lines[-1]) if lines else "no output"]))
+        case TodoList(items=items):
+            return f"{sum(item.status == 'done' for item in items)} of {len(items)} done"
+        case Plain(text=text):
+            return one_line(text)
+    lines = plain(result).strip().splitlines()
+    if is_error or len(lines) <= 1:
+        return one_line(result)
+    return f"{len(lines)} lines"
+
+
+def retrying(event: Retrying) -> str:
+    by = f" with {plain(event.model)}" if event.model else ""
+    return f"{one_line(event.error)} Trying again{by} in {event.wait_s:.0f} s (attempt {event.attempt})."
+
+
+def seconds(value: float) -> str:
+    """`0.4 s`, `12 s`, `3 min 05 s`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    return f"{value:.0f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:02.0f} s"

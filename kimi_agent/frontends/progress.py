@@ -1,0 +1,55 @@
+"""What a headless run says on standard error: a calm line per tool call, and what went wrong."""
+
+import contextlib
+from typing import TextIO
+
+from kimi_agent.core import event as ev
+from kimi_agent.core.exit import ExitCode
+from kimi_agent.core.message import ToolCall
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.describe import headline, one_line, outcome, retrying
+from kimi_agent.frontends.json_lines import Result
+
+
+class Progress:
+    """`shown` false keeps everything back but errors. `root` is the folder that paths are shown relative to."""
+
+    def __init__(self, stream: TextIO, *, shown: bool) -> None:
+        self._stream = stream
+        self._shown = shown
+        self._calls: dict[str, ToolCall] = {}
+        self.root = ""
+
+    def apply(self, event: ev.Event) -> None:
+        match event:
+            case ev.Notice(level, text) if self._shown or level != "info":
+                self._say(f"{level}: {plain(text)}")
+            case _ if not self._shown:
+                return
+            case ev.ToolStarted(call, effects):
+                self._calls[call.id] = call
+                self._say(headline(call, effects, self.root))
+            case ev.ToolFinished(call_id, display, True):
+                call = self._calls.get(call_id, ToolCall(call_id, "tool", ""))
+                self._say(f"  {plain(call.name)} failed: {outcome(display, '', True, self.root)}")
+            case ev.Retrying():
+                self._say(retrying(event))
+            case ev.Compacted(before, after):
+                self._say(f"compacted the history: {before} -> {after} tokens")
+
+    def finish(self, result: Result) -> None:
+        if result.error:
+            self._say(f"error: {plain(result.error)}")
+        elif result.stop not in ("done", ""):
+            self._say(f"stopped: {result.stop.replace('_', ' ')}")
+        for denied in result.denied:
+            self._say(f"denied: {plain(denied.tool)} {one_line(', '.join(denied.targets))}")
+        if result.exit_code == ExitCode.DENIED:
+            self._say("Run with --yolo to allow everything, or without -p to be asked.")
+        if self._shown and result.session_id:
+            self._say(f"session: {result.session_id}")
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody listens
+            self._stream.write(line.encode("utf-8", "replace").decode() + "\n")
+            self._stream.flush()
