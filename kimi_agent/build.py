@@ -59,7 +59,7 @@ def model_of(name: str, entry: ModelConfig) -> Model:
 def endpoint_of(config: Config, entry: ModelConfig) -> Endpoint:
     provider = config.providers[entry.provider]
     sampling = dict(entry.sampling)
-    if config.thinking.keep and "thinking" not in sampling:
+    if config.thinking.keep and provider.type == "kimi" and "thinking" not in sampling:
         sampling["thinking"] = {"keep": config.thinking.keep}
     return Endpoint(
         name=entry.provider,

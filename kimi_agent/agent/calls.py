@@ -54,6 +54,7 @@ class Prepared:
     ctx: ToolContext | None = None
     effects: tuple[Effect, ...] = ()
     output: ToolOutput | None = None
+    answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
 
 
 class Rejected(Exception):
@@ -92,16 +93,14 @@ def _late_result(caller: Caller, item: Prepared, task: asyncio.Task[ToolResult])
 
 async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
     """Cancel what runs, wait a moment, and close every call that has no result yet."""
-    finished = [task.done() for task in tasks]
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks, timeout=CANCEL_GRACE)
-    for item, task, was_finished in zip(prepared, tasks, finished, strict=True):
-        answered = task.done() and not task.cancelled() and task.exception() is None
-        if not was_finished and not answered:
-            _finish(caller, item, text_output(INTERRUPTED, Plain("interrupted"), is_error=True), 0.0)
-        elif was_finished and task.exception() is not None:
-            _finish(caller, item, text_output(NOT_RUN, is_error=True), 0.0)
+    for item, task in zip(prepared, tasks, strict=True):
+        if not item.answered:
+            rejected = task.done() and not task.cancelled() and isinstance(task.exception(), Rejected)
+            text = NOT_RUN if rejected else INTERRUPTED
+            _finish(caller, item, text_output(text, Plain("interrupted"), is_error=True), 0.0)
 
 
 def conflict(first: Sequence[Effect], second: Sequence[Effect]) -> bool:
@@ -225,6 +224,9 @@ def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) 
     display: Display | None = output.for_user
     content = _bounded(output.for_model, item.call, caller.scratch)
     result = ToolResult(item.call.id, content, output.is_error)
+    if item.answered:
+        return result
+    item.answered = True
     caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
     caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
     return result
