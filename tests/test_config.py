@@ -272,13 +272,20 @@ def test_provider_flag_takes_a_name_of_the_file() -> None:
     assert (model.model, config.providers[model.provider].api_key) == ("kimi-next", "sk-file")
 
 
-def test_chaos_wraps_the_configured_provider_or_one_of_its_own() -> None:
+def test_scripted_names_its_file() -> None:
+    config = load(OFFICIAL, provider="scripted:/tmp/x.json")
+    provider = config.providers[config.models[config.default_model].provider]
+    assert (provider.type, provider.base_url, config.chaos) == ("scripted", "/tmp/x.json", None)
+
+
+def test_chaos_is_a_seed_for_the_configured_provider_or_another() -> None:
     config = load(OFFICIAL, provider="chaos:7")
-    assert config.providers["moonshot"].type == "chaos:7:kimi"
-    config = load("", provider="chaos:7:scripted:/tmp/x.json")
-    assert config.providers[config.models[config.default_model].provider].type == "chaos:7:scripted:/tmp/x.json"
-    with pytest.raises(ConfigError, match="no model to wrap"):
-        load("", provider="chaos:7")
+    assert (config.chaos, config.default_model) == (7, "k2")
+    config = load("", provider="chaos:8:scripted:/tmp/x.json")
+    provider = config.providers[config.models[config.default_model].provider]
+    assert (config.chaos, provider.type, provider.base_url) == (8, "scripted", "/tmp/x.json")
+    with pytest.raises(ConfigError, match="needs a number"):
+        load("", provider="chaos:x")
 
 
 def test_home(tmp_path: Path) -> None:

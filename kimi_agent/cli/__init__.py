@@ -1,1 +1,45 @@
 """The command line: flags to a Config, to build(), to a front end."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from kimi_agent.core.errors import KimiError
+from kimi_agent.core.exit import ExitCode, error_code
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Parse and do what `arguments` say; answers an exit code.
+
+    A KimiError is one line on standard error, with its hint; a traceback only with `--debug`.
+    """
+    from kimi_agent.cli.app import command
+
+    try:
+        command()(args=list(arguments), prog_name="kimi")
+    except SystemExit as end:  # how Typer ends, always
+        return _flushed(end.code if isinstance(end.code, int) else ExitCode.DONE if end.code is None else 1)
+    except KimiError as error:
+        if "--debug" in arguments:
+            raise
+        sys.stderr.write(f"kimi: {error}\n" + (f"      {error.hint}\n" if error.hint else ""))
+        return _flushed(error_code(type(error).__name__))
+    except BrokenPipeError:
+        return _flushed(ExitCode.FAILED)
+    except OSError as error:  # a full disk, a folder that may not be written to: the machine's fault, told in one line
+        if "--debug" in arguments:
+            raise
+        sys.stderr.write(f"kimi: {error}\n")
+        return _flushed(ExitCode.FAILED)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return _flushed(ExitCode.DONE)
+
+
+def _flushed(code: int) -> int:
+    """Flush now, where a reader that has gone can be ignored, and not in the interpreter's last breath."""
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return code

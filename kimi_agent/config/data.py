@@ -125,7 +125,10 @@ class ThinkingConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all."""
+    """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all.
+
+    `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
+    """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {"telemetry", "background", "notifications", "token_counting", "image", "identity", "subagent", "permission"}
@@ -152,6 +155,7 @@ class Config:
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
+    chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 
     @property

@@ -15,10 +15,11 @@ from kimi_agent.core.errors import ConfigError
 Changes = Mapping[tuple[str, ...], Any]
 
 
-def save(path: Path, changes: Changes) -> None:
+def save(path: Path, changes: Changes, *, forget: bool = False) -> None:
     """Set each key path of `changes` in the file at `path` (None removes it), keeping all else byte for byte.
 
     Read, change and replacement happen under one lock, the file before is kept as `config.toml.bak`, the mode is 0600.
+    `forget` removes that copy instead, so that a removed secret is gone.
     Raises ConfigError for a file that cannot be read, parsed or written; that file is then left as it is.
     """
     import tomlkit  # 40 ms that only a save has to pay
@@ -34,9 +35,12 @@ def save(path: Path, changes: Changes) -> None:
                 _set(document, keys, value)
             text = tomlkit.dumps(document)
             tomllib.loads(text)
-            if source.text:
-                _replace(path.with_name(path.name + ".bak"), source.text)
+            backup = path.with_name(path.name + ".bak")
+            if source.text and not forget:
+                _replace(backup, source.text)
             _replace(Path(os.path.realpath(path)), text)
+            if forget:
+                backup.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write {short_path(path)}: {error.strerror or error}") from None
 

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 MOONSHOT_URL = "https://api.moonshot.ai/v1"
 DEFAULT_KIMI_MODEL = "kimi-k2.6"
-OPENAI_KINDS = ("openai_legacy", "openai_responses")
+OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 
 def home_dir(env: Mapping[str, str]) -> Path:
@@ -34,6 +34,11 @@ def load_config(
     config = read_config(source)
     config = _with_flags(config, overrides or Overrides(), env)
     return _with_environment(config, env, overrides or Overrides())
+
+
+def read_file(path: Path) -> Config:
+    """The file alone, without flags and environment. Raises ConfigError."""
+    return read_config(read_source(path))
 
 
 def read_config(source: Source) -> Config:
@@ -71,7 +76,7 @@ def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Con
     if flags.thinking is not None:
         config = replace(config, default_thinking=flags.thinking)
     if flags.provider or flags.base_url:
-        return _with_provider_flag(config, flags)
+        return _with_provider_flag(config, flags, env)
     if not config.models:
         config = _from_environment(config, env, flags.model)
     if flags.model and flags.model not in config.models:
@@ -81,36 +86,37 @@ def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Con
     return replace(config, default_model=name)
 
 
-def _with_provider_flag(config: Config, flags: Overrides) -> Config:
+def _with_provider_flag(config: Config, flags: Overrides, env: Mapping[str, str]) -> Config:
     """`--provider` and `--base-url` make a provider and a model for this run; `-m` is then the API's name of the model."""
     name = flags.provider or "openai_legacy"
     kind, _, rest = name.partition(":")
     if kind == "chaos":
-        return _with_chaos(config, flags, rest)
-    provider = config.providers.get(name, ProviderConfig(type=name))
+        return _with_chaos(config, flags, rest, env)
+    if kind == "scripted":
+        name, provider = kind, ProviderConfig(kind, rest)
+    else:
+        provider = config.providers.get(name, ProviderConfig(name))
     if flags.base_url:
         provider = replace(provider, base_url=flags.base_url)
     chosen = config.models.get(flags.model)
     if chosen is None or chosen.provider != name:
         own = next((model for model in config.models.values() if model.provider == name), None)
         chosen = replace(own or ModelConfig(), provider=name) if not flags.model else ModelConfig(name, flags.model)
-    key = flags.model or chosen.model or kind
+    if kind == "scripted":
+        chosen = replace(chosen, model=chosen.model or kind)
+    key = flags.model or chosen.model or name
     models = {**config.models, key: chosen}
     return replace(config, providers={**config.providers, name: provider}, models=models, default_model=key)
 
 
-def _with_chaos(config: Config, flags: Overrides, rest: str) -> Config:
-    """`chaos:SEED` wraps the configured model's provider, `chaos:SEED:KIND` a provider of its own."""
+def _with_chaos(config: Config, flags: Overrides, rest: str, env: Mapping[str, str]) -> Config:
+    """`chaos:SEED` makes the configured providers unreliable, `chaos:SEED:NAME` the one that `--provider NAME` means."""
     seed, _, inner = rest.partition(":")
-    config = _with_provider_flag(config, replace(flags, provider=inner)) if inner or flags.base_url else config
-    name = flags.model if flags.model in config.models else config.default_model
-    if name not in config.models:
+    if not seed.isdecimal():
         raise ConfigError(
-            f'--provider "chaos:{rest}" has no model to wrap', "Configure one, or name a kind after the seed."
+            f'--provider "chaos:{rest}" needs a number as its seed', "Such as chaos:7 or chaos:7:scripted:FILE."
         )
-    model = config.models[name]
-    wrapped = replace(config.providers[model.provider], type=f"chaos:{seed}:{config.providers[model.provider].type}")
-    return replace(config, providers={**config.providers, model.provider: wrapped}, default_model=name)
+    return replace(_with_flags(config, replace(flags, provider=inner), env), chaos=int(seed))
 
 
 def _from_environment(config: Config, env: Mapping[str, str], model: str) -> Config:
@@ -130,22 +136,17 @@ def _from_environment(config: Config, env: Mapping[str, str], model: str) -> Con
 def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) -> Config:
     """The KIMI_* and OPENAI_* variables: keys and addresses of every provider of the kind, the rest for the chosen model."""
     providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
-    models = {name: _completed(entry, _kind(providers[entry.provider])) for name, entry in config.models.items()}
+    models = {name: _completed(entry, providers[entry.provider].type) for name, entry in config.models.items()}
     chosen = models.get(config.default_model)
-    if chosen and _kind(providers[chosen.provider]) == "kimi":
+    if chosen and providers[chosen.provider].type == "kimi":
         models[config.default_model] = _model_environment(chosen, env)
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
     thinking = replace(config.thinking, keep=keep) if keep else config.thinking
     return replace(config, providers=providers, models=models, thinking=thinking)
 
 
-def _kind(provider: ProviderConfig) -> str:
-    """The provider's kind without what wraps it: `kimi` for `chaos:7:kimi`."""
-    return provider.type.split(":")[2] if provider.type.startswith("chaos:") else provider.type
-
-
 def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:
-    prefix = "KIMI" if _kind(provider) == "kimi" else "OPENAI" if _kind(provider) in OPENAI_KINDS else ""
+    prefix = "KIMI" if provider.type == "kimi" else "OPENAI" if provider.type in OPENAI_KINDS else ""
     if not prefix:
         return provider
     url, key = env.get(f"{prefix}_BASE_URL", ""), env.get(f"{prefix}_API_KEY", "")

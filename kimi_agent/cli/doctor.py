@@ -1,0 +1,158 @@
+"""`kimi doctor`: what could keep kimi from working, each with what to do about it."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from kimi_agent.cli.options import Options
+from kimi_agent.config import Config
+from kimi_agent.core.errors import KimiError
+from kimi_agent.core.exit import ExitCode, error_code
+
+MARKS = {"ok": "ok  ", "warning": "warn", "error": "FAIL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`code` is the exit code that an error leads to; `hint` says what to do."""
+
+    check: str
+    level: Literal["ok", "warning", "error"]
+    text: str
+    hint: str = ""
+    code: int = ExitCode.FAILED
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    ctx: typer.Context,
+    offline: Annotated[bool, typer.Option("--offline", help="Make no request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Check configuration, key, model and the programs that kimi uses. The exit code says whether all is well."""
+    findings = list(examine(ctx.find_object(Options) or Options(), offline=offline))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            typer.echo(f"{MARKS[finding.level]}  {finding.check:<9} {finding.text}")
+            if finding.hint and finding.level != "ok":
+                typer.echo(f"{'':16}{finding.hint}")
+    raise typer.Exit(next((finding.code for finding in findings if finding.level == "error"), ExitCode.DONE))
+
+
+def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
+    """All findings, in the order in which they matter."""
+    yield _python()
+    yield from _home(options)
+    config: Config | None = None
+    try:
+        config = options.load()
+    except KimiError as error:
+        for line in str(error).splitlines():
+            yield Finding("config", "error", line, error.hint, error_code(type(error).__name__))
+    if config:
+        yield from _config(options, config)
+        yield from _model(config, offline)
+    yield _git()
+    yield _ripgrep()
+    yield _terminal()
+
+
+def _python() -> Finding:
+    return Finding("python", "ok", f"{sys.version.split()[0]} at {sys.executable}")
+
+
+def _home(options: Options) -> Iterator[Finding]:
+    home = options.home
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+        yield Finding("home", "ok", str(home))
+    except OSError as error:
+        hint = "Sessions cannot be saved. Set KIMI_HOME to a folder that you may write to."
+        yield Finding("home", "error", f"{home}: {error.strerror}", hint)
+    path = options.config_path
+    if path.exists() and path.stat().st_mode & 0o077:
+        yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")
+
+
+def _config(options: Options, config: Config) -> Iterator[Finding]:
+    for warning in config.warnings:
+        yield Finding("config", "warning", warning)
+    path = options.config_path
+    where = str(path) if path.exists() else f"no file {path}: environment and defaults"
+    yield Finding("config", "ok", f"{where}, {len(config.models)} model(s)")
+
+
+def _model(config: Config, offline: bool) -> Iterator[Finding]:
+    if not config.default_model:
+        hint = "Run `kimi login`, or set KIMI_API_KEY."
+        yield Finding("model", "error", "no model is chosen", hint, ExitCode.NO_MODEL)
+        return
+    entry = config.models[config.default_model]
+    provider = config.providers[entry.provider]
+    name = f"{config.default_model} ({provider.type} at {provider.base_url or 'its public address'})"
+    if offline:
+        yield Finding("model", "ok", f"{name}, not tried (--offline)")
+        return
+    try:
+        asyncio.run(_ask(config))
+        yield Finding("model", "ok", f"{name} answers")
+    except KimiError as error:
+        yield Finding("model", "error", f"{name}: {error}", error.hint, error_code(type(error).__name__))
+
+
+async def _ask(config: Config) -> None:
+    """One real request, with the key that a session would use."""
+    from kimi_agent.build import endpoint_of, model_of
+    from kimi_agent.login import with_served_model
+    from kimi_agent.providers.models import check
+
+    if not config.models[config.default_model].model:
+        config = await with_served_model(config)
+    entry = config.models[config.default_model]
+    await check(endpoint_of(config, entry), model_of(config.default_model, entry))
+
+
+def _git() -> Finding:
+    return _program("git", ["git", "--version"], "Install git: undo and review of changes need it.")
+
+
+def _ripgrep() -> Finding:
+    own = Path(sys.executable).parent / "rg"  # where pip puts the binary that we depend on
+    program = str(own) if own.exists() else "rg"
+    return _program("ripgrep", [program, "--version"], "Grep and Glob fall back to slower code of our own.")
+
+
+def _program(check: str, command: list[str], hint: str) -> Finding:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        return Finding(check, "ok", done.stdout.splitlines()[0] if done.stdout else command[0])
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(check, "warning", f"{command[0]} does not run: {error}", hint)
+
+
+def _terminal() -> Finding:
+    name = os.environ.get("TERM", "")
+    columns, lines = shutil.get_terminal_size()
+    if name in ("", "dumb", "unknown"):
+        return Finding("terminal", "ok", f"TERM={name or 'unset'}: line mode is used")
+    encoding = (sys.stdout.encoding or "").lower()
+    if not encoding.startswith("utf"):
+        return Finding("terminal", "warning", f"the locale's encoding is {encoding}", "Set LANG to a UTF-8 locale.")
+    return Finding("terminal", "ok", f"TERM={name}, {columns}x{lines}, {encoding}")

@@ -1,0 +1,113 @@
+"""What the flags said, and where that leads: the folder, the home, the configuration."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.config import Config, Overrides, home_dir, load_config
+from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.event import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The flags by name; see app.py for what each means. `session` is "" for "--resume" without an id."""
+
+    prompt: str | None = None
+    start: str | None = None
+    session: str | None = None
+    last: bool = False
+    model: str = ""
+    thinking: bool | None = None
+    work_dir: Path | None = None
+    add_dir: list[Path] | None = None
+    yolo: bool = False
+    afk: bool = False
+    plan: bool = False
+    print_mode: bool = False
+    quiet: bool = False
+    line: bool = False
+    output_format: str | None = None
+    input_format: str | None = None
+    final_message_only: bool = False
+    json_schema: Path | None = None
+    max_steps_per_turn: int | None = None
+    max_retries_per_step: int | None = None
+    config: str | None = None
+    config_file: Path | None = None
+    provider: str = ""
+    base_url: str = ""
+    verbose: bool = False
+    debug: bool = False
+
+    @property
+    def home(self) -> Path:
+        return home_dir(os.environ)
+
+    @property
+    def config_path(self) -> Path:
+        return self.config_file.expanduser() if self.config_file else self.home / "config.toml"
+
+    def cwd(self) -> Path:
+        """The folder to work in, real and absolute. Raises ConfigError when it is none, or was deleted."""
+        return folder(self.work_dir) if self.work_dir else folder(Path())
+
+    def extra_roots(self) -> tuple[Path, ...]:
+        return tuple(folder(path) for path in self.add_dir or ())
+
+    def load(self) -> Config:
+        """The configuration. Raises ConfigError."""
+        if self.config_file and not self.config_path.is_file():
+            raise ConfigError(f"there is no config file {self.config_file}")
+        flags = Overrides(
+            model=self.model,
+            thinking=self.thinking,
+            max_steps_per_turn=self.max_steps_per_turn,
+            max_retries_per_step=self.max_retries_per_step,
+            provider=self.provider,
+            base_url=self.base_url,
+        )
+        return load_config(self.config_path, os.environ, flags, text=self.config)
+
+    @property
+    def headless(self) -> bool:
+        """Whether a flag says that there is to be no screen."""
+        only_print = (self.output_format, self.input_format, self.json_schema, self.prompt)
+        return self.print_mode or self.quiet or self.final_message_only or any(v is not None for v in only_print)
+
+    def check(self) -> None:
+        """Raises ConfigError for flags that contradict one another."""
+        modes = [flag for flag, given in (("--yolo", self.yolo), ("--afk", self.afk), ("--plan", self.plan)) if given]
+        formats = self.output_format not in (None, "text") or self.input_format == "stream-json"
+        for one, other, clash in (
+            (modes[0] if modes else "", modes[-1] if modes else "", len(modes) > 1),
+            ("--config", "--config-file", self.config is not None and self.config_file is not None),
+            ("--continue", "--resume", self.last and self.session is not None),
+            ("--line", "-p and --print", self.line and self.headless),
+            ("--quiet", "--output-format and --input-format", self.quiet and formats),
+        ):
+            if clash:
+                raise ConfigError(f"{one} and {other} exclude each other.")
+
+    def mode(self, config: Config) -> Mode:
+        """The mode to start in: a flag, else the file's default."""
+        if self.yolo:
+            return "yolo"
+        if self.afk:
+            return "afk"
+        if self.plan or config.default_plan_mode:
+            return "plan"
+        if config.default_yolo or config.default_permission_mode == "yolo":
+            return "yolo"
+        return "afk" if config.default_permission_mode == "auto" else "default"
+
+
+def folder(path: Path) -> Path:
+    """`path` real and absolute. Raises ConfigError when it is not a folder."""
+    try:
+        real = path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise ConfigError(f"there is no folder {path}") from None
+    if not real.is_dir():
+        raise ConfigError(f"{path} is not a folder")
+    return real

@@ -1,0 +1,166 @@
+"""From flags to a running front end."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kimi_agent.cli.options import Options
+from kimi_agent.config import Config
+from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.agent import Agent
+
+STDIN_PATIENCE = 3.0
+"""Seconds of silence on standard input after which we say what we are waiting for."""
+
+
+def start(options: Options) -> int:
+    """Run the session that the flags ask for; answers its exit code. Raises KimiError."""
+    options.check()
+    _log_to_file(options)
+    config, cwd = options.load(), options.cwd()
+    for warning in config.warnings:
+        sys.stderr.write(f"kimi: {warning}\n")
+    headless = options.headless or not _is_tty(sys.stdin)
+    if not headless and not _is_tty(sys.stdout):
+        raise ConfigError("standard output is no terminal", 'Use -p "...", which prints only the answer.')
+    config = _with_model(config, options, headless)
+    session_id = _session_id(options, cwd, headless)
+    arguments: dict[str, Any] = {"mode": options.mode(config), "session_id": session_id, "cwd": cwd}
+    if session_id is None or options.model or options.provider or options.base_url:
+        arguments["model"] = config.default_model
+    if headless:
+        arguments |= _print_arguments(options)
+    elif options.start:
+        arguments["prompt"] = options.start
+    name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
+    from kimi_agent.build import build
+
+    return _run(name, arguments, build(config, cwd=cwd, home=options.home, extra_roots=options.extra_roots()))
+
+
+def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
+    from kimi_agent.frontends import load
+
+    frontend = load(name)(**arguments)
+
+    async def drive() -> int:
+        try:
+            return int(await frontend.run(agent))
+        finally:
+            await agent.aclose()
+
+    return asyncio.run(drive())
+
+
+def _print_arguments(options: Options) -> dict[str, Any]:
+    output = options.output_format or "text"
+    input_format = options.input_format or "text"
+    parts = [options.prompt or "", options.start or ""]
+    if input_format == "text" and not _is_tty(sys.stdin):
+        parts.append(_read_stdin(bool(options.prompt)))
+    return {
+        "prompt": "\n\n".join(_utf8(part) for part in parts if part.strip()),
+        "output": output,
+        "input": input_format,
+        "schema": _schema(options.json_schema),
+        "final_only": options.final_message_only or options.quiet,
+        "verbose": options.verbose,
+    }
+
+
+def _utf8(text: str) -> str:
+    """Arguments that are no UTF-8 carry surrogates, which no API takes."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _read_stdin(has_prompt: bool) -> str:
+    """All of standard input. A pipe that stays silent is told of, because whoever left it open may not know that we wait."""
+    if sys.stdin is None:
+        return ""
+    with contextlib.suppress(OSError, ValueError):
+        if has_prompt and not select.select([sys.stdin], [], [], STDIN_PATIENCE)[0]:
+            sys.stderr.write("kimi: waiting for the end of standard input (`< /dev/null` gives none)\n")
+    return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+
+def _schema(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        schema = json.loads(path.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"--json-schema {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"--json-schema {path}: not JSON: {error}") from None
+    if not isinstance(schema, dict):
+        raise ConfigError(f"--json-schema {path}: a schema is a JSON object")
+    return schema
+
+
+def _with_model(config: Config, options: Options, headless: bool) -> Config:
+    """A configuration whose model can be asked: names left open are looked up, a first run is led through the set-up."""
+    if not config.default_model:
+        if headless:
+            hint = "Run `kimi login`, or set KIMI_API_KEY, or name a server with --base-url URL."
+            raise NoModelError("no model is configured", hint)
+        from kimi_agent.cli.login import first_run
+
+        first_run(options.config_path)
+        config = options.load()
+    if not config.default_model:
+        raise NoModelError("no model is configured", "Run `kimi login`.")
+    if config.models[config.default_model].model:
+        return config
+    from kimi_agent.login import with_served_model
+
+    return asyncio.run(with_served_model(config))
+
+
+def _session_id(options: Options, cwd: Path, headless: bool) -> str | None:
+    """The session to go on with, None for a new one. Raises SessionError when there is no such session."""
+    if options.session is None and not options.last:
+        return None
+    from kimi_agent.agent.store import SessionStore
+
+    store = SessionStore(options.home)
+    if options.session:
+        return store.path(options.session).stem
+    found = store.list(cwd)
+    if not found:
+        raise SessionError(f"there is no earlier session in {cwd}", "Start one with `kimi`.")
+    if options.last or headless:
+        return found[0].id
+    from kimi_agent.cli.sessions import pick
+
+    return pick(found)
+
+
+def _is_tty(stream: Any) -> bool:
+    try:
+        return bool(stream is not None and stream.isatty())
+    except ValueError:  # closed
+        return False
+
+
+def _can_draw() -> bool:
+    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
+
+
+def _log_to_file(options: Options) -> None:
+    if not options.debug:
+        return
+    folder = options.home / "logs"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "kimi.log"
+    file.touch(mode=0o600)
+    logging.basicConfig(
+        filename=file, level=logging.DEBUG, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
+    )
