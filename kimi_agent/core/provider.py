@@ -123,7 +123,7 @@ class Provider(Protocol):
     Nothing is executed while a reply streams, so a reply may be thrown away and asked for again.
     """
 
-    model: Model
-
+    @property
+    def model(self) -> Model: ...
     def stream(self, request: Request) -> AsyncIterator[Delta]: ...
     async def aclose(self) -> None: ...

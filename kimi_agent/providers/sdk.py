@@ -1,0 +1,70 @@
+"""What the providers on an SDK share: time limits, errors put into words, and no headers that tell the device apart."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from types import ModuleType
+from typing import Any
+
+from kimi_agent.core.errors import ConnectionFailed, ProviderError
+from kimi_agent.core.provider import Endpoint
+from kimi_agent.providers.failures import failure_of, to_error
+from kimi_agent.providers.transport import headers_for
+
+# Packages whose errors mean that the connection or the stream broke: SDKs let some of them through.
+BELOW = ("httpx", "httpx2", "httpcore", "httpcore2", "json", "openai", "anthropic", "pydantic_core")
+TELLING = ("OS", "Arch", "Lang", "Package-Version", "Runtime", "Runtime-Version", "Async", "Retry-Count", "Timeout")
+
+
+def client_options(endpoint: Endpoint, sdk: ModuleType) -> dict[str, Any]:
+    """Arguments for the SDK's client: ours to retry, ours to name, nothing told about the device."""
+    own = {key: value for key, value in headers_for(endpoint).items() if key in ("User-Agent", *endpoint.headers)}
+    silent = {f"X-Stainless-{name}": sdk.Omit() for name in TELLING}
+    return {
+        "api_key": endpoint.api_key or "none",
+        "base_url": endpoint.base_url,
+        "max_retries": 0,
+        "timeout": sdk.Timeout(None, connect=endpoint.connect_timeout, write=endpoint.idle_timeout),
+        "default_headers": {**silent, **own},
+    }
+
+
+async def events(opening: Awaitable[Any], endpoint: Endpoint, sdk: ModuleType) -> AsyncIterator[Any]:
+    """The events of the stream that `opening` opens. Raises ProviderError; a silent stream is ConnectionFailed."""
+    stream = None
+    limit = max(endpoint.first_byte_timeout, endpoint.idle_timeout)  # SDKs hide the pings that show a stream is alive
+    try:
+        async with asyncio.timeout(endpoint.connect_timeout + limit):
+            stream = await opening
+        iterator = aiter(stream)
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    event = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            yield event
+    except TimeoutError:
+        raise ConnectionFailed(f"{endpoint.name} stalled: nothing arrived for {limit:g} s.") from None
+    except sdk.APIError as error:
+        raise _put_into_words(error, endpoint, sdk) from error
+    except ProviderError:
+        raise
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in BELOW:
+            raise
+        raise ConnectionFailed(f"The connection to {endpoint.name} was lost: {error}") from error
+    finally:
+        if stream is not None:
+            await stream.close()
+
+
+def _put_into_words(error: Any, endpoint: Endpoint, sdk: ModuleType) -> ProviderError:
+    if isinstance(error, sdk.APIConnectionError):
+        cause = error.__cause__ or error
+        return ConnectionFailed(
+            f"No connection to {endpoint.name}: {cause or error}", "Check the network and the address."
+        )
+    status, response = getattr(error, "status_code", 0) or 0, getattr(error, "response", None)
+    headers = {key.lower(): value for key, value in response.headers.items()} if response is not None else {}
+    failure = failure_of(error.body or {"message": error.message}, status, headers)
+    return to_error(failure, endpoint)

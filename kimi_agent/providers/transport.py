@@ -1,0 +1,184 @@
+"""One HTTP client per provider, made at its first request; a POST whose answer is read piece by piece, never for ever."""
+
+import asyncio
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kimi_agent import __version__
+from kimi_agent.core.errors import ConfigError, ConnectionFailed, ProviderError
+from kimi_agent.core.provider import Endpoint
+from kimi_agent.providers.failures import read_failure, to_error
+
+if TYPE_CHECKING:
+    import httpx
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+MAX_ERROR_BODY = 256 * 1024  # bytes
+ERROR_BODY_TIMEOUT = 10.0  # seconds
+DRAIN_TIMEOUT = 0.25  # seconds to wait for the end of a finished stream, so that the connection can be used again
+
+
+def load_httpx() -> None:
+    """Import httpx without its command line, whose imports (click, rich) cost as much as the rest: 50 ms of CPU."""
+    if "httpx" in sys.modules:
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # httpx has a fallback for this import
+    try:
+        import httpx  # noqa: F401
+    finally:
+        del sys.modules["httpx._main"]
+
+
+def is_loopback(url: str) -> bool:
+    try:
+        return (urlsplit(url).hostname or "") in LOOPBACK
+    except ValueError:
+        return False
+
+
+def headers_for(endpoint: Endpoint) -> dict[str, str]:
+    """Who asks, and the user's own headers. Nothing that tells the device apart."""
+    headers = {
+        "User-Agent": f"kimi-agent/{__version__}",
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+    }
+    if endpoint.api_key:
+        headers["Authorization"] = f"Bearer {endpoint.api_key.strip()}"
+    headers.update(endpoint.headers)
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable() and name.isascii() and name.isprintable()):
+            where = "the API key" if name == "Authorization" else f"the header {name!r}"
+            raise ConfigError(
+                f"{where} of provider {endpoint.name!r} holds characters that HTTP cannot carry.",
+                "Use plain ASCII: a line break or a typographic sign may have been pasted along.",
+            )
+    return headers
+
+
+class Transport:
+    """`post` and `get` relative to the endpoint's `base_url`. Proxies of the environment are used, save for loopback."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._client: httpx.AsyncClient | None = None
+
+    def client(self) -> "httpx.AsyncClient":
+        """Raises ConfigError when the address, a header or a proxy of the environment cannot be used."""
+        if self._client is None:
+            load_httpx()
+            import httpx
+
+            endpoint = self.endpoint
+            if not endpoint.base_url.startswith(("http://", "https://")):
+                raise ConfigError(
+                    f"provider {endpoint.name!r} has no usable base_url: {endpoint.base_url!r}",
+                    "It starts with http:// or https://.",
+                )
+            local = is_loopback(endpoint.base_url)
+            # Loading the certificates costs 60 ms of CPU; an empty context trusts nothing, which plain HTTP never asks.
+            plain = local and endpoint.base_url.startswith("http://")
+            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context()
+            timeout = httpx.Timeout(None, connect=endpoint.connect_timeout, write=endpoint.idle_timeout)
+            try:
+                self._client = httpx.AsyncClient(
+                    headers=headers_for(endpoint), timeout=timeout, verify=verify, trust_env=not local
+                )
+            except (ValueError, ImportError, httpx.InvalidURL) as error:
+                raise ConfigError(
+                    f"cannot set up HTTP for {endpoint.name!r}: {error}", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
+                ) from None
+        return self._client
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
+
+    def url(self, path: str) -> str:
+        return self.endpoint.base_url.rstrip("/") + "/" + path.lstrip("/")
+
+    @asynccontextmanager
+    async def post(self, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Send `body`; yields the pieces of a 2xx answer. Raises ProviderError for any other, and when it stalls."""
+        client = self.client()
+        import httpx
+
+        endpoint = self.endpoint
+        try:
+            request = client.build_request("POST", self.url(path), content=body)
+            async with asyncio.timeout(endpoint.connect_timeout + endpoint.first_byte_timeout):
+                response = await client.send(request, stream=True)
+            try:
+                if response.status_code // 100 != 2:
+                    raise await self._failure(response)
+                yield self._pieces(response)
+            finally:
+                await response.aclose()
+        except TimeoutError:
+            raise self._stalled(endpoint.first_byte_timeout) from None
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise connection_error(error, endpoint) from error
+
+    async def _pieces(self, response: "httpx.Response") -> AsyncIterator[bytes]:
+        import httpx
+
+        pieces, limit = response.aiter_bytes(), self.endpoint.first_byte_timeout
+        while True:
+            try:
+                async with asyncio.timeout(limit):
+                    piece = await anext(pieces)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                raise self._stalled(limit) from None
+            except (httpx.HTTPError, OSError) as error:
+                raise connection_error(error, self.endpoint) from error
+            limit = self.endpoint.idle_timeout
+            yield piece
+
+    def _stalled(self, seconds: float) -> ConnectionFailed:
+        return ConnectionFailed(
+            f"{self.endpoint.name} stalled: nothing arrived for {seconds:g} s.",
+            "A slow local model may need a larger first_byte_timeout.",
+        )
+
+    async def _failure(self, response: "httpx.Response") -> ProviderError:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(ERROR_BODY_TIMEOUT):
+                async for piece in self._pieces(response):
+                    body += piece
+                    if len(body) > MAX_ERROR_BODY:
+                        break
+        except (TimeoutError, ConnectionFailed):
+            pass  # the status alone has to do
+        if 300 <= response.status_code < 400:
+            target = response.headers.get("location", "")
+            return to_error(read_failure(404, {}, f"it redirects to {target}".encode()), self.endpoint)
+        return to_error(read_failure(response.status_code, dict(response.headers), bytes(body)), self.endpoint)
+
+
+def connection_error(error: Exception, endpoint: Endpoint) -> ConnectionFailed:
+    """No answer: say which of the usual reasons it was."""
+    import httpx
+
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    host = urlsplit(endpoint.base_url).netloc
+    if isinstance(error, httpx.ConnectTimeout):
+        return ConnectionFailed(f"{host} did not answer within {endpoint.connect_timeout:g} s.", "Check the network.")
+    if isinstance(error, httpx.ProxyError):
+        return ConnectionFailed(
+            f"The proxy refused the connection to {host}: {text}", "Check HTTP_PROXY and HTTPS_PROXY."
+        )
+    if isinstance(error, httpx.ConnectError):
+        if "CERTIFICATE" in text.upper():
+            hint = "Behind a proxy that inspects traffic, point SSL_CERT_FILE to its certificate."
+            return ConnectionFailed(f"The certificate of {host} is not trusted: {text}", hint)
+        hint = "Is the server running?" if is_loopback(endpoint.base_url) else "Check the network and the address."
+        return ConnectionFailed(f"No connection to {host}: {text}", hint)
+    return ConnectionFailed(f"The connection to {host} was lost: {text}")
