@@ -1,0 +1,173 @@
+"""Shell: one command line through bash, in the folder where the last one ended."""
+
+import os
+import secrets
+import shlex
+import shutil
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from kimi_agent.core.display import Terminal
+from kimi_agent.core.errors import ToolError
+from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.workspace import Exit
+from kimi_agent.tools.hints import NO_EDITOR, hint_for
+from kimi_agent.tools.output import HeadTail, Live, spill_path
+
+_NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
+
+# Whatever would wait for a person fails at once instead.
+_ENV = {
+    "TERM": "dumb",
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "MANPAGER": "cat",
+    "SYSTEMD_PAGER": "cat",
+    "EDITOR": _NO_EDITOR_COMMAND,
+    "VISUAL": _NO_EDITOR_COMMAND,
+    "GIT_EDITOR": _NO_EDITOR_COMMAND,
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "",  # set but empty: git looks no further
+    "GCM_INTERACTIVE": "never",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "SUDO_ASKPASS": "/bin/false",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "PIP_NO_INPUT": "1",
+}
+
+# Read by bash before the command, as its BASH_ENV: the command itself stays byte for byte what the model wrote, so exit code,
+# `set -e`, line numbers and syntax errors are those of `bash -c`. A command that sets its own EXIT trap, or that ends in
+# `exec`, leaves no report; the folder then stays what it was.
+_PROLOGUE = """\
+trap '{ trap - DEBUG ERR; set +xv; builtin pwd -P >|"$_KIMI_CWD"; } >/dev/null 2>&1 || :' EXIT
+export -n _KIMI_CWD
+unset BASH_ENV
+"""
+_SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
+
+_ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
+
+
+class ShellParams(msgspec.Struct, frozen=True):
+    command: str
+    timeout: Annotated[int, msgspec.Meta(ge=1, le=600, description="Seconds until it is killed")] = 60
+    description: Annotated[str, msgspec.Meta(description="A few words for the user")] = ""
+
+
+class Shell:
+    """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume."""
+
+    name = "Shell"
+    description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
+    Params = ShellParams
+
+    def effects(self, params: ShellParams, ctx: ToolContext) -> Sequence[Effect]:
+        if not params.command.strip():
+            raise ToolError("The command is empty.")
+        try:
+            os.fsencode(params.command)
+        except UnicodeEncodeError:
+            raise ToolError("The command contains a broken character (half of a surrogate pair).") from None
+        if "\0" in params.command:
+            raise ToolError("The command contains a NUL character.")
+        return (Effect("run", params.command),)
+
+    async def preview(self, params: ShellParams, ctx: ToolContext) -> Terminal:
+        return Terminal(params.command)
+
+    async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
+        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        kept = ctx.scratch / "cwd"
+        report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
+        cwd, notes = _starting_folder(kept, ctx.workspace.root)
+        output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
+        live = Live(ctx.progress)
+
+        def on_output(data: bytes) -> None:
+            output.feed(data)
+            live.feed(data)
+
+        argv, env = _invocation(params.command, ctx.scratch)
+        try:
+            ended = await ctx.workspace.run(
+                argv, cwd=cwd, env=env | {"_KIMI_CWD": str(report)}, timeout=params.timeout, on_output=on_output
+            )
+        finally:
+            live.close()
+            output.close()
+            if report.exists() and report.stat().st_size:
+                report.replace(kept)
+            report.unlink(missing_ok=True)
+        new_cwd, _ = _starting_folder(kept, ctx.workspace.root)
+        if new_cwd != cwd:
+            notes.append(f"the working directory is now {new_cwd}")
+        return _answer(params, output.text(), ended, notes)
+
+
+def _answer(params: ShellParams, text: str, ended: Exit, notes: list[str]) -> ToolOutput:
+    failed = ended.timed_out or ended.code != 0
+    if ended.timed_out:
+        notes.insert(0, f"timed out after {params.timeout} s: killed, with everything it had started")
+    elif ended.code is None:
+        notes.insert(0, "killed")
+    elif failed:
+        notes.insert(0, f"exit code {ended.code}{_signal_name(ended.code)}")
+    if ended.left_running:
+        notes.append(
+            "a background process goes on running; it was cut off from this output and may end when it writes: "
+            "redirect to a file instead"
+        )
+    if failed and (hint := hint_for(text)):
+        notes.append(hint)
+    lines = [text.rstrip("\n")] if text.strip() else [] if notes else ["[no output]"]
+    display = Terminal(params.command, text, ended.code)
+    return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), display, is_error=failed)
+
+
+def _signal_name(code: int) -> str:
+    """Shells answer 128 + signal for a command that died of one."""
+    with suppress(ValueError):
+        return f" ({signal.Signals(code - 128).name})"
+    return ""
+
+
+def _starting_folder(kept: Path, root: Path) -> tuple[Path, list[str]]:
+    """Where the next command runs, and what to tell about it."""
+    try:
+        cwd = Path(os.fsdecode(kept.read_bytes().removesuffix(b"\n")))
+    except OSError:
+        return root, []
+    if cwd.is_dir():
+        return cwd, []
+    kept.unlink(missing_ok=True)
+    return root, [f"the working directory {cwd} is gone; this ran in {root}"]
+
+
+def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]:
+    """The argument list and the environment for `command`."""
+    if shutil.which("bash") is None:
+        return ["sh", "-c", _SH_PROLOGUE + command], _ENV
+    users_own = os.environ.get("BASH_ENV", "")
+    prologue = _PROLOGUE + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
+    file = scratch / "bash_env"
+    _write_if_new(file, prologue)
+    env = _ENV | {"BASH_ENV": str(file)}
+    script = os.fsencode(command)
+    if len(script) <= _ARGUMENT_LIMIT:
+        return ["bash", "-c", command], env
+    script_file = scratch / f"command-{secrets.token_hex(6)}.sh"
+    script_file.write_bytes(script)
+    return ["bash", str(script_file)], env
+
+
+def _write_if_new(file: Path, text: str) -> None:
+    """Whole or not at all: another call may read the file in this moment."""
+    if not file.exists() or file.read_text("utf-8") != text:
+        new = file.with_name(f"{file.name}-{secrets.token_hex(6)}")
+        new.write_text(text, "utf-8")
+        new.replace(file)
