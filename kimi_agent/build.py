@@ -51,7 +51,8 @@ def configure_models(agent: Agent, config: Config) -> None:
 
 
 def model_of(name: str, entry: ModelConfig) -> Model:
-    prices = entry.prices and Prices(entry.prices.input, entry.prices.output, entry.prices.cached)
+    given = entry.prices
+    prices = Prices(given.input, given.output, given.cached) if given else None
     capabilities = entry.capabilities or frozenset()
     return Model(name, entry.model or name, entry.provider, entry.max_context_size, capabilities, prices)
 
