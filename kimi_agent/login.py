@@ -1,9 +1,9 @@
 """Setting up a provider: which one, its key, a real request, and into the config file. The same for every front end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kimi_agent.config import Config
 from kimi_agent.config.edit import save
@@ -11,6 +11,9 @@ from kimi_agent.config.file import short_path
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import AuthError, ConfigError, KimiError, NoModelError
 from kimi_agent.core.provider import Endpoint, Model
+
+if TYPE_CHECKING:
+    from kimi_agent.providers.models import Local
 
 TRIES = 3
 MANY = 30
@@ -86,22 +89,23 @@ def preset(name: str) -> Preset:
     return found
 
 
-async def login(person: Person, path: Path) -> Account | None:
+async def login(person: Person, path: Path, ports: Mapping[str, int] | None = None) -> Account | None:
     """Lead `person` through the choice of a provider and save it in the config file at `path`; None when they gave up.
 
-    Servers on this machine are looked for first. Raises ConfigError when the file cannot be changed.
+    Servers on this machine are looked for first, on `ports` (by name; default: those usual for local servers).
+    Raises ConfigError when the file cannot be changed.
     """
-    from kimi_agent.providers.models import discover
+    from kimi_agent.providers.models import LOCAL_PORTS, discover
 
-    local = await discover()
-    options = [Option(f"{server.name} on this machine", server.base_url) for server in local]
+    local = await discover(ports=LOCAL_PORTS if ports is None else ports)
+    options = [Option(f"{found.endpoint.name} on this machine", _described(found)) for found in local]
     options += [Option(entry.label) for entry in PRESETS]
     picked = await person.choose("Where does the model run?", options)
     if picked is None:
         return None
     if picked < len(local):
-        server = local[picked]
-        chosen = Preset(_name_of(server.name), server.name, "openai_legacy", server.base_url, needs_key=False)
+        server = local[picked].endpoint
+        chosen = Preset(server.name, server.name, server.kind, server.base_url, needs_key=False)
         return await _model_and_save(person, path, chosen, "")
     chosen = PRESETS[picked - len(local)]
     if not chosen.base_url or chosen.name == "ollama":
@@ -210,6 +214,9 @@ def save_account(path: Path, chosen: Preset, key: str, model: Model) -> Account:
         changes[(*entry, "max_context_size")] = model.context_size
     if model.capabilities:
         changes[(*entry, "capabilities")] = sorted(model.capabilities)
+    if model.prices:
+        prices = {"input": model.prices.input, "output": model.prices.output, "cached": model.prices.cached}
+        changes[(*entry, "prices")] = {name: price for name, price in prices.items() if price is not None}
     save(path, changes)
     return Account(chosen.name, model.id, path)
 
@@ -235,5 +242,6 @@ async def _try_out(chosen: Preset, key: str, model: Model) -> None:
     await check(_endpoint(chosen, key), model)
 
 
-def _name_of(server: str) -> str:
-    return "".join(letter if letter.isalnum() else "-" for letter in server.lower()).strip("-")
+def _described(found: "Local") -> str:
+    names = ", ".join(model.id for model in found.models[:3])
+    return f"{found.endpoint.base_url}: {names}{', ...' if len(found.models) > 3 else ''}"

@@ -1,12 +1,9 @@
 """`kimi doctor`: what could keep kimi from working, each with what to do about it."""
 
-import asyncio
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -77,6 +74,8 @@ def _python() -> Finding:
 
 
 def _home(options: Options) -> Iterator[Finding]:
+    import tempfile
+
     home = options.home
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,6 +109,8 @@ def _model(config: Config, offline: bool) -> Iterator[Finding]:
     if offline:
         yield Finding("model", "ok", f"{name}, not tried (--offline)")
         return
+    import asyncio
+
     try:
         asyncio.run(_ask(config))
         yield Finding("model", "ok", f"{name} answers")
@@ -140,6 +141,8 @@ def _ripgrep() -> Finding:
 
 
 def _program(check: str, command: list[str], hint: str) -> Finding:
+    import subprocess
+
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
         return Finding(check, "ok", done.stdout.splitlines()[0] if done.stdout else command[0])

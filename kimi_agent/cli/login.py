@@ -1,17 +1,18 @@
 """`kimi login`, `kimi logout`, and the first run. Keys are typed hidden or come on standard input, never as an argument."""
 
-import asyncio
 import json
 import sys
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError, NoModelError
 
+T = TypeVar("T")
 Json = Annotated[bool, typer.Option("--json", help="The outcome as one JSON line on stdout.")]
 
 
@@ -39,10 +40,10 @@ def login(
         chosen = replace(chosen, base_url=base_url or chosen.base_url)
         if not chosen.base_url:
             raise ConfigError(f"--provider {chosen.name} needs --base-url")
-        account = asyncio.run(flow.login_directly(path, chosen, _read_key(chosen), model))
+        account = _await(flow.login_directly(path, chosen, _read_key(chosen), model))
         sys.stderr.write(f"{chosen.label} answers. Saved in {path}; the model is {account.model}.\n")
     else:
-        found = asyncio.run(flow.login(TerminalPerson(), path))
+        found = _await(flow.login(TerminalPerson(), path))
         if found is None:
             raise NoModelError("nothing was set up")
         account = found
@@ -57,7 +58,7 @@ def _read_key(chosen: "object") -> str:
     needs_key = getattr(chosen, "needs_key", True)
     if not needs_key and sys.stdin.isatty():
         return ""
-    key = asyncio.run(TerminalPerson().ask_text("API key", secret=True)) or ""
+    key = _await(TerminalPerson().ask_text("API key", secret=True)) or ""
     if needs_key and not key:
         raise ConfigError(
             "no API key was given", "Type it when asked, or pipe it in: `kimi login --provider NAME < keyfile`."
@@ -94,5 +95,11 @@ def first_run(path: Path) -> None:
 
     person = TerminalPerson()
     person.show("Welcome to kimi. No model is set up yet.\n")
-    if asyncio.run(flow.login(person, path)) is None:
+    if _await(flow.login(person, path)) is None:
         raise NoModelError("no model is configured", "Run `kimi login` when you have a key or a local server.")
+
+
+def _await(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio  # not at the top: other subcommands do without
+
+    return asyncio.run(work)

@@ -1,0 +1,160 @@
+"""The program as a person or a script meets it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kimi_program import Program
+
+from kimi_agent import __version__
+
+
+@pytest.fixture
+def kimi(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["-V"], ["-y", "--version"]])
+def test_version(kimi: Program, arguments: list[str]) -> None:
+    done = kimi.run(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"kimi {__version__}\n", "")
+
+
+def test_help_names_every_flag_of_the_official_programs(kimi: Program) -> None:
+    done = kimi.run("-h")
+    assert done.returncode == 0
+    flags = """-V -h --verbose --debug -w --work-dir --add-dir -S -r --session --resume -C --continue --config --config-file
+    -m --model --thinking --no-thinking -y --yolo --yes --auto-approve --afk --auto --plan -p -c --prompt --command --print
+    --quiet --input-format --output-format --final-message-only --max-steps-per-turn --max-retries-per-step"""
+    words = done.stdout.replace(",", " ").split()
+    assert [flag for flag in flags.split() if flag not in words] == []
+
+
+def test_without_a_model_one_clear_line(kimi: Program) -> None:
+    done = kimi.run("-p", "hi")
+    assert (done.returncode, done.stdout) == (7, "")
+    assert done.stderr.splitlines()[0] == "kimi: no model is configured"
+    assert "kimi login" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
+def test_a_broken_file_is_one_line_and_stays(kimi: Program) -> None:
+    kimi.write_config("default_model = \n")
+    done = kimi.run("-p", "hi")
+    assert done.returncode == 2
+    assert done.stderr.startswith("kimi: ~/home/config.toml:1: not valid TOML")
+    assert kimi.config.read_text() == "default_model = \n"
+
+
+def test_debug_shows_where_it_went_wrong(kimi: Program) -> None:
+    done = kimi.run("-p", "hi", "--debug")
+    assert "Traceback" in done.stderr
+    assert "NoModelError" in done.stderr
+
+
+def test_an_unknown_model_lists_those_there_are(kimi: Program) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    done = kimi.run("-p", "hi", "-m", "gpt")
+    assert done.returncode == 2
+    assert 'unknown model "gpt"' in done.stderr
+    assert "Known models: m." in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["-r", "-S", "--session", "--resume"])
+def test_an_unknown_session_is_an_error(kimi: Program, flag: str) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    done = kimi.run("-p", "hi", flag, "nope")
+    assert done.returncode == 2
+    assert "there is no session 'nope'" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["-C", "-c", "-r"])
+def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    done = kimi.run("--print", flag, stdin="hi")
+    assert done.returncode == 2
+    assert "there is no earlier session" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--yolo", "--plan"], "--yolo and --plan exclude each other"),
+        (["-C", "-r", "x"], "--continue and --resume exclude each other"),
+        (["--config", "", "--config-file", "x"], "--config and --config-file exclude each other"),
+        (["--line", "-p", "x"], "--line and -p and --print exclude each other"),
+        (["--quiet", "--output-format", "json"], "--quiet and --output-format and --input-format exclude"),
+        (["-w", "/nowhere/at/all"], "there is no folder /nowhere/at/all"),
+        (["--add-dir", "/nowhere/at/all"], "there is no folder /nowhere/at/all"),
+        (["--config-file", "/nowhere"], "there is no config file /nowhere"),
+        (["--json-schema", "/nowhere"], "--json-schema /nowhere: No such file"),
+        (["--config", "x = "], "--config:1: not valid TOML"),
+        (["--nonsense"], "--nonsense"),
+        (["--output-format", "xml"], "xml"),
+        (["--max-steps-per-turn", "0"], "--max-steps-per-turn"),
+        (["--provider", "chaos:x"], "needs a number"),
+    ],
+)
+def test_wrong_usage_says_so(kimi: Program, arguments: list[str], told: str) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    done = kimi.run("--print", *arguments, stdin="hi")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_config_show_hides_secrets(kimi: Program) -> None:
+    kimi.use("http://127.0.0.1:1/v1", key="sk-very-secret")
+    done = kimi.run("config", "show")
+    assert "sk-very-secret" not in done.stdout
+    assert json.loads(done.stdout)["providers"]["p"]["api_key"] == "***"
+    assert kimi.run("config", "path").stdout == f"{kimi.config}\n"
+
+
+def test_info_as_json(kimi: Program) -> None:
+    facts = json.loads(kimi.run("info", "--json").stdout)
+    assert facts["version"] == __version__
+    assert facts["home"] == str(kimi.home)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(kimi: Program, shell: str) -> None:
+    done = kimi.run("completion", shell)
+    assert done.returncode == 0
+    assert "_KIMI_COMPLETE" in done.stdout
+
+
+def test_completion_answers(kimi: Program) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+
+    def complete(words: str, index: int) -> list[str]:
+        answer = kimi.run(_KIMI_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(index))
+        return answer.stdout.split()
+
+    assert complete("kimi ses", 1) == ["sessions"]
+    assert complete("kimi sessions l", 2) == ["list"]
+    assert complete("kimi -m ", 2) == ["m"]
+    assert "--model" in complete("kimi --mo", 1)
+
+
+def test_a_reader_that_leaves_is_no_error(kimi: Program) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "kimi_agent", "-h"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=kimi.environment(),
+        cwd=kimi.work,
+    )
+    assert child.stdout
+    child.stdout.close()
+    _, errors = child.communicate()
+    assert errors == b""
+
+
+def test_a_home_that_cannot_be_written_is_one_line(kimi: Program) -> None:
+    kimi.folder.joinpath("file").write_text("")
+    done = kimi.run("login", "--base-url", "http://127.0.0.1:1/v1", KIMI_HOME=str(kimi.folder / "file"))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
