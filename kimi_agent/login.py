@@ -97,7 +97,8 @@ async def login(person: Person, path: Path, ports: Mapping[str, int] | None = No
     """
     from kimi_agent.providers.models import LOCAL_PORTS, discover
 
-    local = await discover(ports=LOCAL_PORTS if ports is None else ports)
+    ports = LOCAL_PORTS if ports is None else ports
+    local = await discover(ports=ports) if ports else []
     options = [Option(f"{found.endpoint.name} on this machine", _described(found)) for found in local]
     options += [Option(entry.label) for entry in PRESETS]
     picked = await person.choose("Where does the model run?", options)
