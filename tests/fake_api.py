@@ -22,6 +22,7 @@ from moonshot_rules import objection
 
 from kimi_agent.providers.scripted import Item, Scenario, Step, pieces
 
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
 
 
@@ -45,7 +46,8 @@ class FakeAPI:
 
     `streaming=False` answers with one JSON object though a stream was asked for; `write_size` cuts what is sent into
     writes of so many bytes; `newline` ends the lines of the stream; `models` is what GET /models lists (objects);
-    `routes` maps a path such as "/api/show" to the JSON that it answers.
+    `routes` maps a path such as "/api/show" to the JSON that it answers; `event_streams` a path such as "/v1/messages" to
+    one list of events per request (other APIs than chat completions; an event is named by its `type`).
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class FakeAPI:
         reasoning_field: str = "reasoning_content",
         models: Sequence[dict[str, Any]] = ({"id": "fake-model", "object": "model"},),
         routes: dict[str, Any] | None = None,
+        event_streams: dict[str, list[list[dict[str, Any]]]] | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         self._script = None if callable(replies) else Scenario(list(replies), frozenset(["sse", "raw"]))
         self._function = replies if callable(replies) else None
         self._strict, self._streaming, self._write_size, self._newline = strict, streaming, write_size, newline
         self._reasoning_field, self._models, self._routes, self._host = reasoning_field, models, routes or {}, host
+        self._event_streams = event_streams or {}
         self.all_requests: list[Recorded] = []
         self.connections = 0
         self.port = 0
@@ -152,6 +156,8 @@ class FakeAPI:
         path = request.path.partition("?")[0]
         if path in self._routes:
             await self._json(writer, 200, self._routes[path])
+        elif path in self._event_streams:
+            await self._named_events(self._event_streams[path], writer)
         elif path == "/v1/models":
             await self._json(writer, 200, {"object": "list", "data": list(self._models)})
         elif path != "/v1/chat/completions" or request.method != "POST":
@@ -185,8 +191,7 @@ class FakeAPI:
     # --- a stream -----------------------------------------------------------------------------------------------------
 
     async def _stream(self, step: Step, writer: asyncio.StreamWriter) -> None:
-        head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        writer.write(head.encode())
+        writer.write(STREAM_HEAD)
         calls, reason = 0, ""
         for item in step:
             if "delay" in item:
@@ -213,6 +218,12 @@ class FakeAPI:
             if "tokens" in item:
                 await self._write(writer, self._event({"choices": [], "usage": usage(item)}))
         await self._write(writer, f"data: [DONE]{self._newline * 2}".encode())
+        await self._write(writer, b"")
+
+    async def _named_events(self, streams: list[list[dict[str, Any]]], writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM_HEAD)
+        for event in streams.pop(0) if streams else []:
+            await self._write(writer, f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode())
         await self._write(writer, b"")
 
     def _chunks(self, item: Item, index: int) -> list[bytes]:

@@ -41,8 +41,7 @@ class SSEReader:
     def close(self) -> bytes | None:
         """The event that the end of the stream cut off, if it had data: many servers leave out the last blank line."""
         rest, self._buffer = bytes(self._buffer), bytearray()
-        self._take(rest)
-        return self._take(b"")
+        return self._take(rest) or self._take(b"")
 
     def _lines(self) -> list[bytes]:
         """The finished lines of the buffer, which keeps the rest."""
