@@ -1,1 +1,39 @@
-"""What the model can do. Imports core only."""
+"""The table of built-in tools. A new one is a file in this folder and a line here."""
+
+from kimi_agent.core.tool import Tool
+
+
+def builtin_tools(*, think: bool = False, media: bool = True) -> list[Tool]:
+    """Fresh tools for one session, always in the same order: prompt caches live on it.
+
+    What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
+    `think` for those that do not reason on their own.
+    """
+    from kimi_agent.tools.ask_user import AskUserQuestion
+    from kimi_agent.tools.fetch_url import FetchURL
+    from kimi_agent.tools.glob import Glob
+    from kimi_agent.tools.grep import Grep
+    from kimi_agent.tools.known_files import KnownFiles
+    from kimi_agent.tools.read_file import ReadFile
+    from kimi_agent.tools.read_media_file import ReadMediaFile
+    from kimi_agent.tools.shell import Shell
+    from kimi_agent.tools.str_replace_file import StrReplaceFile
+    from kimi_agent.tools.think import Think
+    from kimi_agent.tools.todo import SetTodoList
+    from kimi_agent.tools.write_file import WriteFile
+
+    files = KnownFiles()
+    tools: list[Tool | None] = [
+        ReadFile(files),
+        WriteFile(files),
+        StrReplaceFile(files),
+        ReadMediaFile() if media else None,
+        Glob(),
+        Grep(),
+        Shell(),
+        FetchURL(),
+        SetTodoList(),
+        AskUserQuestion(),
+        Think() if think else None,
+    ]
+    return [tool for tool in tools if tool is not None]

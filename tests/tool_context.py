@@ -1,0 +1,51 @@
+"""A context for tools under test: a real workspace, a scratch folder, a person with prepared answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kimi_agent.core.ask import Answer, Dismissed, Question
+from kimi_agent.core.display import Todo
+from kimi_agent.core.message import Text
+from kimi_agent.core.schema import validate
+from kimi_agent.core.tool import Tool, ToolContext, ToolOutput
+from kimi_agent.core.workspace import Workspace
+from kimi_agent.workspaces.local import LocalWorkspace
+
+
+class Person:
+    """Answers questions in the order given, then dismisses; `questions` are those that were asked."""
+
+    def __init__(self, answers: Sequence[Answer] = ()) -> None:
+        self.answers = list(answers)
+        self.questions: list[Question] = []
+
+    async def __call__(self, question: Question) -> Answer:
+        self.questions.append(question)
+        return self.answers.pop(0) if self.answers else Dismissed()
+
+
+def make_context(
+    root: Path,
+    *,
+    call_id: str = "call-1",
+    workspace: Workspace | None = None,
+    ask: Person | None = None,
+    todos: tuple[Todo, ...] = (),
+    scratch: Path | None = None,
+) -> ToolContext:
+    scratch = scratch or root.parent / f"{root.name}-scratch"
+    scratch.mkdir(exist_ok=True)
+    workspace = workspace or LocalWorkspace(root)
+    return ToolContext(call_id, workspace, ask or Person(), lambda text: None, todos, scratch)
+
+
+async def call(tool: Tool, ctx: ToolContext, **arguments: Any) -> ToolOutput:
+    """What the loop does with an approved call that needed no question."""
+    params = validate(tool.Params, arguments)
+    tool.effects(params, ctx)
+    return await tool.run(params, ctx)
+
+
+def text_of(output: ToolOutput) -> str:
+    return "".join(part.text for part in output.for_model if isinstance(part, Text))
