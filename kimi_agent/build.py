@@ -91,12 +91,21 @@ def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provi
     names = [name, *(other for other in config.fallback_models if other != name and other in models)]
     chain: list[Provider] = [
         Retry(
-            make_provider(endpoint_of(config, config.models[each]), models[each]),
+            _unreliable(make_provider(endpoint_of(config, config.models[each]), models[each]), config.chaos),
             attempts=config.loop_control.max_retries_per_step + 1,
         )
         for each in names
     ]
     return chain[0] if len(chain) == 1 else Fallback(chain)
+
+
+def _unreliable(provider: Provider, seed: int | None) -> Provider:
+    """`provider` itself, or with the faults of `--provider chaos:SEED`: inside the retries, which are what it tests."""
+    if seed is None:
+        return provider
+    from kimi_agent.providers.chaos import Chaos
+
+    return Chaos(provider, seed)
 
 
 def tools_for(config: Config, model: Model) -> list[Tool]:

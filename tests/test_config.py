@@ -211,9 +211,9 @@ def test_environment_wins_over_the_file_for_kimi_providers() -> None:
     config = load(OFFICIAL, env)
     provider, model = config.providers["moonshot"], config.models["k2"]
     assert (provider.base_url, provider.api_key) == ("http://localhost:2/v1", "sk-env")
-    assert (model.model, model.max_context_size, model.max_output_size) == ("other", 1000, 77)
+    assert (model.model, model.max_context_size) == ("other", 1000)
     assert model.capabilities == {"thinking", "image_in"}
-    assert model.sampling == {"temperature": 0.5, "top_p": 0.9}
+    assert model.sampling == {"temperature": 0.5, "top_p": 0.9, "max_completion_tokens": 77}
     assert config.thinking.keep == "all"
     assert config.models["other one"].model == "kimi-k2.6"
 

@@ -7,6 +7,8 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
+    from kimi_agent.commands import Shell
 
 STDIN_PATIENCE = 3.0
 """Seconds of silence on standard input after which we say what we are waiting for."""
@@ -26,9 +29,9 @@ def start(options: Options) -> int:
     options.check()
     _log_to_file(options)
     config, cwd = options.load(), options.cwd()
-    for warning in config.warnings:
-        sys.stderr.write(f"kimi: {warning}\n")
     headless = options.headless or not _is_tty(sys.stdin)
+    for warning in config.warnings if headless else ():  # interactive front ends show `Agent.notices` themselves
+        sys.stderr.write(f"kimi: {warning}\n")
     if not headless and not _is_tty(sys.stdout):
         raise ConfigError("standard output is no terminal", 'Use -p "...", which prints only the answer.')
     config = _with_model(config, options, headless)
@@ -43,7 +46,9 @@ def start(options: Options) -> int:
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
     from kimi_agent.build import build
 
-    return _run(name, arguments, build(config, cwd=cwd, home=options.home, extra_roots=options.extra_roots()))
+    agent = build(config, cwd=cwd, home=options.home, extra_roots=options.extra_roots())
+    agent.login = _login_for(agent, options)
+    return _run(name, arguments, agent)
 
 
 def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
@@ -58,6 +63,22 @@ def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
             await agent.aclose()
 
     return asyncio.run(drive())
+
+
+def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitable[None]]:
+    """What `/login` does: the set-up of `kimi login` in the front end's own panels, then the new model at once."""
+
+    async def log_in(shell: "Shell") -> None:
+        from kimi_agent.build import configure_models
+        from kimi_agent.login import login
+
+        account = await login(shell, options.config_path)
+        if account is None:
+            return
+        configure_models(agent, replace(options, model="", provider="", base_url="", config=None).load())
+        shell.apply(shell.session.set_model(account.model))
+
+    return log_in
 
 
 def _print_arguments(options: Options) -> dict[str, Any]:

@@ -14,6 +14,12 @@ T = TypeVar("T")
 
 MOONSHOT_URL = "https://api.moonshot.ai/v1"
 DEFAULT_KIMI_MODEL = "kimi-k2.6"
+OUTPUT_LIMIT = {
+    "kimi": "max_completion_tokens",
+    "openai": "max_completion_tokens",
+    "openai_responses": "max_output_tokens",
+}
+"""What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 
@@ -136,10 +142,11 @@ def _from_environment(config: Config, env: Mapping[str, str], model: str) -> Con
 def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) -> Config:
     """The KIMI_* and OPENAI_* variables: keys and addresses of every provider of the kind, the rest for the chosen model."""
     providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
-    models = {name: _completed(entry, providers[entry.provider].type) for name, entry in config.models.items()}
+    models = dict(config.models)
     chosen = models.get(config.default_model)
     if chosen and providers[chosen.provider].type == "kimi":
         models[config.default_model] = _model_environment(chosen, env)
+    models = {name: _completed(entry, providers[entry.provider].type) for name, entry in models.items()}
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
     thinking = replace(config.thinking, keep=keep) if keep else config.thinking
     return replace(config, providers=providers, models=models, thinking=thinking)
@@ -192,4 +199,7 @@ def _completed(model: ModelConfig, kind: str) -> ModelConfig:
         known = {"thinking", "image_in", "video_in"} if newest and kind == "kimi" else set()
         always = {"thinking", "always_thinking"} if re.search("thinking|reason", name) else set()
         capabilities = frozenset(known | always)
-    return replace(model, max_context_size=size, capabilities=capabilities)
+    sampling = dict(model.sampling)
+    if model.max_output_size:
+        sampling[OUTPUT_LIMIT.get(kind, "max_tokens")] = model.max_output_size
+    return replace(model, max_context_size=size, capabilities=capabilities, sampling=sampling)
