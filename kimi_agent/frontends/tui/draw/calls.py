@@ -1,18 +1,16 @@
 """Tool calls as cards: a head line (state, name, target, numbers) and a folded body."""
 
-import json
-
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
 from kimi_agent.agent.transcript import CallBlock, Transcript
 from kimi_agent.core.display import Diff, Plain, Terminal, TodoList
-from kimi_agent.core.message import ToolCall, parse_arguments
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.describe import headline, one_line, seconds
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines
-from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, one_line, spread
+from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, spread
 from kimi_agent.frontends.tui.draw.palette import Palette
 
 BOLD = Style(bold=True)
@@ -20,38 +18,17 @@ FOLDED_OUTPUT = 6
 FOLDED_ERROR = 12
 FOLDED_DIFF = 16
 NESTED_CALLS = 3
-TARGETS = ("command", "path", "file_path", "pattern", "url", "query", "description", "thought", "prompt", "name")
 
 
-def describe(call: ToolCall, cwd: str = "") -> str:
-    """What a call is about, as one safe line: its command, path, pattern; a path inside `cwd` is shown relative."""
-    try:
-        arguments = parse_arguments(call.arguments)
-    except ValueError:
-        return plain(" ".join(call.arguments.split()))
-    values = [str(arguments[name]) for name in TARGETS if isinstance(arguments.get(name), str | int)]
-    if not values:
-        lists = any(isinstance(value, list | dict) for value in arguments.values())
-        return "" if lists or not arguments else one_line(plain(json.dumps(arguments, ensure_ascii=False)))
-    target = values[0]
-    if "pattern" in arguments and isinstance(arguments.get("path"), str):
-        target = f"{arguments['pattern']}  in {_relative(str(arguments['path']), cwd)}"
-    first, *more = plain(_relative(target, cwd)).strip().split("\n")
-    return one_line(first) + (" …" if more else "")
+def target(block: CallBlock, cwd: str) -> str:
+    """What a call is about, as one safe line."""
+    name = plain(block.call.name)
+    return headline(block.call, block.effects, cwd, width=1000).removeprefix(name).strip()
 
 
-def _relative(path: str, cwd: str) -> str:
-    return path.removeprefix(f"{cwd.rstrip('/')}/") or path if cwd else path
-
-
-def duration(seconds: float) -> str:
+def duration(value: float) -> str:
     """Empty for what takes no noticeable time."""
-    if seconds < 0.1:
-        return ""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return seconds(value) if value >= 0.1 else ""
 
 
 def mark(block: CallBlock, palette: Palette) -> tuple[str, Style]:
@@ -92,11 +69,10 @@ def _head(block: CallBlock, canvas: Canvas) -> Line:
     palette = canvas.palette
     sign, style = mark(block, palette)
     left = Text.assemble((f" {sign} ", style), (plain(block.call.name) or "…", palette.text + BOLD))
-    target = describe(block.call, canvas.cwd)
     if block.state == "writing":
-        target = f"writing · {block.size} characters"
-    if target:
-        left.append(f"  {target}", palette.muted if block.state == "writing" else palette.text)
+        left.append(f"  writing, {block.size} characters", palette.muted)
+    elif about := target(block, canvas.cwd):
+        left.append(f"  {about}", palette.text)
     left.append_text(_summary(block, palette))
     return spread(left, _numbers(block, palette), canvas.width - 1)
 
@@ -111,7 +87,7 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
             if created:
                 text.append("  new file", palette.muted)
         case Plain(summary) if "\n" not in summary.strip() and summary.strip():
-            text.append(f"  {one_line(plain(summary).strip())}", palette.muted)
+            text.append(f"  {one_line(summary, 1000)}", palette.muted)
         case _:
             pass
     return text

@@ -72,11 +72,6 @@ def _filled(line: Line, width: int, ground: Style) -> Line:
     return [Segment(text, ground + (style or NO_STYLE)) for text, style, _ in padded]
 
 
-def one_line(text: str) -> str:
-    """Line breaks and tabs as single blanks."""
-    return text.replace("\n", " ").replace("\t", " ")
-
-
 def clip(text: str, width: int) -> str:
     """`text` cut to the width in cells, with an ellipsis where something is missing."""
     if cell_len(text) <= width:

@@ -1,0 +1,147 @@
+"""The keys of the full-screen shell, and the front end that the command line starts."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import SuspendNotSupported
+from textual.binding import Binding
+
+from kimi_agent.agent.agent import Agent
+from kimi_agent.core import event as ev
+from kimi_agent.frontends.tui import editor, keys
+from kimi_agent.frontends.tui.base import HINT_S, SessionApp
+
+
+class KimiApp(SessionApp):
+    BINDINGS: ClassVar[list[Any]] = [
+        Binding("escape", "interrupt", show=False),
+        Binding("ctrl+c", "interrupt_or_exit", show=False),
+        Binding("ctrl+q", "exit_twice", show=False),
+        Binding("ctrl+e", "expand", show=False),
+        Binding("shift+tab", "plan_mode", show=False, priority=True),
+        Binding("ctrl+home", "page(0)", show=False),
+        Binding("ctrl+end", "jump_end", show=False),
+        Binding("pageup", "page(-1)", show=False),
+        Binding("pagedown", "page(1)", show=False),
+    ]
+    _exit_pressed = float("-inf")
+
+    def action_interrupt(self) -> None:
+        """Esc: stop what runs."""
+        if self.talk.session.running:
+            self.talk.session.interrupt()
+        elif self.shell.running:
+            self.shell.interrupt()
+        else:
+            self.screen.clear_selection()
+
+    def action_interrupt_or_exit(self) -> None:
+        """Ctrl-C: copy what is selected, stop what runs, empty the prompt, and pressed twice leave."""
+        selected = self.screen.get_selected_text() or self.composer.area.selected_text
+        if selected:
+            self.copy_to_clipboard(selected)
+            self.screen.clear_selection()
+            self.notify_hint("Copied")
+        elif self.shell.running or self.talk.session.running:
+            self.shell.interrupt() if self.shell.running else self.talk.session.interrupt()
+        elif self.composer.text:
+            self.composer.put("")
+        else:
+            self.action_exit_twice("Ctrl-C")
+
+    def action_exit_twice(self, key: str = "Ctrl-Q") -> None:
+        now = self.clock()
+        if now - self._exit_pressed <= HINT_S:
+            self.leave()
+            return
+        self._exit_pressed = now
+        self.notify_hint(f"{key} again leaves; the session is kept")
+
+    def action_expand(self) -> None:
+        """Ctrl-E: unfold all cards, or make a panel as high as it can be."""
+        if self.panel is not None:
+            self.panel.toggle_expanded()
+        else:
+            self.view.toggle_expanded()
+
+    def action_plan_mode(self) -> None:
+        """Shift-Tab."""
+        session = self.talk.session
+        for event in session.set_mode("default" if session.mode == "plan" else "plan"):
+            self.feed(event)
+
+    def action_page(self, pages: int) -> None:
+        if pages == 0:
+            self.view.scroll_home(animate=False)
+        else:
+            self.view.scroll_relative(y=pages * max(1, self.view.size.height - 2), animate=False)
+
+    def action_jump_end(self) -> None:
+        self.view.jump_end()
+
+    def action_shell_mode(self) -> None:
+        """Ctrl-X."""
+        self.shell.on = not self.shell.on
+        self.composer.set_shell(self.shell.on)
+        self.update_bars()
+
+    def action_steer(self) -> None:
+        """Ctrl-S: what is typed joins the running turn before its next step."""
+        text = self.composer.take()
+        if text and self.talk.session.running:
+            self.talk.session.steer(text)
+        elif text:
+            self.submit(text)
+
+    def action_take_back(self) -> None:
+        """Up in an empty prompt: the newest waiting text, or the history."""
+        if (text := self.talk.take_back()) is not None:
+            self.composer.put(text)
+            self.update_bars()
+        else:
+            self.composer.older()
+
+    async def action_editor(self) -> None:
+        """Ctrl-O: write the prompt in an editor; the session goes on meanwhile."""
+        command = editor.editor_command()
+        if not command:
+            self.notify_hint("No editor found: set VISUAL or EDITOR")
+            return
+        text = self.composer.area.expanded_text
+        try:
+            with self.batch_update(), self.suspend():
+                edited = await asyncio.to_thread(editor.edit, command, text)
+        except SuspendNotSupported:
+            self.notify_hint("This terminal cannot be lent to an editor")
+            return
+        if edited is not None:
+            self.composer.put(edited)
+
+
+class TuiFrontend:
+    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once."""
+
+    def __init__(
+        self,
+        session_id: str | None = None,
+        prompt: str = "",
+        mode: ev.Mode = "default",
+        model: str | None = None,
+        cwd: Path | None = None,
+        theme: str = "auto",
+    ) -> None:
+        self._arguments: dict[str, Any] = {
+            "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "theme": theme,
+        }  # fmt: skip
+
+    async def run(self, agent: Agent) -> int:
+        """Show the session until the person leaves; answers an exit code. Raises SessionError and NoModelError."""
+        keys.teach()
+        app = KimiApp(agent, **self._arguments)
+        await app.run_async()
+        session = app.talk.session
+        if any(isinstance(event, ev.TurnStarted) for event in session.events()):
+            sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")
+        return app.return_code or 0

@@ -1,0 +1,315 @@
+"""What the application shows and how it follows a session; the keys are in app.py."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from rich.text import Text
+from textual import on
+from textual.app import App, ComposeResult
+
+from kimi_agent import __version__
+from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.session import Session
+from kimi_agent.commands import COMMANDS, execute
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Permission, Question
+from kimi_agent.frontends.describe import one_line
+from kimi_agent.frontends.tui.asking import Asker
+from kimi_agent.frontends.tui.conversation import Conversation
+from kimi_agent.frontends.tui.draw.lines import Line, clip, segments
+from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
+from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
+from kimi_agent.frontends.tui.files import FileIndex, git_branch
+from kimi_agent.frontends.tui.history import PromptHistory
+from kimi_agent.frontends.tui.shell import TuiShell
+from kimi_agent.frontends.tui.shellmode import ShellMode
+from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
+from kimi_agent.frontends.tui.view import TranscriptView
+from kimi_agent.frontends.tui.widgets.bars import Bar, StatusBar
+from kimi_agent.frontends.tui.widgets.composer import Composer
+from kimi_agent.frontends.tui.widgets.panel import Clock, LinesView
+from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
+from kimi_agent.frontends.tui.widgets.popup import Completion
+from kimi_agent.frontends.tui.widgets.question import QuestionPanel
+
+HINT_S = 2.0
+_UNKNOWN_COMMAND = re.compile(r"/[a-zA-Z][\w-]*(\s|\Z)")
+HINTS = (
+    ("Enter", "send; Shift-Enter or Ctrl-J for a new line"),
+    ("/", "commands        @  files"),
+    ("Ctrl-X", "your own shell  Shift-Tab  plan mode"),
+    ("Esc", "interrupt       Ctrl-C twice  leave"),
+)
+
+
+class SessionApp(App[int]):
+    """One session at a time. Raises SessionError or NoModelError when it cannot be opened, before the screen is touched."""
+
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (14, "-high")]
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        session_id: str | None = None,
+        prompt: str = "",
+        mode: ev.Mode = "default",
+        model: str | None = None,
+        cwd: Path | None = None,
+        theme: str = "auto",
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.no_colors = "NO_COLOR" in os.environ
+        super().__init__(ansi_color=True if self.no_colors else None)
+        self.animation_level = "none"
+        self.agent, self.clock = agent, clock
+        self.asker = Asker(self._show_question)
+        session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
+        self.talk = Conversation(session, clock)
+        self.commands = TuiShell(self, agent, session)
+        self.palette: Palette = PLAIN_PALETTE
+        self.panel: PermissionPanel | QuestionPanel | None = None
+        self._first_prompt, self._wanted_theme = prompt, theme
+        self._hint = ""
+        self._branch = ""
+        self._shown = False
+        self.view = TranscriptView(id="transcript")
+        self.activity, self.status = Bar(id="activity"), StatusBar(id="status")
+        self.waiting = LinesView(self._draw_waiting, id="waiting")
+        self.composer = Composer(
+            [Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help) for name, c in COMMANDS.items()],
+            FileIndex(session.cwd),
+            PromptHistory(session.cwd, agent.home),
+        )
+        self.shell = ShellMode(session.cwd, self.view.show, clock)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def compose(self) -> ComposeResult:
+        yield self.view
+        yield self.activity
+        yield self.waiting
+        yield self.composer
+        yield self.status
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        return {"line": self.current_theme.panel or "#444444" if not self.current_theme.ansi else "ansi_bright_black"}
+
+    async def on_mount(self) -> None:
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        name = "ansi-dark" if self.no_colors else theme_name(self._wanted_theme)
+        self.theme = name if name in self.available_themes else DARK.name
+        self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
+        self._apply_palette()
+        self._shown = True
+        self._ticker = self.set_interval(1.0, self._tick, pause=True)
+        self._handle_signals()
+        self.composer.area.focus()
+        self.open(self.talk.session)
+        if self._first_prompt:
+            self.submit(self._first_prompt)
+
+    def _apply_palette(self) -> None:
+        theme = self.current_theme
+        self.palette = palette_from(self.theme_variables, ansi=theme.ansi)
+        for widget in (self.activity, self.status):
+            widget.palette = self.palette
+            widget.refresh()
+        self.view.set_palette(self.palette)
+        self.composer.set_palette(self.palette)
+        self.waiting.redraw()
+        self.update_bars()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.leave, 128 + number)
+
+    def open(self, session: Session) -> None:
+        """Show a session from its beginning."""
+        self.talk = Conversation(session, self.clock)
+        blocks = self.talk.replay()
+        self.view.cwd = str(session.cwd)
+        self.view.reset([self._intro(), *blocks])
+        self.shell.cwd = session.cwd
+        if session.cwd != self.composer.files.root:
+            self.composer.files = FileIndex(session.cwd)
+            self.composer.history = PromptHistory(session.cwd, self.agent.home)
+        self._branch = git_branch(session.cwd)
+        self.update_bars()
+
+    def _intro(self) -> IntroBlock:
+        session = self.talk.session
+        lines = [("model", session.model.name or "none: /login sets one up"), ("folder", str(session.cwd))]
+        if session.title:
+            lines.append(("title", session.title))
+        return IntroBlock(__version__, tuple(lines), HINTS)
+
+    def leave(self, code: int = 0) -> None:
+        """End the application; a running turn is interrupted and its history closed."""
+        self.talk.session.interrupt()
+        self.shell.kill()
+        self.exit(code, return_code=code)
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def feed(self, event: ev.Event) -> None:
+        """Fold one event of the session in and draw what it changed."""
+        self.view.show(self.talk.feed(event))
+        if not isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
+            self.update_bars()
+
+    async def drive(self, events: AsyncIterator[ev.Event]) -> None:
+        """Draw a turn (or a compaction) while it runs."""
+        self._ticker.resume()
+        self.call_later(self.update_bars)
+        try:
+            async for event in events:
+                self.feed(event)
+        finally:
+            self._ticker.pause()
+            self._branch = git_branch(self.talk.session.cwd)
+            self.talk.transcript.status.running = False
+            self.update_bars()
+
+    def start(self, text: str) -> None:
+        """Begin a turn with `text`."""
+        self.view.following = True
+        self.run_worker(self.drive(self.talk.session.prompt(text)), group="turn")
+
+    def _tick(self) -> None:
+        self.update_bars()
+
+    # --- what is sent -------------------------------------------------------------------------------------------------
+
+    @on(Composer.Submitted)
+    def _submitted(self, event: Composer.Submitted) -> None:
+        self.submit(event.text)
+
+    def submit(self, text: str) -> None:
+        """What Enter does with a text: a shell command, a slash command, a turn, or a place in the queue."""
+        session = self.talk.session
+        if self.shell.on:
+            self.view.following = True
+            self.run_worker(self._run_shell(text), group="shell")
+        elif text.startswith("/") and _UNKNOWN_COMMAND.match(text) and not Path(text.split()[0]).exists():
+            self.run_worker(self._run_command(text), group="command")
+        elif session.running:
+            session.queue(text)
+        else:
+            self.start(text)
+
+    async def _run_command(self, text: str) -> None:
+        if not await execute(self.commands, text):
+            self.view.show([NoteBlock(f"There is no command `{text.split()[0]}`. `/help` lists them.")])
+        self.update_bars()
+        if not self.talk.session.running and (waiting := self.talk.transcript.status.queue):
+            while self.talk.take_back() is not None:
+                pass
+            self.start(waiting[0])
+            for later in waiting[1:]:
+                self.call_later(self.talk.session.queue, later)
+
+    async def _run_shell(self, command: str) -> None:
+        if self.shell.running:
+            self.notify_hint("A command is running: Ctrl-C stops it")
+            self.composer.put(command)
+            return
+        self._ticker.resume()
+        try:
+            await self.shell.run(command)
+        finally:
+            if not self.talk.session.running:
+                self._ticker.pause()
+            self._branch = git_branch(self.shell.cwd)
+            self.update_bars()
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    def _show_question(self, question: Question | None) -> None:
+        self.call_later(self._replace_panel, question)
+
+    async def _replace_panel(self, question: Question | None) -> None:
+        if self.panel is not None:
+            await self.panel.remove()
+            self.panel = None
+        if question is None:
+            self.composer.display = True
+            self.composer.area.focus()
+            self.update_bars()
+            return
+        if isinstance(question, Permission):
+            self.panel = PermissionPanel(question, self.palette, self.clock)
+        else:
+            self.panel = QuestionPanel(question, self.palette, self.clock)
+        self.composer.display = False
+        await self.mount(self.panel, before=self.composer)
+        self.panel.focus()
+        self.update_bars()
+
+    @on(PermissionPanel.Answered)
+    @on(QuestionPanel.Answered)
+    def _answered(self, event: PermissionPanel.Answered | QuestionPanel.Answered) -> None:
+        self.asker.answer(event.answer)
+
+    @on(PermissionPanel.Typed)
+    @on(QuestionPanel.Typed)
+    def _typed_early(self, event: PermissionPanel.Typed | QuestionPanel.Typed) -> None:
+        self.composer.area.insert(event.text)
+
+    # --- bars ---------------------------------------------------------------------------------------------------------
+
+    def update_bars(self) -> None:
+        """Say what is going on; widgets draw only what is new."""
+        if not self._shown:
+            return
+        status = self.talk.transcript.status
+        cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
+        self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
+        words, worrying = self.talk.activity()
+        left, right = Text(), Text()
+        if self._hint:
+            left = Text(f"   {self._hint}", self.palette.warning)
+        elif words:
+            left = Text(f" ● {words}", self.palette.warning if worrying else self.palette.muted)
+            right = Text("Esc interrupts", self.palette.faint)
+        elif self.shell.running:
+            left, right = (
+                Text(f" ● {self.shell.activity()}", self.palette.muted),
+                Text("Ctrl-C stops it", self.palette.faint),
+            )
+        self.activity.say(left, right)
+        self.waiting.display = bool(status.steering or status.queue)
+        self.waiting.redraw()
+
+    def _draw_waiting(self, width: int) -> list[Line]:
+        status = self.talk.transcript.status
+        rows = [("next step", text) for text in status.steering] + [("queued", text) for text in status.queue]
+        lines = [
+            segments(Text.assemble((f"   {kind}  ", self.palette.accent), (one_line(text, width), self.palette.muted)))
+            for kind, text in rows
+        ]
+        if len(lines) > 3:
+            lines = [*lines[:2], [*segments(Text(f"   … {len(lines) - 2} more", self.palette.muted))]]
+        hint = segments(Text(clip("   ↑ takes the last one back", width), self.palette.faint))
+        return [*lines, hint] if lines else []
+
+    def notify_hint(self, text: str) -> None:
+        """A short word above the prompt that goes away by itself."""
+        self._hint = text
+        self.update_bars()
+        self.set_timer(HINT_S, self._clear_hint)
+
+    def _clear_hint(self) -> None:
+        self._hint = ""
+        self.update_bars()

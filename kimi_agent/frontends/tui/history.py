@@ -1,0 +1,59 @@
+"""What was typed before, per folder: one JSON line per entry under `$KIMI_HOME/user-history`."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+LIMIT = 1000
+"""Entries kept in memory."""
+
+
+class PromptHistory:
+    """Entries of one folder, oldest first. The file is shared by all sessions there, each line appended in one write."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        digest = hashlib.md5(str(folder).encode(), usedforsecurity=False).hexdigest()
+        self.path = home / "user-history" / f"{digest}.jsonl"
+        self.entries = self._load()
+        self._position = len(self.entries)
+        self._draft = ""
+
+    def add(self, text: str) -> None:
+        """Remember a text; one like the last entry is not stored twice. A disk that cannot be written is no error here."""
+        if text.strip() and self.entries[-1:] != [text]:
+            self.entries = [*self.entries, text][-LIMIT:]
+            with contextlib.suppress(OSError):
+                self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                with os.fdopen(descriptor, "ab") as file:
+                    file.write(json.dumps({"content": text}, ensure_ascii=False).encode(errors="replace") + b"\n")
+        self._position, self._draft = len(self.entries), ""
+
+    def older(self, draft: str) -> str | None:
+        """The entry before the one shown; `draft` comes back at the end of `newer`. None at the oldest."""
+        if self._position == len(self.entries):
+            self._draft = draft
+        if self._position == 0:
+            return None
+        self._position -= 1
+        return self.entries[self._position]
+
+    def newer(self) -> str | None:
+        """The entry after the one shown, at last the draft. None when the draft is shown already."""
+        if self._position == len(self.entries):
+            return None
+        self._position += 1
+        return self._draft if self._position == len(self.entries) else self.entries[self._position]
+
+    def _load(self) -> list[str]:
+        entries: list[str] = []
+        try:
+            raw = self.path.read_bytes()
+        except OSError:
+            return entries
+        for line in raw.split(b"\n")[-LIMIT - 1 :]:
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                entries.append(str(json.loads(line)["content"]))
+        return entries

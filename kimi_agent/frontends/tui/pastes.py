@@ -1,0 +1,40 @@
+"""Long pastes stand in the prompt as placeholders; what is sent always holds their text."""
+
+import re
+
+MIN_CHARACTERS = 1000
+MIN_LINES = 15
+_PLACEHOLDER = re.compile(r"\[Pasted text #(\d+) \+\d+ lines?\]")
+
+
+class Pastes:
+    """The pastes of one front end, by number. Numbers are never used twice, so an old placeholder stays true."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, str] = {}
+
+    def collapse(self, text: str) -> str:
+        """`text` itself when it is short, else a placeholder for it."""
+        lines = text.count("\n") + 1
+        if len(text) < MIN_CHARACTERS and lines < MIN_LINES:
+            return text
+        number = len(self._texts) + 1
+        self._texts[number] = text
+        return f"[Pasted text #{number} +{lines} line{'s' if lines > 1 else ''}]"
+
+    def expand(self, text: str) -> str:
+        """`text` with every known placeholder replaced by what was pasted; one that the person wrote themselves stays."""
+        return _PLACEHOLDER.sub(lambda match: self._texts.get(int(match[1]), match[0]), text)
+
+    def collapse_again(self, text: str) -> str:
+        """Put placeholders back where the pasted texts still stand: after an edit elsewhere, or out of the history."""
+        for number, pasted in self._texts.items():
+            lines = pasted.count("\n") + 1
+            text = text.replace(pasted, f"[Pasted text #{number} +{lines} line{'s' if lines > 1 else ''}]")
+        return text
+
+    def ending_at(self, line: str, column: int) -> int:
+        """Length of the placeholder that ends at this column of a line, 0 when none does."""
+        return next(
+            (len(m[0]) for m in _PLACEHOLDER.finditer(line) if m.end() == column and int(m[1]) in self._texts), 0
+        )

@@ -1,0 +1,1 @@
+"""Modal screens: pick one of a list, type a line."""

@@ -1,0 +1,36 @@
+"""Type one line, hidden when it is a secret."""
+
+from rich.style import Style
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from kimi_agent.core.sanitize import plain
+
+
+class LineScreen(ModalScreen[str | None]):
+    """Dismisses with the text, None for Esc."""
+
+    def __init__(self, label: str, *, secret: bool = False) -> None:
+        super().__init__()
+        self._label, self._secret = label, secret
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(Text(plain(self._label), Style(bold=True)), id="dialog-title")
+            yield Input(password=self._secret, placeholder="Enter takes it, Esc closes", compact=True)
+
+    def on_mount(self) -> None:
+        self.query_one(Input).focus()
+
+    @on(Input.Submitted)
+    def _take(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value)
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key in ("escape", "ctrl+c"):
+            event.stop()
+            self.dismiss(None)

@@ -1,0 +1,44 @@
+"""The application as slash commands see it (`commands.Shell`)."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.session import Session
+from kimi_agent.core.ask import Option
+from kimi_agent.core.event import Event
+from kimi_agent.frontends.tui.draw.local import NoteBlock
+from kimi_agent.frontends.tui.screens.line import LineScreen
+from kimi_agent.frontends.tui.screens.pick import PickScreen
+
+if TYPE_CHECKING:
+    from kimi_agent.frontends.tui.base import SessionApp
+
+
+class TuiShell:
+    def __init__(self, app: "SessionApp", agent: Agent, session: Session) -> None:
+        self._app = app
+        self.agent, self.session = agent, session
+
+    def show(self, markdown: str) -> None:
+        self._app.view.show([NoteBlock(markdown)])
+
+    def apply(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._app.feed(event)
+
+    async def run(self, events: AsyncIterator[Event]) -> None:
+        await self._app.drive(events)
+
+    def switch(self, session: Session) -> None:
+        self.session = session
+        self._app.open(session)
+
+    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+        return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
+
+    async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
+        return await self._app.push_screen_wait(LineScreen(label, secret=secret))
+
+    def quit(self) -> None:
+        self._app.leave()

@@ -1,0 +1,94 @@
+"""The two lines that say what is going on: activity above the prompt, status below it."""
+
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.style import Style
+from rich.text import Text
+from textual.strip import Strip
+from textual.widget import Widget
+
+from kimi_agent.agent.transcript import Status
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.draw.blocks import thousands
+from kimi_agent.frontends.tui.draw.lines import clip, clip_start, segments, spread
+from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
+
+BOLD = Style(bold=True)
+MODES = {"plan": "plan", "yolo": "yolo", "afk": "afk"}
+
+
+class Bar(Widget):
+    """One line; drawn again only when its text has changed."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.palette: Palette = PLAIN_PALETTE
+        self.left, self.right = Text(), Text()
+
+    def say(self, left: Text, right: Text | None = None) -> None:
+        right = right or Text()
+        if (left, right, left.spans, right.spans) != (self.left, self.right, self.left.spans, self.right.spans):
+            self.left, self.right = left, right
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        if y:
+            return Strip.blank(self.size.width, self.rich_style)
+        line = spread(self.left, self.right, self.size.width - 1) if self.right else segments(self.left)
+        return Strip(line).crop_extend(0, self.size.width, None).apply_style(self.rich_style)
+
+
+class StatusBar(Bar):
+    """Mode, model, folder and branch on the left; context, tokens and cost on the right. What does not fit is left out."""
+
+    def update(self, status: Status, *, cwd: Path, branch: str, shell: bool) -> None:
+        palette, width = self.palette, max(20, self.size.width - 2)
+        right = self._right(status)
+        while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
+            right.pop(0)
+        numbers = " · ".join(right)
+        left = Text(" ")
+        if shell:
+            left.append("shell ", palette.warning + BOLD)
+        elif status.mode in MODES:
+            left.append(f"{MODES[status.mode]} ", (palette.accent if status.mode == "plan" else palette.warning) + BOLD)
+        room = width - left.cell_len - len(numbers) - 3
+        model = "" if shell else clip(plain(status.model) or "no model", max(8, room // 2))
+        if model:
+            left.append(model, palette.text)
+        left.append_text(self._place(cwd, branch, room - cell_len(model) - 3, joined=bool(model)))
+        self.say(left, Text(numbers, palette.muted))
+
+    def _place(self, cwd: Path, branch: str, room: int, *, joined: bool) -> Text:
+        home = str(Path.home())
+        folder = str(cwd)
+        folder = "~" + folder.removeprefix(home) if folder == home or folder.startswith(home + "/") else folder
+        branch = clip(plain(branch), 24)
+        text = Text()
+        if room < 8:
+            return text
+        if branch and room > len(branch) + 14:
+            room -= len(branch) + 1
+        else:
+            branch = ""
+        text.append((" · " if joined else "") + clip_start(plain(folder), room), self.palette.muted)
+        if branch:
+            text.append(f" {branch}", self.palette.success)
+        return text
+
+    def _right(self, status: Status) -> list[str]:
+        """The numbers, the least important first."""
+        parts = []
+        if status.input:
+            cached = f", {status.cached / status.input:.0%} cached" if status.cached else ""
+            parts.append(f"{thousands(status.input)} in{cached}, {thousands(status.output)} out")
+        if status.cost is not None:
+            parts.append(f"{status.cost:.4f}" if status.cost < 0.01 else f"{status.cost:.2f}")
+        if status.context_size:
+            parts.append(f"{status.context / status.context_size:.0%} of {thousands(status.context_size)}")
+        elif status.context:
+            parts.append(f"{thousands(status.context)} context")
+        return parts

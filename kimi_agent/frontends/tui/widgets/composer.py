@@ -1,0 +1,169 @@
+"""The prompt with its mark, its completions and its history: where everything that a person says begins."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.files import FileIndex
+from kimi_agent.frontends.tui.history import PromptHistory
+from kimi_agent.frontends.tui.pastes import Pastes
+from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
+from kimi_agent.frontends.tui.widgets.prompt import PromptArea
+
+_COMMAND = re.compile(r"/(\S*)\Z")
+_FILE = re.compile(r"(?:^|(?<=\s))@(\S*)\Z")
+
+
+class Composer(Vertical):
+    """`❯` stands before the text, or `$` in shell mode."""
+
+    @dataclass
+    class Submitted(Message):
+        text: str
+
+    def __init__(self, commands: Sequence[Completion], files: FileIndex, history: PromptHistory) -> None:
+        super().__init__(id="composer")
+        self.commands, self.files, self.history = commands, files, history
+        self.pastes = Pastes()
+        self.area = PromptArea(self.pastes, id="prompt")
+        self.popup = Popup()
+        self._mark = Static("❯", id="mark", markup=False)
+        self._dismissed = ""
+        self.shell = False
+
+    def compose(self) -> ComposeResult:
+        yield self.popup
+        with Horizontal(id="prompt-row"):
+            yield self._mark
+            yield self.area
+
+    def set_palette(self, palette: Palette) -> None:
+        self.popup.palette = palette
+        self.popup.refresh()
+
+    def set_shell(self, on: bool) -> None:
+        self.shell = on
+        self._mark.update("$" if on else "❯")
+        self.set_class(on, "-shell")
+        self._complete()
+
+    @property
+    def text(self) -> str:
+        return self.area.text
+
+    def put(self, text: str) -> None:
+        """Replace the text; placeholders are made again for what was pasted before."""
+        self._dismissed = text
+        self.area.replace_all(text)
+
+    def take(self) -> str:
+        """Remove and answer the text, as if it had been submitted."""
+        text = self.area.expanded_text.strip()
+        if text:
+            self.history.add(text)
+            self.area.clear()
+        return text
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    @on(PromptArea.Submitted)
+    def _submit(self, event: PromptArea.Submitted) -> None:
+        event.stop()
+        if text := self.take():
+            self.post_message(self.Submitted(text))
+
+    @on(PromptArea.Wanted)
+    async def _wanted(self, event: PromptArea.Wanted) -> None:
+        event.stop()
+        match event.what:
+            case "older" | "newer" if self.popup.is_open:
+                self.popup.move(-1 if event.what == "older" else 1)
+            case "older" if not self.text:
+                await self.run_action("app.take_back")
+            case "older":
+                self.older()
+            case "newer":
+                if (text := self.history.newer()) is not None:
+                    self.put(text)
+            case "complete" | "accept":
+                self._accept(run=event.what == "accept")
+            case "dismiss":
+                self._dismissed = self.area.before_cursor
+                self._close()
+            case _:
+                await self.run_action("app.exit_twice('Ctrl-D')")
+
+    def older(self) -> None:
+        """Show the history's entry before the present one."""
+        if (text := self.history.older(self.area.expanded_text)) is not None:
+            self.put(text)
+
+    # --- completion ---------------------------------------------------------------------------------------------------
+
+    @on(PromptArea.Changed)
+    @on(PromptArea.SelectionChanged)
+    def _typed(self, event: Message) -> None:
+        event.stop()
+        self._complete()
+
+    def _complete(self) -> None:
+        if not self.is_mounted:
+            return
+        before = self.area.before_cursor
+        if before == self._dismissed:
+            self._close()
+            return
+        self._dismissed = ""
+        if not self.shell and (match := _COMMAND.match(before)) and "\n" not in self.text:
+            self._open(self._commands_for(match[1]))
+        elif match := _FILE.search(before):
+            self._open(self._files_for(match[1]))
+            self.run_worker(self._list_files(), exclusive=True, group="files")
+        else:
+            self._close()
+
+    async def _list_files(self) -> None:
+        before = self.area.before_cursor
+        await self.files.refresh()
+        if self.area.before_cursor == before and (match := _FILE.search(before)) and before != self._dismissed:
+            self._open(self._files_for(match[1]))
+
+    def _commands_for(self, query: str) -> list[Completion]:
+        query = query.lower()
+        starting = [c for c in self.commands if c.insert.startswith(f"/{query}")]
+        return starting or [c for c in self.commands if query in c.insert]
+
+    def _files_for(self, query: str) -> list[Completion]:
+        return [Completion(f"@{path}", plain(path)) for path in self.files.find(query)]
+
+    def _open(self, items: Sequence[Completion]) -> None:
+        self.popup.show(items)
+        self.area.popup_open = self.popup.is_open
+
+    def _close(self) -> None:
+        self.popup.close()
+        self.area.popup_open = False
+
+    def _accept(self, *, run: bool) -> None:
+        """Put the selected completion in; a command is run at once when Enter chose it."""
+        item = self.popup.current
+        if item is None:
+            return
+        before = self.area.before_cursor
+        is_file = item.insert.startswith("@")
+        start = before.rindex("@") if is_file else 0
+        row, column = self.area.cursor_location
+        tail = "" if item.insert.endswith("/") or (run and not is_file) else " "
+        begin = (row, column - (len(before) - start))
+        self._close()
+        self.area.replace(item.insert + tail, begin, (row, column))
+        if run and not is_file:
+            self._submit(PromptArea.Submitted())
