@@ -10,7 +10,7 @@ import msgspec
 from kimi_agent.core.errors import ConfigError, ConnectionFailed
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, Model, Request, TextChunk, ThinkChunk, Tokens
-from kimi_agent.providers.chat_request import CANNOT_SEE, wire_arguments, wire_id, wire_name
+from kimi_agent.providers.chat_request import CANNOT_SEE, encodable, wire_arguments, wire_id, wire_name
 from kimi_agent.providers.sdk import client_options, events
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def request_body(request: Request, endpoint: Endpoint, model: Model) -> dict[str
         body["tools"][-1].update(CACHE)
     body.update(_thinking(request.thinking, model.id, body["max_tokens"]))
     body["messages"] = _messages(request.messages, not model.capabilities or "image_in" in model.capabilities)
-    return {**body, **endpoint.sampling}
+    return dict(encodable({**body, **endpoint.sampling}))
 
 
 def _thinking(thinking: str | None, model_id: str, max_tokens: int) -> dict[str, Any]:

@@ -6,7 +6,7 @@ step 300 costs what step 3 does, and each request starts with the very bytes of 
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,11 +18,12 @@ from kimi_agent.core.provider import Endpoint, Model, Request, ToolSpec
 MAX_ID = 64  # characters of a call id that every API takes
 MAX_BROKEN = 4000  # characters of a call's broken arguments that the model is shown again
 REASONING_FIELDS = ("reasoning_content", "reasoning", "reasoning_details")
+GOOGLE = "generativelanguage.googleapis.com"
 # Hosts that refuse reasoning fields which they do not know: the one that each takes, empty for none.
 REASONING_OF_HOST = {
     "api.openai.com": "",
     "api.mistral.ai": "",
-    "generativelanguage.googleapis.com": "",
+    GOOGLE: "",
     "api.groq.com": "reasoning",
     "api.cerebras.ai": "reasoning",
 }
@@ -47,6 +48,7 @@ class Dialect(NamedTuple):
     images: bool
     reasoning: str  # the one field for reasoning; empty: none
     any_reasoning: bool  # send reasoning in the field that it came in
+    extras: bool  # send `extra_content` of calls back: Gemini signs its calls there and refuses them unsigned
 
 
 def dialect_of(endpoint: Endpoint, model: Model) -> Dialect:
@@ -60,6 +62,7 @@ def dialect_of(endpoint: Endpoint, model: Model) -> Dialect:
         images=not model.capabilities or "image_in" in model.capabilities,
         reasoning=field or ("reasoning_content" if kimi else ""),
         any_reasoning=not field and not kimi and host not in REASONING_OF_HOST,
+        extras=not kimi and (host == GOOGLE or host not in REASONING_OF_HOST),
     )
 
 
@@ -194,7 +197,7 @@ def _call(call: ToolCall, extra: dict[str, Any] | None, dialect: Dialect) -> dic
     function = {"name": wire_name(call.name, builtin=dialect.kimi), "arguments": wire_arguments(call.arguments)}
     kind = "builtin_function" if dialect.kimi and call.name.startswith("$") else "function"
     value: dict[str, Any] = {"id": wire_id(call.id, keep=dialect.keep_ids), "type": kind, "function": function}
-    if extra is not None:
+    if extra is not None and dialect.extras:
         value["extra_content"] = extra.get("extra_content")
     return value
 
@@ -238,13 +241,15 @@ def _tool(spec: ToolSpec) -> dict[str, Any]:
 
 
 def _kimi_thinking(thinking: str | None, configured: Any) -> dict[str, Any]:
-    """Kimi's `thinking` object; an effort means enabled. What the user configured (`keep`) is kept."""
+    """Kimi's `thinking` object; an effort means enabled. What the user configured (`keep`) is kept, and means enabled too."""
     value = dict(configured) if isinstance(configured, dict) else {}
     if thinking is not None:
-        value["type"] = "disabled" if thinking == "off" else "enabled"
-        if thinking not in ("off", "on"):
+        if thinking == "off":
+            return {"type": "disabled"}
+        value["type"] = "enabled"
+        if thinking != "on":
             value["effort"] = thinking
-    return value
+    return {"type": "enabled", **value} if value else {}
 
 
 def wire_id(call_id: str, *, keep: bool) -> str:
@@ -277,20 +282,19 @@ def wire_arguments(text: str) -> str:
 
 
 def dump(value: Any) -> bytes:
-    """Compact UTF-8 JSON. Lone surrogates (from file names that are not UTF-8) become U+FFFD: no API takes them."""
+    """Compact UTF-8 JSON."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
-        return msgspec.json.encode(
-            _mapped(value, lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
-        )
+        return msgspec.json.encode(encodable(value))
 
 
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+def encodable(value: Any) -> Any:
+    """The value with lone surrogates (from file names that are not UTF-8) as U+FFFD: no API takes them."""
     if isinstance(value, str):
-        return change(value)
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_mapped(key, change): _mapped(item, change) for key, item in value.items()}
+        return {encodable(key): encodable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_mapped(item, change) for item in value]
+        return [encodable(item) for item in value]
     return value

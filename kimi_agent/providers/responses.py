@@ -17,7 +17,7 @@ from kimi_agent.core.provider import (
     Tokens,
     ToolSpec,
 )
-from kimi_agent.providers.chat_request import CANNOT_SEE, wire_arguments, wire_id, wire_name
+from kimi_agent.providers.chat_request import CANNOT_SEE, encodable, wire_arguments, wire_id, wire_name
 from kimi_agent.providers.failures import failure_of, to_error
 from kimi_agent.providers.sdk import client_options, events
 
@@ -79,7 +79,7 @@ def request_body(request: Request, endpoint: Endpoint, model: Model) -> dict[str
         body["max_output_tokens"] = request.max_output
     images = not model.capabilities or "image_in" in model.capabilities
     body["input"] = [item for message in request.messages for item in _items(message, images)]
-    return {**body, **endpoint.sampling}
+    return dict(encodable({**body, **endpoint.sampling}))
 
 
 def _tool(spec: ToolSpec) -> dict[str, Any]:
