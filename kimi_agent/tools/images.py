@@ -67,6 +67,8 @@ def _prepared(image: "Image") -> "Image":
     image.draft("RGB", (EDGE, EDGE))  # JPEG: decodes at 1/2, 1/4 or 1/8 where that is still large enough
     image.load()
     small = ImageOps.exif_transpose(image)
+    if small.mode.startswith("I"):  # 16 bits of grey; Pillow would clip them
+        small = small.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     small = small.convert("RGBA" if small.has_transparency_data else "RGB")
     small.thumbnail((EDGE, EDGE), Image.Resampling.LANCZOS)
     return small
@@ -78,7 +80,7 @@ def _encoded(image: "Image", original: tuple[int, int], *, photo: bool) -> Pictu
 
     while True:
         if not photo:
-            data = _saved(image, "PNG", optimize=True)
+            data = _saved(image, "PNG", compress_level=6)
             if len(data) <= LIMIT:
                 return Picture(data, "image/png", image.size, original)
         flat = image

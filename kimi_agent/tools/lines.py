@@ -34,16 +34,13 @@ class Window:
     cut: bool = False
 
 
-async def read_window(workspace: Workspace, path: Path, stat: Stat, offset: int, count: int) -> Window:
+def window_of(data: bytes, offset: int, count: int) -> Window:
     """Up to `count` lines from line `offset`, or from the `-offset`th last line when it is negative."""
-    if stat.size <= WHOLE:
-        data = await workspace.read(path, WHOLE)
-        encoding = encoding_of(data)
-        lines = _lines_of(data, encoding)
-        first = offset if offset > 0 else max(1, len(lines) + offset + 1)
-        out = _collected(lines[first - 1 : first - 1 + count])
-        return Window(out.lines, first, len(lines), encoding, data, _has_crlf(data), out.cut)
-    return await LargeFile(workspace, path, stat).window(offset, count)
+    encoding = encoding_of(data)
+    lines = _lines_of(data, encoding)
+    first = offset if offset > 0 else max(1, len(lines) + offset + 1)
+    out = _collected(lines[first - 1 : first - 1 + count])
+    return Window(out.lines, first, len(lines), encoding, data, _has_crlf(data), out.cut)
 
 
 def _lines_of(data: bytes, encoding: Encoding) -> list[str]:
@@ -118,6 +115,7 @@ class LargeFile:
         self._workspace, self._path, self._size, self._chunk = workspace, path, stat.size, chunk
 
     async def window(self, offset: int, count: int) -> Window:
+        """As `window_of`; the window has no `content`."""
         head = await self._workspace.read(self._path, HEAD)
         encoding = encoding_of(head, whole=False)
         if self._size > COUNTED and offset < 0:

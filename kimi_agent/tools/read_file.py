@@ -9,7 +9,7 @@ from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
 from kimi_agent.tools.known_files import KnownFiles
-from kimi_agent.tools.lines import Window, read_window
+from kimi_agent.tools.lines import WHOLE, LargeFile, Window, window_of
 from kimi_agent.tools.paths import missing, shown
 from kimi_agent.tools.prompts import prompt
 from kimi_agent.tools.textfile import HEAD, kind_of
@@ -45,10 +45,13 @@ class ReadFile:
             raise await missing(path, ctx.workspace)
         if stat.is_dir:
             raise ToolError(f"{name} is a folder. List it with Glob or Shell (ls).")
-        if kind := kind_of(await ctx.workspace.read(path, HEAD)):
+        small = stat.size <= WHOLE
+        data = await ctx.workspace.read(path, WHOLE if small else HEAD)
+        if kind := kind_of(data[:HEAD]):
             raise ToolError(f"{name} is {kind}, not text. {_other_way(kind)}")
         offset, count = params.line_offset or 1, min(params.n_lines, MAX_LINES)
-        window = await read_window(ctx.workspace, path, stat, offset, count)
+        large = LargeFile(ctx.workspace, path, stat)
+        window = window_of(data, offset, count) if small else await large.window(offset, count)
         self._files.saw(path, stat, window.content)
         if not window.lines and offset > 1:
             total = "fewer" if window.total is None else f"only {window.total:,}"

@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import fcntl
 import os
 import shutil
 import stat
@@ -253,6 +254,44 @@ def test_read_only_disk_and_single_mounted_file(tmp_path: Path) -> None:
     script = 'mount --bind "$0/f" "$0/f" && "$@" && cat "$0/f"'  # a rename onto a mounted file is refused
     assert write_in_child(disk, 5, prefix=("unshare", "-rm", "sh", "-c", script, str(disk))) == "nnnnn"
     assert names(disk) == ["f"]
+
+
+WRITE_FOREVER = """
+    import asyncio, sys
+    from pathlib import Path
+    from kimi_agent.workspaces.local import LocalWorkspace
+    async def main(folder):
+        ws = LocalWorkspace(Path(folder))
+        path = ws.root / "f"
+        while True:
+            for letter in b"ab":
+                await ws.write(path, bytes([letter]) * 300_000, await ws.stat(path))
+                print(flush=True)
+    asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 5, 8, 13])
+def test_killed_at_any_moment_it_leaves_one_content_or_the_other(tmp_path: Path, rounds: int) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"b" * 300_000)
+    argv = [sys.executable, "-c", textwrap.dedent(WRITE_FOREVER), str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        for _ in range(rounds):
+            assert child.stdout.readline()
+        child.kill()
+    assert path.read_bytes() in (b"a" * 300_000, b"b" * 300_000)
+
+
+async def test_a_folder_that_somebody_keeps_locked_is_written_all_the_same(ws: LocalWorkspace) -> None:
+    folder = os.open(ws.root, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        await ws.write(ws.root / "f", b"x", None)
+    finally:
+        os.close(folder)
+    assert (ws.root / "f").read_bytes() == b"x"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
