@@ -1,9 +1,13 @@
 """The real `kimi` as a child process, with a home of its own and no variable of the machine that could change it."""
 
+import fcntl
 import json
 import os
+import pty
+import select
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,3 +68,53 @@ class Program:
         file = self.folder / "scenario.json"
         file.write_text(json.dumps(list(steps)))
         return f"scripted:{file}"
+
+
+class Terminal:
+    """`kimi` on a pseudo-terminal. `expect` waits for a text that comes after the ones waited for before."""
+
+    def __init__(self, program: Program, *arguments: str, **env: str) -> None:
+        main, child = pty.openpty()
+        self.seen = ""
+        self._from = 0
+        self._fd = main
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "kimi_agent", *arguments],
+            stdin=child,
+            stdout=child,
+            stderr=child,
+            cwd=program.work,
+            env=program.environment(**env),
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(child)
+
+    def expect(self, text: str, timeout: float = 30.0) -> str:
+        """What was printed up to and with `text`. Fails when the program ends, or is silent for `timeout` seconds."""
+        while text not in self.seen[self._from :]:
+            assert self._read(timeout), f"it ended without {text!r}: {self.seen!r}"
+        start, self._from = self._from, self.seen.index(text, self._from) + len(text)
+        return self.seen[start : self._from]
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def wait(self, timeout: float = 30.0) -> int:
+        """The exit code; what is still printed joins `seen`."""
+        while self._read(timeout):
+            pass
+        os.close(self._fd)
+        return self.process.wait(timeout)
+
+    def _read(self, timeout: float) -> bool:
+        """Whether there was more to read. Kills the program when it is silent for `timeout` seconds."""
+        if not select.select([self._fd], [], [], timeout)[0]:
+            self.process.kill()
+            raise AssertionError(f"silent for {timeout} s after {self.seen!r}")
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:  # how Linux tells that the other side has gone
+            data = b""
+        self.seen += data.decode("utf-8", "replace")
+        return bool(data)

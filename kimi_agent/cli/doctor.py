@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -135,9 +134,9 @@ def _git() -> Finding:
 
 
 def _ripgrep() -> Finding:
-    own = Path(sys.executable).parent / "rg"  # where pip puts the binary that we depend on
-    program = str(own) if own.exists() else "rg"
-    return _program("ripgrep", [program, "--version"], "Grep and Glob fall back to slower code of our own.")
+    from kimi_agent.tools.ripgrep import find_ripgrep
+
+    return _program("ripgrep", [*find_ripgrep()[:1], "--version"], "Grep and Glob fall back to slower code of our own.")
 
 
 def _program(check: str, command: list[str], hint: str) -> Finding:

@@ -1,8 +1,10 @@
 """A person at plain prompts: for `kimi login` and the first run, before any screen exists."""
 
+import contextlib
 import getpass
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from kimi_agent.core.ask import Option
 
@@ -28,12 +30,23 @@ class TerminalPerson:
         return None
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
-        try:
-            if secret and sys.stdin.isatty():
-                return getpass.getpass(f"{label} (not shown): ", stream=sys.stderr).strip()
-            sys.stderr.write(f"{label}: ")
-            sys.stderr.flush()
-            line = sys.stdin.readline()
-        except EOFError:
-            return None
+        with _interruptible():
+            try:
+                if secret and sys.stdin.isatty():
+                    return getpass.getpass(f"{label} (not shown): ", stream=sys.stderr).strip()
+                sys.stderr.write(f"{label}: ")
+                sys.stderr.flush()
+                line = sys.stdin.readline()
+            except EOFError:
+                return None
         return line.strip() if line else None
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C end a blocking read: asyncio's own handler would only cancel the task, which cannot run meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,185 @@
+"""Whole runs of `kimi`, against a scenario or a real server."""
+
+import json
+from pathlib import Path
+
+import pytest
+from fake_api import FakeAPI
+from kimi_program import Program
+
+HELLO = [{"text": "Hello"}]
+
+
+@pytest.fixture
+def kimi(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+def user_text(api: FakeAPI, number: int = 0) -> str:
+    content = api.requests[number].json["messages"][-1]["content"]
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def test_the_answer_and_nothing_else_is_on_stdout(kimi: Program) -> None:
+    with FakeAPI([HELLO], strict=True) as api:
+        kimi.use(api.url)
+        done = kimi.run("-p", "hi")
+    assert (done.returncode, done.stdout) == (0, "Hello\n")
+    assert user_text(api).startswith("hi")
+
+
+def test_stdin_joins_the_prompt(kimi: Program) -> None:
+    with FakeAPI([HELLO, HELLO, HELLO]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "explain", stdin="the log\n")
+        kimi.run("--print", stdin="only this")
+        kimi.run(stdin="no flag at all")
+    assert "explain\n\nthe log" in user_text(api)
+    assert "only this" in user_text(api, 1)
+    assert "no flag at all" in user_text(api, 2)
+
+
+def test_environment_alone_is_enough(kimi: Program) -> None:
+    with FakeAPI([HELLO], strict=True) as api:
+        done = kimi.run("-p", "hi", KIMI_API_KEY="sk-env", KIMI_BASE_URL=api.url)
+    assert done.stdout == "Hello\n"
+    assert api.requests[0].headers["authorization"] == "Bearer sk-env"
+
+
+def test_a_server_alone_is_enough_when_it_has_one_model(kimi: Program) -> None:
+    with FakeAPI([HELLO], models=[{"id": "only"}]) as api:
+        done = kimi.run("-p", "hi", "--base-url", api.url)
+    assert done.stdout == "Hello\n"
+    assert api.requests[0].json["model"] == "only"
+
+
+def test_a_server_with_several_models_asks_which(kimi: Program) -> None:
+    with FakeAPI([HELLO], models=[{"id": "a"}, {"id": "b"}]) as api:
+        done = kimi.run("-p", "hi", "--base-url", api.url)
+        assert done.returncode == 7
+        assert "a, b" in done.stderr
+        assert kimi.run("-p", "hi", "--base-url", api.url, "-m", "b").stdout == "Hello\n"
+
+
+def test_flags_reach_the_request(kimi: Program) -> None:
+    with FakeAPI([HELLO]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "hi", "--no-thinking", KIMI_MODEL_TEMPERATURE="0.25", KIMI_MODEL_MAX_TOKENS="99")
+    body = api.requests[0].json
+    assert (body["temperature"], body["max_completion_tokens"], body["thinking"]["type"]) == (0.25, 99, "disabled")
+
+
+def test_a_session_goes_on(kimi: Program) -> None:
+    with FakeAPI([[{"text": "one"}], [{"text": "two"}], [{"text": "three"}]]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "first")
+        assert kimi.run("-p", "second", "-C").stdout == "two\n"
+        (session,) = json.loads(kimi.run("sessions", "list", "--json").stdout)
+        assert kimi.run("-p", "third", "-r", session["id"][:-2]).stdout == "three\n"
+    texts = [message.get("content") for message in api.requests[2].json["messages"]]
+    assert "one" in json.dumps(texts)
+    assert "two" in json.dumps(texts)
+
+
+def test_the_session_list_search_show_and_delete(kimi: Program) -> None:
+    with FakeAPI([HELLO]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "tell me of whales")
+    listed = kimi.run("sessions", "list")
+    assert "tell me of whales" in listed.stdout
+    session_id = listed.stdout.split()[0]
+    assert session_id in kimi.run("sessions", "search", "WHALES").stdout
+    assert kimi.run("sessions", "search", "sharks").returncode == 2
+    assert kimi.run("sessions", "list", "-a").stdout.count(session_id) == 1
+    assert kimi.run("-w", str(kimi.folder), "sessions", "list").stdout == ""
+    assert kimi.run("sessions", "delete", session_id).returncode == 2
+    assert kimi.run("sessions", "delete", "-y", session_id).returncode == 0
+    assert kimi.run("sessions", "list").stdout == ""
+
+
+@pytest.mark.parametrize(("name", "part"), [("a.md", "Hello"), ("a.html", "<html"), ("a.json", '"Hello"')])
+def test_export(kimi: Program, name: str, part: str) -> None:
+    with FakeAPI([HELLO]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "hi")
+    assert kimi.run("export", "-o", name).returncode == 0
+    file = kimi.work / name
+    assert part in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("mine")
+    assert kimi.run("sessions", "export", "-o", name).returncode == 2
+    assert file.read_text() == "mine"
+    assert kimi.run("sessions", "export", "-y", "-o", name).returncode == 0
+    assert part in file.read_text()
+    assert kimi.run("export", "-o", "a.pdf").returncode == 2
+
+
+def test_json_output_and_schema(kimi: Program) -> None:
+    schema = kimi.folder / "schema.json"
+    schema.write_text('{"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}')
+    with FakeAPI([[{"text": '{"n": 3}'}]]) as api:
+        kimi.use(api.url)
+        done = kimi.run("-p", "count", "--output-format", "json", "--json-schema", str(schema))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["structured"] == {"n": 3}
+
+
+def test_quiet_is_only_the_answer(kimi: Program) -> None:
+    done = kimi.run("--quiet", "-p", "hi", "--provider", kimi.scenario(HELLO))
+    assert (done.stdout, done.stderr) == ("Hello\n", "")
+
+
+def test_warnings_of_the_file_are_told_and_the_run_goes_on(kimi: Program) -> None:
+    kimi.write_config("defualt_model = 'x'\n")
+    done = kimi.run("-p", "hi", "--provider", kimi.scenario(HELLO))
+    assert done.stdout == "Hello\n"
+    assert 'config.toml:1: unknown key "defualt_model" (did you mean "default_model"?)' in done.stderr
+
+
+def test_a_refused_key_has_its_exit_code(kimi: Program) -> None:
+    refusal = [{"error": {"status": 401, "message": "Invalid Authentication"}}]
+    with FakeAPI([refusal]) as api:
+        kimi.use(api.url)
+        done = kimi.run("-p", "hi")
+    assert (done.returncode, done.stdout) == (7, "")
+    assert "Traceback" not in done.stderr
+
+
+def test_modes(kimi: Program) -> None:
+    write = [{"call": {"name": "WriteFile", "arguments": {"path": "new.txt", "content": "x"}}}]
+    assert kimi.run("-p", "write", "--provider", kimi.scenario(write, HELLO)).returncode == 3
+    assert not (kimi.work / "new.txt").exists()
+    assert kimi.run("-p", "write", "--yolo", "--provider", kimi.scenario(write, HELLO)).returncode == 0
+    assert (kimi.work / "new.txt").read_text() == "x"
+
+
+def test_the_step_limit_has_its_exit_code(kimi: Program) -> None:
+    step = {"call": {"name": "ReadFile", "arguments": {"path": "a"}}}
+    scenario = kimi.scenario([step], [step], [step])
+    done = kimi.run("-p", "go", "--max-steps-per-turn", "2", "--provider", scenario)
+    assert done.returncode == 4
+
+
+def test_chaos_is_survived(kimi: Program) -> None:
+    scenario = kimi.scenario({"repeat": 40, "steps": [HELLO]})
+    done = kimi.run("-p", "hi", "--max-retries-per-step", "9", "--provider", f"chaos:3:{scenario}")
+    assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
+
+
+def test_a_prompt_that_is_no_utf8(kimi: Program) -> None:
+    with FakeAPI([HELLO]) as api:
+        kimi.use(api.url)
+        done = kimi.run("-p", "caf\udce9")
+    assert done.stdout == "Hello\n"
+    assert "caf" in user_text(api)
+
+
+def test_two_at_once_do_not_disturb_each_other(kimi: Program) -> None:
+    import concurrent.futures
+
+    with FakeAPI(lambda body: HELLO) as api:
+        kimi.use(api.url)
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            done = list(pool.map(lambda n: kimi.run("-p", f"prompt {n}"), range(3)))
+    assert [run.stdout for run in done] == ["Hello\n"] * 3
+    assert len(json.loads(kimi.run("sessions", "list", "--json").stdout)) == 3
