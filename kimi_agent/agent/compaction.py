@@ -54,8 +54,13 @@ def threshold(size: int, ratio: float, reserved: int) -> int:
     return int(max(size * 0.5, min(size * ratio, size - min(reserved, size // 5))))
 
 
-def plan_prune(messages: Sequence[Message], keep: int = KEEP_OUTPUT, minimum: int = MIN_PRUNE) -> tuple[list[str], int]:
-    """Calls whose output may go, oldest first, and the tokens gained; none when that is less than `minimum`."""
+def plan_prune(messages: Sequence[Message], size: int = 0) -> tuple[list[str], int]:
+    """Calls whose output may go, oldest first, and the tokens gained; none when that is too little to be worth it.
+
+    In a small window of `size` tokens less is kept, and less is enough.
+    """
+    keep = min(KEEP_OUTPUT, size // 5) if size else KEEP_OUTPUT
+    minimum = min(MIN_PRUNE, size // 10) if size else MIN_PRUNE
     kept = gained = 0
     pruned: list[str] = []
     for message in reversed(messages):

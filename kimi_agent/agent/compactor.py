@@ -75,7 +75,7 @@ class Compactor:
     async def compact(self, request: Request, focus: str = "", below: int = 0) -> bool:
         """Prune old tool output; when that does not get the context under `below` tokens, summarise. True when it helped."""
         context = self.current(request.messages)
-        calls, gained = compaction.plan_prune(request.messages)
+        calls, gained = compaction.plan_prune(request.messages, self.size)
         if calls:
             compaction.save_outputs(request.messages, calls, self.scratch)
             event = compaction.prune_event(request.messages, calls, gained, context)
@@ -105,10 +105,10 @@ class Compactor:
 
     async def _summary(self, request: Request, focus: str) -> str:
         """Ask for the summary; when even that request is too long, leave out the oldest outputs, then the oldest turns."""
-        messages = compaction.summary_request(request.messages, focus)
-        for keep in (None, 0.5, 0.25, 0.1):
-            if keep is not None:
-                messages = compaction.shortened(compaction.summary_request(request.messages, focus), keep)
+        whole = compaction.summary_request(request.messages, focus)
+        fits = not self.size or self.current(request.messages) < self.size * 0.9
+        for keep in (1.0, 0.5, 0.25, 0.1) if fits else (0.5, 0.25, 0.1):
+            messages = whole if keep == 1.0 else compaction.shortened(whole, keep)
             try:
                 reply = await collect(
                     self.provider,

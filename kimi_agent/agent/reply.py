@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kimi_agent.core import event as ev
+from kimi_agent.core.errors import ContextOverflowError
 from kimi_agent.core.message import Message, Part, Text, Think, ToolCall
 from kimi_agent.core.provider import (
     CallChunk,
@@ -23,6 +24,20 @@ CALL_DELTA_STEP = 256
 
 
 @dataclass(slots=True)
+class _Segment:
+    """A run of text, or of thinking."""
+
+    is_thinking: bool
+    pieces: list[str] = field(default_factory=list)
+    api_field: str = ""
+    details: list[dict[str, object]] = field(default_factory=list)
+
+    def part(self) -> Part:
+        text = "".join(self.pieces)
+        return Think(text, self.api_field, tuple(self.details)) if self.is_thinking else Text(text)
+
+
+@dataclass(slots=True)
 class _Call:
     id: str = ""
     name: str = ""
@@ -36,10 +51,7 @@ class Reply:
 
     def __init__(self, used_ids: set[str]) -> None:
         self._used_ids = used_ids
-        self._texts: list[str] = []
-        self._thoughts: list[str] = []
-        self._field = ""
-        self._details: list[dict[str, object]] = []
+        self._segments: list[_Segment] = []
         self._calls: dict[int, _Call] = {}
         self.calls: tuple[ToolCall, ...] = ()
         self.tokens: Tokens | None = None
@@ -47,17 +59,25 @@ class Reply:
 
     @property
     def text(self) -> str:
-        return "".join(self._texts)
+        return "".join("".join(segment.pieces) for segment in self._segments if not segment.is_thinking)
+
+    def _segment(self, is_thinking: bool) -> _Segment:
+        if not self._segments or self._segments[-1].is_thinking != is_thinking:
+            self._segments.append(_Segment(is_thinking))
+        return self._segments[-1]
 
     def add(self, delta: Delta) -> ev.Event | None:
         match delta:
             case TextChunk(text):
-                self._texts.append(text)
+                if text:
+                    self._segment(False).pieces.append(text)
                 return ev.TextDelta(text) if text else None
             case ThinkChunk(text, name, details):
-                self._thoughts.append(text)
-                self._field = name or self._field
-                self._details += details
+                if text or details:
+                    segment = self._segment(True)
+                    segment.pieces.append(text)
+                    segment.api_field = name or segment.api_field
+                    segment.details += details
                 return ev.ThinkDelta(text) if text else None
             case CallChunk():
                 return self._add_call(delta)
@@ -99,16 +119,12 @@ class Reply:
         self.calls = tuple(calls)
 
     def message(self) -> Message:
-        parts: list[Part] = []
-        if self._thoughts or self._details:
-            parts.append(Think("".join(self._thoughts), self._field, tuple(self._details)))
-        if text := self.text:
-            parts.append(Text(text))
+        parts = [segment.part() for segment in self._segments]
         return Message("assistant", (*parts, *self.calls), "model")
 
 
 async def collect(provider: Provider, request: Request, emit: Callable[[ev.Event], None], used_ids: set[str]) -> Reply:
-    """Stream one reply. When it is interrupted, the text that a person has read stays in the history, calls do not.
+    """Stream one reply. When it breaks off, the text that a person has read stays in the history, calls do not.
 
     Raises ProviderError.
     """
@@ -118,7 +134,10 @@ async def collect(provider: Provider, request: Request, emit: Callable[[ev.Event
             event = reply.add(delta)
             if event is not None:
                 emit(event)
-    except asyncio.CancelledError:
+    except ContextOverflowError as error:
+        emit(ev.Retrying(1, 0.0, str(error), provider.model.name))
+        raise
+    except (asyncio.CancelledError, Exception):
         if reply.text.strip():
             emit(ev.MessageAdded(reply.message(), partial=True))
         raise

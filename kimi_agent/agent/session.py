@@ -12,7 +12,7 @@ from kimi_agent.agent.compactor import Compactor
 from kimi_agent.agent.history import fold
 from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
-from kimi_agent.agent.store import SessionLog
+from kimi_agent.agent.store import SessionLog, encode_line, scrubbed
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Todo, TodoList
@@ -284,6 +284,11 @@ class Session:
 
         After that the turn closes its history in memory, and the next successful write catches up.
         """
+        try:
+            line = encode_line(event)
+        except UnicodeEncodeError:
+            event = scrubbed(event)
+            line = encode_line(event)
         self._history.apply(event)
         self._follow(event)
         if self._watcher is not None:
@@ -291,7 +296,7 @@ class Session:
         if isinstance(event, ev.DELTAS):
             return
         try:
-            self._log.append(event)
+            self._log.append(event, line)
         except SessionError:
             if self._saving:
                 self._saving = False

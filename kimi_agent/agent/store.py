@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -31,8 +31,27 @@ _CRC_SIZE = len(_CRC) + 8 + 2  # the key, eight hex digits, `"}`
 
 
 def encode_line(event: Event) -> bytes:
+    """The line of an event. Raises UnicodeEncodeError for text that is not Unicode (see `scrubbed`)."""
     body = _encoder.encode(event)
     return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
+
+
+def scrubbed(event: Event) -> Event:
+    """The event with every lone surrogate replaced: models and file names have them, JSON cannot."""
+    plain = _without_surrogates(msgspec.to_builtins(event))
+    return cast(Event, msgspec.convert(plain, Event))
+
+
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_without_surrogates(item) for item in value]
+        case _:
+            return value
 
 
 def decode_line(line: bytes) -> Event | None:
@@ -92,13 +111,15 @@ class SessionLog:
             ) from None
         return fd
 
-    def append(self, event: Event) -> None:
-        """Write one event. On failure nothing half-written stays, and the event is written with the next one.
+    def append(self, event: Event, line: bytes | None = None) -> None:
+        """Write one event (`line`: its encoding, when the caller has it).
+
+        On failure nothing half-written stays, and the event is written with the next one.
 
         Raises SessionError (a full or read-only disk).
         """
         self.events.append(event)
-        self._unwritten.append(encode_line(event))
+        self._unwritten.append(line or encode_line(event))
         if self._fd < 0:
             if not isinstance(event, _FIRST_WRITTEN):
                 return
@@ -141,6 +162,8 @@ class SessionLog:
             with contextlib.suppress(SessionError):
                 if self._unwritten:
                     self._flush()
+            with contextlib.suppress(OSError):
+                fcntl.flock(self._fd, fcntl.LOCK_UN)  # a `sync` that still runs keeps the file open for a moment
             os.close(self._fd)
             self._fd = -1
 

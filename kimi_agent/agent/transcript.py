@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
-from kimi_agent.core.message import Image, Message, Text, ToolCall
+from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
 from kimi_agent.core.tool import Effect
 
 LIVE_OUTPUT_LIMIT = 64_000
@@ -72,7 +72,7 @@ class CompactionBlock(Block):
 
 
 AnyBlock: TypeAlias = PromptBlock | ThoughtBlock | AnswerBlock | CallBlock | NoticeBlock | CompactionBlock
-AnyBlockT = TypeVar("AnyBlockT", PromptBlock, ThoughtBlock, AnswerBlock, CallBlock, NoticeBlock, CompactionBlock)
+AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 
 
 @dataclass(slots=True)
@@ -186,7 +186,9 @@ class Transcript:
         return block
 
     def _void_from(self, start: int) -> list[AnyBlock]:
-        voided = [block for block in self.blocks[start:] if not block.void]
+        voided: list[AnyBlock] = [
+            block for block in self.blocks[start:] if not (block.void or isinstance(block, NoticeBlock))
+        ]
         for block in voided:
             block.void = True
         self._step_start, self._writing = len(self.blocks), {}
@@ -212,32 +214,43 @@ class Transcript:
 
     def _reply(self, message: Message, partial: bool) -> list[AnyBlock]:
         """Settle the blocks of the reply that was streaming, or make them when the reply is replayed."""
-        live = [block for block in self.blocks[self._step_start :] if not block.void]
-        changed: list[AnyBlock] = []
-        if not any(isinstance(block, ThoughtBlock) for block in live) and message.thinking:
-            changed.append(self._add(ThoughtBlock(self._key(), message.thinking, True)))
-        if not any(isinstance(block, AnswerBlock) for block in live) and message.text.strip():
-            changed.append(self._add(AnswerBlock(self._key(), message.text, True, partial)))
+        live = [b for b in self.blocks[self._step_start :] if isinstance(b, ThoughtBlock | AnswerBlock) and not b.void]
+        if not live:
+            live = self._replay_parts(message)
         for block in live:
-            if isinstance(block, ThoughtBlock | AnswerBlock) and not block.done:
-                block.done = True
-                changed.append(block)
+            block.done, block.void = True, not block.text.strip()
             if isinstance(block, AnswerBlock):
                 block.partial = partial
+        changed: list[AnyBlock] = [*live, *self._settle_calls(message.calls)]
+        self._step_start, self._writing = len(self.blocks), {}
+        return changed
+
+    def _settle_calls(self, calls: tuple[ToolCall, ...]) -> list[CallBlock]:
         writing = list(self._writing.values())
-        for position, call in enumerate(message.calls):
+        settled: list[CallBlock] = []
+        for position, call in enumerate(calls):
             if position < len(writing):
                 block = writing[position]
                 block.call, block.state = call, "waiting"
             else:
                 block = self._add(CallBlock(self._key(), call))
             self._calls[call.id] = block
-            changed.append(block)
-        for block in writing[len(message.calls) :]:
+            settled.append(block)
+        for block in writing[len(calls) :]:
             block.void = True
-            changed.append(block)
-        self._step_start, self._writing = len(self.blocks), {}
-        return changed
+        return [*settled, *writing[len(calls) :]]
+
+    def _replay_parts(self, message: Message) -> list[ThoughtBlock | AnswerBlock]:
+        """Blocks of a reply that was not seen live, as the stream would have made them."""
+        blocks: list[ThoughtBlock | AnswerBlock] = []
+        for part in message.parts:
+            if not isinstance(part, Think | Text) or not part.text:
+                continue
+            kind = ThoughtBlock if isinstance(part, Think) else AnswerBlock
+            if not blocks or not isinstance(blocks[-1], kind):
+                blocks.append(self._add(kind(self._key())))
+            blocks[-1].text += part.text
+        return blocks
 
     def _tool_event(self, event: ev.ToolStarted | ev.ToolProgress | ev.ToolFinished | ev.Nested) -> list[AnyBlock]:
         call_id = event.call.id if isinstance(event, ev.ToolStarted) else event.call_id
@@ -273,13 +286,13 @@ class Transcript:
 
     def _end_turn(self, event: ev.TurnEnded) -> list[AnyBlock]:
         self.status.running, self.status.retry = False, None
-        self._step_start, self._writing = len(self.blocks), {}
+        unfinished = self._void_from(self._step_start)  # thoughts and calls of a reply that never became a message
         if event.stop == "error":
-            return [self._add(NoticeBlock(self._key(), "error", event.error))]
+            return [*unfinished, self._add(NoticeBlock(self._key(), "error", event.error))]
         if event.stop in STOP_NOTICES:
             level: Literal["info", "warning"] = "info" if event.stop in ("interrupted", "rejected") else "warning"
-            return [self._add(NoticeBlock(self._key(), level, STOP_NOTICES[event.stop]))]
-        return []
+            return [*unfinished, self._add(NoticeBlock(self._key(), level, STOP_NOTICES[event.stop]))]
+        return unfinished
 
     def _update_status(self, event: ev.Event) -> None:
         status = self.status

@@ -256,5 +256,3 @@ def test_an_unwritable_folder_is_said(tmp_path: Path):
     tmp_path.chmod(0o500)
     with pytest.raises(SessionError, match="cannot open"):
         SessionLog(tmp_path / "no" / "s.jsonl").lock()
-
-

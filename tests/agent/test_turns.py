@@ -146,7 +146,11 @@ async def test_polling_and_work_between_are_no_repetition(tmp_path: Path):
             return say("done")
         return calls(call("Poll"), call("Test", index=1), call("Edit", f'{{"text":"{n}"}}', index=2))
 
-    tools = [FakeTool("Poll", "read", poll), FakeTool("Test", "read", instant("1 failed")), FakeTool("Edit", "write", instant())]
+    tools = [
+        FakeTool("Poll", "read", poll),
+        FakeTool("Test", "read", instant("1 failed")),
+        FakeTool("Edit", "write", instant()),
+    ]
     events = await play(House(tmp_path, ListProvider(reply), tools).open(), "go")
     assert events[-1].stop == "done"
 
@@ -243,7 +247,12 @@ async def test_a_retry_voids_what_was_streamed_and_runs_nothing_twice(tmp_path: 
         ran.append(params.path)
         return "ok"
 
-    first = [TextChunk("bad"), call("Look", '{"path":"lost"}'), Restarted(1, 0.0, "dropped"), *calls(call("Look", '{"path":"a"}'))]
+    first = [
+        TextChunk("bad"),
+        call("Look", '{"path":"lost"}'),
+        Restarted(1, 0.0, "dropped"),
+        *calls(call("Look", '{"path":"a"}')),
+    ]
     provider = ListProvider([first, say("done")])
     session = House(tmp_path, provider, [FakeTool("Look", "write", run)]).open()
     events = await play(session, "go")
@@ -262,7 +271,9 @@ async def test_an_empty_answer_and_a_cut_one_are_told(tmp_path: Path):
 
 
 async def test_call_ids_that_a_server_gives_twice_are_made_unique(tmp_path: Path):
-    provider = ListProvider([calls(call("Look", call_id="call_0")), calls(call("Look", '{"path":"b"}', call_id="call_0")), say("ok")])
+    provider = ListProvider(
+        [calls(call("Look", call_id="call_0")), calls(call("Look", '{"path":"b"}', call_id="call_0")), say("ok")]
+    )
     session = House(tmp_path, provider, [FakeTool("Look", "read", instant())]).open()
     await play(session, "go")
     ids = [c.id for m in provider.requests[-1].messages for c in m.calls]

@@ -1,0 +1,108 @@
+"""`kimi -p` mends a real bug over real HTTP, also when the provider misbehaves."""
+
+import json
+from pathlib import Path
+
+import pytest
+from bugfix import ANSWER, TASK, is_mended, make_repository, steps, well_formed
+from fake_api import FakeAPI
+from kimi_program import Program
+
+FAULTS = {
+    "rate limit": [
+        {"error": {"status": 429, "message": "slow down", "type": "rate_limit_reached_error", "retry_after": 0.01}}
+    ],
+    "server error": [{"error": {"status": 502, "message": "bad gateway"}}],
+    "drop in the middle": [{"text": "I wi"}, {"drop": True}],
+    "drop inside a call": [{"call": {"name": "Shell", "arguments": '{"command": "touch tw'}}, {"drop": True}],
+    "early end": [{"text": "I"}, {"end": True}],
+    "garbage": [{"garbage": "{no json"}],
+    "stall": [{"text": "hm"}, {"stall": 30}],
+}
+
+
+def program(tmp_path: Path, url: str) -> Program:
+    kimi = Program(tmp_path)
+    make_repository(kimi.work)
+    kimi.write_config(
+        f"""
+        default_model = "m"
+        [providers.p]
+        type = "kimi"
+        base_url = "{url}"
+        api_key = "sk-test"
+        idle_timeout = 0.4
+        [models.m]
+        provider = "p"
+        model = "fake-model"
+        max_context_size = 100000
+        prices = {{ input = 1.0, output = 10.0, cached = 0.1 }}
+        """
+    )
+    return kimi
+
+
+def test_print_mode_mends_the_bug(tmp_path: Path):
+    with FakeAPI(steps(), strict=True) as api:
+        kimi = program(tmp_path, api.url)
+        done = kimi.run("-p", TASK, "--yolo", "--output-format", "json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["result"] == ANSWER
+    assert result["stop"] == "done"
+    assert result["steps"] == 6
+    assert result["usage"]["cached"] >= 1000
+    assert result["cost"] > 0
+    assert is_mended(kimi.work)
+    assert well_formed([r.json for r in api.requests])
+
+
+def test_text_output_is_only_the_answer(tmp_path: Path):
+    with FakeAPI(steps(), strict=True) as api:
+        done = program(tmp_path, api.url).run("-p", TASK, "--yolo")
+    assert done.stdout.strip().endswith(ANSWER)
+    assert "ReadFile" not in done.stdout
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", [0, 3])
+def test_provider_faults_do_not_cost_the_task(tmp_path: Path, fault: str, at: int):
+    replies = steps()
+    replies.insert(at, FAULTS[fault])
+    with FakeAPI(replies, strict=True) as api:
+        kimi = program(tmp_path, api.url)
+        done = kimi.run("-p", TASK, "--yolo", "--output-format", "stream-json")
+    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(event["type"] == "retrying" for event in events) == 1
+    assert is_mended(kimi.work)
+    assert not (kimi.work / "tw").exists()
+    assert well_formed([r.json for r in api.requests])
+
+
+def test_without_yolo_nothing_is_changed_and_the_exit_code_says_why(tmp_path: Path):
+    replies = [steps()[1][1:], [steps()[3][2]], [{"expect": "Not allowed"}, {"text": "I may not edit."}]]
+    with FakeAPI(replies, strict=True) as api:
+        kimi = program(tmp_path, api.url)
+        done = kimi.run("-p", TASK)
+    assert done.returncode == 3, done.stderr
+    assert "discount / 10)" in (kimi.work / "shop.py").read_text()
+
+
+def test_a_chaotic_provider_never_breaks_a_history(tmp_path: Path):
+    """Seeded drops, stalls, garbage and errors around a model that works on for 30 steps."""
+
+    def reply(body):
+        done = sum(m["role"] == "tool" for m in body["messages"])
+        if done >= 30:
+            return [{"text": "done"}]
+        return [{"call": {"name": "Shell", "arguments": {"command": f"echo {done}"}}}]
+
+    with FakeAPI(reply, strict=True) as api:
+        kimi = program(tmp_path, api.url)
+        done = kimi.run(
+            "--provider", "chaos:7", "-p", "go", "--yolo", "--output-format", "json", "--max-retries-per-step", "30"
+        )
+    result = json.loads(done.stdout)
+    assert result["stop"] == "done", done.stderr
+    assert well_formed([r.json for r in api.requests])
