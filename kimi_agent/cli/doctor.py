@@ -76,14 +76,14 @@ def _home(options: Options) -> Iterator[Finding]:
     import tempfile
 
     home = options.home
+    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=home):
+        with tempfile.TemporaryFile(dir=nearest):
             pass
         yield Finding("home", "ok", str(home))
     except OSError as error:
         hint = "Sessions cannot be saved. Set KIMI_HOME to a folder that you may write to."
-        yield Finding("home", "error", f"{home}: {error.strerror}", hint)
+        yield Finding("home", "error", f"{nearest}: {error.strerror}", hint)
     path = options.config_path
     if path.exists() and path.stat().st_mode & 0o077:
         yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")
@@ -136,7 +136,12 @@ def _git() -> Finding:
 def _ripgrep() -> Finding:
     from kimi_agent.tools.ripgrep import find_ripgrep
 
-    return _program("ripgrep", [*find_ripgrep()[:1], "--version"], "Grep and Glob fall back to slower code of our own.")
+    program, *rest = find_ripgrep()
+    if rest:
+        return Finding(
+            "ripgrep", "warning", "not found: Grep and Glob use slower code of our own", "pip install ripgrep"
+        )
+    return _program("ripgrep", [program, "--version"], "Grep and Glob need it, or none at all.")
 
 
 def _program(check: str, command: list[str], hint: str) -> Finding:
