@@ -70,8 +70,10 @@ class _View:
         self._crlf = [found.start() - n for n, found in enumerate(re.finditer("\r\n", original))]
 
     def span(self, start: int, end: int, new: str) -> Span:
-        at = start + bisect_left(self._crlf, start)
-        return Span(at, end + bisect_left(self._crlf, end), with_line_ends(new, line_end_near(self.original, at)))
+        at, until = (place + bisect_left(self._crlf, place) for place in (start, end))
+        if self._crlf and "\n" in new:
+            new = with_line_ends(new, line_end_near(self.original, at))
+        return Span(at, until, new)
 
 
 def _places(text: str, old: str, *, overlapping: bool) -> list[int]:

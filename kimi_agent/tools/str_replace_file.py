@@ -1,5 +1,6 @@
 """StrReplaceFile: exact replacements in one text file, all of them or none."""
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,19 +58,25 @@ class _Result:
 
     def replace(self, spans: tuple[Span, ...]) -> None:
         pieces: list[str] = []
-        at = shift = 0
-        new_starts: list[int] = []
+        at, shifts = 0, [0]  # how far the text after each span moves
         for span in spans:
             pieces += (self.text[at : span.start], span.new)
-            new_starts.append(span.start + shift)
-            at, shift = span.end, shift + len(span.new) - (span.end - span.start)
-        moved = [_moved(start, spans) for start in self.starts]
+            at = span.end
+            shifts.append(shifts[-1] + len(span.new) - (span.end - span.start))
+        ends = [span.end for span in spans]
+        moved = [start + shifts[bisect_right(ends, start)] for start in self.starts]
+        self.starts = moved + [span.start + shift for span, shift in zip(spans, shifts, strict=False)]
         self.text = "".join((*pieces, self.text[at:]))
-        self.starts = moved + new_starts
 
-
-def _moved(position: int, spans: tuple[Span, ...]) -> int:
-    return position + sum(len(span.new) - (span.end - span.start) for span in spans if span.end <= position)
+    def line_numbers(self) -> list[int]:
+        numbers: list[int] = []
+        at, number = 0, 1
+        for start in sorted(self.starts):
+            number += self.text.count("\n", at, start)
+            at = start
+            if numbers[-1:] != [number]:
+                numbers.append(number)
+        return numbers
 
 
 def _apply(text: str, edits: list[Edit], encoding: Encoding, name: str) -> _Result:
@@ -93,7 +100,7 @@ def _apply(text: str, edits: list[Edit], encoding: Encoding, name: str) -> _Resu
 
 
 def _summary(name: str, result: _Result) -> str:
-    lines = sorted({result.text.count("\n", 0, start) + 1 for start in result.starts})
+    lines = result.line_numbers()
     listed = ", ".join(map(str, lines[:20])) + (f" and {len(lines) - 20} more" if len(lines) > 20 else "")
     count = len(result.starts)
     made = f"{count} replacement{'s' if count != 1 else ''} at line{'s' if len(lines) != 1 else ''} {listed}"

@@ -219,6 +219,15 @@ async def test_later_edits_see_earlier_ones(session: Session, f: Path) -> None:
     assert answer == "Edited f: 3 replacements at lines 1, 4."
 
 
+async def test_time_grows_with_the_number_of_places_not_its_square(session: Session, f: Path) -> None:
+    f.write_text("a,b;" * 50_000)  # one long line; the test's own time limit is the assertion
+    answer = await session.edits(
+        {"old": "a", "new": "\nA", "replace_all": True}, {"old": "b", "new": "B", "replace_all": True}
+    )
+    assert answer.startswith("Edited f: 100000 replacements at lines 1, 2, 3,")
+    assert f.read_text() == "\nA,B;" * 50_000
+
+
 async def test_all_or_none_and_each_failure_named(session: Session, f: Path) -> None:
     f.write_text("a\nb\nb\n")
     before = f.stat()
