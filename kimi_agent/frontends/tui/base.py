@@ -166,7 +166,9 @@ class SessionApp(App[int]):
     def feed(self, event: ev.Event) -> None:
         """Fold one event of the session in and draw what it changed."""
         self.view.show(self.talk.feed(event))
-        if not isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
+        if isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
+            self._say_activity()
+        else:
             self.update_bars()
 
     async def drive(self, events: AsyncIterator[ev.Event]) -> None:
@@ -276,6 +278,11 @@ class SessionApp(App[int]):
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
+        self._say_activity()
+        self.waiting.display = bool(status.steering or status.queue)
+        self.waiting.redraw()
+
+    def _say_activity(self) -> None:
         words, worrying = self.talk.activity()
         left, right = Text(), Text()
         if self._hint:
@@ -289,8 +296,6 @@ class SessionApp(App[int]):
                 Text("Ctrl-C stops it", self.palette.faint),
             )
         self.activity.say(left, right)
-        self.waiting.display = bool(status.steering or status.queue)
-        self.waiting.redraw()
 
     def _draw_waiting(self, width: int) -> list[Line]:
         status = self.talk.transcript.status

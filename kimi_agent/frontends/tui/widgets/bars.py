@@ -44,7 +44,17 @@ class Bar(Widget):
 class StatusBar(Bar):
     """Mode, model, folder and branch on the left; context, tokens and cost on the right. What does not fit is left out."""
 
+    _shown: tuple[Status, Path, str, bool] | None = None
+
     def update(self, status: Status, *, cwd: Path, branch: str, shell: bool) -> None:
+        self._shown = (status, cwd, branch, shell)
+        self._compose_line(*self._shown)
+
+    def on_resize(self) -> None:
+        if self._shown:
+            self._compose_line(*self._shown)
+
+    def _compose_line(self, status: Status, cwd: Path, branch: str, shell: bool) -> None:
         palette, width = self.palette, max(20, self.size.width - 2)
         right = self._right(status)
         while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
