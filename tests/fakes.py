@@ -153,6 +153,9 @@ class FakeSession:
         self.model = self.agent.models[name]
         return self._record(ev.ModelChanged(name))
 
+    async def aclose(self) -> None:
+        self.interrupt()
+
     def _record(self, event: ev.Event) -> list[ev.Event]:
         self._log.append(event)
         return [event]
@@ -161,12 +164,16 @@ class FakeSession:
 class FakeAgent:
     """Plays `scripts` in order, one per prompt of any session; the last one is played again and again."""
 
-    def __init__(self, *scripts: Script, workspace: Any = None) -> None:
+    def __init__(self, *scripts: Script, workspace: Any = None, home: Path | None = None) -> None:
         self.models = {"fake": Model("fake", "fake-1", "fake", 1000), "other": Model("other", "other-1", "fake")}
         self.default_model = "fake"
         self.scripts = list(scripts)
         self.sessions: dict[str, FakeSession] = {}
         self.workspace = workspace
+        self.home = home or Path("/nonexistent")
+        self.cwd = Path.cwd()
+        self.notices: list[str] = []
+        self.login = None
         self.closed = False
 
     def next_script(self) -> Script:

@@ -6,6 +6,7 @@ import msgspec
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.exit import ExitCode
+from kimi_agent.core.record import Record
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.json_lines import Result, TokenCount, encode
 from kimi_agent.frontends.stdio import Output
@@ -50,7 +51,7 @@ class Tally:
 class Form(Protocol):
     """What goes to standard output, and when."""
 
-    def record(self, record: msgspec.Struct) -> None:
+    def record(self, record: msgspec.Struct | Record) -> None:
         """An event, or a record of the line protocol, as it happens."""
         ...
 
@@ -61,7 +62,7 @@ class TextForm:
     def __init__(self, out: Output) -> None:
         self._out = out
 
-    def record(self, record: msgspec.Struct) -> None:
+    def record(self, record: msgspec.Struct | Record) -> None:
         pass
 
     def finish(self, result: Result) -> None:
@@ -81,7 +82,7 @@ class JsonForm(TextForm):
 
 
 class StreamForm(JsonForm):
-    def record(self, record: msgspec.Struct) -> None:
+    def record(self, record: msgspec.Struct | Record) -> None:
         self._out.write(encode(record))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from kimi_agent.core.ask import Allow, Answer, Ask, Choice, Chosen, Deny, Dismissed, Permission, Question
+from kimi_agent.core.record import Record
 from kimi_agent.frontends.stdio import InputLines
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[InputLine] = msgspec.json.Decoder(InputLine)
 
 
-def encode(record: msgspec.Struct) -> bytes:
+def encode(record: msgspec.Struct | Record) -> bytes:
     """One line, with its line break. Text with lone surrogates is written with JSON escapes."""
     try:
         return _encoder.encode(record) + b"\n"
@@ -132,6 +133,7 @@ class LineInput:
         self._ended = False
 
     async def ask(self, question: Question) -> Answer:
+        await asyncio.sleep(0)  # the events before the question are written before it
         if self._ended:
             return await self._nobody(question)
         self._asked += 1

@@ -1,0 +1,85 @@
+"""Line mode: a conversation that scrolls. It owns no screen of its own: what was printed stays, as in any shell."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kimi_agent.core import event as ev
+from kimi_agent.core.errors import KimiError
+from kimi_agent.core.exit import ExitCode, error_code
+from kimi_agent.frontends.line_screen import Owner, Screen
+from kimi_agent.frontends.line_shell import LineShell
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.agent import Agent
+
+
+class LineFrontend:
+    """`kimi --line`. `prompt` is run at once.
+
+    `plain`: without any escape sequence; None means so where the terminal is not known to understand them.
+    """
+
+    def __init__(
+        self,
+        prompt: str = "",
+        *,
+        session_id: str | None = None,
+        mode: ev.Mode = "default",
+        model: str | None = None,
+        cwd: Path | None = None,
+        plain: bool | None = None,
+    ) -> None:
+        self._prompt = prompt
+        self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
+        self._plain = must_be_plain() if plain is None else plain
+        self._code = ExitCode.DONE
+
+    async def run(self, agent: "Agent") -> int:
+        """Talk until the person leaves; answers an `ExitCode`."""
+        try:
+            shell = LineShell(agent, self._make_screen, self._open)
+        except KimiError as error:
+            sys.stderr.write(f"kimi: {error} {error.hint}".rstrip() + "\n")
+            return error_code(type(error).__name__)
+        shell.start(self._prompt)
+        with self._termination(shell):
+            await shell.screen.run()
+        await shell.close()
+        shell.screen.line(f"Session {shell.session.id} is kept. Go on with: kimi -r {shell.session.id}", "dim")
+        return self._code
+
+    def _make_screen(self, owner: Owner) -> Screen:
+        if self._plain:
+            from kimi_agent.frontends.line_plain import PlainScreen
+
+            return PlainScreen(owner)
+        from kimi_agent.frontends.line_rich import RichScreen
+
+        return RichScreen(owner)
+
+    @contextlib.contextmanager
+    def _termination(self, shell: LineShell) -> Iterator[None]:
+        def stop() -> None:
+            self._code = ExitCode.TERMINATED
+            shell.leave()
+
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            loop.add_signal_handler(signal.SIGTERM, stop)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGTERM)
+
+
+def must_be_plain() -> bool:
+    """Where escape sequences would be noise: no terminal, a dumb one, or a person who wants no colours."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown", "") or bool(os.environ.get("NO_COLOR"))

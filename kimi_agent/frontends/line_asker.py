@@ -1,0 +1,100 @@
+"""Questions in line mode: prints them, reads the answers, asks again when an answer makes no sense."""
+
+import asyncio
+from collections.abc import Sequence
+
+from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, Option, Permission, Question
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends import line_questions as wording
+from kimi_agent.frontends.line_screen import Screen
+
+
+class Asker:
+    """Reads one line at a time for a question. While `label` is not None, the next line is an answer."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._lock = asyncio.Lock()
+        self._line: asyncio.Future[str | None] | None = None
+        self._label = ""
+        self.secret = False
+
+    @property
+    def label(self) -> str | None:
+        return self._label if self._line is not None else None
+
+    def offer(self, text: str) -> None:
+        """The line that was typed."""
+        if self._line is not None and not self._line.done():
+            self._line.set_result(text)
+
+    def dismiss(self) -> bool:
+        """Nobody answers. False when nothing was asked."""
+        if self._line is None or self._line.done():
+            return False
+        self._line.set_result(None)
+        return True
+
+    async def ask(self, question: Question) -> Answer:
+        await asyncio.sleep(0)  # the events before the question are shown before it
+        match question:
+            case Permission():
+                return await self._permission(question)
+            case Choice(items=items):
+                return await self._choice(items)
+
+    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+        item = Item(title, tuple(options))
+        self._print(wording.item_lines(item))
+        while (text := await self.read(f"Which? (1-{len(options)}, nothing: none) ")) is not None:
+            word = text.strip()
+            if not word:
+                return None
+            if word.isdecimal() and 1 <= int(word) <= len(options):
+                return int(word) - 1
+            self._screen.line(f"Type a number from 1 to {len(options)}.", "warning")
+        return None
+
+    async def read(self, label: str, *, secret: bool = False) -> str | None:
+        """One line; None when it was dismissed."""
+        async with self._lock:
+            self._line, self._label, self.secret = asyncio.get_running_loop().create_future(), label, secret
+            self._screen.refresh()
+            try:
+                return await self._line
+            finally:
+                self._line, self.secret = None, False
+                self._screen.refresh()
+
+    async def _permission(self, question: Permission) -> Answer:
+        self._print([("", ""), *wording.permission_lines(question)])
+        while (text := await self.read(wording.permission_label(question))) is not None:
+            answer = wording.permission_answer(question, text)
+            if answer == "feedback":
+                return Deny((await self.read("What should it do instead? ") or "").strip())
+            if answer is not None:
+                return answer
+            self._screen.line("Type the number of an answer, or y or n.", "warning")
+        return Deny()
+
+    async def _choice(self, items: Sequence[Item]) -> Answer:
+        values: list[tuple[str, ...]] = []
+        for item in items:
+            self._print([("", ""), *wording.item_lines(item)])
+            picked = await self._item(item)
+            if picked is None:
+                return Dismissed()
+            values.append(picked)
+        return Chosen(tuple(values))
+
+    async def _item(self, item: Item) -> tuple[str, ...] | None:
+        while text := (await self.read(wording.item_label(item)) or "").strip():
+            picked = wording.item_answer(item, text)
+            if picked is not None:
+                return picked
+            self._screen.line(f"Type a number from 1 to {len(item.options)}, or your own words.", "warning")
+        return None
+
+    def _print(self, lines: wording.Lines) -> None:
+        for text, style in lines:
+            self._screen.line(plain(text), style)

@@ -1,0 +1,52 @@
+"""Completion of slash commands and of files after `@`."""
+
+import re
+from collections.abc import AsyncGenerator, Iterable
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from kimi_agent.commands import COMMANDS
+from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.line_screen import Owner
+from kimi_agent.frontends.tui.files import FileIndex
+
+_COMMAND = re.compile(r"/[\w-]*$")
+_FILE = re.compile(r"(?:^|\s)@(\S*)$")
+
+
+def completes(document: Document) -> bool:
+    """Whether the cursor is at the end of something that can be completed."""
+    text = document.text_before_cursor
+    return bool(_COMMAND.fullmatch(text) or _FILE.search(document.current_line_before_cursor))
+
+
+class LineCompleter(Completer):
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._files: FileIndex | None = None
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
+        """Only commands: files are listed by the asynchronous method."""
+        text = document.text_before_cursor
+        if not self._owner.remembers() or not _COMMAND.fullmatch(text):
+            return
+        for command in COMMANDS.values():
+            names = (command.name, *command.aliases)
+            name = next((name for name in names if name.startswith(text[1:])), None)
+            if name is not None:
+                yield Completion(f"/{name}", -len(text), display_meta=command.help)
+
+    async def get_completions_async(
+        self, document: Document, complete_event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
+        for completion in self.get_completions(document, complete_event):
+            yield completion
+        match = _FILE.search(document.current_line_before_cursor)
+        if match is None or not self._owner.remembers():
+            return
+        if self._files is None or self._files.root != self._owner.folder():
+            self._files = FileIndex(self._owner.folder())
+        await self._files.refresh()
+        for path in self._files.find(match[1]):
+            yield Completion(path, -len(match[1]), display=visible(path))

@@ -1,0 +1,95 @@
+"""Keys of line mode in a real terminal."""
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.filters import Condition, has_completions
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+
+from kimi_agent.frontends.line_screen import Owner
+from kimi_agent.frontends.tui.pastes import Pastes
+
+
+def bindings(owner: Owner, pastes: Pastes) -> KeyBindings:
+    """Enter sends; Alt-Enter, Ctrl-J and a backslash before Enter break the line."""
+    keys = KeyBindings()
+    _sending(keys, owner, pastes)
+    _stopping(keys, owner)
+    _modes(keys, owner, pastes)
+    return keys
+
+
+def _sending(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
+    @keys.add("enter")
+    def send(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.complete_state and buffer.complete_state.current_completion:
+            buffer.complete_state = None
+        elif buffer.document.char_before_cursor == "\\":
+            buffer.delete_before_cursor()
+            buffer.newline(copy_margin=False)
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    @keys.add("c-j")
+    def newline(event: KeyPressEvent) -> None:
+        event.current_buffer.newline(copy_margin=False)
+
+    @keys.add("c-s")
+    def steer(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if owner.steer(pastes.expand(buffer.text)):
+            buffer.append_to_history()
+            buffer.reset()
+
+    @Condition
+    def empty() -> bool:
+        return not get_app().current_buffer.text
+
+    @keys.add("up", filter=empty)
+    def take_back(event: KeyPressEvent) -> None:
+        text = owner.take_back()
+        if text is None:
+            event.current_buffer.auto_up()
+        else:
+            event.current_buffer.insert_text(text)
+
+
+def _stopping(keys: KeyBindings, owner: Owner) -> None:
+    @keys.add("escape", filter=~has_completions)
+    def stop(event: KeyPressEvent) -> None:
+        owner.interrupt()
+
+    @keys.add("escape", filter=has_completions)
+    def close_menu(event: KeyPressEvent) -> None:
+        event.current_buffer.cancel_completion()
+
+    @keys.add("c-c")
+    @keys.add("<sigint>")
+    def stop_or_clear(event: KeyPressEvent) -> None:
+        if not owner.interrupt():
+            event.current_buffer.reset()
+
+    @keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.text))
+    def leave(event: KeyPressEvent) -> None:
+        owner.leave()
+
+
+def _modes(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
+    @keys.add("c-x", eager=True)
+    def shell(event: KeyPressEvent) -> None:
+        owner.toggle_shell()
+
+    @keys.add("s-tab")
+    def plan(event: KeyPressEvent) -> None:
+        owner.toggle_plan()
+
+    @keys.add("c-o")
+    def editor(event: KeyPressEvent) -> None:
+        event.current_buffer.text = pastes.expand(event.current_buffer.text)
+        event.current_buffer.open_in_editor()
+
+    @keys.add(Keys.BracketedPaste)
+    def paste(event: KeyPressEvent) -> None:
+        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        event.current_buffer.insert_text(text if owner.secret else pastes.collapse(text))

@@ -1,0 +1,196 @@
+"""The screen for a real terminal: prompt-toolkit reads below, rich prints above, the terminal's own scrollback keeps it."""
+
+import asyncio
+import io
+import re
+import sys
+from typing import ClassVar
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import History
+from prompt_toolkit.renderer import CPR_Support
+from prompt_toolkit.styles import Style as PromptStyle
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.markdown import Heading, Markdown
+from rich.text import Text
+
+from kimi_agent.frontends.line_complete import LineCompleter, completes
+from kimi_agent.frontends.line_keys import bindings
+from kimi_agent.frontends.line_screen import Owner, Style
+from kimi_agent.frontends.tui.history import PromptHistory
+from kimi_agent.frontends.tui.pastes import Pastes
+
+ESCAPE_S = 0.05
+"""How long a lone Esc waits for the rest of a key sequence; twice this must stay far below the 200 ms of an interrupt."""
+MENU_LINES = 8
+
+_PADDING = re.compile(r" +\n")
+"""Blanks with which rich fills a line: they would wrap when the window gets narrower, and come along when copied."""
+
+_STYLES: dict[Style, str] = {
+    "": "",
+    "dim": "dim",
+    "bold": "bold",
+    "user": "bold cyan",
+    "tool": "magenta",
+    "warning": "yellow",
+    "error": "red",
+    "add": "green",
+    "remove": "red",
+    "hunk": "cyan",
+    "question": "bold yellow",
+}
+_PROMPT_STYLE = PromptStyle.from_dict(
+    {"live": "ansibrightblack", "status": "ansibrightblack", "label": "bold ansicyan"}
+)
+
+
+class RichScreen:
+    keeps_input = False
+
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
+        self._pastes = Pastes()
+        self._colors = Console(file=sys.stdout).color_system
+        self._history = _History(owner)
+        self._prompt: PromptSession[str] = PromptSession(
+            self._message,
+            multiline=True,
+            history=self._history,
+            completer=LineCompleter(owner),
+            complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document)),
+            key_bindings=bindings(owner, self._pastes),
+            is_password=Condition(lambda: owner.secret),
+            style=_PROMPT_STYLE,
+            prompt_continuation=lambda width, number, wrapped: " " * width,
+            enable_suspend=True,
+            reserve_space_for_menu=0,
+        )
+        self._prompt.default_buffer.accept_handler = self._accept
+        self._prompt.default_buffer.on_text_changed += self._make_room
+        self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
+        # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
+        self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
+        self._pending: list[str] = []
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def line(self, text: str, style: Style = "") -> None:
+        self._print(Text(text, style=_STYLES[style]))
+
+    def markdown(self, text: str) -> None:
+        self._print(Text(""), _Markdown(text, hyperlinks=False))
+
+    def refresh(self) -> None:
+        self._prompt.app.invalidate()
+
+    def restore(self, text: str) -> None:
+        buffer = self._prompt.default_buffer
+        buffer.text = f"{text}\n{buffer.text}" if buffer.text.strip() else text
+        buffer.cursor_position = len(buffer.text)
+
+    def _print(self, *renderables: RenderableType) -> None:
+        """Print above the prompt; what comes in the same moment is written at once."""
+        console = Console(
+            file=io.StringIO(),
+            force_terminal=True,
+            color_system=self._colors,  # type: ignore[arg-type]
+            width=self._prompt.app.output.get_size().columns,
+            highlight=False,
+            legacy_windows=False,
+        )
+        for renderable in renderables:
+            console.print(renderable, overflow="fold", soft_wrap=isinstance(renderable, Text))
+        written = console.file.getvalue()  # type: ignore[attr-defined]
+        self._pending.append(_PADDING.sub("\n", written).replace("\n", "\r\n"))
+        if not self._prompt.app.is_running:
+            self._flush()
+        elif len(self._pending) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Take the prompt away, write, and let it be drawn again below."""
+        app, written = self._prompt.app, "".join(self._pending)
+        self._pending.clear()
+        drawn = app.is_running and not app.is_done
+        if drawn:
+            app.renderer.erase()
+        app.output.write_raw(written)
+        app.output.flush()
+        if drawn:
+            app.invalidate()
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        try:
+            await self._prompt.prompt_async()
+        except (EOFError, KeyboardInterrupt):
+            self._owner.leave()
+
+    def stop(self) -> None:
+        app = self._prompt.app
+        if app.is_running and not app.is_done:
+            self._prompt.default_buffer.reset()
+            app.erase_when_done = True
+            app.exit(result="")
+
+    def _accept(self, buffer: Buffer) -> bool:
+        """Enter. True keeps the text."""
+        text = self._pastes.expand(buffer.text)
+        self._history.keep = self._owner.remembers()
+        return not self._owner.submit(text)
+
+    def _make_room(self, buffer: Buffer) -> None:
+        """Lines below the prompt are only taken while there is something to complete."""
+        self._prompt.reserve_space_for_menu = MENU_LINES if completes(buffer.document) else 0
+
+    def _message(self) -> StyleAndTextTuples:
+        app = self._prompt.app
+        width = app.output.get_size().columns
+        parts: StyleAndTextTuples = []
+        if not app.is_done:
+            parts += [("class:live", line[: width - 1] + "\n") for line in self._owner.live()]
+            parts.append(("class:status", self._owner.status()[: width - 1] + "\n"))
+        parts.append(("class:label", self._owner.label()))
+        return parts
+
+
+class _Heading(Heading):
+    """At the left margin, as everything else in a conversation."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class _Markdown(Markdown):
+    elements: ClassVar = {**Markdown.elements, "heading_open": _Heading}
+
+
+class _History(History):
+    """Prompts of the session's folder; what answers a question is left out."""
+
+    def __init__(self, owner: Owner) -> None:
+        super().__init__()
+        self._owner = owner
+        self._stored: PromptHistory | None = None
+        self.keep = True
+
+    def _store(self) -> PromptHistory:
+        if self._stored is None:
+            self._stored = PromptHistory(self._owner.folder(), self._owner.home())
+        return self._stored
+
+    def load_history_strings(self) -> list[str]:
+        return list(reversed(self._store().entries))
+
+    def append_string(self, string: str) -> None:
+        if self.keep and string.strip():
+            super().append_string(string)
+
+    def store_string(self, string: str) -> None:
+        self._store().add(string)

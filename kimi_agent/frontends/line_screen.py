@@ -1,0 +1,82 @@
+"""What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: line_rich.py and line_plain.py."""
+
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
+
+
+class Owner(Protocol):
+    """The front end, as its screen sees it. Every method returns at once."""
+
+    @property
+    def secret(self) -> bool:
+        """What is typed now must not be shown or remembered."""
+        ...
+
+    def home(self) -> Path:
+        """Where the history of prompts is kept."""
+        ...
+
+    def folder(self) -> Path:
+        """The session's folder."""
+        ...
+
+    def submit(self, text: str) -> bool:
+        """Enter was pressed. False: the text was not taken and stays where it was typed."""
+        ...
+
+    def steer(self, text: str) -> bool: ...
+    def interrupt(self) -> bool:
+        """Stop what is going on. False: nothing was."""
+        ...
+
+    def leave(self) -> None: ...
+    def take_back(self) -> str | None: ...
+    def toggle_shell(self) -> None: ...
+    def toggle_plan(self) -> None: ...
+
+    def remembers(self) -> bool:
+        """Whether what is typed now belongs to the history (answers to questions do not)."""
+        ...
+
+    def label(self) -> str:
+        """What stands before the cursor."""
+        ...
+
+    def wants_input(self) -> bool:
+        """Whether a line is needed to go on: no turn runs, or a question waits."""
+        ...
+
+    def live(self) -> list[str]:
+        """Lines that are not final yet (an unfinished paragraph, a running tool), safe to show."""
+        ...
+
+    def status(self) -> str: ...
+
+
+class Screen(Protocol):
+    """Prints downwards, never changes what it has printed. All text given to it is safe already (core/sanitize.py)."""
+
+    keeps_input: bool
+    """What the person typed stays on the screen by itself, so their prompts need not be printed again."""
+
+    def line(self, text: str, style: Style = "") -> None:
+        """Print whole lines."""
+        ...
+
+    def markdown(self, text: str) -> None: ...
+
+    def refresh(self) -> None:
+        """Something that the owner shows has changed."""
+        ...
+
+    def restore(self, text: str) -> None:
+        """Give a text that was not sent back to the person."""
+        ...
+
+    async def run(self) -> None:
+        """Read input until `stop` is called."""
+        ...
+
+    def stop(self) -> None: ...
