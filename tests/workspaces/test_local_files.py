@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -282,6 +283,46 @@ def test_killed_at_any_moment_it_leaves_one_content_or_the_other(tmp_path: Path,
             assert child.stdout.readline()
         child.kill()
     assert path.read_bytes() in (b"a" * 300_000, b"b" * 300_000)
+
+
+WRITE_AS_NOBODY = """
+    import asyncio, concurrent.futures.thread, os, sys
+    from pathlib import Path
+    from kimi_agent.core.errors import WorkspaceError
+    from kimi_agent.workspaces.local import LocalWorkspace
+    async def main(ws):
+        for name in ("theirs", "read-only", "closed/f", "sticky/f"):
+            path = ws.root / name
+            try:
+                await ws.write(path, b"new and longer", await ws.stat(path))
+            except WorkspaceError as error:
+                print(error)
+    ws = LocalWorkspace(Path(sys.argv[1]))
+    os.setgid(65534)
+    os.setuid(65534)
+    asyncio.run(main(ws))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_somebody_elses_file_stays_theirs_and_closed_folders_are_no_obstacle() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        root = Path(folder)
+        for name, mode in (("theirs", 0o666), ("read-only", 0o444), ("closed/f", 0o666), ("sticky/f", 0o666)):
+            (root / name).parent.mkdir(exist_ok=True)
+            (root / name).write_bytes(b"old")
+            (root / name).chmod(mode)
+        for name, mode in ((".", 0o777), ("closed", 0o755), ("sticky", 0o1777)):
+            (root / name).chmod(mode)
+        inodes = {path: path.stat().st_ino for path in root.rglob("*")}
+        argv = [sys.executable, "-c", textwrap.dedent(WRITE_AS_NOBODY), folder]
+        out = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+        assert out == "Permission denied: read-only\n"
+        assert (root / "read-only").read_bytes() == b"old"
+        for name in ("theirs", "closed/f", "sticky/f"):
+            assert (root / name).read_bytes() == b"new and longer"
+            assert (root / name).stat().st_uid == 0
+        assert {path: path.stat().st_ino for path in root.rglob("*")} == inodes
 
 
 async def test_a_folder_that_somebody_keeps_locked_is_written_all_the_same(ws: LocalWorkspace) -> None:
