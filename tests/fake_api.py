@@ -47,7 +47,8 @@ class FakeAPI:
     `streaming=False` answers with one JSON object though a stream was asked for; `write_size` cuts what is sent into
     writes of so many bytes; `newline` ends the lines of the stream; `models` is what GET /models lists (objects);
     `routes` maps a path such as "/api/show" to the JSON that it answers; `event_streams` a path such as "/v1/messages" to
-    one list of events per request (other APIs than chat completions; an event is named by its `type`).
+    one list of events per request (other APIs than chat completions; an event is named by its `type`); `failures` a path
+    to the error that every request there gets.
     """
 
     def __init__(
@@ -62,13 +63,14 @@ class FakeAPI:
         models: Sequence[dict[str, Any]] = ({"id": "fake-model", "object": "model"},),
         routes: dict[str, Any] | None = None,
         event_streams: dict[str, list[list[dict[str, Any]]]] | None = None,
+        failures: dict[str, dict[str, Any]] | None = None,
         host: str = "127.0.0.1",
     ) -> None:
         self._script = None if callable(replies) else Scenario(list(replies), frozenset(["sse", "raw"]))
         self._function = replies if callable(replies) else None
         self._strict, self._streaming, self._write_size, self._newline = strict, streaming, write_size, newline
         self._reasoning_field, self._models, self._routes, self._host = reasoning_field, models, routes or {}, host
-        self._event_streams = event_streams or {}
+        self._event_streams, self._failures = event_streams or {}, failures or {}
         self.all_requests: list[Recorded] = []
         self.connections = 0
         self.port = 0
@@ -156,6 +158,8 @@ class FakeAPI:
         path = request.path.partition("?")[0]
         if path in self._routes:
             await self._json(writer, 200, self._routes[path])
+        elif path in self._failures:
+            await self._error(writer, self._failures[path]["status"], self._failures[path])
         elif path in self._event_streams:
             await self._named_events(self._event_streams[path], writer)
         elif path == "/v1/models":

@@ -45,7 +45,8 @@ async def list_models(endpoint: Endpoint) -> list[Model]:
         async with asyncio.timeout(LIST_TIMEOUT):
             value = await _ask(transport, "GET", "models")
             entries = value.get("data") or value.get("models") if isinstance(value, dict) else value
-            found = [entry for entry in entries or () if isinstance(entry, dict) and _id_of(entry)]
+            entries = entries if isinstance(entries, list) else []
+            found = [entry for entry in entries if isinstance(entry, dict) and _id_of(entry)]
             if any(entry.get("owned_by") == "library" for entry in found):
                 await _ask_ollama(transport, found)
     except TimeoutError:

@@ -64,7 +64,8 @@ def _put_into_words(error: Any, endpoint: Endpoint, sdk: ModuleType) -> Provider
         return ConnectionFailed(
             f"No connection to {endpoint.name}: {cause or error}", "Check the network and the address."
         )
-    status, response = getattr(error, "status_code", 0) or 0, getattr(error, "response", None)
+    status, response = getattr(error, "status_code", 0), getattr(error, "response", None)
+    status = status if status >= 400 else 0  # an error inside a stream has the status of the stream: 200
     headers = {key.lower(): value for key, value in response.headers.items()} if response is not None else {}
     failure = failure_of(error.body or {"message": error.message}, status, headers)
     return to_error(failure, endpoint)
