@@ -12,6 +12,10 @@ from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, TextC
 from kimi_agent.providers.failures import failure_of, to_error
 
 
+# A filter, or hidden reasoning that used up the limit: asking again would not help.
+MAY_BE_EMPTY = ("content_filter", "length")
+
+
 @dataclass(slots=True, eq=False)
 class OpenCall:
     """A call being streamed. `waiting` holds arguments that came before the name."""
@@ -86,7 +90,7 @@ class Reply:
         for call in self._calls:
             if not call.name and not call.id:
                 yield from self._open(call, "")
-        if not self._said_something and not self._calls and self.reason != "content_filter":
+        if not self._said_something and not self._calls and self.reason not in MAY_BE_EMPTY:
             raise ConnectionFailed(f"{name} sent an empty reply.")
         if extras := tuple({"call": c.id, "extra_content": c.extra} for c in self._calls if c.extra is not None):
             yield ThinkChunk("", "extra_content", extras)

@@ -76,16 +76,17 @@ class RequestEncoder:
         self._tools: tuple[Sequence[ToolSpec], bytes] = ((), b"")
 
     def encode(self, request: Request) -> bytes:
-        head = self._head(request)
-        parts = [dump(head)[:-1]]
+        pieces = [dump(self._head(request))[:-1]]
         if request.tools:
-            parts.append(b',"tools":' + self._encode_tools(request.tools))
-        messages = b",".join(self._encode_messages(request))
-        parts += [b',"messages":[', messages, b"]"]
+            pieces += (b',"tools":', self._encode_tools(request.tools))
+        start = len(pieces)
+        for body in self._encode_messages(request):
+            pieces += (b",", body)
+        pieces[start : start + 1] = [b',"messages":[']
         # What may differ from step to step comes last: everything before is a prefix of the next request.
-        if limit := self._limit(request):
-            parts.append(b"," + dump(limit)[1:-1])
-        return b"".join([*parts, b"}"])
+        limit = self._limit(request)
+        pieces.append(b"]," + dump(limit)[1:] if limit else b"]}")
+        return b"".join(pieces)
 
     def _head(self, request: Request) -> dict[str, Any]:
         dialect, sampling = self._dialect, dict(self._endpoint.sampling)

@@ -97,24 +97,31 @@ def failure_of(value: Any, status: int = 0, headers: Mapping[str, str] | None = 
     if not isinstance(value, dict):
         return Failure(status, "", str(value), raw, headers or {})
     kind = " ".join(str(value[key]) for key in ("type", "code", "status") if isinstance(value.get(key), str))
-    text = value.get("message") or value.get("detail") or value.get("error_msg") or value.get("msg") or ""
-    inner = value.get("metadata")  # OpenRouter puts the words of the provider behind it here
+    return Failure(status or _status_in(value, kind), kind, _words_in(value), raw, headers or {})
+
+
+def _status_in(error: dict[str, Any], kind: str) -> int:
+    code = str(error.get("code") or error.get("status_code") or "")
+    if code.isdecimal() and 400 <= int(code) < 600:
+        return int(code)
+    return next((STATUS_OF_TYPE[word] for word in kind.split() if word in STATUS_OF_TYPE), 0)
+
+
+def _words_in(error: dict[str, Any]) -> str:
+    text = next((error[key] for key in ("message", "detail", "error_msg", "msg") if error.get(key)), "")
+    if isinstance(text, list):  # what FastAPI says of a field: it also holds the input, which is not ours to show
+        text = "; ".join(str(item.get("msg", "")) if isinstance(item, dict) else str(item) for item in text)
+    inner = error.get("metadata")  # OpenRouter puts the words of the provider behind it here
     if isinstance(inner, dict) and isinstance(inner.get("raw"), str):
-        text = f"{text}: {inner['raw']}"
-    code = value.get("code") or value.get("status_code")
-    if not status:
-        number = int(str(code)) if str(code).isdecimal() else 0
-        status = (
-            number if 400 <= number < 600 else next((STATUS_OF_TYPE[k] for k in kind.split() if k in STATUS_OF_TYPE), 0)
-        )
-    return Failure(status, kind, text if isinstance(text, str) else json.dumps(text), raw, headers or {})
+        return f"{text}: {inner['raw']}"
+    return text if isinstance(text, str) else json.dumps(text)
 
 
 def to_error(failure: Failure, endpoint: Endpoint, *, now: float | None = None) -> ProviderError:
     """The error that this failure is. `now` (seconds since 1970) is what a `Retry-After` date is measured from."""
     status, name = failure.status, endpoint.name or endpoint.kind
     words = _clean(failure.text, endpoint.api_key) or f"HTTP {status}"
-    told = f"{failure.type} {failure.text} {failure.raw[:4000]}"
+    told = f"{failure.type} {failure.text}"[:4000]  # not the body: some servers echo the conversation in it
     wait = _retry_after(failure, time.time() if now is None else now)
     trace = next((failure.headers[key] for key in TRACE_HEADERS if key in failure.headers), "")[:200]
 
@@ -123,7 +130,10 @@ def to_error(failure: Failure, endpoint: Endpoint, *, now: float | None = None) 
         return ContextOverflowError(
             f"The conversation is too long for {name}: {words}", hint, status=status, trace=trace
         )
-    if status == 402 or (status in (0, 400, 403, 429) and QUOTA.search(told) and wait is None):
+    spent = QUOTA.search(failure.type) or (
+        wait is None and QUOTA.search(told)
+    )  # Google says "quota" of rates: with a wait
+    if status == 402 or (status in (0, 400, 403, 429) and spent):
         hint = "Top up the account at the provider, or pick another model with /model. Retrying does not help."
         return QuotaError(f"The account at {name} is out of quota: {words}", hint, status=status, trace=trace)
     if status in (401, 403):

@@ -57,7 +57,10 @@ async def list_models(endpoint: Endpoint) -> list[Model]:
 
 
 async def discover(timeout: float = 0.2, ports: Mapping[str, int] = LOCAL_PORTS) -> list[Local]:
-    """Servers on loopback that list at least one model, in the order of `ports`. Takes `timeout` seconds at most."""
+    """Servers on loopback that list at least one model, in the order of `ports`.
+
+    Takes `timeout` seconds at most, and a few milliseconds when no port is open.
+    """
     tasks = [asyncio.create_task(_probe(name, port)) for name, port in ports.items()]
     done, late = await asyncio.wait(tasks, timeout=timeout)
     for task in late:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from kimi_agent.core.errors import AuthError, ConfigError, ProviderError, QuotaError, RetryableError
+from kimi_agent.core.errors import AuthError, ConfigError, ConnectionFailed, QuotaError, RetryableError
 from kimi_agent.core.provider import Delta, Finished, Model, Provider, Request, Restarted
 
 BASE_WAIT = 0.5  # seconds before the second attempt, doubled for each further one
@@ -107,4 +107,4 @@ async def whole(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
         if (close := getattr(deltas, "aclose", None)) is not None:
             await close()
     if not finished:
-        raise ProviderError("The reply ended before it was whole.")
+        raise ConnectionFailed("The reply ended before it was whole.")

@@ -305,8 +305,9 @@ async def test_faults(items: list[dict[str, Any]], error: type[ProviderError]) -
             await ask(provider(api, idle_timeout=0.2, first_byte_timeout=0.2))
 
 
-async def test_a_reply_of_nothing_but_a_filter_is_no_fault() -> None:
-    assert await reply_to([{"finish": "content_filter"}]) == [Finished("content_filter")]
+@pytest.mark.parametrize("reason", ["content_filter", "length"])
+async def test_replies_that_may_be_empty(reason: str) -> None:
+    assert await reply_to([{"finish": reason}]) == [Finished(reason)]
 
 
 async def test_a_large_event() -> None:

@@ -96,6 +96,18 @@ def test_told_apart(status: int, body: object, expected: type[ProviderError]) ->
     assert error.hint or isinstance(error, ServerError)
 
 
+def test_an_echo_of_the_conversation_is_not_what_went_wrong() -> None:
+    detail = [{"loc": ["messages", 3], "msg": "field required", "input": "prompt is too long, please recharge"}]
+    error = error_of(422, {"detail": detail})
+    assert type(error) is BadRequestError
+    assert "recharge" not in str(error)
+
+
+def test_an_empty_account_stays_one_when_the_server_says_to_wait() -> None:
+    error = error_of(429, openai_error("m", "exceeded_current_quota_error"), retry_after="5")
+    assert isinstance(error, QuotaError)
+
+
 def test_googles_quota_with_a_delay_is_a_rate_limit() -> None:
     body = [
         {

@@ -24,10 +24,7 @@ async def read_stream(client: openai.AsyncOpenAI) -> Any:
 
 async def test_the_openai_sdk_reads_a_stream() -> None:
     async with FakeAPI([STEP], write_size=5) as api, openai.AsyncOpenAI(api_key="sk", base_url=api.url) as client:
-        async with client.chat.completions.stream(
-            model="m", messages=MESSAGES, stream_options={"include_usage": True}
-        ) as stream:
-            completion = await stream.get_final_completion()
+        completion = await read_stream(client)
     message = completion.choices[0].message
     assert message.content == "Grüße"
     assert message.tool_calls is not None

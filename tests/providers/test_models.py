@@ -121,7 +121,7 @@ async def test_discover_does_not_wait_for_the_slow() -> None:
     async with FakeAPI(models=[{"id": "a"}]) as quick:
         ports = {"slow": server.sockets[0].getsockname()[1], "quick": quick.port}
         started = time.monotonic()
-        found = await discover(1.0, ports)
+        found = await discover(2.0, ports)
         assert time.monotonic() - started < 15.0  # the silent server would take list_models' 20 s
     never.set()
     server.close()

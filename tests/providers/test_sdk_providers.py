@@ -157,7 +157,8 @@ async def test_a_response_cut_at_the_limit() -> None:
 
 
 MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "c", "content": [], "stop_reason": None, "stop_sequence": None,
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "c", "content": [], "stop_reason": None,
+    "stop_sequence": None,
     "usage": {"input_tokens": 10, "output_tokens": 1, "cache_read_input_tokens": 80, "cache_creation_input_tokens": 5},
 }  # fmt: skip
 TOOL_USE = {"type": "tool_use", "id": "tu_1", "name": "ReadFile", "input": {}}
