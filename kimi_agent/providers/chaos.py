@@ -3,10 +3,12 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 
 from kimi_agent.core.errors import ConnectionFailed
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, Model, Provider, Request
 from kimi_agent.providers.failures import Failure, to_error
+from kimi_agent.providers.retry import whole
 
 STATUSES = (429, 500, 502, 503, 529)
 GARBAGE = ('{"path": ', "}{", "\u0000", '"', "[1, 2", "null", "\ud83d")
@@ -52,18 +54,19 @@ class Chaos:
             raise to_error(Failure(status, "", "chaos", "", headers), Endpoint("chaos", "chaos"))
         seen: list[CallChunk] = []
         count = 0
-        async for delta in self.provider.stream(request):
-            if fault in ("drop", "stall", "cut") and (count == place or isinstance(delta, Finished)):
-                await self._break(fault)
-            count += 1
-            if isinstance(delta, CallChunk):
-                seen.append(delta)
-                if fault == "garbage" and delta.arguments:
-                    delta = CallChunk(delta.index, delta.id, delta.name, self._spoil(delta.arguments))
-            if fault == "duplicate" and isinstance(delta, Finished):
-                for chunk in _again(seen):
-                    yield chunk
-            yield delta
+        async with aclosing(whole(self.provider.stream(request))) as deltas:
+            async for delta in deltas:
+                if fault in ("drop", "stall", "cut") and (count == place or isinstance(delta, Finished)):
+                    await self._break(fault)
+                count += 1
+                if isinstance(delta, CallChunk):
+                    seen.append(delta)
+                    if fault == "garbage" and delta.arguments:
+                        delta = CallChunk(delta.index, delta.id, delta.name, self._spoil(delta.arguments))
+                if fault == "duplicate" and isinstance(delta, Finished):
+                    for chunk in _again(seen):
+                        yield chunk
+                yield delta
 
     async def _break(self, fault: str) -> None:
         if fault == "stall":

@@ -11,7 +11,6 @@ from kimi_agent.core.message import Message, parse_arguments
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, TextChunk, ThinkChunk, Tokens
 from kimi_agent.providers.failures import failure_of, to_error
 
-
 # A filter, or hidden reasoning that used up the limit: asking again would not help.
 MAY_BE_EMPTY = ("content_filter", "length")
 

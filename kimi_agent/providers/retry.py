@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 
 from kimi_agent.core.errors import AuthError, ConfigError, ConnectionFailed, QuotaError, RetryableError
 from kimi_agent.core.provider import Delta, Finished, Model, Provider, Request, Restarted
@@ -38,8 +39,9 @@ class Retry:
         attempt = 1
         while True:
             try:
-                async for delta in whole(self.provider.stream(request)):
-                    yield delta
+                async with aclosing(whole(self.provider.stream(request))) as deltas:
+                    async for delta in deltas:
+                        yield delta
                 return
             except RetryableError as error:
                 wait = self._wait(attempt, error)
@@ -82,8 +84,9 @@ class Fallback:
         for provider, following in zip(self._providers, [*self._providers[1:], None], strict=True):
             self._current = provider
             try:
-                async for delta in whole(provider.stream(request)):
-                    yield delta
+                async with aclosing(whole(provider.stream(request))) as deltas:
+                    async for delta in deltas:
+                        yield delta
                 return
             except (RetryableError, QuotaError, AuthError) as error:
                 if following is None:
@@ -96,7 +99,7 @@ class Fallback:
             await provider.aclose()
 
 
-async def whole(deltas: AsyncIterator[Delta]) -> AsyncIterator[Delta]:
+async def whole(deltas: AsyncIterator[Delta]) -> AsyncGenerator[Delta, None]:
     """The deltas, with their generator closed at once when the reader stops; an end without `Finished` is an error."""
     finished = False
     try:

@@ -8,6 +8,7 @@ import pytest
 from kimi_agent.core.errors import (
     AuthError,
     BadRequestError,
+    ConnectionFailed,
     ContextOverflowError,
     ProviderError,
     QuotaError,
@@ -16,6 +17,7 @@ from kimi_agent.core.errors import (
 )
 from kimi_agent.core.message import user_message
 from kimi_agent.core.provider import Delta, Finished, Model, Request, Restarted, TextChunk
+from kimi_agent.providers.chaos import Chaos
 from kimi_agent.providers.retry import Fallback, Retry
 from kimi_agent.providers.scripted import ScriptedProvider
 
@@ -149,3 +151,36 @@ async def test_a_bad_request_is_not_given_to_another_model(error: ProviderError)
 async def test_the_last_error_is_raised() -> None:
     with pytest.raises(QuotaError):
         await collect(Fallback([ScriptedProvider([OVERLOAD]), ScriptedProvider([QUOTA])]).stream(REQUEST))
+
+
+class Watched:
+    """A provider that notes whether its stream was closed."""
+
+    def __init__(self) -> None:
+        self.model, self.closed = Model("m", "m", "p"), False
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        try:
+            for _ in range(10):
+                yield TextChunk("x")
+        finally:
+            self.closed = True
+
+    async def aclose(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("wrap", [Retry, lambda inner: Fallback([inner]), lambda inner: Chaos(inner, 0, 0.0)])
+async def test_a_reader_that_stops_closes_the_stream_below(wrap: Any) -> None:
+    provider = Watched()
+    stream = wrap(provider).stream(REQUEST)
+    await anext(stream)
+    await stream.aclose()
+    assert provider.closed
+
+
+async def test_a_stream_that_ends_without_a_finish_is_asked_again() -> None:
+    sleep = Sleep()
+    with pytest.raises(ConnectionFailed, match="whole"):
+        await collect(Retry(Watched(), attempts=3, sleep=sleep).stream(REQUEST))
+    assert len(sleep.waits) == 2
