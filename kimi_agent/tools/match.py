@@ -53,12 +53,9 @@ def place(text: str, old: str, new: str, *, replace_all: bool) -> Placed:
         return _place_loosely(view, old, new)
     if len(places) > 1 and not replace_all:
         raise NoMatch(_ambiguous(view.text, old, places))
-    same_head = _common(old, new)
-    same_tail = _common(old[same_head:][::-1], new[same_head:][::-1])
-    changed = new[same_head : len(new) - same_tail]
-    return Placed(
-        tuple(view.span(place + same_head, place + len(old) - same_tail, changed) for place in places),
-    )
+    head, tail = _same_ends(old, new)
+    changed = new[head : len(new) - tail]
+    return Placed(tuple(view.span(place + head, place + len(old) - tail, changed) for place in places))
 
 
 class _View:
@@ -95,6 +92,12 @@ def _common(a: str, b: str) -> int:
     return low
 
 
+def _same_ends(old: str, new: str) -> tuple[int, int]:
+    """How many characters at the beginning and at the end are the same; the two never overlap."""
+    head = _common(old, new)
+    return head, _common(old[head:][::-1], new[head:][::-1])
+
+
 def _ambiguous(text: str, old: str, places: Sequence[int]) -> str:
     lines = text.split("\n")
     numbers = [text.count("\n", 0, place) for place in places[:20]]
@@ -129,11 +132,12 @@ def _place_loosely(view: _View, old: str, new: str) -> Placed:
     if whole_lines and last < len(lines):
         end += 1
     body = "\n".join(fitted)
-    if body == view.text[start:end]:
+    head, tail = _same_ends(view.text[start:end], body)
+    if head == len(body) == end - start:
         raise NoMatch(
             "`old` and `new` differ only in white space that the file does not have: there is nothing to change."
         )
-    span = view.span(start, end, body)
+    span = view.span(start + head, end - tail, body[head : len(body) - tail])
     where = f"line {first + 1}" if len(wanted) == 1 else f"lines {first + 1}-{last}"
     return Placed((span,), f"`old` matched {where} only with white space ignored; `new` was re-indented to fit")
 

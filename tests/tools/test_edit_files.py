@@ -176,6 +176,12 @@ async def test_white_space_apart(session: Session, f: Path, text: str, old: str,
     assert "white space ignored" in answer
 
 
+async def test_white_space_apart_keeps_mixed_line_ends(session: Session, f: Path) -> None:
+    f.write_bytes(b"\ta\r\n\tb\n\tc\r\n\td\n")
+    await session.replace("a\nb\nc\nd", "a\nb\nC\nd")
+    assert f.read_bytes() == b"\ta\r\n\tb\n\tC\r\n\td\n"
+
+
 async def test_white_space_apart_must_be_unique_too(session: Session, f: Path) -> None:
     f.write_text("  a  b\nx\n    a\tb\n")
     with pytest.raises(ToolError, match=r"2 places \(lines 1, 3\)"):
