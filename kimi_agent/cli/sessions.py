@@ -76,7 +76,8 @@ def search(ctx: typer.Context, text: Annotated[str, typer.Argument()], as_json: 
     for info, line in found:
         typer.echo(f"{_line(info, with_cwd=True)}\n    {line}")
     if not found:
-        raise SessionError(f"no session holds {text!r}")
+        sys.stderr.write(f"kimi: no session holds {text!r}\n")
+        raise typer.Exit(1)
 
 
 def export(ctx: typer.Context, session: Id = None, output: Out = None, yes: Yes = False) -> None:
@@ -143,9 +144,9 @@ def _resolve(ctx: typer.Context, session: str | None) -> str:
 
 
 def _exported(events: Sequence[Any], form: str) -> str:
-    from kimi_agent.frontends import export as exporter
+    from kimi_agent.frontends.export import to_html, to_json, to_markdown
 
-    return str(getattr(exporter, f"to_{form}")(events))
+    return {"markdown": to_markdown, "html": to_html, "json": to_json}[form](events)
 
 
 def _as_json(info: Any) -> dict[str, Any]:
