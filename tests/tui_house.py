@@ -1,6 +1,7 @@
 """What tests of the full-screen shell share: an agent whose model says what the test feeds it, and a look at the screen."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from machine import House
 from textual import events
+from textual.app import App
 from textual.pilot import Pilot
 
 from kimi_agent.core.provider import Delta, Finished, Model, Request
@@ -21,7 +23,7 @@ from kimi_agent.tools.str_replace_file import StrReplaceFile
 from kimi_agent.tools.todo import SetTodoList
 from kimi_agent.tools.write_file import WriteFile
 
-PATIENCE = 15.0
+PATIENCE = 10.0
 
 
 class FedProvider:
@@ -69,6 +71,7 @@ def file_and_shell_tools() -> list[Tool]:
 def house(folder: Path) -> House:
     """An agent with real tools in `folder/work`, and a model that is fed by the test."""
     made = House(folder, FedProvider())
+    made.agent.models, made.agent.default_model = {"kimi-k2": made.provider.model}, "kimi-k2"
     made.agent.make_tools = lambda model: file_and_shell_tools()
     return made
 
@@ -88,14 +91,15 @@ async def shell(
 
 
 async def until(pilot: Pilot[int], condition: Callable[[], Any]) -> None:
-    """Let the application run until the condition holds. Fails when it never does."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await pilot.pause(0.01)
+    """Let the application run until the condition holds. Fails with the screen when it never does."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never came true; the screen:\n{screen_text(pilot.app)}"
+        await pilot.pause(0.01)
     await pilot.pause()
 
 
-def screen_text(app: KimiApp) -> str:
+def screen_text(app: App[Any]) -> str:
     """All that is on the screen."""
     return "\n".join("".join(segment.text for segment in strip) for strip in app.screen._compositor.render_strips())
 

@@ -33,7 +33,7 @@ from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.widgets.bars import Bar, StatusBar
 from kimi_agent.frontends.tui.widgets.composer import Composer
-from kimi_agent.frontends.tui.widgets.panel import Clock, LinesView
+from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock, LinesView
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
@@ -76,7 +76,7 @@ class SessionApp(App[int]):
         self.talk = Conversation(session, clock)
         self.commands = TuiShell(self, agent, session)
         self.palette: Palette = PLAIN_PALETTE
-        self.panel: PermissionPanel | QuestionPanel | None = None
+        self.panel: AskPanel | None = None
         self._first_prompt, self._wanted_theme = prompt, theme
         self._hint = ""
         self._branch = ""
@@ -259,14 +259,12 @@ class SessionApp(App[int]):
         self.panel.focus()
         self.update_bars()
 
-    @on(PermissionPanel.Answered)
-    @on(QuestionPanel.Answered)
-    def _answered(self, event: PermissionPanel.Answered | QuestionPanel.Answered) -> None:
+    @on(AskPanel.Answered)
+    def _answered(self, event: AskPanel.Answered) -> None:
         self.asker.answer(event.answer)
 
-    @on(PermissionPanel.Typed)
-    @on(QuestionPanel.Typed)
-    def _typed_early(self, event: PermissionPanel.Typed | QuestionPanel.Typed) -> None:
+    @on(AskPanel.Typed)
+    def _typed_early(self, event: AskPanel.Typed) -> None:
         self.composer.area.insert(event.text)
 
     # --- bars ---------------------------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ class FileIndex:
         if len(numbers) < limit:
             numbers |= self._matching(r"[^\n]*?".join(map(re.escape, query)))
         ranked = sorted((score(self._paths[number], query), self._paths[number]) for number in numbers)
-        return [path for _, path in ranked[:limit]]
+        return [path for _, path in ranked[: limit + 1] if path.lower() != query or not path.endswith("/")][:limit]
 
     def _matching(self, expression: str) -> set[int]:
         """Numbers of the paths that the expression matches, at most CANDIDATES."""

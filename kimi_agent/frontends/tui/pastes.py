@@ -8,7 +8,7 @@ _PLACEHOLDER = re.compile(r"\[Pasted text #(\d+) \+\d+ lines?\]")
 
 
 class Pastes:
-    """The pastes of one front end, by number. Numbers are never used twice, so an old placeholder stays true."""
+    """The pastes of one front end, by number. A number never changes its meaning, so an old placeholder stays true."""
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
@@ -18,9 +18,9 @@ class Pastes:
         lines = text.count("\n") + 1
         if len(text) < MIN_CHARACTERS and lines < MIN_LINES:
             return text
-        number = len(self._texts) + 1
+        number = next((known for known, pasted in self._texts.items() if pasted == text), len(self._texts) + 1)
         self._texts[number] = text
-        return f"[Pasted text #{number} +{lines} line{'s' if lines > 1 else ''}]"
+        return _placeholder(number, text)
 
     def expand(self, text: str) -> str:
         """`text` with every known placeholder replaced by what was pasted; one that the person wrote themselves stays."""
@@ -29,8 +29,7 @@ class Pastes:
     def collapse_again(self, text: str) -> str:
         """Put placeholders back where the pasted texts still stand: after an edit elsewhere, or out of the history."""
         for number, pasted in self._texts.items():
-            lines = pasted.count("\n") + 1
-            text = text.replace(pasted, f"[Pasted text #{number} +{lines} line{'s' if lines > 1 else ''}]")
+            text = text.replace(pasted, _placeholder(number, pasted))
         return text
 
     def ending_at(self, line: str, column: int) -> int:
@@ -38,3 +37,8 @@ class Pastes:
         return next(
             (len(m[0]) for m in _PLACEHOLDER.finditer(line) if m.end() == column and int(m[1]) in self._texts), 0
         )
+
+
+def _placeholder(number: int, text: str) -> str:
+    lines = text.count("\n") + 1
+    return f"[Pasted text #{number} +{lines} line{'s' if lines > 1 else ''}]"

@@ -27,48 +27,58 @@ class UserShell:
         return self._process is not None
 
     async def run(self, command: str, on_output: Callable[[str], None]) -> int | None:
-        """Run `command` to its end and answer its exit code, None when it was killed. Output comes as it is written."""
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
+        """Run `command` to its end and answer its exit code, None when it was killed. Output comes as it is written.
+
+        Raises OSError when it cannot be started.
+        """
+        output, folder = _Pipe(), _Pipe()  # our own pipes: asyncio's would wait for background children that hold them
         shell = shutil.which("bash") or "/bin/sh"
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 shell, "-c", _SCRIPT, shell, command,
                 cwd=self.cwd if self.cwd.is_dir() else Path.home(),
-                env={**os.environ, "KIMI_PWD": str(writer), "PAGER": "cat", "GIT_PAGER": "cat"},
-                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True, pass_fds=(writer,),
+                env={**os.environ, "KIMI_PWD": str(folder.writer), "PAGER": "cat", "GIT_PAGER": "cat"},
+                stdin=asyncio.subprocess.DEVNULL, stdout=output.writer, stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True, pass_fds=(folder.writer,),
             )  # fmt: skip
+            self._process, self._interrupts = process, 0
+            for pipe in (output, folder):
+                pipe.close_writer()
+            await self._follow(process, output.reader, on_output)
+            self._follow_cd(folder.reader)
+            code = process.returncode
+            return code if code is not None and code >= 0 else None
         finally:
-            os.close(writer)
-        try:
-            await self._pump(self._process, on_output)
-            self._follow_cd(reader)
-        finally:
-            os.close(reader)
-            if self._process.returncode is None:
+            if self._process is not None and self._process.returncode is None:
                 self._kill(signal.SIGKILL)
-            code, self._process, self._interrupts = self._process.returncode, None, 0
-        return code if code is not None and code >= 0 else None
+            self._process = None
+            for pipe in (output, folder):
+                pipe.close()
 
-    async def _pump(self, process: asyncio.subprocess.Process, on_output: Callable[[str], None]) -> None:
-        assert process.stdout is not None
-        stream = process.stdout
+    async def _follow(self, process: asyncio.subprocess.Process, reader: int, on_output: Callable[[str], None]) -> None:
+        """Hand the output on until the shell has ended and its pipe is closed, or a while after the end."""
+        loop = asyncio.get_running_loop()
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        closed = asyncio.Event()
 
-        async def copy() -> None:
-            while chunk := await stream.read(65536):
-                on_output(decoder.decode(chunk))
-            on_output(decoder.decode(b"", final=True))
+        def read() -> None:
+            try:
+                chunk = os.read(reader, 65536)
+            except BlockingIOError:
+                return
+            if text := decoder.decode(chunk, final=not chunk):
+                on_output(text)
+            if not chunk:
+                loop.remove_reader(reader)
+                closed.set()
 
-        copying = asyncio.create_task(copy())
+        loop.add_reader(reader, read)
         try:
             await process.wait()
-            await asyncio.wait([copying], timeout=DRAIN_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(closed.wait(), DRAIN_S)
         finally:
-            copying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await copying
+            loop.remove_reader(reader)
 
     def _follow_cd(self, reader: int) -> None:
         with contextlib.suppress(OSError):
@@ -87,3 +97,20 @@ class UserShell:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)
+
+
+class _Pipe:
+    """A pipe whose reading end does not block."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+
+    def close_writer(self) -> None:
+        if self.writer >= 0:
+            os.close(self.writer)
+            self.writer = -1
+
+    def close(self) -> None:
+        self.close_writer()
+        os.close(self.reader)

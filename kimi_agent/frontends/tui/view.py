@@ -140,7 +140,12 @@ class TranscriptView(ScrollView, can_focus=False):
         if not self.is_attached or not self.size:
             return
         began = time.monotonic()
-        anchor, delta = self._anchor()
+        self._settle(*self._anchor())
+        self._drawn_at = time.monotonic()
+        self._frame_cost = self._drawn_at - began
+
+    def _take_changes(self) -> bool:
+        """Forget how changed blocks looked. A gap depends on the neighbour above: the entry after a changed one counts too."""
         for number in self._dirty:
             entry = self._entries[number]
             entry.exact = False
@@ -148,13 +153,6 @@ class TranscriptView(ScrollView, can_focus=False):
                 entry.strips = None
             if entry.block.void:
                 entry.height, entry.strips = 0, []
-        self._update_gaps()
-        self._settle(anchor, delta, changed=True)
-        self._drawn_at = time.monotonic()
-        self._frame_cost = self._drawn_at - began
-
-    def _update_gaps(self) -> None:
-        """The gap depends on the neighbour above, so the entry after a changed one is looked at too."""
         for number in {near for n in self._dirty for near in (n, n + 1) if near < len(self._entries)}:
             entry = self._entries[number]
             above = number - 1
@@ -162,6 +160,9 @@ class TranscriptView(ScrollView, can_focus=False):
                 above -= 1
             before = self._entries[above].block if above >= 0 else None
             entry.gap = 0 if entry.block.void else gap(before, entry.block)
+        changed = bool(self._dirty)
+        self._dirty.clear()
+        return changed
 
     def _anchor(self) -> tuple[int, int]:
         """What the reader looks at: the first drawn entry in view, and how far the view's top is below its first row."""
@@ -172,12 +173,13 @@ class TranscriptView(ScrollView, can_focus=False):
                 return number, top - self._offsets[number]
         return (first, top - self._offsets[first]) if self._offsets else (0, 0)
 
-    def _settle(self, anchor: int, delta: int, *, changed: bool = False) -> None:
+    def _settle(self, anchor: int, delta: int) -> None:
         """Draw what is in view until nothing in view is a guess, then scroll to the anchor or to the end."""
         if self._settling or not self.size:
             return
         self._settling = True
         try:
+            changed = self._take_changes()
             height = self.size.height
             while True:
                 self._measure()
@@ -193,7 +195,6 @@ class TranscriptView(ScrollView, can_focus=False):
                 changed = True
                 for entry in unseen:
                     self._draw(entry)
-            self._dirty.clear()
             self.following = self.following or top >= bottom
             self.virtual_size = Size(self._width, self._total)
             if round(self.scroll_y) != top:
@@ -309,9 +310,7 @@ class TranscriptView(ScrollView, can_focus=False):
             for entry in self._entries:
                 entry.exact, entry.strips, entry.stream = False, None, None
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
-        if self._dirty or self._entries:
-            self._update_gaps()
-            self._settle(*anchor, changed=True)
+        self._settle(*anchor)
 
     def on_click(self, event: events.Click) -> None:
         """A click folds or unfolds one block."""

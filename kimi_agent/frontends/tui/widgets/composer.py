@@ -38,6 +38,7 @@ class Composer(Vertical):
         self._mark = Static("❯", id="mark", markup=False)
         self._dismissed = ""
         self.shell = False
+        self._listing = False
 
     def compose(self) -> ComposeResult:
         yield self.popup
@@ -126,14 +127,20 @@ class Composer(Vertical):
             self._open(self._commands_for(match[1]))
         elif match := _FILE.search(before):
             self._open(self._files_for(match[1]))
-            self.run_worker(self._list_files(), exclusive=True, group="files")
+            if not self._listing:
+                self._listing = True
+                self.run_worker(self._list_files(), group="files")
         else:
             self._close()
 
     async def _list_files(self) -> None:
+        """List the files if need be, then complete what is typed by then."""
+        try:
+            await self.files.refresh()
+        finally:
+            self._listing = False
         before = self.area.before_cursor
-        await self.files.refresh()
-        if self.area.before_cursor == before and (match := _FILE.search(before)) and before != self._dismissed:
+        if (match := _FILE.search(before)) and before != self._dismissed:
             self._open(self._files_for(match[1]))
 
     def _commands_for(self, query: str) -> list[Completion]:

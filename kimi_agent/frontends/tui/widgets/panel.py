@@ -2,14 +2,23 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from textual import events, on
+from textual.containers import Vertical
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widgets import Input
 
+from kimi_agent.core.ask import Answer
 from kimi_agent.frontends.tui.draw.lines import Line
+from kimi_agent.frontends.tui.draw.palette import Palette
 
 GUARD_S = 0.3
+SHARE = 0.6
+"""Part of the screen that a panel takes at most, before Ctrl-E."""
 Clock = Callable[[], float]
 
 
@@ -48,8 +57,9 @@ class LinesView(ScrollView, can_focus=False):
         self._drawn_for = None
         self.refresh(layout=True)
 
-    def _prepare(self, width: int) -> None:
-        base = self.rich_style
+    def _prepare(self, outer: int) -> None:
+        """Draw for a width of `outer` cells. The last one is kept for the scroll bar: another width would change the height."""
+        base, width = self.rich_style, outer - 1
         if width > 0 and self._drawn_for != (width, base):
             self._drawn_for = (width, base)
             lines = self._draw(width)
@@ -57,11 +67,11 @@ class LinesView(ScrollView, can_focus=False):
             self.virtual_size = Size(width, len(self._strips))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        self._prepare(width - self.styles.scrollbar_size_vertical)
+        self._prepare(width)
         return len(self._strips)
 
     def render_line(self, y: int) -> Strip:
-        self._prepare(self.scrollable_content_region.width)
+        self._prepare(self.size.width)
         row = self.scroll_offset.y + y
         if row >= len(self._strips):
             return Strip.blank(self.size.width, self.rich_style)
@@ -72,3 +82,98 @@ class LinesView(ScrollView, can_focus=False):
         top, height = self.scroll_offset.y, self.size.height
         if row < top or row >= top + height:
             self.scroll_to(y=row if row < top else row - height + 1, animate=False)
+
+
+class AskPanel(Vertical, can_focus=True):
+    """A question on the screen: a body that scrolls when it must, keys behind the guard, and a line for other words."""
+
+    @dataclass
+    class Answered(Message):
+        answer: Answer
+
+    @dataclass
+    class Typed(Message):
+        """A key that came too early to be an answer; it was meant for the prompt."""
+
+        text: str
+
+    def __init__(self, palette: Palette, clock: Clock, placeholder: str) -> None:
+        super().__init__(classes="panel")
+        self.palette = palette
+        self.guard = Guard(clock)
+        self.body = LinesView(self.draw_body, id="panel-body")
+        self.feedback = Input(placeholder=placeholder, id="feedback", compact=True)
+
+    # --- what each kind of panel says for itself ----------------------------------------------------------------------
+
+    def draw_body(self, width: int) -> Sequence[Line]:
+        raise NotImplementedError
+
+    def other_rows(self, width: int) -> int:
+        """Rows of the panel besides its body."""
+        return 0
+
+    def press(self, event: events.Key) -> None:
+        """A key that may answer."""
+        raise NotImplementedError
+
+    def take_feedback(self, text: str) -> None:
+        """The person has written something instead of choosing."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.feedback.display = False
+        self.fit()
+        self.call_after_refresh(self.guard.start)
+
+    def on_resize(self) -> None:
+        self.fit()
+
+    def fit(self) -> None:
+        """Let the body scroll before anything else of the panel is cut."""
+        height = self.screen.size.height
+        room = height - 3 if self.has_class("-expanded") else int(height * SHARE)
+        self.body.styles.max_height = max(2, room - 1 - self.other_rows(self.screen.size.width))
+
+    def toggle_expanded(self) -> None:
+        self.toggle_class("-expanded")
+        self.fit()
+
+    async def on_key(self, event: events.Key) -> None:
+        if self.feedback.has_focus:
+            if event.key == "escape":
+                event.stop()
+                self.close_feedback()
+            return
+        scrolls = {
+            "pageup": self.body.scroll_page_up,
+            "pagedown": self.body.scroll_page_down,
+            "home": self.body.scroll_home,
+            "end": self.body.scroll_end,
+        }
+        if event.key in scrolls:
+            event.stop()
+            scrolls[event.key](animate=False)
+        elif event.is_printable or event.key in ("enter", "up", "down", "left", "right", "tab", "backspace"):
+            event.stop()
+            event.prevent_default()
+            if self.guard.passes():
+                self.press(event)
+            elif event.is_printable and event.character:
+                self.post_message(self.Typed(event.character))
+
+    def open_feedback(self, text: str = "") -> None:
+        self.feedback.value = text
+        self.feedback.display = True
+        self.feedback.focus()
+
+    def close_feedback(self) -> None:
+        self.feedback.display = False
+        self.focus()
+
+    @on(Input.Submitted)
+    def _feedback_written(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.take_feedback(event.value.strip())

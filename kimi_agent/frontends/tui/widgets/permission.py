@@ -2,16 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.message import Message
-from textual.widgets import Input
 
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
@@ -22,7 +18,7 @@ from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Line, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import Clock, Guard, LinesView
+from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock, LinesView
 
 BOLD = Style(bold=True)
 VERBS = {
@@ -32,47 +28,35 @@ VERBS = {
     "mcp": "wants to use a tool of a server",
     "read": "wants to read outside of the project",
 }
+ANSWERS: dict[str, Answer] = {"1": Allow("once"), "2": Allow("session"), "3": Deny()}
 BLANK = Segment(" " * GUTTER)
+KEY_BLANK = Segment(" " * (GUTTER + 3))
 
 
-class PermissionPanel(Vertical, can_focus=True):
+class PermissionPanel(AskPanel):
     """1 once, 2 for this session, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it can be."""
 
-    @dataclass
-    class Answered(Message):
-        answer: Answer
-
-    @dataclass
-    class Typed(Message):
-        """A key that came too early to be an answer; it was meant for the prompt."""
-
-        text: str
-
     def __init__(self, question: Permission, palette: Palette, clock: Clock = time.monotonic) -> None:
-        super().__init__(classes="panel")
-        self.question, self.palette = question, palette
-        self.guard = Guard(clock)
+        super().__init__(palette, clock, "What should be done instead? Enter sends it, Esc goes back")
+        self.question = question
         self.selected = 0
-        self.feedback = Input(placeholder="What should be done instead? (Enter sends, Esc goes back)", id="feedback")
-        self._body = LinesView(self._draw_body, id="panel-body")
         self._options = LinesView(self._draw_options, id="panel-options")
 
     def compose(self) -> ComposeResult:
         yield LinesView(self._draw_title, id="panel-title")
-        yield self._body
+        yield self.body
         yield self._options
         yield self.feedback
 
-    def on_mount(self) -> None:
-        self.feedback.display = False
-        self.call_after_refresh(self.guard.start)
+    def other_rows(self, width: int) -> int:
+        return len(self._draw_title(width)) + len(self._draw_options(width)) + 1
 
     # --- content ------------------------------------------------------------------------------------------------------
 
     @property
     def choices(self) -> list[tuple[str, str]]:
         """(key, words) of what may be answered."""
-        scope = self.question.session_scope
+        scope = self.question.session_scope.replace(f"{self.question.cwd}/", "")
         return [
             ("1", "Yes, this once"),
             *([("2", f"Yes, and for the rest of this session: {visible(scope)}")] if scope else []),
@@ -89,7 +73,7 @@ class PermissionPanel(Vertical, can_focus=True):
         text = Text.assemble((visible(self.question.call.name), BOLD), (f" {verb}", self.palette.text))
         return indent(wrap(text, width - GUTTER), Segment(" ? ", self.palette.warning + BOLD))
 
-    def _draw_body(self, width: int) -> Sequence[Line]:
+    def draw_body(self, width: int) -> Sequence[Line]:
         inner = width - GUTTER - 1
         return indent([*self._preview(inner), *self._targets(inner)], BLANK, BLANK)
 
@@ -126,62 +110,30 @@ class PermissionPanel(Vertical, can_focus=True):
             chosen = number == self.selected
             style = self.palette.primary + BOLD if chosen else self.palette.text
             mark = Segment(" ❯ " if chosen else "   ", self.palette.primary)
-            lines += indent(wrap(Text(f"{key}  {words}", style), width - GUTTER), mark)
+            first, *rest = wrap(Text(words, style), width - GUTTER - 4)
+            lines += [[mark, Segment(f"{key}  ", style), *first], *indent(rest, KEY_BLANK, KEY_BLANK)]
         return lines
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
-    async def on_key(self, event: events.Key) -> None:
-        if self.feedback.has_focus:
-            if event.key == "escape":
-                event.stop()
-                self._close_feedback()
-            return
-        scrolls = {"pageup": self._body.scroll_page_up, "pagedown": self._body.scroll_page_down,
-                   "home": self._body.scroll_home, "end": self._body.scroll_end}  # fmt: skip
-        if event.key in scrolls:
-            event.stop()
-            scrolls[event.key](animate=False)
-        elif event.is_printable or event.key in ("enter", "up", "down", "backspace"):
-            event.stop()
-            self._press(event)
-
-    def _press(self, event: events.Key) -> None:
-        if not self.guard.passes():
-            if event.is_printable and event.character:
-                self.post_message(self.Typed(event.character))
-            return
+    def press(self, event: events.Key) -> None:
         if event.key in ("up", "down"):
             self.selected = (self.selected + (1 if event.key == "down" else -1)) % len(self.choices)
             self._options.redraw()
             return
         key = self.choices[self.selected][0] if event.key == "enter" else event.character
-        if key in [choice for choice, _ in self.choices]:
-            self._answer(str(key))
+        if key not in [choice for choice, _ in self.choices]:
+            return
+        if key == "4":
+            self._options.display = False
+            self.open_feedback()
+        else:
+            self.post_message(self.Answered(ANSWERS[key]))
 
-    def _answer(self, key: str) -> None:
-        match key:
-            case "1":
-                self.post_message(self.Answered(Allow("once")))
-            case "2":
-                self.post_message(self.Answered(Allow("session")))
-            case "3":
-                self.post_message(self.Answered(Deny()))
-            case _:
-                self.feedback.display = True
-                self._options.display = False
-                self.feedback.focus()
-
-    def _close_feedback(self) -> None:
-        self.feedback.display = False
+    def close_feedback(self) -> None:
         self._options.display = True
-        self.focus()
+        super().close_feedback()
 
-    @on(Input.Submitted)
-    def _send_feedback(self, event: Input.Submitted) -> None:
-        event.stop()
-        if event.value.strip():
-            self.post_message(self.Answered(Deny(event.value.strip())))
-
-    def toggle_expanded(self) -> None:
-        self.toggle_class("-expanded")
+    def take_feedback(self, text: str) -> None:
+        if text:
+            self.post_message(self.Answered(Deny(text)))

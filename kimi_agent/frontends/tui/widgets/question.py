@@ -2,64 +2,43 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.message import Message
-from textual.widgets import Input
 
-from kimi_agent.core.ask import Answer, Choice, Chosen, Dismissed
+from kimi_agent.core.ask import Choice, Chosen, Dismissed
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import Clock, Guard, LinesView
+from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock
 
 BOLD, UNDERLINE = Style(bold=True), Style(underline=True)
 OTHER = "Something else"
 
 
-class QuestionPanel(Vertical, can_focus=True):
+class QuestionPanel(AskPanel):
     """Up, Down and digits choose, Space marks where several may be marked, Enter goes on, Left, Right and Tab change the tab."""
 
-    @dataclass
-    class Answered(Message):
-        answer: Answer
-
-    @dataclass
-    class Typed(Message):
-        """A key that came too early to be an answer; it was meant for the prompt."""
-
-        text: str
-
     def __init__(self, question: Choice, palette: Palette, clock: Clock = time.monotonic) -> None:
-        super().__init__(classes="panel")
-        self.items, self.palette = question.items, palette
-        self.guard = Guard(clock)
+        super().__init__(palette, clock, "Your answer: Enter takes it, Esc goes back")
+        self.items = question.items
         self.tab = 0
         self.cursor = [0] * len(self.items)
         self.picked: list[set[int]] = [set() for _ in self.items]
         self.other = [""] * len(self.items)
-        self.feedback = Input(placeholder="Your answer (Enter takes it, Esc goes back)", id="feedback")
-        self._body = LinesView(self._draw, id="panel-body")
         self._rows: list[int] = []  # row of each option in the body
 
     def compose(self) -> ComposeResult:
-        yield self._body
+        yield self.body
         yield self.feedback
-
-    def on_mount(self) -> None:
-        self.feedback.display = False
-        self.call_after_refresh(self.guard.start)
 
     # --- content ------------------------------------------------------------------------------------------------------
 
-    def _draw(self, width: int) -> Sequence[Line]:
+    def draw_body(self, width: int) -> Sequence[Line]:
         item, palette = self.items[self.tab], self.palette
         lines: list[Line] = [*self._tabs(width), []] if len(self.items) > 1 else []
         lines += indent(
@@ -89,33 +68,25 @@ class QuestionPanel(Vertical, can_focus=True):
         return [line]
 
     def _redraw(self) -> None:
-        self._body.redraw()
+        self.body.redraw()
         self.call_after_refresh(self._reveal)
 
     def _reveal(self) -> None:
         if self._rows:
-            self._body.reveal(self._rows[self.cursor[self.tab]])
+            self.body.reveal(self._rows[self.cursor[self.tab]])
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 
     async def on_key(self, event: events.Key) -> None:
-        if self.feedback.has_focus:
-            if event.key == "escape":
-                event.stop()
-                self._close_feedback()
-            return
-        if event.key not in ("enter", "escape", "up", "down", "left", "right", "tab") and not event.is_printable:
-            return
-        event.stop()
-        event.prevent_default()
-        if event.key == "escape":
+        if event.key == "escape" and not self.feedback.has_focus:
+            event.stop()
             self.post_message(self.Answered(Dismissed()))
-        elif not self.guard.passes():
-            if event.is_printable and event.character:
-                self.post_message(self.Typed(event.character))
         else:
-            self._press(event)
-            self._redraw()
+            await super().on_key(event)
+
+    def press(self, event: events.Key) -> None:
+        self._press(event)
+        self._redraw()
 
     def _press(self, event: events.Key) -> None:
         item = self.items[self.tab]
@@ -141,7 +112,7 @@ class QuestionPanel(Vertical, can_focus=True):
 
     def _mark(self, number: int) -> None:
         if number == len(self.items[self.tab].options):
-            self._open_feedback()
+            self._open_other()
         else:
             self.picked[self.tab] ^= {number}
 
@@ -149,7 +120,7 @@ class QuestionPanel(Vertical, can_focus=True):
         """Settle this question with what is marked, or with the option under the cursor, and go on to the next open one."""
         item, number = self.items[self.tab], self.cursor[self.tab]
         if number == len(item.options) and not self.other[self.tab]:
-            self._open_feedback()
+            self._open_other()
             return
         if not item.multiple:
             self.picked[self.tab] = {number} if number < len(item.options) else set()
@@ -169,25 +140,16 @@ class QuestionPanel(Vertical, can_focus=True):
         )
         self.post_message(self.Answered(Chosen(values)))
 
-    def _open_feedback(self) -> None:
-        self.feedback.value = self.other[self.tab]
-        self.feedback.display = True
-        self.feedback.focus()
+    def _open_other(self) -> None:
+        self.open_feedback(self.other[self.tab])
 
-    def _close_feedback(self) -> None:
-        self.feedback.display = False
-        self.focus()
+    def close_feedback(self) -> None:
+        super().close_feedback()
         self._redraw()
 
-    @on(Input.Submitted)
-    def _take_feedback(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.other[self.tab] = event.value.strip()
-        self._close_feedback()
-        if self.other[self.tab] and not self.items[self.tab].multiple:
+    def take_feedback(self, text: str) -> None:
+        self.other[self.tab] = text
+        if text and not self.items[self.tab].multiple:
             self.picked[self.tab] = set()
             self._go_on()
-            self._redraw()
-
-    def toggle_expanded(self) -> None:
-        self.toggle_class("-expanded")
+        self.close_feedback()
