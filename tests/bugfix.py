@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from kimi_program import Program
+
 BUGGY = '''"""Prices."""
 
 
@@ -43,6 +45,28 @@ def make_repository(folder: Path) -> Path:
 
 def run_pytest() -> str:
     return f"{sys.executable} -m pytest -q -p no:cacheprovider test_shop.py"
+
+
+def program(folder: Path, url: str) -> Program:
+    """`kimi` at work in the repository, its model at `url`, stalled streams given up soon."""
+    kimi = Program(folder)
+    make_repository(kimi.work)
+    kimi.write_config(
+        f"""
+        default_model = "m"
+        [providers.p]
+        type = "kimi"
+        base_url = "{url}"
+        api_key = "sk-test"
+        idle_timeout = 2.0
+        [models.m]
+        provider = "p"
+        model = "fake-model"
+        max_context_size = 100000
+        prices = {{ input = 1.0, output = 10.0, cached = 0.1 }}
+        """
+    )
+    return kimi
 
 
 def call(name: str, **arguments: Any) -> dict[str, Any]:

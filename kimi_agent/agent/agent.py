@@ -120,7 +120,7 @@ class Agent:
             gates=self.gates,
             permissions=permissions,
             ask=ask,
-            make_provider=self.make_provider,
+            make_provider=lambda name: self.make_provider(name),  # a login replaces it while sessions are open
             fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
             model=model,
             thinking=self.thinking,

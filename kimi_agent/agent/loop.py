@@ -71,10 +71,6 @@ async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...]
 async def _steps(turn: Turn) -> ev.Stop:
     allowed = turn.max_steps
     while True:
-        if turn.steps >= allowed:
-            if not await _ask_to_go_on(turn):
-                return "max_steps"
-            allowed += turn.max_steps
         turn.steps += 1
         _join_steering(turn)
         reply = await _reply(turn)
@@ -82,6 +78,10 @@ async def _steps(turn: Turn) -> ev.Stop:
             if _join_steering(turn):
                 continue
             return "done"
+        if turn.steps > allowed:  # an answer may still come after the last allowed step, calls may not
+            if not await _ask_to_go_on(turn):
+                return "max_steps"
+            allowed += turn.max_steps
         results, rejected = await run_calls(turn.caller, reply.calls)
         if rejected:
             return "rejected"
@@ -124,7 +124,7 @@ def _join_steering(turn: Turn) -> bool:
 
 async def _ask_to_go_on(turn: Turn) -> bool:
     question = Item(
-        f"{turn.steps} steps are done, which is the limit for one turn. Go on?",
+        f"{turn.steps - 1} steps are done, which is the limit for one turn. Go on?",
         (Option(GO_ON, f"up to {turn.max_steps} more steps"), Option("Stop", "keep what is done so far")),
         "Step limit",
     )

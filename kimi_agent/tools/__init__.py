@@ -3,11 +3,11 @@
 from kimi_agent.core.tool import Tool
 
 
-def builtin_tools(*, think: bool = False, media: bool = True) -> list[Tool]:
+def builtin_tools(*, think: bool = False, media: bool = True, allow_private: bool = False) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
-    `think` for those that do not reason on their own.
+    `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL
@@ -31,7 +31,7 @@ def builtin_tools(*, think: bool = False, media: bool = True) -> list[Tool]:
         Glob(),
         Grep(),
         Shell(),
-        FetchURL(),
+        FetchURL(allow_private=allow_private),
         SetTodoList(),
         AskUserQuestion(),
         Think() if think else None,

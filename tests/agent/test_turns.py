@@ -117,10 +117,35 @@ async def test_the_step_limit_asks_and_stops_or_goes_on(tmp_path: Path):
 
     house = House(tmp_path, ListProvider(reply), [FakeTool("Look", "read", instant())], Limits(max_steps=4))
     events = await play(house.open(ask=ask(Chosen((("Stop",),)))), "go")
-    assert (events[-1].stop, events[-1].steps, len(asked)) == ("max_steps", 4, 1)
+    assert (events[-1].stop, events[-1].steps, len(asked)) == ("max_steps", 5, 1)
     asked.clear()
     events = await play(house.open(ask=ask(Chosen((("Go on",),)))), "go")
-    assert (events[-1].stop, events[-1].steps) == ("max_steps", 12)
+    assert (events[-1].stop, events[-1].steps) == ("max_steps", 13)
+
+
+async def test_the_answer_may_come_after_the_last_allowed_step(tmp_path: Path):
+    ran: list[str] = []
+
+    async def run(params: Params, ctx: ToolContext) -> str:
+        ran.append(params.path)
+        return "ok"
+
+    def reply(last: int):
+        return lambda r: (
+            say("done") if len(r.messages) > last * 2 else calls(call("Look", f'{{"path":"{len(r.messages)}"}}'))
+        )
+
+    limits = Limits(max_steps=3)
+    for steps, stop in ((3, "done"), (4, "max_steps")):
+        ran.clear()
+        session = House(tmp_path, ListProvider(reply(steps)), [FakeTool("Look", "read", run)], limits).open(ask=nobody)
+        assert (await play(session, "go"))[-1].stop == stop
+        assert len(ran) == 3, "never more than the limit allows"
+        assert is_well_formed(session._history.messages)
+
+
+async def nobody(question: Question) -> Answer:
+    return Dismissed()
 
 
 async def test_identical_calls_are_pointed_out_and_stopped(tmp_path: Path):

@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from bugfix import ANSWER, TASK, is_mended, make_repository, steps, well_formed
+from bugfix import ANSWER, TASK, is_mended, program, steps, well_formed
 from fake_api import FakeAPI
-from kimi_program import Program
 
 FAULTS = {
     "rate limit": [
@@ -19,27 +18,6 @@ FAULTS = {
     "garbage": [{"garbage": "{no json"}],
     "stall": [{"text": "hm"}, {"stall": 30}],
 }
-
-
-def program(tmp_path: Path, url: str) -> Program:
-    kimi = Program(tmp_path)
-    make_repository(kimi.work)
-    kimi.write_config(
-        f"""
-        default_model = "m"
-        [providers.p]
-        type = "kimi"
-        base_url = "{url}"
-        api_key = "sk-test"
-        idle_timeout = 0.4
-        [models.m]
-        provider = "p"
-        model = "fake-model"
-        max_context_size = 100000
-        prices = {{ input = 1.0, output = 10.0, cached = 0.1 }}
-        """
-    )
-    return kimi
 
 
 def test_print_mode_mends_the_bug(tmp_path: Path):
