@@ -1,0 +1,111 @@
+"""ripgrep as Grep and Glob use it: found, run in the workspace, its output taken in while it comes."""
+
+import asyncio
+import importlib.metadata
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+from kimi_agent.core.tool import ToolContext
+
+TIME_LIMIT_S = 20.0
+BASE = ("--no-config", "--no-require-git", "--no-messages", "--hidden", "--glob", "!.git", "--color", "never", "--null")
+"""Hidden files are searched; .gitignore holds outside of a repository, too; the user's ripgrep config is not read."""
+
+_MAX_BYTES = 20_000_000
+
+
+@cache
+def find_ripgrep() -> tuple[str, ...]:
+    """The command to run: ripgrep as installed with this program, else the one on PATH, else our own in Python."""
+    name = "rg.exe" if os.name == "nt" else "rg"
+    candidates = [Path(sysconfig.get_path("scripts")) / name]
+    try:
+        files = importlib.metadata.files("ripgrep") or []
+        candidates += [Path(str(file.locate())) for file in files if file.name == name]
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    found = next((str(path) for path in candidates if os.access(path, os.X_OK)), shutil.which("rg"))
+    return (found,) if found else python_ripgrep()
+
+
+def python_ripgrep() -> tuple[str, ...]:
+    return (
+        sys.executable,
+        "-P",
+        "-m",
+        "kimi_agent.tools.pyrg",
+    )  # -P: a module in the searched folder is never imported
+
+
+class Rows:
+    """Output split at `separator`; `rest` is what followed the last one.
+
+    `complete` is False when it was cut short, for time, size or because it was enough.
+    """
+
+    def __init__(self, separator: bytes, wanted: int | None) -> None:
+        self.rows: list[bytes] = []
+        self.complete = True
+        self.timed_out = False
+        self.code: int | None = None
+        self._separator = separator
+        self._wanted = wanted
+        self.rest = b""
+        self._size = 0
+
+    def enough(self) -> bool:
+        return self._size > _MAX_BYTES or (self._wanted is not None and len(self.rows) >= self._wanted)
+
+    def feed(self, data: bytes) -> None:
+        self._size += len(data)
+        *rows, self.rest = (self.rest + data).split(self._separator)
+        self.rows += rows
+
+
+async def run_ripgrep(
+    ctx: ToolContext, command: Sequence[str], cwd: Path, separator: bytes, wanted: int | None = None
+) -> Rows:
+    """Stops when `wanted` rows are there (None: all), when there is too much, or after `TIME_LIMIT_S`."""
+    rows = Rows(separator, wanted)
+    run: asyncio.Task[object]
+
+    def on_output(data: bytes) -> None:
+        if not rows.enough():
+            rows.feed(data)
+            if rows.enough():
+                run.cancel()
+
+    run = asyncio.ensure_future(_run(ctx, command, cwd, on_output, rows))
+    try:
+        await run
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if not rows.enough() or (current is not None and current.cancelling()):
+            raise
+        rows.complete = False
+    rows.complete = rows.complete and not rows.timed_out
+    return rows
+
+
+async def _run(
+    ctx: ToolContext, command: Sequence[str], cwd: Path, on_output: Callable[[bytes], None], rows: Rows
+) -> None:
+    ended = await ctx.workspace.run(command, cwd=cwd, env={}, timeout=TIME_LIMIT_S, on_output=on_output)
+    rows.code = ended.code
+    rows.timed_out = ended.timed_out
+
+
+def shown_path(path: Path, root: Path) -> str:
+    """As the model may pass it on: relative to the workspace where it lies inside, else absolute."""
+    if path == root:
+        return "."
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+
+def printable(path: bytes) -> str:
+    return path.decode("utf-8", "replace")
