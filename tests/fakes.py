@@ -55,6 +55,7 @@ class FakeSession:
         self.mode: ev.Mode = "default"
         self.model = next(iter(agent.models.values()))
         self.title = ""
+        self.thinking: str | None = None
         self.running = False
         self.workspace: Any = agent.workspace
         self.prompts: list[str] = []
@@ -86,11 +87,11 @@ class FakeSession:
     async def _turns(self, text: str, images: tuple[Image, ...], out: "asyncio.Queue[ev.Event | None]") -> None:
         waiting = [text]
         while waiting:
-            await self._turn(waiting.pop(0), images, out)
-            waiting += [self.queued.pop(0)] if self.queued else []
+            end = await self._turn(waiting.pop(0), images, out)
+            waiting += [self.queued.pop(0)] if self.queued and end.stop == "done" else []
         out.put_nowait(None)
 
-    async def _turn(self, text: str, images: tuple[Image, ...], out: "asyncio.Queue[ev.Event | None]") -> None:
+    async def _turn(self, text: str, images: tuple[Image, ...], out: "asyncio.Queue[ev.Event | None]") -> ev.TurnEnded:
         def emit(event: ev.Event) -> None:
             if not isinstance(event, ev.DELTAS):
                 self._log.append(event)
@@ -114,6 +115,7 @@ class FakeSession:
             end = ev.TurnEnded("interrupted")
         self.running = False
         emit(end)
+        return end
 
     def steer(self, text: str) -> None:
         self.steered.append(text)
@@ -173,7 +175,7 @@ class FakeAgent:
         self.home = home or Path("/nonexistent")
         self.cwd = Path.cwd()
         self.notices: list[str] = []
-        self.login = None
+        self.login: Any = None
         self.closed = False
 
     def next_script(self) -> Script:

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 from fakes import FakeAgent, FakeSession, calls, says
 
@@ -61,7 +62,9 @@ async def steered(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
     while not session.queued:
         await asyncio.sleep(0.01)
         yield ev.Queued(tuple(session.steered), tuple(session.queued))
-    yield ev.MessageAdded(Message("assistant", (Text(f"steered by {session.steered.pop()}"),), "model"))
+    answer = f", steered by {session.steered.pop()}"
+    yield ev.TextDelta(answer)
+    yield ev.MessageAdded(Message("assistant", (Text(f"at work{answer}"),), "model"))
 
 
 SCRIPTS = {
@@ -77,7 +80,14 @@ SCRIPTS = {
     "steered": steered,
 }
 
+
+async def login(shell: Any) -> None:
+    secret = await shell.ask_text("Key", secret=True)
+    shell.show(f"got {len(secret)} characters")
+
+
 if __name__ == "__main__":
     home, *names = sys.argv[1:]
     agent = FakeAgent(*(SCRIPTS[name] for name in names), home=Path(home))
+    agent.login = login
     sys.exit(asyncio.run(LineFrontend().run(agent)))

@@ -10,7 +10,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import pyte
 
@@ -46,11 +46,11 @@ class PtyScreen:
             env={**base, "TERM": "xterm-256color", **env},
             cwd=cwd,
             start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
 
-    def __enter__(self) -> "PtyScreen":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -70,7 +70,9 @@ class PtyScreen:
     @property
     def text(self) -> str:
         """The scrollback and the screen."""
-        history = ["".join(line[x].data for x in range(self._screen.columns)).rstrip() for line in self._screen.history.top]
+        history = [
+            "".join(line[x].data for x in range(self._screen.columns)).rstrip() for line in self._screen.history.top
+        ]
         return "\n".join([*history, self.visible])
 
     def wait_for(self, wanted: str, *, timeout: float = 30.0) -> float:

@@ -1,8 +1,7 @@
 """The state of a line-mode conversation: what its keys do, what it runs, what it shows."""
 
-import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.describe import retrying
 from kimi_agent.frontends.line_asker import Asker
 from kimi_agent.frontends.line_draw import Drawer
+from kimi_agent.frontends.line_jobs import Jobs
 from kimi_agent.frontends.line_screen import Owner, Screen
 from kimi_agent.frontends.tui.userexec import UserShell
 
@@ -41,8 +41,7 @@ class LineShell:
         self._drawer = Drawer(self.screen, str(self.session.cwd))
         self._shell = UserShell(self.session.cwd)
         self._shell_mode = False
-        self._job: asyncio.Task[None] | None = None
-        self._side_jobs: set[asyncio.Task[None]] = set()
+        self._jobs = Jobs(self._changed)
         self._in_turn = False
 
     # --- commands.Shell -----------------------------------------------------------------------------------------------
@@ -92,10 +91,10 @@ class LineShell:
         """Show the session that was opened, and run a first prompt if there is one."""
         for notice in self.agent.notices:
             self.screen.line(plain(notice), "warning")
-        self.screen.line(f"Kimi in {plain(str(self.session.cwd))}. /help lists the commands.", "dim")
+        self.screen.line(f"/help lists the commands. This is {plain(str(self.session.cwd))}", "dim")
         self.switch(self.session)
         if prompt:
-            self._start(self._converse(prompt))
+            self._jobs.start(prompt, lambda: self._converse(prompt))
 
     # --- line_screen.Owner: keys --------------------------------------------------------------------------------------
 
@@ -105,31 +104,26 @@ class LineShell:
         elif not text.strip():
             pass
         elif self._shell_mode or commands.find(text):
-            return self._submit_command(text)
+            self._submit_command(text)
         elif _COMMAND_WORD.fullmatch(text.strip()) and not Path(text.strip()).exists():
             self.screen.line(f"There is no command {text.strip()}. /help lists them.", "warning")
             return False
         elif self._in_turn:
             self.session.queue(text)
-        elif self._job:
-            return False
+            if self.screen.keeps_input:
+                self.screen.line("(waits for the end of this turn)", "dim")
         else:
-            self._start(self._converse(text))
+            self._jobs.start(text, lambda: self._converse(text))
         return True
 
-    def _submit_command(self, text: str) -> bool:
+    def _submit_command(self, text: str) -> None:
         command = None if self._shell_mode else commands.find(text)
-        if self._job and not (command and self._in_turn):
-            return False
-        if not self.screen.keeps_input:
-            self.screen.line(f"{self.label()}{plain(text)}", "user")
         if command is None:
-            self._start(self._run_shell(text))
+            self._jobs.start(text, lambda: self._run_shell(text))
         elif self._in_turn:
-            self._start_aside(self._execute(text))
+            self._jobs.start_aside(lambda: self._execute(text))
         else:
-            self._start(self._execute_alone(text))
-        return True
+            self._jobs.start(text, lambda: self._execute_alone(text))
 
     def steer(self, text: str) -> bool:
         if not self._in_turn or self._asker.label is not None or not text.strip():
@@ -138,6 +132,8 @@ class LineShell:
         return True
 
     def interrupt(self) -> bool:
+        if waiting := self._jobs.take_waiting():
+            self.screen.restore("\n".join(waiting))
         if self._in_turn:
             self.session.interrupt()
             return True
@@ -146,7 +142,7 @@ class LineShell:
         if self._shell.running:
             self._shell.interrupt()
             return True
-        return self._job is not None and self._job.cancel()
+        return self._jobs.cancel()
 
     def leave(self) -> None:
         self.screen.stop()
@@ -176,7 +172,7 @@ class LineShell:
         return "$ " if self._shell_mode else "> "
 
     def wants_input(self) -> bool:
-        return self._asker.label is not None or self._job is None
+        return self._asker.label is not None or not self._jobs.busy
 
     def home(self) -> Path:
         return self.agent.home
@@ -187,6 +183,7 @@ class LineShell:
     def live(self) -> list[str]:
         status = self._transcript.status
         waiting = [("steering: ", text) for text in status.steering] + [("queued: ", text) for text in status.queue]
+        waiting += [("next: ", text) for text in self._jobs.waiting]
         shown = self._drawer.live(self._transcript) if self._in_turn else []
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
@@ -203,36 +200,21 @@ class LineShell:
             parts.append("working, Esc interrupts")
         return " | ".join(parts)
 
-    # --- jobs: one turn, command or shell command at a time -----------------------------------------------------------
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._job = asyncio.create_task(work)
-        self._job.add_done_callback(self._job_done)
-        self.screen.refresh()
-
-    def _job_done(self, job: "asyncio.Task[None]") -> None:
-        self._job = None
-        self.screen.refresh()
-        _raise(job)
-
-    def _start_aside(self, work: Coroutine[Any, Any, None]) -> None:
-        """A command that may run beside a turn."""
-        task = asyncio.create_task(work)
-        self._side_jobs.add(task)
-        task.add_done_callback(self._side_jobs.discard)
-        task.add_done_callback(_raise)
+    # --- work ---------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """End what runs; the session keeps what was done."""
-        if self._job is None:
-            return
-        job = self._job
+        """End what runs; the session keeps what was done. Raises the error that made line mode stop, if one did."""
         self._shell.kill()
         self.session.interrupt()
         self._asker.dismiss()
-        _, pending = await asyncio.wait([job], timeout=2)
-        for task in pending:
-            task.cancel()
+        await self._jobs.close()
+        if self._jobs.failure:
+            raise self._jobs.failure
+
+    def _changed(self) -> None:
+        if self._jobs.failure:
+            self.screen.stop()
+        self.screen.refresh()
 
     async def _converse(self, *texts: str) -> None:
         """A turn per text, and per text queued meanwhile; what an interrupt left waiting goes back to the person."""
@@ -269,7 +251,12 @@ class LineShell:
         return tuple(texts)
 
     async def _execute(self, text: str) -> None:
+        self._echo(f"> {text}")
         await commands.execute(self, text)
+
+    def _echo(self, text: str) -> None:
+        if not self.screen.keeps_input:
+            self.screen.line(plain(text), "user")
 
     async def _execute_alone(self, text: str) -> None:
         await self._execute(text)
@@ -277,6 +264,7 @@ class LineShell:
 
     async def _run_shell(self, command: str) -> None:
         """The person's own command; its output is for them, the model does not see it."""
+        self._echo(f"$ {command}")
         rest = ""
 
         def output(text: str) -> None:
@@ -290,9 +278,3 @@ class LineShell:
             self.screen.line(plain(rest))
         if code != 0:
             self.screen.line("(killed)" if code is None else f"(exit {code})", "dim")
-
-
-def _raise(task: "asyncio.Task[None]") -> None:
-    """An error of ours in a task ends the program with its traceback instead of vanishing."""
-    if not task.cancelled() and (error := task.exception()):
-        asyncio.get_running_loop().call_exception_handler({"message": "line mode", "exception": error, "task": task})

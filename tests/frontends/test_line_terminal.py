@@ -1,0 +1,277 @@
+"""Line mode in a real pseudo-terminal."""
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pty_screen import PtyScreen
+
+CHILD = str(Path(__file__).parent.parent / "line_child.py")
+
+
+@contextmanager
+def line_mode(home: Path, *scripts: str, **env: str) -> Iterator[PtyScreen]:
+    with PtyScreen([sys.executable, CHILD, str(home), *scripts], env=env, cwd=home) as screen:
+        screen.wait_for("/help lists")
+        screen.wait_for("\n>")
+        yield screen
+
+
+def test_a_turn_and_the_way_out(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("what is it?\r")
+        screen.wait_for("The answer is 42.")
+        assert "> what is it?" in screen.text
+        screen.type("\x04")
+        screen.wait_for("Go on with: kimi -r session-1")
+        assert screen.wait_end() == 0
+        assert b"\x1b[6n" not in screen.raw
+        assert b"\x1b[?1049h" not in screen.raw, "no alternate screen: the scrollback is the terminal's"
+
+
+@pytest.mark.parametrize("newline", ["\\\r", "\n", "\x1b\r"], ids=["backslash", "ctrl-j", "alt-enter"])
+def test_several_lines(tmp_path: Path, newline: str) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type(f"one{newline}two\r")
+        screen.wait_for("42.")
+        assert "> one\n  two" in screen.text
+
+
+def test_markdown_thoughts_and_nothing_of_the_models_control_sequences(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "thinks") as screen:
+        screen.type("go\r")
+        screen.wait_for("y = 2")
+        assert "thought: first the plan" in screen.text
+        assert screen.text.index("thought:") < screen.text.index("Some bold text and  more.")
+        assert "**" not in screen.text
+        assert b"owned" not in screen.raw
+
+
+def test_a_diff_and_a_failure_are_shown(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "edits", "fails") as screen:
+        screen.type("go\r")
+        screen.wait_for("edited")
+        assert "* Shell make test" in screen.text
+        assert "-old line" in screen.text
+        assert "+new line" in screen.text
+        screen.type("again\r")
+        screen.wait_for("it failed")
+        assert "failed: exit 2\n  | one\n  | two" in screen.text
+
+
+@pytest.mark.parametrize(
+    ("typed", "answered"),
+    [
+        ("1\r", "answered Allow Allow(scope='once')"),
+        ("y\r", "answered Allow Allow(scope='once')"),
+        ("2\r", "answered Allow Allow(scope='session')"),
+        ("n\r", "answered Deny Deny(feedback='')"),
+        ("4 use ninja\r", "answered Deny Deny(feedback='use ninja')"),
+    ],
+)
+def test_permissions(tmp_path: Path, typed: str, answered: str) -> None:
+    with line_mode(tmp_path, "asks") as screen:
+        screen.type("go\r")
+        screen.wait_for("Allow?")
+        assert "rm -rf build⟨U+202E⟩\n    make test" in screen.text
+        screen.type(typed)
+        screen.wait_for(answered)
+
+
+def test_a_sentence_is_no_permission_and_feedback_is_asked_for(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "asks") as screen:
+        screen.type("go\r")
+        screen.wait_for("Allow?")
+        screen.type("yes do it, then stop\r")
+        screen.wait_for("Type the number of an answer")
+        screen.type("4\r")
+        screen.wait_for("What should it do instead?")
+        screen.type("use ninja\r")
+        screen.wait_for("answered Deny Deny(feedback='use ninja')")
+
+
+def test_choices(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "chooses") as screen:
+        screen.type("go\r")
+        screen.wait_for("2  blue  - as the sky")
+        screen.type("2\r")
+        screen.wait_for("Why?")
+        screen.type("no reason\r")
+        screen.wait_for("chosen Chosen(values=(('blue',), ('no reason',)))")
+
+
+@pytest.mark.parametrize("key", ["\x1b", "\x03"], ids=["escape", "ctrl-c"])
+def test_an_interrupt_is_quick_and_the_prompt_stays(tmp_path: Path, key: str) -> None:
+    with line_mode(tmp_path, "hangs", "says") as screen:
+        screen.type("go\r")
+        screen.wait_for("half an ans")
+        screen.type(key)
+        screen.wait_for("Interrupted.")
+        screen.type("next\r")
+        screen.wait_for("The answer is 42.")
+
+
+def test_an_interrupt_withdraws_a_question(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "asks", "says") as screen:
+        screen.type("go\r")
+        screen.wait_for("Allow?")
+        screen.type("\x1b")
+        screen.wait_for("Interrupted.")
+        screen.type("1\r")
+        screen.wait_for("The answer is 42.")
+
+
+def test_steering_and_queueing_while_it_works(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "steered", "says") as screen:
+        screen.type("go\r")
+        screen.wait_for("at work")
+        screen.type("be quick\x13")
+        screen.wait_for("steering: be quick")
+        screen.type("and then this\r")
+        screen.wait_for("steered by be quick")
+        screen.wait_for("> and then this")
+        screen.wait_for("The answer is 42.")
+
+
+def test_what_waits_comes_back_after_an_interrupt(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "hangs", "says") as screen:
+        screen.type("go\r")
+        screen.wait_for("half an ans")
+        screen.type("later\r")
+        screen.type("\x03")
+        screen.wait_for("Interrupted.")
+        screen.wait_for("> later")
+        screen.type("!\r")
+        screen.wait_for("The answer is 42.")
+        assert "> later!" in screen.text
+
+
+def test_commands_complete_and_run(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("/sta")
+        screen.wait_for("model, folder, mode")
+        screen.type("\t\r\r")
+        screen.wait_for("session session-1")
+        screen.type("/sta\r")
+        screen.wait_for("There is no command /sta")
+        screen.type("\x03/plan\r")
+        screen.wait_for("Plan mode is on")
+        screen.wait_for("fake | plan")
+
+
+def test_files_complete(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "needle.py").write_text("")
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("look at @need")
+        screen.wait_for("deep/needle.py")
+        screen.type("\t\r\r")
+        screen.wait_for("> look at @deep/needle.py")
+
+
+def test_shell_mode_keeps_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("\x18")
+        screen.wait_for("$")
+        screen.type("cd sub\r")
+        screen.wait_for("$ cd sub")
+        screen.type('printf "in %s\\n" "${PWD##*/}"; exit 3\r')
+        screen.wait_for("in sub")
+        screen.wait_for("(exit 3)")
+        screen.type("\x18")
+        screen.type("hello\r")
+        screen.wait_for("The answer is 42.")
+
+
+def test_a_shell_command_can_be_stopped(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("\x18")
+        screen.wait_for("$")
+        screen.type("echo begun; sleep 1000\r")
+        screen.wait_for("begun\n")
+        screen.type("\x03")
+        screen.wait_for("(killed)")
+
+
+def test_history_is_kept_per_folder_without_answers(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "asks", "says") as screen:
+        screen.type("remember me\r")
+        screen.wait_for("Allow?")
+        screen.type("1\r")
+        screen.wait_for("answered")
+        screen.type("\x04")
+        assert screen.wait_end() == 0
+    (file,) = (tmp_path / "user-history").iterdir()
+    assert [json.loads(line)["content"] for line in file.read_text().splitlines()] == ["remember me"]
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("\x1b[A")
+        screen.wait_for("> remember me")
+
+
+def test_a_long_paste_is_folded_and_sent_whole(tmp_path: Path) -> None:
+    text = "\n".join(f"pasted line {n}" for n in range(40))
+    with line_mode(tmp_path, "says") as screen:
+        screen.type(f"\x1b[200~{text}\x1b[201~")
+        screen.wait_for("[Pasted text #1 +40 lines]")
+        screen.type("\r")
+        screen.wait_for("pasted line 39")
+        screen.wait_for("The answer is 42.")
+
+
+def test_sigterm_ends_it_with_its_code(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "hangs") as screen:
+        screen.type("go\r")
+        screen.wait_for("half an ans")
+        screen.child.send_signal(signal.SIGTERM)
+        assert screen.wait_end() == 143
+
+
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no-color"])
+def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: dict[str, str]) -> None:
+    with line_mode(tmp_path, "thinks", "asks", "hangs", "says", **env) as screen:
+        screen.type("think\n")
+        screen.wait_for("y = 2")
+        screen.type("ask\n")
+        screen.wait_for("Allow?")
+        screen.type("y\n")
+        screen.wait_for("answered Allow")
+        screen.type("hang\n")
+        screen.wait_for("> hang")
+        screen.type("queued\n")
+        screen.wait_for("(waits for the end")
+        screen.type("\x03")
+        screen.wait_for("Interrupted.")
+        screen.wait_for("Not sent: queued")
+        screen.type("two \\\nlines\n")
+        screen.wait_for("The answer is 42.")
+        screen.type("/exit\n")
+        assert screen.wait_end() == 0
+        assert b"\x1b" not in screen.raw
+
+
+def test_a_secret_is_not_echoed_on_a_dumb_terminal(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says", TERM="dumb") as screen:
+        screen.type("/login\n")
+        screen.wait_for("Key:")
+        screen.type("hunter2\n")
+        screen.wait_for("got 7 characters")
+        screen.type("visible again\n")
+        screen.wait_for("visible again")
+        assert b"hunter2" not in screen.raw
+
+
+def test_a_secret_is_not_echoed_on_a_real_one(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("/login\r")
+        screen.wait_for("Key:")
+        screen.type("hunter2\r")
+        screen.wait_for("got 7 characters")
+        assert b"hunter2" not in screen.raw
+        screen.type("\x04")
+        screen.wait_end()
+    assert "hunter2" not in "".join(file.read_text() for file in (tmp_path / "user-history").glob("*"))
