@@ -44,6 +44,8 @@ def start(options: Options) -> int:
     elif options.start:
         arguments["prompt"] = options.start
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
+    if name == "tui":
+        arguments["theme"] = config.theme
     from kimi_agent.build import build
 
     agent = build(config, cwd=cwd, home=options.home, extra_roots=options.extra_roots())
@@ -75,7 +77,8 @@ def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitabl
         account = await login(shell, options.config_path)
         if account is None:
             return
-        configure_models(agent, replace(options, model="", provider="", base_url="", config=None).load())
+        configure_models(agent, replace(options, model="", config=None).load())
+        agent.default_model = account.model
         shell.apply(shell.session.set_model(account.model))
 
     return log_in

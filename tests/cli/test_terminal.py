@@ -62,6 +62,7 @@ def test_the_first_run_goes_on_into_a_session(kimi: Program) -> None:
         terminal.expect("(not shown): ")
         terminal.type("\n")
         terminal.expect("Good morning")
+        terminal.expect("> ")
         terminal.type("/exit\n")
         assert terminal.wait() == 0
 
@@ -76,5 +77,32 @@ def test_a_session_is_picked_from_a_list(kimi: Program) -> None:
         whales = next(line for line in menu.splitlines() if "whales" in line).split()[0]
         terminal.type(f"{whales}\n")
         terminal.expect("one")
+        terminal.expect("> ")
+        terminal.type("/exit\n")
+        assert terminal.wait() == 0
+
+
+def test_the_full_screen_is_the_default(kimi: Program) -> None:
+    terminal = Terminal(kimi, "say hello", "--provider", kimi.scenario([{"text": "Good morning"}]), "--yolo")
+    terminal.expect("Good morning")
+    terminal.type("/exit\r")
+    assert terminal.wait() == 0
+    assert "kimi -r" in terminal.seen
+
+
+def test_login_inside_a_session_takes_effect_at_once(kimi: Program) -> None:
+    with FakeAPI([[{"text": "ok"}], [{"text": "from the new one"}]]) as api:
+        terminal = Terminal(kimi, "--line", "--provider", kimi.scenario([]), TERM="dumb")
+        terminal.expect("> ")
+        terminal.type("/login\n")
+        choose_custom(terminal)
+        terminal.expect("Address of the API")
+        terminal.type(f"{api.url}\n")
+        terminal.expect("API key")
+        terminal.type("\n")
+        terminal.expect("the model is fake-model")
+        terminal.type("hello\n")
+        terminal.expect("from the new one")
+        terminal.expect("> ")
         terminal.type("/exit\n")
         assert terminal.wait() == 0
