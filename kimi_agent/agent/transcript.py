@@ -72,6 +72,7 @@ class CompactionBlock(Block):
 
 
 AnyBlock: TypeAlias = PromptBlock | ThoughtBlock | AnswerBlock | CallBlock | NoticeBlock | CompactionBlock
+_REPLY_BLOCKS = (ThoughtBlock, AnswerBlock, CallBlock)
 AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 
 
@@ -286,7 +287,9 @@ class Transcript:
 
     def _end_turn(self, event: ev.TurnEnded) -> list[AnyBlock]:
         self.status.running, self.status.retry = False, None
-        unfinished = self._void_from(self._step_start)  # thoughts and calls of a reply that never became a message
+        # Thoughts and calls of a reply that never became a message; a prompt whose first step never began stays.
+        reply = (i for i, b in enumerate(self.blocks) if i >= self._step_start and isinstance(b, _REPLY_BLOCKS))
+        unfinished = self._void_from(next(reply, len(self.blocks)))
         if event.stop == "error":
             return [*unfinished, self._add(NoticeBlock(self._key(), "error", event.error))]
         if event.stop in STOP_NOTICES:
