@@ -36,6 +36,18 @@ async def asks(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
     yield ev.MessageAdded(Message("assistant", (Text(f"answered {type(answer).__name__} {answer!r}"),), "model"))
 
 
+async def asks_when_steered(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
+    """Asks as soon as something was steered: at a moment that the test chooses."""
+    yield ev.StepStarted(1, "fake")
+    yield ev.TextDelta("at work")
+    while not session.steered:
+        await asyncio.sleep(0.01)
+    yield ev.MessageAdded(Message("assistant", (Text("at work"), CALL), "model"))
+    answer = await session.question(Permission(CALL, RUN))
+    yield ev.TextDelta(f"answered {answer!r}")
+    yield ev.MessageAdded(Message("assistant", (Text(f"answered {answer!r}"),), "model"))
+
+
 async def chooses(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
     yield ev.StepStarted(1, "fake")
     items = (Item("Which colour?", (Option("red"), Option("blue", "as the sky"))), Item("Why?", ()))
@@ -75,6 +87,7 @@ SCRIPTS = {
     ),
     "hangs": hangs,
     "asks": asks,
+    "asks_when_steered": asks_when_steered,
     "chooses": chooses,
     "thinks": thinks,
     "steered": steered,

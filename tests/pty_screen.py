@@ -83,6 +83,14 @@ class PtyScreen:
                 raise AssertionError(f"{wanted!r} never appeared:\n{self.text}")
         return time.monotonic() - started
 
+    def sees(self, wanted: str, *, within: float) -> bool:
+        """Whether `wanted` appears within so many seconds."""
+        deadline = time.monotonic() + within
+        while wanted not in self.text:
+            if time.monotonic() > deadline or not self._pump(deadline - time.monotonic()):
+                return wanted in self.text
+        return True
+
     def wait_gone(self, unwanted: str, *, timeout: float = 30.0) -> None:
         """Until `unwanted` is not on the visible screen."""
         deadline = time.monotonic() + timeout

@@ -18,10 +18,11 @@ class Asker:
         self._line: asyncio.Future[str | None] | None = None
         self._label = ""
         self.secret = False
+        self.shown: set[str] = set()  # ids of the calls whose whole effect was printed with a question
 
     @property
     def label(self) -> str | None:
-        return self._label if self._line is not None else None
+        return self._label if self._line is not None and not self._line.done() else None
 
     def offer(self, text: str) -> None:
         """The line that was typed."""
@@ -67,6 +68,7 @@ class Asker:
                 self._screen.refresh()
 
     async def _permission(self, question: Permission) -> Answer:
+        self.shown.add(question.call.id)
         self._print([("", ""), *wording.permission_lines(question)])
         while (text := await self.read(wording.permission_label(question))) is not None:
             answer = wording.permission_answer(question, text)

@@ -1,6 +1,6 @@
 """Transcript blocks as lines that are printed once. Each block is printed piece by piece, as it becomes final."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from kimi_agent.agent.transcript import (
     AnswerBlock,
@@ -29,11 +29,12 @@ _LEVELS: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "erro
 
 
 class Drawer:
-    """Draws one transcript. `root` is the folder that paths are shown relative to."""
+    """Draws one transcript. `root` is the folder that paths are shown relative to; the diffs of `shown` calls were seen."""
 
-    def __init__(self, screen: Screen, root: str) -> None:
+    def __init__(self, screen: Screen, root: str, shown: Collection[str] = ()) -> None:
         self._screen = screen
         self._root = root
+        self._shown = shown
         self._printed: dict[int, str] = {}  # per block key, how far it has been printed
         self._streams: dict[int, tuple[MarkdownStream, int]] = {}  # per answer: its stream, characters fed
         self._thinking: ThoughtBlock | None = None
@@ -154,7 +155,7 @@ class Drawer:
         for line in tail:
             self._screen.line(f"  | {line}", "dim")
         match block.display:
-            case Diff():
+            case Diff() if block.call.id not in self._shown:
                 _, *lines = display_lines(block.display)
                 lines = [line for line in lines if line[1] != "dim"]
                 for text, style in lines[:MAX_DIFF_LINES]:

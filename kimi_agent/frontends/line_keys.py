@@ -68,6 +68,8 @@ def _stopping(keys: KeyBindings, owner: Owner) -> None:
     @keys.add("<sigint>")
     def stop_or_clear(event: KeyPressEvent) -> None:
         if not owner.interrupt():
+            if not event.current_buffer.text:
+                owner.explain_leaving()
             event.current_buffer.reset()
 
     @keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.text))

@@ -33,7 +33,7 @@ class PlainScreen:
         self._label = ""
 
     def markdown(self, text: str) -> None:
-        self.line(text + "\n")
+        self.line("\n" + text)
 
     def refresh(self) -> None:
         self._echo(not self._owner.secret)
@@ -114,5 +114,5 @@ class PlainScreen:
     def _interrupted(self) -> None:
         self._draft.clear()
         if not self._owner.interrupt():
-            self.line("Ctrl-D or /exit leaves.")
+            self._owner.explain_leaving()
             self.refresh()

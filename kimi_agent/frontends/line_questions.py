@@ -14,7 +14,8 @@ _YES, _NO = ("1", "y", "yes"), ("3", "n", "no")
 
 def permission_lines(question: Permission) -> Lines:
     """The whole effect, with everything spelled out that could mislead, then the possible answers."""
-    lines: Lines = [(f"{visible(question.call.name)} asks for permission:", "question")]
+    where = f" in {visible(question.cwd)}" if question.cwd else ""
+    lines: Lines = [(f"{visible(question.call.name)} asks for permission{where}:", "question")]
     lines += _preview(question)
     lines.append(("  1  yes, once", ""))
     if question.session_scope:

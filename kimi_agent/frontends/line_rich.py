@@ -4,10 +4,12 @@ import asyncio
 import io
 import re
 import sys
+import time
 from typing import ClassVar
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
@@ -26,6 +28,8 @@ from kimi_agent.frontends.tui.pastes import Pastes
 ESCAPE_S = 0.05
 """How long a lone Esc waits for the rest of a key sequence; twice this must stay far below the 200 ms of an interrupt."""
 MENU_LINES = 8
+GUARD_S = 0.7
+"""A question that comes while the person types takes no Enter for so long: it may belong to what they were typing."""
 
 _PADDING = re.compile(r" +\n")
 """Blanks with which rich fills a line: they would wrap when the window gets narrower, and come along when copied."""
@@ -75,6 +79,9 @@ class RichScreen:
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
         self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
         self._pending: list[str] = []
+        self._asking = False
+        self._draft = Document()
+        self._guarded_until = 0.0
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -82,9 +89,10 @@ class RichScreen:
         self._print(Text(text, style=_STYLES[style]))
 
     def markdown(self, text: str) -> None:
-        self._print(Text(""), _Markdown(text, hyperlinks=False))
+        self._print(_Markdown(text, hyperlinks=False))
 
     def refresh(self) -> None:
+        self._put_draft_aside()
         self._prompt.app.invalidate()
 
     def restore(self, text: str) -> None:
@@ -92,7 +100,7 @@ class RichScreen:
         buffer.text = f"{text}\n{buffer.text}" if buffer.text.strip() else text
         buffer.cursor_position = len(buffer.text)
 
-    def _print(self, *renderables: RenderableType) -> None:
+    def _print(self, renderable: RenderableType) -> None:
         """Print above the prompt; what comes in the same moment is written at once."""
         console = Console(
             file=io.StringIO(),
@@ -102,10 +110,11 @@ class RichScreen:
             highlight=False,
             legacy_windows=False,
         )
-        for renderable in renderables:
-            console.print(renderable, overflow="fold", soft_wrap=isinstance(renderable, Text))
-        written = console.file.getvalue()  # type: ignore[attr-defined]
-        self._pending.append(_PADDING.sub("\n", written).replace("\n", "\r\n"))
+        console.print(renderable, overflow="fold", soft_wrap=isinstance(renderable, Text))
+        written = _PADDING.sub("\n", console.file.getvalue())  # type: ignore[attr-defined]
+        if isinstance(renderable, Markdown):
+            written = "\n" + written.strip("\n") + "\n"
+        self._pending.append(written.replace("\n", "\r\n"))
         if not self._prompt.app.is_running:
             self._flush()
         elif len(self._pending) == 1:
@@ -140,9 +149,24 @@ class RichScreen:
 
     def _accept(self, buffer: Buffer) -> bool:
         """Enter. True keeps the text."""
+        if self._asking and time.monotonic() < self._guarded_until:
+            return True
         text = self._pastes.expand(buffer.text)
         self._history.keep = self._owner.remembers()
         return not self._owner.submit(text)
+
+    def _put_draft_aside(self) -> None:
+        """A question takes the line; what was being typed comes back after it."""
+        asking, buffer = not self._owner.remembers(), self._prompt.default_buffer
+        if asking == self._asking:
+            return
+        self._asking = asking
+        if asking:
+            self._guarded_until = time.monotonic() + GUARD_S if buffer.text else 0.0
+            self._draft = buffer.document
+            buffer.reset()
+        else:
+            buffer.document, self._draft = self._draft, Document()
 
     def _make_room(self, buffer: Buffer) -> None:
         """Lines below the prompt are only taken while there is something to complete."""

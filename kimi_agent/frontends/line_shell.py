@@ -38,7 +38,7 @@ class LineShell:
         self._asker = Asker(self.screen)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(self.session.cwd))
+        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown)
         self._shell = UserShell(self.session.cwd)
         self._shell_mode = False
         self._jobs = Jobs(self._changed)
@@ -67,9 +67,10 @@ class LineShell:
     def switch(self, session: "Session") -> None:
         self.session = session
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(session.cwd))
+        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown)
         for event in session.events():
             self._transcript.apply(event)
+        self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
         blocks = [block for block in self._transcript.blocks if not block.void]
         prompts = [index for index, block in enumerate(blocks) if isinstance(block, PromptBlock)]
         first = prompts[-REPLAYED_TURNS] if len(prompts) > REPLAYED_TURNS else 0
@@ -91,7 +92,7 @@ class LineShell:
         """Show the session that was opened, and run a first prompt if there is one."""
         for notice in self.agent.notices:
             self.screen.line(plain(notice), "warning")
-        self.screen.line(f"/help lists the commands. This is {plain(str(self.session.cwd))}", "dim")
+        self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
@@ -146,6 +147,9 @@ class LineShell:
 
     def leave(self) -> None:
         self.screen.stop()
+
+    def explain_leaving(self) -> None:
+        self.screen.line("Ctrl-D or /exit leaves.", "dim")
 
     def take_back(self) -> str | None:
         return self.session.take_back()

@@ -94,6 +94,18 @@ def test_a_sentence_is_no_permission_and_feedback_is_asked_for(tmp_path: Path) -
         screen.wait_for("answered Deny Deny(feedback='use ninja')")
 
 
+def test_what_was_being_typed_comes_back_after_a_question(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "asks_when_steered", "says") as screen:
+        screen.type("go\r")
+        screen.wait_for("at work")
+        screen.type("ask now\x13do step")
+        screen.wait_for("Allow?")
+        screen.type("n")
+        while not screen.sees("answered Deny(feedback='')", within=0.1):
+            screen.type("\r")
+        screen.wait_for("> do step")
+
+
 def test_choices(tmp_path: Path) -> None:
     with line_mode(tmp_path, "chooses") as screen:
         screen.type("go\r")
