@@ -1,0 +1,114 @@
+"""The text of a web page or a PDF, read in a process of its own: it can be killed and its memory is bounded.
+
+As a program (`python -m kimi_agent.tools.extract html|pdf URL`) it takes the document on stdin and writes text to stdout.
+"""
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+
+from kimi_agent.core.errors import ToolError
+
+MAX_CHARS = 5_000_000
+_MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
+_THIN = 250  # characters below which an extraction is doubted when the page holds much more
+_ENV = ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV")
+"""All that the reader of hostile documents is given of the environment: no key, no token."""
+
+
+async def extract(kind: str, document: bytes, url: str) -> str:
+    """`kind` is `html` (the document in UTF-8) or `pdf`. Raises ToolError when nothing can be read from it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-P", "-m", "kimi_agent.tools.extract", kind, url),  # -P: nothing of the folder is imported
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={name: os.environ[name] for name in _ENV if name in os.environ},
+        start_new_session=True,
+    )
+    try:
+        text, trouble = await process.communicate(document)
+    except BaseException:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        lines = trouble.decode("utf-8", "replace").strip().splitlines() or ["it took too much memory or time"]
+        raise ToolError(f"The {kind.upper()} document cannot be read: {lines[-1][:300]}")
+    return text.decode("utf-8", "replace")
+
+
+def html_to_markdown(page: str, url: str) -> str:
+    """The main content as Markdown, or all visible text where no main content is found."""
+    import trafilatura
+
+    found = (
+        trafilatura.extract(
+            page, url=url, output_format="markdown", include_links=True, include_tables=True, favor_recall=True
+        )
+        or ""
+    )
+    if len(found) < _THIN:
+        title, everything = _visible_text(page)
+        if len(everything) > 2 * len(found):
+            return f"# {title}\n\n{everything}" if title else everything
+    return found
+
+
+def _visible_text(page: str) -> tuple[str, str]:
+    """Title and text, one line per line of the source that holds some."""
+    from lxml import etree, html
+
+    try:
+        tree = html.document_fromstring(page.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8"))
+    except etree.ParserError:
+        return "", ""
+    title = " ".join(tree.findtext(".//title", "").split())
+    etree.strip_elements(tree, "script", "style", "noscript", "template", "svg", "head", with_tail=False)
+    for element in tree.iter("p", "div", "li", "tr", "br", "h1", "h2", "h3", "h4", "pre", "td", "th"):
+        element.tail = "\n" + (element.tail or "")
+    lines = (" ".join(line.split()) for line in str(tree.text_content()).splitlines())
+    return title, "\n".join(line for line in lines if line)
+
+
+def pdf_to_text(document: bytes) -> str:
+    """Page by page, each below a heading of its number."""
+    import io
+
+    from pypdf import PdfReader
+
+    pieces, size = [], 0
+    for number, page in enumerate(PdfReader(io.BytesIO(document)).pages, start=1):
+        text = page.extract_text().strip()
+        pieces.append(f"## Page {number}\n\n{text}")
+        size += len(text)
+        if size > MAX_CHARS:
+            break
+    return "\n\n".join(pieces)
+
+
+def main() -> int:
+    import resource
+
+    with suppress(ValueError, OSError):  # a tighter limit is in force
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    document = sys.stdin.buffer.read()
+    try:
+        if sys.argv[1] == "pdf":
+            text = pdf_to_text(document)
+        else:
+            text = html_to_markdown(document.decode("utf-8", "replace"), sys.argv[2])
+    except MemoryError:
+        sys.stderr.write("it takes too much memory\n")
+        return 1
+    except Exception as error:  # a hostile document can raise anything in the libraries
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
+    sys.stdout.buffer.write(text[:MAX_CHARS].encode("utf-8", "replace"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

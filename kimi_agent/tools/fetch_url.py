@@ -1,0 +1,105 @@
+"""FetchURL: what stands at a URL, as text."""
+
+import asyncio
+import codecs
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.errors import ToolError
+from kimi_agent.core.sanitize import plain
+from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.tools.extract import extract
+from kimi_agent.tools.http_get import MAX_BYTES, Page, get
+from kimi_agent.tools.net import parse_url
+from kimi_agent.tools.output import spill_path
+
+_TIME_LIMIT_S = 30.0
+_PAGE_CHARS = 40_000
+_TEXTUAL = re.compile(
+    r"text/|application/(?:.*\+)?(?:json|xml|yaml|x-yaml|toml|javascript|ecmascript|x-ndjson|x-sh|sql)\b"
+)
+_META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
+
+
+class FetchURLParams(msgspec.Struct, frozen=True):
+    url: str
+
+
+class FetchURL:
+    """`allow_private` lets it reach this machine and its network; otherwise only the public net."""
+
+    name = "FetchURL"
+    description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
+    Params = FetchURLParams
+
+    def __init__(self, allow_private: bool = False) -> None:
+        self._allow_private = allow_private
+
+    def effects(self, params: FetchURLParams, ctx: ToolContext) -> Sequence[Effect]:
+        return (Effect("fetch", parse_url(params.url).url),)
+
+    async def preview(self, params: FetchURLParams, ctx: ToolContext) -> Display:
+        return Plain(params.url)
+
+    async def run(self, params: FetchURLParams, ctx: ToolContext) -> ToolOutput:
+        try:
+            async with asyncio.timeout(_TIME_LIMIT_S):
+                page = await get(params.url, allow_private=self._allow_private)
+                if page.redirect:
+                    text = f"{page.url} redirects to another site. Fetch that one to go on: {page.redirect}"
+                    return text_output(text, Plain(f"redirects to {page.redirect}"))
+                text = plain(await _text_of(page))
+        except TimeoutError:
+            raise ToolError(f"{params.url} took longer than {_TIME_LIMIT_S:g} s.") from None
+        return _answer(page, text, spill_path(ctx.scratch, "fetch", ctx.call_id))
+
+
+def _answer(page: Page, text: str, whole: Path) -> ToolOutput:
+    notes = [f"only the first {MAX_BYTES // 1_000_000} MB of the page were read"] if page.truncated else []
+    shown = text
+    if len(text) > _PAGE_CHARS:
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        whole.write_text(text, "utf-8", "replace")
+        shown = text[: text.rfind("\n", _PAGE_CHARS // 2, _PAGE_CHARS) + 1 or _PAGE_CHARS]
+        notes.append(
+            f"{len(shown):,} of {len(text):,} characters; the whole is in {whole}: Grep it or read parts of it"
+        )
+    lines = [page.url, "", shown.strip() or "[the page holds no text]", *(f"[{note}]" for note in notes)]
+    return text_output("\n".join(lines), Plain(f"{len(text):,} characters"))
+
+
+async def _text_of(page: Page) -> str:
+    kind = page.content_type.partition(";")[0].strip().lower()
+    if kind == "application/pdf" or page.body.startswith(b"%PDF-"):
+        if page.truncated:
+            raise ToolError(f"{page.url} is a PDF of more than {MAX_BYTES // 1_000_000} MB: download it with Shell.")
+        return await extract("pdf", page.body, page.url)
+    if kind in ("text/html", "application/xhtml+xml") or (not kind and page.body.lstrip()[:1] == b"<"):
+        return await extract("html", _decoded(page).encode("utf-8", "replace"), page.url)
+    if _TEXTUAL.match(kind) or (kind in ("", "application/octet-stream") and b"\0" not in page.body):
+        return _decoded(page)
+    raise ToolError(
+        f"{page.url} is {kind or 'binary data'}, not text: download it with Shell (curl -o) if it is needed."
+    )
+
+
+def _decoded(page: Page) -> str:
+    """By byte order mark, Content-Type, the page's own declaration, else UTF-8."""
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if page.body.startswith(mark):
+            return page.body.decode(name, "replace")
+    header = re.search(r"charset=[\"']?([^\s\"';]+)", page.content_type, re.IGNORECASE)
+    declared = _META_CHARSET.search(page.body[:2048]) if "html" in page.content_type.lower() else None
+    name = header.group(1) if header else declared.group(1).decode("ascii") if declared else "utf-8"
+    try:
+        return page.body.decode(name, "replace")
+    except (LookupError, ValueError):  # no such charset, or a codec that is none
+        return page.body.decode("utf-8", "replace")

@@ -1,0 +1,103 @@
+"""Which addresses of the net may be reached: the public ones. What is inside (this machine, its network, the cloud's
+metadata services) is not a web page's or a model's to ask for.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from kimi_agent.core.errors import ToolError
+
+# `is_global` of the interpreter at hand is asked as well, but older ones do not know all of these (CVE-2024-4032).
+_INSIDE_V4 = [
+    *map(ipaddress.IPv4Network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")),
+    *map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16")),
+    *map(ipaddress.IPv4Network, ("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")),
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's metadata service, at a public address
+]
+_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
+_DOCUMENTATION_V6 = [ipaddress.IPv6Network("2001:db8::/32"), ipaddress.IPv6Network("3fff::/20")]
+_NAT64 = [ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48")]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL taken apart. `host` has no brackets, `url` no fragment and nothing that a second parser could read otherwise."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def authority(self) -> str:
+        """Host and, unless it is the scheme's own, port: the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.scheme == "https" else 80) else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+
+def parse_url(url: str) -> Target:
+    """Raises ToolError for what is not a plain http(s) URL."""
+    if any(ord(char) <= 32 or ord(char) == 127 or char == "\\" for char in url):
+        raise ToolError("The URL holds a space, a control character or a backslash: percent-encode it.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise ToolError(f"Invalid URL: {error}") from None
+    if parts.scheme not in ("http", "https"):
+        raise ToolError("Only http:// and https:// URLs can be fetched.")
+    if "@" in parts.netloc:
+        raise ToolError("A URL with a user name or a password is not fetched.")
+    host = (parts.hostname or "").rstrip(".")
+    if not host or not host.isascii() or set(host) & set("%<>^`{|}"):
+        raise ToolError(
+            "The URL's host is missing or not plain ASCII (write international names in punycode, xn--...)."
+        )
+    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), _path(parts))
+
+
+def _path(parts: SplitResult) -> str:
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public net, also when it wraps an IPv4 address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = _wrapped(ip)
+        if inner is None:
+            return ip in _PUBLIC_V6 and ip.is_global and not any(ip in network for network in _DOCUMENTATION_V6)
+        ip = inner
+    return ip.is_global and not any(ip in network for network in _INSIDE_V4)
+
+
+def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a packet to `ip` ends at: mapped, 6to4, Teredo, NAT64."""
+    if any(ip in network for network in _NAT64):
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+
+
+async def resolve(target: Target, *, allow_private: bool) -> list[str]:
+    """The addresses of the host, all of them checked. Raises ToolError when one is not public; OSError when there is none."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # a label that is empty or too long
+        raise ToolError(f"{target.host} is not a valid host name.") from error
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not allow_private:
+        for address in addresses:
+            if not is_public(address):
+                raise ToolError(
+                    f"{target.host} is at {address}, inside this machine's network: not fetched. Use Shell with curl "
+                    "if the user wants it."
+                )
+    return addresses
