@@ -13,6 +13,9 @@ from kimi_agent.core.errors import ToolError
 MAX_CHARS = 5_000_000
 _MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
 _THIN = 250  # characters below which an extraction is doubted when the page holds much more
+_INLINE = frozenset(
+    ["a", "abbr", "b", "cite", "code", "em", "font", "i", "kbd", "mark", "q", "s", "small", "span", "strong"]
+)
 _ENV = ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV")
 """All that the reader of hostile documents is given of the environment: no key, no token."""
 
@@ -58,7 +61,7 @@ def html_to_markdown(page: str, url: str) -> str:
 
 
 def _visible_text(page: str) -> tuple[str, str]:
-    """Title and text, one line per line of the source that holds some."""
+    """Title and text, one line per block that holds some."""
     from lxml import etree, html
 
     try:
@@ -67,8 +70,10 @@ def _visible_text(page: str) -> tuple[str, str]:
         return "", ""
     title = " ".join(tree.findtext(".//title", "").split())
     etree.strip_elements(tree, "script", "style", "noscript", "template", "svg", "head", with_tail=False)
-    for element in tree.iter("p", "div", "li", "tr", "br", "h1", "h2", "h3", "h4", "pre", "td", "th"):
-        element.tail = "\n" + (element.tail or "")
+    for element in tree.iter(etree.Element):
+        if element.tag not in _INLINE:
+            element.text = "\n" + (element.text or "")
+            element.tail = "\n" + (element.tail or "")
     lines = (" ".join(line.split()) for line in str(tree.text_content()).splitlines())
     return title, "\n".join(line for line in lines if line)
 
