@@ -29,7 +29,7 @@ class ChatCompletions:
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         body = self._encoder.encode(request)
-        reply = Reply(self.endpoint, CallIds(request.messages, self._kimi_ids))
+        reply = Reply(self.endpoint, CallIds(self._encoder.call_ids, self._kimi_ids))
         async with self._transport.post("chat/completions", body) as pieces:
             done = False
             async for event in self._events(pieces, reply):

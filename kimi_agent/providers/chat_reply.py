@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kimi_agent.core.errors import ConnectionFailed
-from kimi_agent.core.message import Message, parse_arguments
+from kimi_agent.core.message import parse_arguments
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, TextChunk, ThinkChunk, Tokens
 from kimi_agent.providers.failures import failure_of, to_error
 
@@ -31,8 +31,8 @@ class OpenCall:
 class CallIds:
     """Ids that are unique in a conversation: servers leave them out, repeat them, or begin anew with every reply."""
 
-    def __init__(self, history: Iterable[Message], kimi: bool) -> None:
-        self._used = {call.id for message in history for call in message.calls}
+    def __init__(self, used: Iterable[str], kimi: bool) -> None:
+        self._used = set(used)
         self._next = len(self._used)
         self._kimi = kimi
 

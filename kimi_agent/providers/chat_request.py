@@ -1,12 +1,13 @@
 """Requests of the chat completions API, as bytes.
 
-Every message is encoded once: its bytes are kept for as long as requests hold it. A request is a join of kept pieces, so
-step 300 costs what step 3 does, and each request starts with the very bytes of the one before.
+Every message is encoded once: its bytes are kept for as long as each request goes on where the last one ended. A request is
+a join of kept pieces, so step 300 costs what step 3 does, and each request starts with the very bytes of the one before.
 """
 
 import re
 import zlib
 from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -72,17 +73,20 @@ class RequestEncoder:
     def __init__(self, endpoint: Endpoint, model: Model) -> None:
         self._endpoint, self._model = endpoint, model
         self._dialect = dialect_of(endpoint, model)
-        self._messages: dict[int, tuple[Message, Piece]] = {}  # by identity; the reference keeps the id valid
+        self._seen: list[Message] = []  # the messages of the last request
+        self._bodies: list[bytes] = []  # what they are on the wire, a comma before each
+        self._pictures: list[bytes] = []  # picture parts that still have to go into a user message
+        self.call_ids: set[str] = set()  # ids of all calls in the last request
         self._tools: tuple[Sequence[ToolSpec], bytes] = ((), b"")
 
     def encode(self, request: Request) -> bytes:
         pieces = [dump(self._head(request))[:-1]]
         if request.tools:
             pieces += (b',"tools":', self._encode_tools(request.tools))
-        start = len(pieces)
-        for body in self._encode_messages(request):
-            pieces += (b",", body)
-        pieces[start : start + 1] = [b',"messages":[']
+        pieces.append(b',"messages":[')
+        system = dump({"role": "system", "content": request.system}) if request.system.strip() else b""
+        bodies = self._encode_messages(request.messages)
+        pieces += (system, *bodies) if system else (bodies[0][1:], *bodies[1:]) if bodies else ()
         # What may differ from step to step comes last: everything before is a prefix of the next request.
         limit = self._limit(request)
         pieces.append(b"]," + dump(limit)[1:] if limit else b"]}")
@@ -114,25 +118,23 @@ class RequestEncoder:
             self._tools = (tuple(tools), body)
         return body
 
-    def _encode_messages(self, request: Request) -> Iterable[bytes]:
-        known, kept = self._messages, {}
-        later: list[bytes] = []
-        if request.system.strip():
-            yield dump({"role": "system", "content": request.system})
-        for message in request.messages:
-            key = id(message)
-            entry = known.get(key) or (message, encode_message(message, self._dialect))
-            kept[key] = entry
-            piece = entry[1]
-            if later and message.role != "tool":
-                yield _pictures(later)
-                later = []
+    def _encode_messages(self, messages: Sequence[Message]) -> list[bytes]:
+        """Only messages that the last request did not have are encoded, unless it was not the beginning of this one."""
+        seen = len(self._seen)
+        if seen > len(messages) or not all(map(is_, self._seen, messages)):
+            seen = 0
+            self._seen, self._bodies, self._pictures, self.call_ids = [], [], [], set()
+        for message in messages[seen:]:
+            self._seen.append(message)
+            self.call_ids.update(call.id for call in message.calls)
+            if self._pictures and message.role != "tool":
+                self._bodies.append(b"," + _pictures(self._pictures))
+                self._pictures = []
+            piece = encode_message(message, self._dialect)
             if piece.body:
-                yield piece.body
-            later += piece.later
-        if later:
-            yield _pictures(later)
-        self._messages = kept
+                self._bodies.append(b"," + piece.body)
+            self._pictures += piece.later
+        return [*self._bodies, b"," + _pictures(self._pictures)] if self._pictures else self._bodies
 
 
 def encode_message(message: Message, dialect: Dialect) -> Piece:

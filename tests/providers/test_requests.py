@@ -127,12 +127,21 @@ def test_a_message_is_encoded_once_and_kept_while_it_is_used() -> None:
     encoder = RequestEncoder(KIMI, Model("m", "m", "x"))
     history = [user_message("Go"), *step(1)]
     encoder.encode(Request("s", SYSTEM, history))
-    kept = {key: entry[1] for key, entry in encoder._messages.items()}
+    kept = list(encoder._bodies)
     encoder.encode(Request("s", SYSTEM, [*history, *step(2)]))
-    assert all(encoder._messages[key][1] is piece for key, piece in kept.items())
-    assert len(encoder._messages) == 5
+    assert all(now is before for now, before in zip(encoder._bodies, kept, strict=False))
+    assert len(encoder._bodies) == 5
     encoder.encode(Request("s", SYSTEM, history[:1]))
-    assert len(encoder._messages) == 1
+    assert len(encoder._bodies) == 1
+
+
+def test_a_history_that_changed_is_encoded_anew() -> None:
+    encoder, fresh = RequestEncoder(KIMI, Model("m", "m", "x")), RequestEncoder(KIMI, Model("m", "m", "x"))
+    history = [user_message("Go"), *step(1), *step(2)]
+    encoder.encode(Request("s", SYSTEM, history))
+    changed = [user_message("Other"), *history[1:]]
+    assert encoder.encode(Request("s", SYSTEM, changed)) == fresh.encode(Request("s", SYSTEM, changed))
+    assert encoder.call_ids == fresh.call_ids
 
 
 # --- small forms ------------------------------------------------------------------------------------------------------
