@@ -59,3 +59,11 @@ def resident_mb(pid: int) -> float:
     """Resident set of a living process in MB."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a living process so far, all its threads, in nanosecond resolution."""
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9

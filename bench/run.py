@@ -6,7 +6,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from fake_api import FakeAPI  # noqa: E402
-from measure import alternate, resident_mb, run_once  # noqa: E402
+from measure import alternate, cpu_seconds, resident_mb, run_once  # noqa: E402
 
 KIMI = [sys.executable, "-m", "kimi_agent"]
 SCRIPT = str(Path(sys.executable).parent / "kimi")
@@ -73,12 +72,13 @@ def long_turn(folder: Path, env: dict[str, str], calls: int) -> None:
     work.mkdir()
     for n in range(calls):
         (work / f"f{n}.txt").write_text("".join(f"line {i} of file {n}\n" for i in range(40)))
-    arrivals: list[float] = []
+    cpu: list[float] = []
     memory: list[float] = []
 
     def reply(body: dict) -> list[dict]:
-        arrivals.append(time.perf_counter())
-        memory.append(resident_mb(child_pid()))
+        pid = child_pid()
+        cpu.append(cpu_seconds(pid))
+        memory.append(resident_mb(pid))
         done = sum(m["role"] == "tool" for m in body["messages"])
         if done == calls:
             return [{"text": "done"}]
@@ -88,8 +88,8 @@ def long_turn(folder: Path, env: dict[str, str], calls: int) -> None:
         base = [*KIMI, "--base-url", api.url, "--provider", "kimi", "-m", "bench"]
         whole = run_once([*base, "-p", "read all files"], env, folder)
         bodies = [r.body for r in api.requests]
-    gaps = [b - a for a, b in pairwise(arrivals)]
-    early, late = statistics.median(gaps[5:25]), statistics.median(gaps[-20:])
+    steps = [b - a for a, b in pairwise(cpu)]
+    early, late = statistics.median(steps[5:25]), statistics.median(steps[-20:])
     stable = all(later.startswith(shared_prefix(earlier)) for earlier, later in pairwise(bodies))
     table(
         f"One turn with {calls} sequential file reads",
@@ -97,7 +97,7 @@ def long_turn(folder: Path, env: dict[str, str], calls: int) -> None:
         [
             ["CPU ms per call (start-up included)", f"{whole.cpu / calls * 1000:.1f}"],
             ["wall ms per call, server included", f"{whole.wall / calls * 1000:.1f}"],
-            [f"step at call 15 / at call {calls - 10}, wall ms", f"{early * 1000:.1f} / {late * 1000:.1f}"],
+            [f"CPU ms of the calls around 15 / {calls - 10} (median)", f"{early * 1000:.1f} / {late * 1000:.1f}"],
             ["late / early", f"{late / early:.2f}"],
             [f"memory at call 10 / {calls}, MB", f"{memory[10]:.0f} / {memory[-1]:.0f}"],
             ["growth, MB", f"{memory[-1] - memory[10]:.1f}"],
