@@ -5,6 +5,7 @@ import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,12 +13,12 @@ from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
-from kimi_agent.tools.extract import extract
-from kimi_agent.tools.http_get import MAX_BYTES, Page, get
-from kimi_agent.tools.net import parse_url
+from kimi_agent.tools.net import MAX_PAGE_BYTES, parse_url
 from kimi_agent.tools.output import spill_path
 
-_TIME_LIMIT_S = 30.0
+if TYPE_CHECKING:
+    from kimi_agent.tools.http_get import Page
+
 _PAGE_CHARS = 40_000
 _TEXTUAL = re.compile(
     r"text/|application/(?:.*\+)?(?:json|xml|yaml|x-yaml|toml|javascript|ecmascript|x-ndjson|x-sh|sql)\b"
@@ -30,14 +31,18 @@ class FetchURLParams(msgspec.Struct, frozen=True):
 
 
 class FetchURL:
-    """`allow_private` lets it reach this machine and its network; otherwise only the public net."""
+    """`allow_private` lets it reach this machine and its network; otherwise only the public net.
+
+    `time_limit_s` (seconds) is for everything together: names, connections, redirects, transfer and reading.
+    """
 
     name = "FetchURL"
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = FetchURLParams
 
-    def __init__(self, allow_private: bool = False) -> None:
+    def __init__(self, allow_private: bool = False, time_limit_s: float = 30.0) -> None:
         self._allow_private = allow_private
+        self._time_limit_s = time_limit_s
 
     def effects(self, params: FetchURLParams, ctx: ToolContext) -> Sequence[Effect]:
         return (Effect("fetch", parse_url(params.url).url),)
@@ -46,20 +51,22 @@ class FetchURL:
         return Plain(params.url)
 
     async def run(self, params: FetchURLParams, ctx: ToolContext) -> ToolOutput:
+        from kimi_agent.tools.http_get import get  # urllib and ssl are slow to load
+
         try:
-            async with asyncio.timeout(_TIME_LIMIT_S):
+            async with asyncio.timeout(self._time_limit_s):
                 page = await get(params.url, allow_private=self._allow_private)
                 if page.redirect:
                     text = f"{page.url} redirects to another site. Fetch that one to go on: {page.redirect}"
                     return text_output(text, Plain(f"redirects to {page.redirect}"))
                 text = plain(await _text_of(page))
         except TimeoutError:
-            raise ToolError(f"{params.url} took longer than {_TIME_LIMIT_S:g} s.") from None
+            raise ToolError(f"{params.url} took longer than {self._time_limit_s:g} s.") from None
         return _answer(page, text, spill_path(ctx.scratch, "fetch", ctx.call_id))
 
 
-def _answer(page: Page, text: str, whole: Path) -> ToolOutput:
-    notes = [f"only the first {MAX_BYTES // 1_000_000} MB of the page were read"] if page.truncated else []
+def _answer(page: "Page", text: str, whole: Path) -> ToolOutput:
+    notes = [f"only the first {MAX_PAGE_BYTES // 1_000_000} MB of the page were read"] if page.truncated else []
     shown = text
     if len(text) > _PAGE_CHARS:
         whole.parent.mkdir(parents=True, exist_ok=True)
@@ -72,11 +79,15 @@ def _answer(page: Page, text: str, whole: Path) -> ToolOutput:
     return text_output("\n".join(lines), Plain(f"{len(text):,} characters"))
 
 
-async def _text_of(page: Page) -> str:
+async def _text_of(page: "Page") -> str:
+    from kimi_agent.tools.extract import extract
+
     kind = page.content_type.partition(";")[0].strip().lower()
     if kind == "application/pdf" or page.body.startswith(b"%PDF-"):
         if page.truncated:
-            raise ToolError(f"{page.url} is a PDF of more than {MAX_BYTES // 1_000_000} MB: download it with Shell.")
+            raise ToolError(
+                f"{page.url} is a PDF of more than {MAX_PAGE_BYTES // 1_000_000} MB: download it with Shell."
+            )
         return await extract("pdf", page.body, page.url)
     if kind in ("text/html", "application/xhtml+xml") or (not kind and page.body.lstrip()[:1] == b"<"):
         return await extract("html", _decoded(page).encode("utf-8", "replace"), page.url)
@@ -87,7 +98,7 @@ async def _text_of(page: Page) -> str:
     )
 
 
-def _decoded(page: Page) -> str:
+def _decoded(page: "Page") -> str:
     """By byte order mark, Content-Type, the page's own declaration, else UTF-8."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),

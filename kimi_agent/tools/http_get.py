@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin
 
 from kimi_agent.core.errors import ToolError
-from kimi_agent.tools.net import Target, parse_url, resolve
+from kimi_agent.tools.net import MAX_PAGE_BYTES, Target, parse_url, resolve
 
 if TYPE_CHECKING:
     import httpx
 
-MAX_BYTES = 5_000_000
 _MAX_REDIRECTS = 5
 _HEADERS = {
     "User-Agent": "Mozilla/5.0 (compatible; kimi-agent)",
@@ -152,10 +151,10 @@ async def _read(response: "httpx.Response") -> tuple[bytes, bool]:
             if encoding not in ("identity", ""):
                 if unpacker is None:
                     unpacker = _unpacker(chunk)
-                chunk = unpacker.decompress(chunk, MAX_BYTES + 1 - len(body))
+                chunk = unpacker.decompress(chunk, MAX_PAGE_BYTES + 1 - len(body))
             body += chunk
-            if len(body) > MAX_BYTES:
-                return bytes(body[:MAX_BYTES]), True
+            if len(body) > MAX_PAGE_BYTES:
+                return bytes(body[:MAX_PAGE_BYTES]), True
     except zlib.error as error:
         raise ToolError(f"The page's compression is broken: {error}") from None
     return bytes(body), False

@@ -10,6 +10,9 @@ from urllib.parse import SplitResult, urlsplit
 
 from kimi_agent.core.errors import ToolError
 
+MAX_PAGE_BYTES = 5_000_000
+"""Bytes of a page, unpacked, that are read."""
+
 # `is_global` of the interpreter at hand is asked as well, but older ones do not know all of these (CVE-2024-4032).
 _INSIDE_V4 = [
     *map(ipaddress.IPv4Network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")),

@@ -1,11 +1,9 @@
 """ripgrep as Grep and Glob use it: found, run in the workspace, its output taken in while it comes."""
 
 import asyncio
-import importlib.metadata
 import os
 import shutil
 import sys
-import sysconfig
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,15 +20,21 @@ _MAX_BYTES = 20_000_000
 @cache
 def find_ripgrep() -> tuple[str, ...]:
     """The command to run: ripgrep as installed with this program, else the one on PATH, else our own in Python."""
-    name = "rg.exe" if os.name == "nt" else "rg"
-    candidates = [Path(sysconfig.get_path("scripts")) / name]
+    beside = Path(sys.executable).with_name("rg")  # a virtual environment's own folder of programs
+    found = str(beside) if os.access(beside, os.X_OK) else _installed() or shutil.which("rg")
+    return (found,) if found else python_ripgrep()
+
+
+def _installed() -> str | None:
+    """Where pip put it outside of a virtual environment."""
+    import importlib.metadata
+
     try:
         files = importlib.metadata.files("ripgrep") or []
-        candidates += [Path(str(file.locate())) for file in files if file.name == name]
     except importlib.metadata.PackageNotFoundError:
-        pass
-    found = next((str(path) for path in candidates if os.access(path, os.X_OK)), shutil.which("rg"))
-    return (found,) if found else python_ripgrep()
+        return None
+    places = (str(file.locate()) for file in files if file.name == "rg")
+    return next((place for place in places if os.access(place, os.X_OK)), None)
 
 
 def python_ripgrep() -> tuple[str, ...]:

@@ -22,8 +22,7 @@ from kimi_agent.core.tool import Effect, ToolContext
 from kimi_agent.tools import http_get
 from kimi_agent.tools.extract import html_to_markdown
 from kimi_agent.tools.fetch_url import FetchURL, FetchURLParams
-from kimi_agent.tools.http_get import MAX_BYTES
-from kimi_agent.tools.net import is_public, parse_url, resolve
+from kimi_agent.tools.net import MAX_PAGE_BYTES, is_public, parse_url, resolve
 from kimi_agent.tools.output import spill_path
 from kimi_agent.workspaces.local import LocalWorkspace
 
@@ -216,7 +215,7 @@ async def test_compressed_pages_and_bombs(tmp_path: Path, pack: Callable[[bytes]
         assert (await fetch(tmp_path, f"http://127.0.0.1:{server.port}/")).endswith("\nsmall")
         text = await fetch(tmp_path, f"http://127.0.0.1:{server.port}/bomb")
     assert "only the first 5 MB" in text
-    assert spill_path(tmp_path / "scratch", "fetch", "c1").stat().st_size == MAX_BYTES
+    assert spill_path(tmp_path / "scratch", "fetch", "c1").stat().st_size == MAX_PAGE_BYTES
 
 
 async def test_a_long_page_is_cut_and_saved(tmp_path: Path) -> None:
@@ -344,3 +343,15 @@ async def test_a_fetch_can_be_cancelled_at_any_point(tmp_path: Path) -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
+
+
+async def test_the_time_limit_covers_a_stalled_page_and_a_stalled_reader(tmp_path: Path) -> None:
+    async with serving(
+        {"/": answer(b"never done...", "text/plain", "Content-Length: 1000"), "/p": answer(b"<p>x", "text/html")}
+    ) as server:
+        for path, limit in {"/": 0.3, "/p": 0.05}.items():
+            with pytest.raises(ToolError, match="took longer than"):
+                await FetchURL(True, limit).run(
+                    FetchURLParams(f"http://127.0.0.1:{server.port}{path}"), context(tmp_path)
+                )
+    assert len(server.requests) == 2

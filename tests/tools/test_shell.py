@@ -147,7 +147,7 @@ PIECES += [
     "{ echo g; }",
     "return",
     "kill $$",
-    "echo p | cat",
+    "{ echo p | cat; } 2>/dev/null",
     "wait",
     "echo ${BASH_ENV-none}",
     "env | grep -c KIMI",
