@@ -47,6 +47,10 @@ def calls(call: ToolCall, effects: tuple[Effect, ...], finished: ev.ToolFinished
     return turn
 
 
+async def shrinks(session: "FakeSession", focus: str) -> AsyncIterator[ev.Event]:
+    yield ev.Compacted(100, 10)
+
+
 class FakeSession:
     """A session that plays one script per prompt. `prompts` are the texts it was given, `answers` what `ask` said."""
 
@@ -131,7 +135,8 @@ class FakeSession:
             self._task.cancel()
 
     async def compact(self, focus: str = "") -> AsyncIterator[ev.Event]:
-        yield ev.Compacted(100, 10)
+        async for event in self.agent.compaction(self, focus):
+            yield event
 
     def undo(self, turns: int = 1) -> list[ev.Event]:
         return self._record(ev.Rewound(turns))
@@ -176,6 +181,7 @@ class FakeAgent:
         self.cwd = Path.cwd()
         self.notices: list[str] = []
         self.login: Any = None
+        self.compaction: Script = shrinks
         self.closed = False
 
     def next_script(self) -> Script:

@@ -5,12 +5,15 @@ import io
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from event_strategies import EVENT_TYPES, EVENTS
 from fakes import FakeAgent, FakeSession, Script, says
 from hypothesis import given
+from machine import FakeTool, House, ListProvider, call, calls, instant, say
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Choice, Chosen, Deny, Dismissed, Item, Option, Permission
@@ -46,11 +49,11 @@ def test_every_event_has_its_own_type_name() -> None:
 class Client:
     """A script on the other end: reads records, writes lines."""
 
-    def __init__(self, *scripts: Script, prompt: str = "", **options: object) -> None:
+    def __init__(self, *scripts: Script, prompt: str = "", agent: Any = None, **options: object) -> None:
         read_end, self._write_end = os.pipe()
         out_read, out_write = os.pipe()
         self._out = InputLines(out_read)
-        self.agent = FakeAgent(*scripts)
+        self.agent = agent or FakeAgent(*scripts)
         frontend = PrintFrontend(
             prompt,
             output="stream-json",
@@ -75,11 +78,15 @@ class Client:
 
     async def until(self, wanted: str) -> dict[str, object]:
         """The next record of this type."""
+        return [record async for record in self.records(until=wanted)][-1]
+
+    async def records(self, until: str) -> AsyncIterator[dict[str, object]]:
+        """The next records, with the first one of this type as the last."""
         while (line := await self._out.next()) is not None:
-            record = json.loads(line)
-            if record["type"] == wanted:
-                return record
-        raise AssertionError(f"no {wanted}")
+            yield (record := json.loads(line))
+            if record["type"] == until:
+                return
+        raise AssertionError(f"no {until}")
 
 
 def asks(question: Permission | Choice) -> Script:
@@ -223,6 +230,34 @@ async def test_session_scope_that_was_not_offered_is_refused() -> None:
     client.end()
     await client.run
     assert isinstance(client.session.answers[0], Deny)
+
+
+async def test_what_is_written_is_what_the_session_file_holds(tmp_path: Path) -> None:
+    """Deltas aside: the lines of a run are its log."""
+    replies = [calls(call("Write", '{"path": "a"}'), text="Let me write."), say("done")]
+    house = House(tmp_path, ListProvider(replies), [FakeTool("Write", "write", instant())])
+    out = io.BytesIO()
+    frontend = PrintFrontend("go", output="stream-json", stdout=Output(out), stderr=io.StringIO())
+    assert await frontend.run(house.agent) == ExitCode.DENIED
+    *lines, result = out.getvalue().splitlines()
+    written = [DECODER.decode(line) for line in lines]
+    session_id = json.loads(result)["session_id"]
+    await house.agent.aclose()
+    assert [event for event in written if not isinstance(event, ev.DELTAS)] == house.store.read(session_id)
+
+
+async def test_a_question_comes_after_the_events_before_it(tmp_path: Path) -> None:
+    replies = [calls(call("Write", '{"path": "a"}'), text="Let me write."), say("done")]
+    house = House(tmp_path, ListProvider(replies), [FakeTool("Write", "write", instant())])
+    client = Client(prompt="go", agent=house.agent)
+    types = [record["type"] async for record in client.records(until="question")]
+    assert types[-1] == "question"
+    assert types.count("message_added") == 2
+    client.send({"type": "answer", "id": "q1", "allow": "once"})
+    client.end()
+    assert (await client.until("tool_finished"))["call_id"]
+    assert await client.run == 0
+    await house.agent.aclose()
 
 
 async def test_final_only_leaves_first_and_last() -> None:

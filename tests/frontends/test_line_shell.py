@@ -1,0 +1,207 @@
+"""Line mode without a terminal: what it prints for any events, what it replays, what it does with waiting texts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from event_strategies import EVENTS
+from fakes import FakeAgent, FakeSession, says
+from hypothesis import given
+from hypothesis import strategies as st
+from machine import FakeTool, House, ListProvider, call, calls, instant, say
+
+from kimi_agent.agent.transcript import Transcript
+from kimi_agent.core import event as ev
+from kimi_agent.core.errors import SessionError
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.line_draw import Drawer
+from kimi_agent.frontends.line_screen import Owner, Style
+from kimi_agent.frontends.line_shell import REPLAYED_TURNS, LineShell
+
+
+class RecordingScreen:
+    """Keeps what was printed; `answers` are typed whenever a line is wanted."""
+
+    keeps_input = False
+
+    def __init__(self, owner: Owner | None = None) -> None:
+        self.owner = owner
+        self.lines: list[str] = []
+        self.restored: list[str] = []
+        self.answers: list[str] = []
+        self.changed = asyncio.Event()
+        self.stopped = False
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def line(self, text: str, style: Style = "") -> None:
+        self.lines += text.split("\n")
+
+    def markdown(self, text: str) -> None:
+        self.line(text)
+
+    def refresh(self) -> None:
+        self.changed.set()
+        if self.owner and self.answers and not self.owner.remembers():
+            self.owner.submit(self.answers.pop(0))
+
+    def restore(self, text: str) -> None:
+        self.restored.append(text)
+
+    async def run(self) -> None:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    async def until_idle(self) -> None:
+        assert self.owner is not None
+        while not self.owner.wants_input():
+            self.changed.clear()
+            await self.changed.wait()
+
+
+def make(agent: object, **options: object) -> tuple[LineShell, RecordingScreen]:
+    screens: list[RecordingScreen] = []
+
+    def make_screen(owner: Owner) -> RecordingScreen:
+        screens.append(RecordingScreen(owner))
+        return screens[0]
+
+    shell = LineShell(agent, make_screen, options)  # type: ignore[arg-type]
+    return shell, screens[0]
+
+
+async def hangs(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
+    yield ev.StepStarted(1, "fake")
+    yield ev.TextDelta("half")
+    await asyncio.Event().wait()
+
+
+@given(st.lists(EVENTS, max_size=15))
+def test_whatever_happens_no_control_character_is_printed(events: list[ev.Event]) -> None:
+    for replay in (False, True):
+        screen, transcript = RecordingScreen(), Transcript()
+        drawer = Drawer(screen, "/w")
+        for event in events:
+            changed = transcript.apply(event)
+            if not replay:
+                drawer.draw(changed)
+        drawer.draw(transcript.blocks, replay=replay)
+        for text in [*screen.lines, *drawer.live(transcript)]:
+            assert text == plain(text)
+            assert "\n" not in text
+
+
+def test_drawing_a_finished_block_again_prints_nothing() -> None:
+    screen, transcript = RecordingScreen(), Transcript()
+    drawer = Drawer(screen, "/w")
+    for event in (ev.StepStarted(1), ev.ThinkDelta("hm"), ev.TextDelta("one\n\ntwo"), ev.TurnEnded("error", "broken")):
+        drawer.draw(transcript.apply(event))
+    before = list(screen.lines)
+    assert "one" in before
+    drawer.draw([block for block in transcript.blocks if getattr(block, "done", True)])
+    assert screen.lines == before
+
+
+def test_a_withdrawn_reply_is_said_to_be_withdrawn() -> None:
+    screen, transcript = RecordingScreen(), Transcript()
+    drawer = Drawer(screen, "/w")
+    for event in (ev.StepStarted(1), ev.TextDelta("never mind\n\n"), ev.Retrying(1, 2.0, "dropped")):
+        drawer.draw(transcript.apply(event))
+    assert screen.lines == ["never mind", "(withdrawn: the request is made again)"]
+
+
+async def test_the_last_turns_are_replayed(tmp_path: Path) -> None:
+    house = House(tmp_path, ListProvider([say(f"answer {n}") for n in range(9)]))
+    shell, screen = make(house.agent)
+    for n in range(9):
+        shell.submit(f"prompt {n}")
+        await screen.until_idle()
+    session_id = shell.session.id
+    await house.agent.aclose()
+    again, screen = make(house.agent, session_id=session_id)
+    again.start("")
+    first = 9 - REPLAYED_TURNS
+    assert f"({first} earlier turns are not shown)" in screen.lines
+    assert f"> prompt {first}" in screen.lines
+    assert f"prompt {first - 1}" not in screen.text
+    assert screen.text.index("answer 7") < screen.text.index("> prompt 8") < screen.text.index("answer 8")
+    await house.agent.aclose()
+
+
+@pytest.mark.parametrize(("typed", "ran"), [("y", True), ("n not now", False)])
+async def test_a_call_of_the_real_agent_is_asked_for_in_order(tmp_path: Path, typed: str, ran: bool) -> None:
+    tool = FakeTool("Write", "write", instant("written"))
+    replies = [calls(call("Write", '{"path": "a"}'), text="Let me write."), say("finished")]
+    house = House(tmp_path, ListProvider(replies), [tool])
+    shell, screen = make(house.agent)
+    screen.answers = [typed]
+    shell.submit("go")
+    await screen.until_idle()
+    prompt, said, asked = (screen.text.index(text) for text in ("> go", "Let me write.", "Write asks for permission"))
+    assert prompt < said < asked
+    assert ("  ran" in screen.lines) == ran
+    assert screen.lines[-1] == "finished"
+    await house.agent.aclose()
+
+
+async def test_texts_queued_during_a_compaction_are_run_after_it(tmp_path: Path) -> None:
+    async def compacts(session: FakeSession, focus: str) -> AsyncIterator[ev.Event]:
+        shell.submit("and now this")
+        yield ev.Compacted(100, 10)
+
+    agent = FakeAgent(says("done"), home=tmp_path)
+    agent.compaction = compacts
+    shell, screen = make(agent)
+    shell.submit("/compact")
+    await screen.until_idle()
+    assert "history summarised: 100 -> 10 tokens" in screen.lines
+    assert screen.lines[-3:] == ["", "> and now this", "done"]
+
+
+async def test_what_waits_is_given_back_by_an_interrupt(tmp_path: Path) -> None:
+    shell, screen = make(FakeAgent(hangs, home=tmp_path))
+    shell.submit("go")
+    while not shell.live():
+        await asyncio.sleep(0)
+    shell.submit("one")
+    shell.submit("two")
+    shell.toggle_shell()
+    shell.submit("ls")
+    assert shell.interrupt()
+    await screen.until_idle()
+    assert screen.restored == ["ls", "one\n\ntwo"]
+    assert shell.live() == []
+
+
+async def test_an_error_of_ours_stops_line_mode_and_is_raised(tmp_path: Path) -> None:
+    agent = FakeAgent(says("x"), home=tmp_path)
+
+    async def broken(shell: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    agent.login = broken
+    shell, screen = make(agent)
+    shell.submit("/login")
+    await screen.until_idle()
+    assert screen.stopped
+    with pytest.raises(ZeroDivisionError):
+        await shell.close()
+
+
+async def test_an_unknown_session_is_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(SessionError):
+        make(FakeAgent(says("x"), home=tmp_path), session_id="nope")
+
+
+async def test_choosing(tmp_path: Path) -> None:
+    shell, screen = make(FakeAgent(says("x"), home=tmp_path))
+    screen.answers = ["7", "2"]
+    shell.submit("/model")
+    await screen.until_idle()
+    assert "Type a number from 1 to 2." in screen.lines
+    assert shell.session.model.name == "other"
