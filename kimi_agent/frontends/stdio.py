@@ -18,6 +18,8 @@ class Output:
         self._stream = stream or sys.stdout.buffer
         self.is_tty = self._stream.isatty()
         self.closed = False
+        with contextlib.suppress(OSError, ValueError):  # a parent may have left a shared pipe non-blocking
+            os.set_blocking(self._stream.fileno(), True)
 
     def write(self, data: bytes) -> None:
         if self.closed:

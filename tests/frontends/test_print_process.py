@@ -65,6 +65,17 @@ def test_a_reader_that_goes_away_is_no_drama(output: str, script: str) -> None:
     assert b"BrokenPipe" not in err
 
 
+def test_a_pipe_that_was_left_non_blocking_loses_nothing() -> None:
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    child = subprocess.Popen([sys.executable, CHILD, "text", "long"], stdout=write_end, stderr=subprocess.PIPE)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as out:
+        assert len(out.read()) == 200_000 * len("line\n")
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (0, b"")
+
+
 def test_closed_stdout_from_the_start() -> None:
     child = subprocess.run(
         ["bash", "-c", f'exec "{sys.executable}" "{CHILD}" text long | true; exit "${{PIPESTATUS[0]}}"'],
