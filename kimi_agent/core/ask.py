@@ -19,6 +19,7 @@ class Permission(Record):
     effects: tuple[Effect, ...]
     preview: Display | None = None
     session_scope: str = ""
+    cwd: str = ""
 
 
 class Option(Record):

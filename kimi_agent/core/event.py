@@ -107,12 +107,17 @@ class Retrying(Record):
 
 
 class Compacted(Record):
-    """History before this point is replaced by `messages`. `before` and `after` are tokens."""
+    """The history was made shorter. `before` and `after` are tokens.
+
+    A `summary` replaces the whole history by `messages`; a `prune` keeps every message and replaces the output of the calls
+    in `pruned` by a line that says where the whole text is.
+    """
 
     before: int
     after: int
     messages: tuple[Message, ...] = ()
     kind: Literal["prune", "summary"] = "summary"
+    pruned: tuple[str, ...] = ()
 
 
 class Rewound(Record):
@@ -154,8 +159,11 @@ class Notice(Record):
 
 
 class TurnEnded(Record):
+    """`error` is for people; `kind` names the error's class (see errors.py), so that a script can tell them apart."""
+
     stop: Stop
     error: str = ""
+    kind: str = ""
     steps: int = 0
     seconds: float = 0.0
 
