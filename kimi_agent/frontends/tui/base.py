@@ -33,7 +33,7 @@ from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.widgets.bars import Bar, StatusBar
 from kimi_agent.frontends.tui.widgets.composer import Composer
-from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock, LinesView
+from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel, Clock, LinesView
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
@@ -41,19 +41,20 @@ from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 HINT_S = 2.0
 _UNKNOWN_COMMAND = re.compile(r"/[a-zA-Z][\w-]*(\s|\Z)")
 HINTS = (
-    ("Enter", "send; Shift-Enter or Ctrl-J for a new line"),
-    ("/", "commands        @  files"),
-    ("Ctrl-X", "your own shell  Shift-Tab  plan mode"),
-    ("Esc", "interrupt       Ctrl-C twice  leave"),
+    ("Enter", "send", "Shift-Enter", "new line"),
+    ("/", "commands", "@", "files"),
+    ("Ctrl-X", "your own shell", "Shift-Tab", "plan mode"),
+    ("Esc", "interrupt", "Ctrl-C twice", "leave"),
 )
 
 
 class SessionApp(App[int]):
     """One session at a time. Raises SessionError or NoModelError when it cannot be opened, before the screen is touched."""
 
+    TITLE = "kimi"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
-    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (8, "-low"), (14, "-high")]
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (TINY_ROWS, "-low"), (LOW_ROWS, "-high")]
 
     def __init__(
         self,
@@ -66,11 +67,12 @@ class SessionApp(App[int]):
         cwd: Path | None = None,
         theme: str = "auto",
         clock: Clock = time.monotonic,
+        version: str = __version__,
     ) -> None:
         self.no_colors = "NO_COLOR" in os.environ
         super().__init__(ansi_color=True if self.no_colors else None)
         self.animation_level = "none"
-        self.agent, self.clock = agent, clock
+        self.agent, self.clock, self.version = agent, clock, version
         self.asker = Asker(self._show_question)
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
         self.talk = Conversation(session, clock)
@@ -153,7 +155,7 @@ class SessionApp(App[int]):
         lines = [("model", session.model.name or "none: /login sets one up"), ("folder", str(session.cwd))]
         if session.title:
             lines.append(("title", session.title))
-        return IntroBlock(__version__, tuple(lines), HINTS)
+        return IntroBlock(self.version, tuple(lines), HINTS)
 
     def leave(self, code: int = 0) -> None:
         """End the application; a running turn is interrupted and its history closed."""
@@ -247,6 +249,7 @@ class SessionApp(App[int]):
             self.panel = None
         if question is None:
             self.composer.display = True
+            self.screen.remove_class("-asking")
             self.composer.area.focus()
             self.update_bars()
             return
@@ -255,6 +258,7 @@ class SessionApp(App[int]):
         else:
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False
+        self.screen.add_class("-asking")
         await self.mount(self.panel, before=self.composer)
         self.panel.focus()
         self.update_bars()
@@ -285,6 +289,10 @@ class SessionApp(App[int]):
         left, right = Text(), Text()
         if self._hint:
             left = Text(f"   {self._hint}", self.palette.warning)
+        elif self.panel is not None:
+            more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
+            left = Text(f" ● Waiting for your answer{more}", self.palette.muted)
+            right = Text("PgDn scrolls · Ctrl-E enlarges · Esc interrupts", self.palette.faint)
         elif words:
             left = Text(f" ● {words}", self.palette.warning if worrying else self.palette.muted)
             right = Text("Esc interrupts", self.palette.faint)

@@ -36,7 +36,16 @@ class Conversation:
             self._turn_began = self._last_byte
         elif isinstance(event, ev.Retrying):
             self._retry_began = self._last_byte
-        return self.transcript.apply(event)
+        return self._close_thought(self.transcript.apply(event))
+
+    def _close_thought(self, changed: list[AnyBlock]) -> list[AnyBlock]:
+        """A thought is over when something follows it, although its message is still being written."""
+        blocks = self.transcript.blocks
+        before = blocks[-2] if len(blocks) > 1 else None
+        if isinstance(before, ThoughtBlock) and not before.done:
+            before.done = True
+            return [before, *changed]
+        return changed
 
     def take_back(self) -> str | None:
         """The newest waiting text, no longer waiting."""

@@ -64,13 +64,15 @@ class FileIndex:
         query = query.lower().replace("\n", "")
         numbers = self._matching(re.escape(query))
         if len(numbers) < limit:
-            numbers |= self._matching(r"[^\n]*?".join(map(re.escape, query)))
+            # The first place of each letter is as good as any later one: no backtracking, so one pass over the line.
+            letters = (re.escape(char) for char in query)
+            numbers |= self._matching("^" + "".join(f"[^\\n{letter}]*+{letter}" for letter in letters))
         ranked = sorted((score(self._paths[number], query), self._paths[number]) for number in numbers)
         return [path for _, path in ranked[: limit + 1] if path.lower() != query or not path.endswith("/")][:limit]
 
     def _matching(self, expression: str) -> set[int]:
         """Numbers of the paths that the expression matches, at most CANDIDATES."""
-        pattern = re.compile(expression)
+        pattern = re.compile(expression, re.MULTILINE)
         starts: list[int] = []
         position = 0
         while len(starts) < CANDIDATES and (match := pattern.search(self._joined, position)):

@@ -26,9 +26,12 @@ class PromptHistory:
             self.entries = [*self.entries, text][-LIMIT:]
             with contextlib.suppress(OSError):
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-                with os.fdopen(descriptor, "ab") as file:
-                    file.write(json.dumps({"content": text}, ensure_ascii=False).encode(errors="replace") + b"\n")
+                descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+                with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                    end = file.seek(0, os.SEEK_END)
+                    torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"  # a line that a crash cut short
+                    line = json.dumps({"content": text}, ensure_ascii=False).encode(errors="replace")
+                    file.write((b"\n" if torn else b"") + line + b"\n")
         self._position, self._draft = len(self.entries), ""
 
     def older(self, draft: str) -> str | None:

@@ -209,7 +209,7 @@ class TranscriptView(ScrollView, can_focus=False):
         heights = [entry.height + entry.gap for entry in self._entries]
         ends = list(accumulate(heights))
         self._offsets = [0, *ends[:-1]] if ends else []
-        self._total = ends[-1] if ends else 0
+        self._total = ends[-1] + 1 if ends else 0  # a blank row keeps the last line off what stands below
 
     def _in_view(self, top: int, height: int) -> list[Entry]:
         first = max(0, bisect_right(self._offsets, top) - 1)
@@ -298,7 +298,7 @@ class TranscriptView(ScrollView, can_focus=False):
         super().watch_scroll_y(old_value, new_value)
         if not self._settling and round(old_value) != round(new_value):
             self.following = new_value >= self.max_scroll_y
-            self._settle(*self._anchor())
+            self._settle(*(self._anchor() if new_value > 0 else (0, 0)))
 
     def on_mount(self) -> None:
         self._schedule()

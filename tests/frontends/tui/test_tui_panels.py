@@ -142,7 +142,7 @@ async def test_a_long_command_scrolls_and_its_end_can_be_read(tmp_path: Path) ->
         await pilot.press("end")
         await seen(app, pilot, "rm -rf precious")
         await pilot.press("home", "ctrl+e")
-        await seen(app, pilot, "echo step 12")  # higher now
+        await seen(app, pilot, "echo step 11")  # higher now
 
 
 async def test_questions_are_asked_one_at_a_time(tmp_path: Path) -> None:

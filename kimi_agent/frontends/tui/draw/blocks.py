@@ -138,10 +138,9 @@ def _intro(block: IntroBlock, canvas: Canvas) -> list[Line]:
             [BLANK, Segment(f"{label:<8}", palette.muted), Segment(clip(plain(value), canvas.inner - 8), palette.text)]
         )
     lines.append([])
-    for keys, what in block.hints:
-        lines.append(
-            [BLANK, Segment(f"{keys:<8}", palette.primary), Segment(clip(what, canvas.inner - 8), palette.muted)]
-        )
+    for one, does_one, two, does_two in block.hints:
+        pairs = ((f"{one:<8}", palette.primary), (f"{does_one:<18}", palette.muted), (f"{two:<14}", palette.primary))
+        lines.append([BLANK, *(Segment(text, style) for text, style in pairs), Segment(does_two, palette.muted)])
     return lines
 
 

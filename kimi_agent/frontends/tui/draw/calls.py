@@ -6,6 +6,7 @@ from rich.text import Text
 
 from kimi_agent.agent.transcript import CallBlock, Transcript
 from kimi_agent.core.display import Diff, Plain, Terminal, TodoList
+from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.describe import headline, one_line, seconds
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
@@ -22,8 +23,8 @@ NESTED_CALLS = 3
 
 def target(block: CallBlock, cwd: str) -> str:
     """What a call is about, as one safe line."""
-    name = plain(block.call.name)
-    return headline(block.call, block.effects, cwd, width=1000).removeprefix(name).strip()
+    nameless = ToolCall("", "-", block.call.arguments)
+    return headline(nameless, block.effects, cwd, width=1000).removeprefix("-").strip()
 
 
 def duration(value: float) -> str:
@@ -68,7 +69,7 @@ def has_body(block: CallBlock) -> bool:
 def _head(block: CallBlock, canvas: Canvas) -> Line:
     palette = canvas.palette
     sign, style = mark(block, palette)
-    left = Text.assemble((f" {sign} ", style), (plain(block.call.name) or "…", palette.text + BOLD))
+    left = Text.assemble((f" {sign} ", style), (one_line(block.call.name, 60) or "…", palette.text + BOLD))
     if block.state == "writing":
         left.append(f"  writing, {block.size} characters", palette.muted)
     elif about := target(block, canvas.cwd):
@@ -156,7 +157,7 @@ def head_of(lines: list[Line], canvas: Canvas, limit: int) -> list[Line]:
 
 def _more(count: int, canvas: Canvas, which: str = "more ") -> Line:
     plural = "line" if count == 1 else "lines"
-    return [Segment(f"… {count} {which}{plural} (Ctrl-E)", canvas.palette.faint)]
+    return [Segment(clip(f"… {count} {which}{plural} (Ctrl-E)", canvas.inner), canvas.palette.faint)]
 
 
 def _todo(title: str, status: str, canvas: Canvas) -> Line:
@@ -177,4 +178,6 @@ def _nested(nested: Transcript, canvas: Canvas) -> list[Line]:
     narrow = Canvas(canvas.inner, canvas.palette, False, canvas.cwd)
     lines = [_head(block, narrow) for block in calls[-NESTED_CALLS:]]
     hidden = len(calls) - len(lines)
-    return ([[Segment(f" … {hidden} earlier calls", canvas.palette.faint)]] if hidden else []) + lines
+    return (
+        [[Segment(clip(f" … {hidden} earlier calls", canvas.inner), canvas.palette.faint)]] if hidden else []
+    ) + lines

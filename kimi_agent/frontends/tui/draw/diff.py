@@ -58,7 +58,7 @@ def _hunk_lines(hunk: Hunk, language: str, width: int, digits: int, palette: Pal
     for (sign, _), text in zip(hunk.rows, coloured, strict=True):
         number = "" if sign == "\\" else str(old if sign == "-" else new)
         body = fold(text, max(8, width - digits - 3))
-        mark = Segment(f" {sign} ", signs.get(sign, palette.muted))
+        mark = Segment(f" {sign} ", signs[sign]) if sign in signs else Segment("   ")
         body = indent(body, mark, Segment("   "))
         body = fill(body, width - digits, grounds[sign]) if sign in grounds else body
         yield from indent(body, Segment(number.rjust(digits), palette.faint))
@@ -72,7 +72,7 @@ def _coloured(hunk: Hunk, language: str, palette: Palette) -> list[Text]:
     texts: list[Text] = []
     for sign, raw in hunk.rows:
         if sign == "\\":
-            texts.append(Text(raw.strip(), palette.muted))
+            texts.append(Text(f"\\{raw}", palette.muted))
             continue
         text = next(sides["-" if sign == "-" else "+"])
         if sign == " ":

@@ -24,6 +24,8 @@ def console() -> Console:
 
 def segments(text: Text) -> Line:
     """One line of text as segments."""
+    if not text.spans:
+        return [Segment(text.plain, _CONSOLE.get_style(text.style))] if text.plain else []
     return [segment for segment in text.render(_CONSOLE, end="") if segment.text]
 
 
@@ -89,7 +91,9 @@ def clip_start(text: str, width: int) -> str:
 
 
 def spread(left: Text, right: Text, width: int) -> Line:
-    """`left` at the left edge, `right` at the right edge; `left` is cut when both do not fit."""
+    """`left` at the left edge, `right` at the right edge. What does not fit is cut from `left`; a long `right` goes first."""
+    if left.cell_len + right.cell_len + 2 > width and right.cell_len > width // 2:
+        right = Text()
     room = width - (right.cell_len + 2 if right.plain else 0)
     if left.cell_len > room:
         left = left.copy()

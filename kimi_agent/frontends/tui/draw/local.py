@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class IntroBlock:
-    """The greeting of an empty session. `lines` are (label, value)."""
+    """What stands at the top of a session. `lines` are (label, value), `hints` two pairs of (keys, what they do)."""
 
     version: str
     lines: tuple[tuple[str, str], ...]
-    hints: tuple[tuple[str, str], ...]
+    hints: tuple[tuple[str, str, str, str], ...]
     void: bool = False
 
 

@@ -53,7 +53,7 @@ class MarkdownStream:
         kept, changed = self._settled, []
         rest = source[self._offset :]
         tokens = _parser().parse(rest)
-        start = _last_block(tokens)
+        start = _open_block(tokens, rest)
         if start:
             changed = [*writer.tokens(tokens[:start], self.width), []]
             first_line = (tokens[start].map or [0])[0]
@@ -62,10 +62,18 @@ class MarkdownStream:
         return kept, changed + writer.tokens(tokens[start:], self.width)
 
 
-def _last_block(tokens: "Sequence[Token]") -> int:
-    """Index of the token that opens the last top-level block."""
+def _open_block(tokens: "Sequence[Token]", source: str) -> int:
+    """Index of the token that opens the first top-level block which more text may still change.
+
+    That is the last block; when it begins on a line that is still being written, it may yet turn out to belong to the block
+    before it (`1` becomes `1. item`).
+    """
     starts = [index for index, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0]
-    return starts[-1] if starts else 0
+    if not starts:
+        return 0
+    begins = (tokens[starts[-1]].map or [0])[0]
+    unfinished = begins >= source.count("\n")
+    return starts[-2] if unfinished and len(starts) > 1 else 0 if unfinished else starts[-1]
 
 
 class _Writer:

@@ -40,6 +40,9 @@ class PickScreen(ModalScreen[int | None]):
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
+    def on_resize(self) -> None:
+        self._list.styles.max_height = max(1, self.size.height // 2)
+
     def _draw(self, width: int) -> list[Line]:
         lines: list[Line] = []
         column = min(max((len(label) for label, _ in self._options), default=0) + 2, width * 3 // 5)

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from kimi_agent.agent.transcript import Status
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.tui.draw.blocks import thousands
-from kimi_agent.frontends.tui.draw.lines import clip, clip_start, segments, spread
+from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 
 BOLD = Style(bold=True)
@@ -26,19 +26,22 @@ class Bar(Widget):
     def __init__(self, *, id: str) -> None:  # noqa: A002
         super().__init__(id=id)
         self.palette: Palette = PLAIN_PALETTE
-        self.left, self.right = Text(), Text()
+        self._left, self._right = Text(), Text()
+        self._line: Line = []
 
     def say(self, left: Text, right: Text | None = None) -> None:
-        right = right or Text()
-        if (left, right, left.spans, right.spans) != (self.left, self.right, self.left.spans, self.right.spans):
-            self.left, self.right = left, right
+        self._left, self._right = left, right or Text()
+        if self._arrange() != self._line:
             self.refresh()
+
+    def _arrange(self) -> Line:
+        return spread(self._left, self._right, max(0, self.size.width - 1))
 
     def render_line(self, y: int) -> Strip:
         if y:
             return Strip.blank(self.size.width, self.rich_style)
-        line = spread(self.left, self.right, self.size.width - 1) if self.right else segments(self.left)
-        return Strip(line).crop_extend(0, self.size.width, None).apply_style(self.rich_style)
+        self._line = self._arrange()
+        return Strip(self._line).crop_extend(0, self.size.width, None).apply_style(self.rich_style)
 
 
 class StatusBar(Bar):
@@ -56,7 +59,7 @@ class StatusBar(Bar):
 
     def _compose_line(self, status: Status, cwd: Path, branch: str, shell: bool) -> None:
         palette, width = self.palette, max(20, self.size.width - 2)
-        right = self._right(status)
+        right = self._numbers(status)
         while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
             right.pop(0)
         numbers = " · ".join(right)
@@ -89,7 +92,7 @@ class StatusBar(Bar):
             text.append(f" {branch}", self.palette.success)
         return text
 
-    def _right(self, status: Status) -> list[str]:
+    def _numbers(self, status: Status) -> list[str]:
         """The numbers, the least important first."""
         parts = []
         if status.input:

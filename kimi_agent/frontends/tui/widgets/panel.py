@@ -17,8 +17,10 @@ from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.palette import Palette
 
 GUARD_S = 0.3
-SHARE = 0.6
+SHARE = 0.75
 """Part of the screen that a panel takes at most, before Ctrl-E."""
+TINY_ROWS, LOW_ROWS = 8, 14
+"""Windows lower than this lose rules, blank lines and bars (see app.tcss)."""
 Clock = Callable[[], float]
 
 
@@ -109,10 +111,6 @@ class AskPanel(Vertical, can_focus=True):
     def draw_body(self, width: int) -> Sequence[Line]:
         raise NotImplementedError
 
-    def other_rows(self, width: int) -> int:
-        """Rows of the panel besides its body."""
-        return 0
-
     def press(self, event: events.Key) -> None:
         """A key that may answer."""
         raise NotImplementedError
@@ -133,9 +131,14 @@ class AskPanel(Vertical, can_focus=True):
 
     def fit(self) -> None:
         """Let the body scroll before anything else of the panel is cut."""
-        height = self.screen.size.height
-        room = height - 3 if self.has_class("-expanded") else int(height * SHARE)
-        self.body.styles.max_height = max(2, room - 1 - self.other_rows(self.screen.size.width))
+        width, height = self.screen.size
+        tiny, low = height < TINY_ROWS, height < LOW_ROWS
+        room = height if tiny else height - 3 if low or self.has_class("-expanded") else int(height * SHARE)
+        self.share_rows(room - (0 if low else 4), width)
+
+    def share_rows(self, room: int, width: int) -> None:
+        """Divide the rows that the panel has, its own blank lines and rules not counted."""
+        self.body.styles.max_height = max(1, room)
 
     def toggle_expanded(self) -> None:
         self.toggle_class("-expanded")

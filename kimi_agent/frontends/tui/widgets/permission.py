@@ -16,7 +16,7 @@ from kimi_agent.frontends.describe import relative
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
-from kimi_agent.frontends.tui.draw.lines import Line, fold, indent, wrap
+from kimi_agent.frontends.tui.draw.lines import Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock, LinesView
 
@@ -48,8 +48,11 @@ class PermissionPanel(AskPanel):
         yield self._options
         yield self.feedback
 
-    def other_rows(self, width: int) -> int:
-        return len(self._draw_title(width)) + len(self._draw_options(width)) + 1
+    def share_rows(self, room: int, width: int) -> None:
+        room -= len(self._draw_title(width - 1))
+        options = min(len(self._draw_options(width - 1)), max(1, room - 1))
+        self._options.styles.max_height = options
+        super().share_rows(room - options, width)
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -85,7 +88,8 @@ class PermissionPanel(AskPanel):
                 name = Text(visible(relative(path, self.question.cwd)) + "  ", palette.text + BOLD)
                 return [*wrap(name + counts, width), *diff_lines(visible(unified), path, width, palette)]
             case Terminal(command=command):
-                return fold(highlight(visible(command), "bash", palette), width)
+                lines = indent(fold(highlight(visible(command), "bash", palette), width - 2), Segment(" "))
+                return fill(lines, width, palette.code_bg)
             case Plain(text=text):
                 return fold(Text(visible(text), palette.text), width)
             case _:
@@ -94,10 +98,16 @@ class PermissionPanel(AskPanel):
     def _targets(self, width: int) -> list[Line]:
         """What the effects name beyond the preview: real paths, hosts, the folder of a command."""
         question, palette = self.question, self.palette
-        shown = {question.preview.command.strip()} if isinstance(question.preview, Terminal) else set()
+        match question.preview:
+            case Terminal(command=command):
+                shown = command.strip()
+            case Diff(path=path):
+                shown = path
+            case _:
+                shown = ""
         lines: list[Line] = []
         for effect in question.effects:
-            if effect.target.strip() not in shown:
+            if effect.target.strip() != shown:
                 words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))
                 lines += wrap(words, width)
         if question.cwd and isinstance(question.preview, Terminal):
@@ -120,6 +130,7 @@ class PermissionPanel(AskPanel):
         if event.key in ("up", "down"):
             self.selected = (self.selected + (1 if event.key == "down" else -1)) % len(self.choices)
             self._options.redraw()
+            self.call_after_refresh(self._reveal)
             return
         key = self.choices[self.selected][0] if event.key == "enter" else event.character
         if key not in [choice for choice, _ in self.choices]:
@@ -129,6 +140,10 @@ class PermissionPanel(AskPanel):
             self.open_feedback()
         else:
             self.post_message(self.Answered(ANSWERS[key]))
+
+    def _reveal(self) -> None:
+        rows = [len(wrap(Text(words), self.size.width - GUTTER - 5)) for _, words in self.choices]
+        self._options.reveal(sum(rows[: self.selected]))
 
     def close_feedback(self) -> None:
         self._options.display = True
