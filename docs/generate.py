@@ -35,15 +35,19 @@ def protocol() -> str:
     parts = [
         "# The event protocol",
         NOTE,
-        "Everything that happens in a session is an event. `kimi -p ... --output-format stream-json` prints one per line, the "
-        "session files under `$KIMI_HOME/sessions` hold them (each line with a `crc`), and every front end draws them. An "
-        "event is a JSON object; `type` names it; fields that hold their default are left out. New events and new fields may "
-        "come with any version: skip what you do not know.",
+        (
+            "Everything that happens in a session is an event. `kimi -p ... --output-format stream-json` prints one per line, the "
+            "session files under `$KIMI_HOME/sessions` hold them (each line with a `crc`), and every front end draws them. An "
+            "event is a JSON object; `type` names it; fields that hold their default are left out. New events and new fields may "
+            "come with any version: skip what you do not know."
+        ),
         "## Events",
         *(record(cls) for cls in members(event.Event)),
         "## Questions and answers",
-        "With `--input-format stream-json` a question is printed as `{\"type\":\"question\",\"id\":...,\"question\":{...}}`; "
-        "see [print mode](guides/print-mode.md) for the answers.",
+        (
+            'With `--input-format stream-json` a question is printed as `{"type":"question","id":...,"question":{...}}`; '
+            "see [print mode](guides/print-mode.md) for the answers."
+        ),
         *(record(cls) for cls in [*members(ask.Question), ask.Item, ask.Option, *members(ask.Answer)]),
         "## Messages",
         *(record(cls) for cls in [message.Message, *members(message.Part)]),
@@ -126,7 +130,9 @@ def options(command: Any) -> str:
         if parameter.param_type_name == "argument":
             names = parameter.make_metavar() if not takes_context(parameter) else parameter.name.upper()
         else:
-            metavar = "" if parameter.is_flag or parameter.count else f" {parameter.metavar or parameter.type.name.upper()}"
+            metavar = (
+                "" if parameter.is_flag or parameter.count else f" {parameter.metavar or parameter.type.name.upper()}"
+            )
             names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts]) + metavar
         rows.append(f"| {names} | {(getattr(parameter, 'help', '') or '').strip()} |")
     return "\n".join(["| option | meaning |", "|---|---|", *rows]) if rows else ""
@@ -151,8 +157,10 @@ def configuration() -> str:
 
     parts = [
         "## Configuration",
-        "`$KIMI_HOME/config.toml` (default `~/.kimi/config.toml`). Every key of kimi-cli's file is accepted; those that mean "
-        "nothing here are read and left alone.",
+        (
+            "`$KIMI_HOME/config.toml` (default `~/.kimi/config.toml`). Every key of kimi-cli's file is accepted; those that mean "
+            "nothing here are read and left alone."
+        ),
         keys(config.Config, ""),
     ]
     for title, cls in (
@@ -172,7 +180,9 @@ def keys(cls: type, title: str) -> str:
         if field.default is not dataclasses.MISSING:
             default = f"`{field.default!r}`"
         else:
-            default = f"`{field.default_factory()!r}`" if not dataclasses.is_dataclass(field.default_factory) else "see below"
+            default = (
+                f"`{field.default_factory()!r}`" if not dataclasses.is_dataclass(field.default_factory) else "see below"
+            )
         rows.append(f"| `{field.name}` | {'required' if field.metadata.get('required') else default} |")
     return "\n".join(rows)
 

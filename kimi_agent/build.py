@@ -87,7 +87,9 @@ def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provi
         raise NoModelError("no model is configured", "Run `kimi login`, or set KIMI_API_KEY.")
     if name not in models:
         known = ", ".join(models)
-        raise NoModelError(f"unknown model {name!r}" if name else "no model is chosen", f"Known: {known}. Pick one with -m.")
+        raise NoModelError(
+            f"unknown model {name!r}" if name else "no model is chosen", f"Known: {known}. Pick one with -m."
+        )
     names = [name, *(other for other in config.fallback_models if other != name and other in models)]
     chain: list[Provider] = [
         Retry(
