@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,17 @@ class Session:
 
         A failure of the model arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
         """
-        async for event in self._drive(self._turns(text, images)):
-            yield event
+        async with contextlib.aclosing(self._drive(self._turns(text, images))) as events:
+            async for event in events:
+                yield event
 
     async def compact(self, focus: str = "") -> AsyncIterator[ev.Event]:
         """Make the history short now. Raises as `prompt` does."""
-        async for event in self._drive(self._compact(focus)):
-            yield event
+        async with contextlib.aclosing(self._drive(self._compact(focus))) as events:
+            async for event in events:
+                yield event
 
-    async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncIterator[ev.Event]:
+    async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[ev.Event, None]:
         """The only place where the push of events meets the pull of a front end."""
         if self._task is not None:
             work.close()

@@ -230,6 +230,19 @@ async def test_an_interrupt_keeps_the_text_that_was_read_and_closes_open_calls(t
     assert "Interrupted" in result_texts(session)[-1]
 
 
+async def test_closing_the_events_interrupts_at_once(tmp_path: Path):
+    provider = ListProvider([[TextChunk("I will "), 30.0], say("ok")])
+    session = House(tmp_path, provider).open()
+    events = session.prompt("one")
+    async for event in events:
+        if isinstance(event, ev.TextDelta):
+            break
+    await events.aclose()
+    assert not session.running
+    assert session.events()[-1].stop == "interrupted"
+    assert (await play(session, "two"))[-1].stop == "done"
+
+
 async def test_a_tool_that_ignores_cancellation_does_not_hold_the_turn(tmp_path: Path):
     release = asyncio.Event()
 
