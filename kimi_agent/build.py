@@ -3,6 +3,7 @@
 Nothing here talks to the network or the disk; providers are made when a session first needs one.
 """
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,17 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Limits
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.config import Config, ModelConfig
-from kimi_agent.core.errors import NoModelError
+from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.providers import make_provider
 from kimi_agent.tools import builtin_tools
 from kimi_agent.workspaces.local import LocalWorkspace
+
+SERVED_TIMEOUT = 5.0
+"""Seconds that a server gets to list its models."""
+NO_LIST = ("scripted", "chaos")
 
 
 def build(config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] = ()) -> Agent:
@@ -48,6 +53,22 @@ def configure_models(agent: Agent, config: Config) -> None:
     agent.models = {name: model_of(name, entry) for name, entry in config.models.items()}
     agent.default_model = config.default_model
     agent.make_provider = lambda name: provider_chain(config, agent.models, name)
+    agent.served = lambda: served_models(config)
+
+
+async def served_models(config: Config) -> list[Model]:
+    """What the configured providers list at GET /models; one that cannot be asked is left out."""
+    from kimi_agent.providers.models import list_models
+
+    async def ask(name: str) -> list[Model]:
+        try:
+            async with asyncio.timeout(SERVED_TIMEOUT):
+                return await list_models(endpoint_of(config, ModelConfig(provider=name)))
+        except (KimiError, TimeoutError, OSError):
+            return []
+
+    names = [name for name, provider in config.providers.items() if provider.type not in NO_LIST]
+    return [model for found in await asyncio.gather(*map(ask, names)) for model in found]
 
 
 def model_of(name: str, entry: ModelConfig) -> Model:
@@ -90,10 +111,15 @@ def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provi
         raise NoModelError(
             f"unknown model {name!r}" if name else "no model is chosen", f"Known: {known}. Pick one with -m."
         )
+
+    def entry(each: str) -> ModelConfig:
+        """A model that was picked from a server's list has no entry of its own."""
+        return config.models.get(each) or ModelConfig(provider=models[each].provider, model=models[each].id)
+
     names = [name, *(other for other in config.fallback_models if other != name and other in models)]
     chain: list[Provider] = [
         Retry(
-            _unreliable(make_provider(endpoint_of(config, config.models[each]), models[each]), config.chaos),
+            _unreliable(make_provider(endpoint_of(config, entry(each)), models[each]), config.chaos),
             attempts=config.loop_control.max_retries_per_step + 1,
         )
         for each in names

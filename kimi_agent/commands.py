@@ -104,20 +104,30 @@ async def _compact(shell: Shell, args: str) -> None:
 
 
 async def _model(shell: Shell, args: str) -> None:
-    names = list(shell.agent.models)
-    name = args.strip()
+    name = args.strip() or await _pick_model(shell)
     if not name:
-        if not names:
-            shell.show("No model is configured. `/login` sets one up.")
-            return
-        models = shell.agent.models
-        options = [Option(n, f"{models[n].id}, {models[n].context_size // 1000}k context") for n in names]
-        picked = await shell.choose(f"Model (now {shell.session.model.name})", options)
-        if picked is None:
-            return
-        name = names[picked]
+        return
+    if name not in shell.agent.models:
+        served = {model.name: model for model in await shell.agent.served_models()}
+        if name in served:
+            shell.agent.models[name] = served[name]
     shell.apply(shell.session.set_model(name))
     shell.show(f"The model is now **{name}**. The next request does not find its prompt in the provider's cache.")
+
+
+async def _pick_model(shell: Shell) -> str:
+    """The configured models and those that the providers serve; empty when none was picked."""
+    models = [*shell.agent.models.values(), *await shell.agent.served_models()]
+    if not models:
+        shell.show("No model is configured. `/login` sets one up.")
+        return ""
+    options = []
+    for model in models:
+        about = [model.provider, model.id if model.id != model.name else ""]
+        about.append(f"{model.context_size // 1000}k context" if model.context_size else "")
+        options.append(Option(model.name, ", ".join(filter(None, about))))
+    picked = await shell.choose(f"Model (now {shell.session.model.name or 'none'})", options)
+    return "" if picked is None else models[picked].name
 
 
 async def _thinking(shell: Shell, args: str) -> None:
@@ -139,24 +149,28 @@ def _toggle(mode: ev.Mode, on: str, off: str) -> Callable[[Shell, str], Awaitabl
 
 
 async def _usage(shell: Shell, args: str) -> None:
-    usages = [event for event in shell.session.events() if isinstance(event, ev.Usage)]
+    events = shell.session.events()
+    usages = [event for event in events if isinstance(event, ev.Usage)]
+    last_turn = max((n for n, event in enumerate(events) if isinstance(event, ev.TurnStarted)), default=0)
+    turn = [event for event in events[last_turn:] if isinstance(event, ev.Usage)]
     total_in, cached = sum(u.input for u in usages), sum(u.cached for u in usages)
     output = sum(u.output for u in usages)
     costs = [u.cost for u in usages if u.cost is not None]
     share = f" ({cached / total_in:.0%} of the input)" if total_in else ""
     lines = [
-        "| | tokens |",
-        "|---|---|",
-        f"| requests | {len(usages)} |",
-        f"| input | {total_in:,} |",
-        f"| of it cached | {cached:,}{share} |",
-        f"| output | {output:,} |",
+        "| | session | last turn |",
+        "|---|---|---|",
+        f"| requests | {len(usages)} | {len(turn)} |",
+        f"| input tokens | {total_in:,} | {sum(u.input for u in turn):,} |",
+        f"| of it cached | {cached:,}{share} | {sum(u.cached for u in turn):,} |",
+        f"| output tokens | {output:,} | {sum(u.output for u in turn):,} |",
     ]
     if usages:
         last = usages[-1]
         size = f" of {last.context_size:,}" if last.context_size else ""
-        lines.append(f"| context now | {last.context:,}{size} |")
-    lines.append(f"| cost | {sum(costs):.4f} |" if costs else "| cost | no prices configured for this model |")
+        lines.append(f"| context now | {last.context:,}{size} | |")
+    of_turn = sum(u.cost for u in turn if u.cost is not None)
+    lines.append(f"| cost | {sum(costs):.4f} | {of_turn:.4f} |" if costs else "| cost | no prices configured | |")
     shell.show("\n".join(lines))
 
 

@@ -77,7 +77,7 @@ async def test_a_session_is_renamed_undone_forked_and_left(house: House):
     await execute(shell, "/undo")
     assert "nothing to undo" in shell.shown[-1]
     await execute(shell, "/usage")
-    assert "| requests | 1 |" in shell.shown[-1]
+    assert "| requests | 1 | 1 |" in shell.shown[-1]
     await execute(shell, "/exit")
     assert shell.left
 

@@ -39,6 +39,7 @@ class Agent:
     thinking: str | None = None
     extra_prompt: str = ""
     notices: Sequence[str] = ()
+    served: Callable[[], Awaitable[Sequence[Model]]] | None = None  # what the providers' servers list (GET /models)
     login: Callable[[Any], Awaitable[None]] | None = (
         None  # set-up of a provider, given the front end's `commands.Shell`
     )
@@ -77,6 +78,17 @@ class Agent:
         if not sessions:
             raise SessionError(f"there is no earlier session in {cwd or self.cwd}", "Start one with `kimi`.")
         return sessions[0].id
+
+    async def served_models(self) -> Sequence[Model]:
+        """Models that the configured providers serve and that have no entry in `models` yet."""
+        known = {(model.provider, model.id) for model in self.models.values()}
+        found = await self.served() if self.served is not None else ()
+        return [model for model in found if (model.provider, model.id) not in known and model.name not in self.models]
+
+    async def window(self, model: Model) -> int:
+        """Context size of a model whose configuration does not tell it, as its server says; 0 when nobody knows."""
+        found = await self.served() if self.served is not None else ()
+        return next((m.context_size for m in found if (m.provider, m.id) == (model.provider, model.id)), 0)
 
     async def aclose(self) -> None:
         for session in self._sessions:
@@ -120,7 +132,8 @@ class Agent:
             gates=self.gates,
             permissions=permissions,
             ask=ask,
-            make_provider=lambda name: self.make_provider(name),  # a login replaces it while sessions are open
+            make_provider=lambda name: self.make_provider(name),
+            find_window=self.window,  # a login replaces it while sessions are open
             fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
             model=model,
             thinking=self.thinking,

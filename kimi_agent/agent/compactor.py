@@ -16,7 +16,11 @@ from kimi_agent.core.provider import Provider, Request, Tokens
 
 @dataclass(slots=True)
 class Compactor:
-    """Compaction of one session. `size` of the window comes from the provider's model; 0 means unknown: never automatic."""
+    """Compaction of one session.
+
+    The size of the window comes from the provider's model, else it is `window` (asked from the server); 0 means unknown:
+    compaction is then never automatic.
+    """
 
     provider: Provider
     emit: Callable[[ev.Event], None]
@@ -25,6 +29,7 @@ class Compactor:
     ratio: float = 0.85
     reserved: int = 50_000
     ledger: compaction.Ledger = field(default_factory=compaction.Ledger)
+    window: int = 0
     context: int = 0  # tokens of the history after the last reply, as the API counted them
     _counted: int = 0  # messages that `context` covers
     _estimate: int = 0  # our own estimate of the same messages
@@ -32,7 +37,7 @@ class Compactor:
 
     @property
     def size(self) -> int:
-        return self.provider.model.context_size
+        return self.provider.model.context_size or self.window
 
     def measure(self, messages: Sequence[Message], tokens: Tokens | None) -> None:
         """Take the API's count of the request that held `messages`; the reply itself is counted with it."""

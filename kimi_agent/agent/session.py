@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,7 @@ class Session:
         permissions: Permissions,
         ask: Ask,
         make_provider: Callable[[str], Provider],
+        find_window: Callable[[Model], Awaitable[int]],
         fork_log: Callable[[Sequence[ev.Event]], "Session"],
         model: Model,
         thinking: str | None,
@@ -69,6 +70,8 @@ class Session:
         self._tools = {tool.name: tool for tool in tools}
         self._specs: tuple[ToolSpec, ...] = tuple(tool_spec(tool) for tool in tools)
         self._permissions, self._make_provider, self._fork_log = permissions, make_provider, fork_log
+        self._find_window = find_window
+        self._window_search: asyncio.Task[None] | None = None
         self._provider: Provider | None = None
         self._history = fold(log.events, scratch)
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
@@ -186,7 +189,14 @@ class Session:
                 if isinstance(event, ev.ToolStarted):
                     self._compactor.ledger.note(event.effects)
         self._compactor.provider = provider
+        if not self._compactor.size and self._window_search is None:
+            self._window_search = asyncio.create_task(self._look_up_window(self._compactor))
         return self._compactor
+
+    async def _look_up_window(self, compactor: Compactor) -> None:
+        """Beside the first turn, ask the server how large the window is. Without an answer nothing is compacted by itself."""
+        with contextlib.suppress(KimiError, TimeoutError, OSError):
+            compactor.window = await self._find_window(compactor.provider.model)
 
     def interrupt(self) -> None:
         """End the running turn, if any; its history is closed properly."""
@@ -255,7 +265,9 @@ class Session:
         """Go on with another model. Raises KimiError when it is unknown, or while a turn runs."""
         self._refuse_while_running("given another model")
         provider = self._make_provider(name)
-        self._provider, self.model = provider, provider.model
+        self._provider, self.model, self._window_search = provider, provider.model, None
+        if self._compactor is not None:
+            self._compactor.window = 0
         self.thinking = thinking if thinking is not None else self.thinking
         return self._change(ev.ModelChanged(name))
 
@@ -272,9 +284,11 @@ class Session:
 
     async def aclose(self) -> None:
         """End the running turn and close the file and the connection."""
-        if (task := self._task) is not None:
+        tasks = [task for task in (self._task, self._window_search) if task is not None and not task.done()]
+        for task in tasks:
             task.cancel()
-            await asyncio.wait([task], timeout=1)
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
         self._log.close()
         if self._provider is not None:
             await self._provider.aclose()
