@@ -16,9 +16,12 @@ from textual.app import App, ComposeResult
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
+from kimi_agent.agent.transcript import NoticeBlock
 from kimi_agent.commands import COMMANDS, execute
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
+from kimi_agent.core.errors import KimiError
+from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.describe import one_line
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
@@ -83,6 +86,7 @@ class SessionApp(App[int]):
         self._hint = ""
         self._branch = ""
         self._shown = False
+        self._waiting_shown: object = None
         self.view = TranscriptView(id="transcript")
         self.activity, self.status = Bar(id="activity"), StatusBar(id="status")
         self.waiting = LinesView(self._draw_waiting, id="waiting")
@@ -117,6 +121,7 @@ class SessionApp(App[int]):
         self._handle_signals()
         self.composer.area.focus()
         self.open(self.talk.session)
+        self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
         if self._first_prompt:
             self.submit(self._first_prompt)
 
@@ -180,6 +185,8 @@ class SessionApp(App[int]):
         try:
             async for event in events:
                 self.feed(event)
+        except KimiError as error:  # the session's log cannot be written, say: what was drawn stays
+            self.view.show([NoticeBlock(0, "error", f"{error} {error.hint}".strip())])
         finally:
             self._ticker.pause()
             self._branch = git_branch(self.talk.session.cwd)
@@ -217,9 +224,13 @@ class SessionApp(App[int]):
         if not await execute(self.commands, text):
             self.view.show([NoteBlock(f"There is no command `{text.split()[0]}`. `/help` lists them.")])
         self.update_bars()
-        if not self.talk.session.running and (waiting := self.talk.transcript.status.queue):
-            while self.talk.take_back() is not None:
-                pass
+
+    def start_waiting(self) -> None:
+        """Begin the turns that were queued while something ran that was no turn."""
+        waiting = self.talk.transcript.status.queue
+        while self.talk.take_back() is not None:
+            pass
+        if waiting:
             self.start(waiting[0])
             for later in waiting[1:]:
                 self.call_later(self.talk.session.queue, later)
@@ -249,7 +260,7 @@ class SessionApp(App[int]):
             self.panel = None
         if question is None:
             self.composer.display = True
-            self.screen.remove_class("-asking")
+            self.screen_stack[0].remove_class("-asking")
             self.composer.area.focus()
             self.update_bars()
             return
@@ -258,8 +269,8 @@ class SessionApp(App[int]):
         else:
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False
-        self.screen.add_class("-asking")
-        await self.mount(self.panel, before=self.composer)
+        self.screen_stack[0].add_class("-asking")
+        await self.screen_stack[0].mount(self.panel, before=self.composer)  # a picker may lie above it
         self.panel.focus()
         self.update_bars()
 
@@ -269,7 +280,7 @@ class SessionApp(App[int]):
 
     @on(AskPanel.Typed)
     def _typed_early(self, event: AskPanel.Typed) -> None:
-        self.composer.area.insert(event.text)
+        self.composer.area.insert(plain(event.text))
 
     # --- bars ---------------------------------------------------------------------------------------------------------
 
@@ -281,8 +292,10 @@ class SessionApp(App[int]):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
         self._say_activity()
-        self.waiting.display = bool(status.steering or status.queue)
-        self.waiting.redraw()
+        if self._waiting_shown != (status.steering, status.queue):
+            self._waiting_shown = (status.steering, status.queue)
+            self.waiting.display = bool(status.steering or status.queue)
+            self.waiting.redraw()
 
     def _say_activity(self) -> None:
         words, worrying = self.talk.activity()
@@ -292,7 +305,8 @@ class SessionApp(App[int]):
         elif self.panel is not None:
             more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
             left = Text(f" ● Waiting for your answer{more}", self.palette.muted)
-            right = Text("PgDn scrolls · Ctrl-E enlarges · Esc interrupts", self.palette.faint)
+            escape = "interrupts" if isinstance(self.panel, PermissionPanel) else "closes it"
+            right = Text(f"PgDn scrolls · Ctrl-E enlarges · Esc {escape}", self.palette.faint)
         elif words:
             left = Text(f" ● {words}", self.palette.warning if worrying else self.palette.muted)
             right = Text("Esc interrupts", self.palette.faint)

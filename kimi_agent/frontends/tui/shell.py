@@ -29,6 +29,7 @@ class TuiShell:
 
     async def run(self, events: AsyncIterator[Event]) -> None:
         await self._app.drive(events)
+        self._app.start_waiting()
 
     def switch(self, session: Session) -> None:
         self.session = session

@@ -59,6 +59,7 @@ class ShownAgent(FakeAgent):
     def __init__(self, log: list[ev.Event], live: list[ev.Event], home: Path) -> None:
         super().__init__(home=home)
         self.log, self.live = log, live
+        self.notices: tuple[str, ...] = ()
 
     def open(self, session_id: str | None = None, **options: Any) -> Any:
         session = super().open(session_id, **options)

@@ -124,7 +124,15 @@ class AskPanel(Vertical, can_focus=True):
     def on_mount(self) -> None:
         self.feedback.display = False
         self.fit()
+
+    def on_focus(self) -> None:
+        """Seen again, after a picker or another window: the time starts anew."""
         self.call_after_refresh(self.guard.start)
+
+    def on_paste(self, event: events.Paste) -> None:
+        if not self.feedback.has_focus:
+            event.stop()
+            self.post_message(self.Typed(event.text))
 
     def on_resize(self) -> None:
         self.fit()

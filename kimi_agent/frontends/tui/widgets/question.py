@@ -55,7 +55,7 @@ class QuestionPanel(AskPanel):
             if description:
                 pad = Segment(" " * (GUTTER + 3 + len(box)))
                 lines += indent(wrap(Text(description, palette.muted), width - GUTTER - 8), pad, pad)
-        keys = "Space marks, Enter goes on, Esc closes" if item.multiple else "Enter takes it, Esc closes"
+        keys = "Space marks, Enter goes on" if item.multiple else "Enter takes it"
         return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
 
     def _tabs(self, width: int) -> list[Line]:
