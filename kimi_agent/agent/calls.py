@@ -61,6 +61,13 @@ class Rejected(Exception):
     """The person said no without a word: the turn ends."""
 
 
+@dataclass(slots=True)
+class Batch:
+    """The calls of one reply. Once the person has rejected one, no other is asked for."""
+
+    rejected: bool = False
+
+
 async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tuple[Prepared, ToolResult]], bool]:
     """Run the calls of one reply; answer the results in call order and whether the person rejected one.
 
@@ -68,10 +75,11 @@ async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tup
     its result into the history, also when this coroutine is cancelled.
     """
     prepared = [prepare(caller, call) for call in calls]
+    batch = Batch()
     tasks: list[asyncio.Task[ToolResult]] = []
     for position, item in enumerate(prepared):
         before = [tasks[i] for i in range(position) if conflict(prepared[i].effects, item.effects)]
-        tasks.append(asyncio.create_task(_run_after(caller, item, before), name=f"call {item.call.id}"))
+        tasks.append(asyncio.create_task(_run_after(caller, item, before, batch), name=f"call {item.call.id}"))
     try:
         await asyncio.wait(tasks)
     except asyncio.CancelledError:
@@ -126,23 +134,52 @@ def _inside(path: str, folder: str) -> bool:
 
 def prepare(caller: Caller, call: ToolCall) -> Prepared:
     """Check a call before anything runs. A bad call becomes an answer that says precisely what was expected."""
-    tool = caller.tools.get(call.name)
-    if tool is None:
+    item = Prepared(call, caller.tools.get(call.name))
+    if item.tool is None:
         known = ", ".join(caller.tools)
-        return Prepared(call, output=text_output(f"There is no tool {call.name!r}. Tools: {known}.", is_error=True))
+        item.output = text_output(f"There is no tool {call.name!r}. Tools: {known}.", is_error=True)
+        return item
+
+    def progress(text: str) -> None:
+        if not item.answered:
+            caller.emit(ev.ToolProgress(call.id, text))
+
+    item.ctx = ToolContext(
+        call_id=call.id,
+        workspace=caller.workspace,
+        ask=_locked(caller),
+        progress=progress,
+        todos=caller.todos(),
+        scratch=caller.scratch,
+    )
     try:
-        params = validate(tool.Params, parse_arguments(call.arguments))
-        ctx = ToolContext(
-            call_id=call.id,
-            workspace=caller.workspace,
-            ask=_locked(caller),
-            progress=lambda text: caller.emit(ev.ToolProgress(call.id, text)),
-            todos=caller.todos(),
-            scratch=caller.scratch,
-        )
-        return Prepared(call, tool, params, ctx, tuple(tool.effects(params, ctx)))
+        item.params = validate(item.tool.Params, parse_arguments(call.arguments))
     except (ToolError, ValueError) as error:
-        return Prepared(call, tool, output=text_output(f"{call.name}: {error}", is_error=True))
+        item.output = text_output(f"{call.name}: {error}", is_error=True)
+        return item
+    _foresee(item)
+    return item
+
+
+def _foresee(item: Prepared) -> None:
+    """What the call would do if it ran now."""
+    assert item.tool is not None
+    assert item.ctx is not None
+    try:
+        item.effects = tuple(item.tool.effects(item.params, item.ctx))
+    except (ToolError, ValueError) as error:
+        item.output = text_output(f"{item.call.name}: {error}", is_error=True)
+    except BaseException as error:
+        item.output = _internal_error(item.call, error)
+
+
+def _internal_error(call: ToolCall, error: BaseException) -> ToolOutput:
+    """The answer of a tool that broke: it must not cost the turn. An interrupt is no breakage and is raised again."""
+    task = asyncio.current_task()
+    interrupted = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
+    if interrupted or isinstance(error, KeyboardInterrupt | GeneratorExit):
+        raise error
+    return text_output(f"Internal error of {call.name}: {type(error).__name__}: {error}", is_error=True)
 
 
 def _locked(caller: Caller) -> Ask:
@@ -153,14 +190,18 @@ def _locked(caller: Caller) -> Ask:
     return ask
 
 
-async def _run_after(caller: Caller, item: Prepared, before: Sequence[asyncio.Task[ToolResult]]) -> ToolResult:
+async def _run_after(
+    caller: Caller, item: Prepared, before: Sequence[asyncio.Task[ToolResult]], batch: Batch
+) -> ToolResult:
     if before:
         await asyncio.wait(before)
         if any(not task.cancelled() and isinstance(task.exception(), Rejected) for task in before):
             raise Rejected(NOT_RUN)
+        if item.output is None:
+            _foresee(item)  # the calls before it may have changed what a path or a link leads to
     started = time.monotonic()
     if item.output is None:
-        denial = await _permit(caller, item)
+        denial = await _permit(caller, item, batch)
         started = time.monotonic()  # the person's time is not the tool's
         output = denial or await _act(caller, item)
     else:
@@ -168,19 +209,18 @@ async def _run_after(caller: Caller, item: Prepared, before: Sequence[asyncio.Ta
     return _finish(caller, item, output, time.monotonic() - started)
 
 
-async def _permit(caller: Caller, item: Prepared) -> ToolOutput | None:
+async def _permit(caller: Caller, item: Prepared, batch: Batch) -> ToolOutput | None:
     """Ask the gates, then perhaps the person. None when the call may run, else its answer. Raises Rejected."""
     verdict = await _gates(caller, item)
     if verdict is None:
         async with caller.lock:
             verdict = await _gates(caller, item)  # "allow for this session" may have answered this one too
             if verdict is None:
-                try:
-                    verdict = await _ask(caller, item)
-                except ToolError as error:
-                    return text_output(str(error), is_error=True)
+                verdict = await _ask(caller, item, batch)
     if isinstance(verdict, Allow):
         return None
+    if isinstance(verdict, ToolOutput):
+        return verdict
     if not verdict.feedback:
         raise Rejected(REJECTED)
     return text_output(f"Not allowed: {verdict.feedback}", Plain(verdict.feedback), is_error=True)
@@ -195,15 +235,23 @@ async def _gates(caller: Caller, item: Prepared) -> Allow | Deny | None:
     return None
 
 
-async def _ask(caller: Caller, item: Prepared) -> Allow | Deny:
-    """Raises ToolError when the preview shows that the call cannot work: nobody is asked then."""
+async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | ToolOutput:
+    """What the person says; an output when the preview shows that the call cannot work: nobody is asked then."""
+    if batch.rejected:
+        raise Rejected(NOT_RUN)
     assert item.tool is not None
     assert item.ctx is not None
-    preview = await item.tool.preview(item.params, item.ctx)
+    try:
+        preview = await item.tool.preview(item.params, item.ctx)
+    except ToolError as error:
+        return text_output(str(error), is_error=True)
+    except BaseException as error:
+        return _internal_error(item.call, error)
     scope = session_scope(item.effects)
     answer = await caller.ask(Permission(item.call, item.effects, preview, scope, str(caller.workspace.root)))
     if isinstance(answer, Allow) and answer.scope == "session":
         caller.permissions.grant(item.effects)
+    batch.rejected = batch.rejected or answer == Deny()
     return answer if isinstance(answer, Allow | Deny) else Deny("The user did not answer.")
 
 
@@ -216,8 +264,8 @@ async def _act(caller: Caller, item: Prepared) -> ToolOutput:
         return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]
     except ToolError as error:
         return text_output(f"{error}{' ' + error.hint if error.hint else ''}", is_error=True)
-    except Exception as error:  # a broken tool must not cost the turn
-        return text_output(f"Internal error of {item.call.name}: {type(error).__name__}: {error}", is_error=True)
+    except BaseException as error:
+        return _internal_error(item.call, error)
 
 
 def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) -> ToolResult:
