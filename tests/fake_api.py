@@ -32,13 +32,14 @@ class Dropped(Exception):
 
 @dataclass(frozen=True)
 class Recorded:
-    """One request that arrived. Header names are in lower case; `json` is None when the body is none."""
+    """One request that arrived. Header names are in lower case, `head` is as it came; `json` is None when the body is none."""
 
     method: str
     path: str
     headers: dict[str, str]
     body: bytes
     json: Any
+    head: bytes = b""
 
 
 class FakeAPI:
@@ -152,7 +153,7 @@ class FakeAPI:
             value = json.loads(body)
         except ValueError:
             value = None
-        return Recorded(method, path, headers, body, value)
+        return Recorded(method, path, headers, body, value, head.encode("latin-1"))
 
     async def _answer(self, request: Recorded, writer: asyncio.StreamWriter) -> None:
         path = request.path.partition("?")[0]

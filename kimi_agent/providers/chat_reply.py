@@ -62,7 +62,7 @@ class Reply:
         """Raises ProviderError for an error that the server sends inside the stream."""
         if not isinstance(chunk, dict):
             return
-        if chunk.get("error"):
+        if chunk.get("error") or chunk.get("object") == "error" or _only_words(chunk):
             raise to_error(failure_of(chunk), self._endpoint)
         self._count(chunk.get("usage"))
         choices = chunk.get("choices")
@@ -105,21 +105,23 @@ class Reply:
                 yield from _content_part(part)
         if refusal := _text(body.get("refusal")):
             yield TextChunk(refusal)
-        calls = body.get("tool_calls")
+        calls, met = body.get("tool_calls"), list[OpenCall]()
         for piece in calls if isinstance(calls, list) else ():
             if isinstance(piece, dict):
-                yield from self._call_piece(piece)
+                yield from self._call_piece(piece, met)
 
     # --- calls --------------------------------------------------------------------------------------------------------
 
-    def _call_piece(self, piece: dict[str, Any]) -> Iterator[Delta]:
+    def _call_piece(self, piece: dict[str, Any], met: list[OpenCall]) -> Iterator[Delta]:
+        """`met` collects the calls that the pieces of one chunk belong to."""
         function = piece.get("function")
         function = function if isinstance(function, dict) else {}
         name, raw_id, arguments = _text(function.get("name")), _text(piece.get("id")), function.get("arguments")
         if isinstance(arguments, dict | list):
             arguments = json.dumps(arguments, ensure_ascii=False)
         arguments = _text(arguments)
-        call = self._route(piece.get("index"), raw_id, name)
+        call = self._route(piece.get("index"), raw_id, name, arguments, met)
+        met.append(call)
         if piece.get("extra_content") is not None:
             call.extra = piece["extra_content"]
         if not call.id:
@@ -131,18 +133,17 @@ class Reply:
             call.arguments += arguments
             yield CallChunk(call.index, arguments=arguments)
 
-    def _route(self, index: Any, raw_id: str, name: str) -> OpenCall:
+    def _route(self, index: Any, raw_id: str, name: str, arguments: str, met: list[OpenCall]) -> OpenCall:
         """The call that a piece belongs to, a new one when it belongs to none."""
         if isinstance(index, int):
             call = self._by_index.get(index)
-            # One index for all calls of a reply, each with an id and a name of its own: seen in the wild.
-            if call is None or (raw_id and name and call.raw_id and raw_id != call.raw_id):
+            if call is None or _begins_another(call, raw_id, name, arguments):
                 call = self._by_index[index] = self._new(raw_id)
             return call
         last = self._calls[-1] if self._calls else None
         if raw_id:
             return next((c for c in self._calls if c.raw_id == raw_id), None) or self._new(raw_id)
-        if last is None or (name and last.name and _complete(last.arguments)):
+        if last is None or (name and last.name and (name != last.name or last in met or _complete(last.arguments))):
             return self._new("")
         return last
 
@@ -196,6 +197,20 @@ def _content_part(part: dict[str, Any]) -> Iterator[Delta]:
     for item in thinking if isinstance(thinking, list) else [{"text": thinking}]:
         if isinstance(item, dict) and (text := _text(item.get("text"))):
             yield ThinkChunk(text)
+
+
+def _begins_another(call: OpenCall, raw_id: str, name: str, arguments: str) -> bool:
+    """Whether a named piece is not `call`'s although it has its index: one index for all calls is seen in the wild."""
+    if not name:
+        return False
+    if raw_id and call.raw_id:
+        return raw_id != call.raw_id
+    return not raw_id and arguments.lstrip().startswith("{") and _complete(call.arguments)
+
+
+def _only_words(chunk: dict[str, Any]) -> bool:
+    """`{"detail": "..."}` where a reply should be: how some gateways tell a failure with status 200."""
+    return "choices" not in chunk and any(isinstance(chunk.get(key), str) for key in ("message", "detail", "msg"))
 
 
 def _complete(arguments: str) -> bool:

@@ -9,12 +9,12 @@ import zlib
 from collections.abc import Iterable, Sequence
 from operator import is_
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import msgspec
 
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.provider import Endpoint, Model, Request, ToolSpec
+from kimi_agent.providers.transport import host_of
 
 MAX_ID = 64  # characters of a call id that every API takes
 MAX_BROKEN = 4000  # characters of a call's broken arguments that the model is shown again
@@ -53,7 +53,7 @@ class Dialect(NamedTuple):
 
 
 def dialect_of(endpoint: Endpoint, model: Model) -> Dialect:
-    host = urlsplit(endpoint.base_url).hostname or ""
+    host = host_of(endpoint.base_url)
     kimi = endpoint.kind == "kimi"
     field = endpoint.reasoning_field or REASONING_OF_HOST.get(host, "")
     return Dialect(

@@ -148,6 +148,7 @@ def to_error(failure: Failure, endpoint: Endpoint, *, now: float | None = None) 
         return ServerError(f"{name} is overloaded: {words}", hint, status=status, trace=trace, retry_after=wait)
     if status == 429:
         hint = "The provider limits how much may be asked per minute or day; wait, or pick another model with /model."
+        words = f"{words} (it asks to wait {_duration(wait)})" if wait else words
         return RateLimitError(f"{name} limits the rate: {words}", hint, status=status, trace=trace, retry_after=wait)
     if status >= 500 or status == 0 or status in RETRYABLE_4XX:
         return ServerError(f"{name} failed: {words}", status=status, trace=trace, retry_after=wait)
@@ -208,6 +209,13 @@ def _retry_after(failure: Failure, now: float) -> float | None:
         scale = 0.001 if unit == "ms" else 60 if unit.startswith("m") else 1
         return (_number(match[1]) or 0.0) * scale
     return None
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"
 
 
 def _number(text: str) -> float | None:

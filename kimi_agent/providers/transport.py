@@ -1,6 +1,7 @@
 """One HTTP client per provider, made at its first request; a POST whose answer is read piece by piece, never for ever."""
 
 import asyncio
+import os
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -33,9 +34,23 @@ def load_httpx() -> None:
         del sys.modules["httpx._main"]
 
 
-def is_loopback(url: str) -> bool:
+def host_of(url: str) -> str:
+    """Empty for an address that is none."""
     try:
-        return (urlsplit(url).hostname or "") in LOOPBACK
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_loopback(url: str) -> bool:
+    return host_of(url) in LOOPBACK
+
+
+def is_address(url: str) -> bool:
+    """Whether `url` names a host, and a port that exists."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -49,7 +64,8 @@ def headers_for(endpoint: Endpoint) -> dict[str, str]:
     }
     if endpoint.api_key:
         headers["Authorization"] = f"Bearer {endpoint.api_key.strip()}"
-    headers.update(endpoint.headers)
+    own = {name.lower() for name in endpoint.headers}
+    headers = {name: value for name, value in headers.items() if name.lower() not in own} | dict(endpoint.headers)
     for name, value in headers.items():
         if not (value.isascii() and value.isprintable() and name.isascii() and name.isprintable()):
             where = "the API key" if name == "Authorization" else f"the header {name!r}"
@@ -74,10 +90,10 @@ class Transport:
             import httpx
 
             endpoint = self.endpoint
-            if not endpoint.base_url.startswith(("http://", "https://")):
+            if not is_address(endpoint.base_url):
                 raise ConfigError(
                     f"provider {endpoint.name!r} has no usable base_url: {endpoint.base_url!r}",
-                    "It starts with http:// or https://.",
+                    "It looks like https://host/v1 or http://localhost:8000/v1.",
                 )
             local = is_loopback(endpoint.base_url)
             # Loading the certificates costs 60 ms of CPU; an empty context trusts nothing, which plain HTTP never asks.
@@ -163,11 +179,21 @@ class Transport:
         return to_error(read_failure(response.status_code, dict(response.headers), bytes(body)), self.endpoint)
 
 
+def _reason(error: BaseException) -> str:
+    """The system's own words where there are some: the libraries' are "All connection attempts failed"."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno and cause.errno > 0 and not isinstance(cause, ssl.SSLError):
+            return os.strerror(cause.errno)
+        cause = cause.__cause__ or cause.__context__
+    return str(error)
+
+
 def connection_error(error: Exception, endpoint: Endpoint) -> ConnectionFailed:
     """No answer: say which of the usual reasons it was."""
     import httpx
 
-    text = " ".join(str(error).split())[:300] or type(error).__name__
+    text = " ".join(_reason(error).split())[:300] or type(error).__name__
     host = urlsplit(endpoint.base_url).netloc
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectionFailed(f"{host} did not answer within {endpoint.connect_timeout:g} s.", "Check the network.")

@@ -1,5 +1,6 @@
 """Replies over real HTTP: what servers are known to send, and every way in which a stream breaks."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kimi_agent.core.errors import (
     AuthError,
     BadRequestError,
     ConnectionFailed,
+    ContextOverflowError,
     ProviderError,
     QuotaError,
     RateLimitError,
@@ -152,6 +154,16 @@ async def reply_to(items: list[dict[str, Any]], kind: str = "kimi", request: Req
             [call_piece(0, "a", "f", ""), call_piece(0, "a", "f", '{"x":'), call_piece(0, "other", None, "1}")],
             [["a", "f", '{"x":1}']],
             id="id and name repeated, id changing",
+        ),
+        pytest.param(
+            [call_piece(0, None, "f", '{"x":1}'), call_piece(0, None, "f", '{"x":2}'), call_piece(0, None, "f", "")],
+            [["functions.f:0", "f", '{"x":1}'], ["functions.f:1", "f", '{"x":2}']],
+            id="one index for all, no ids",
+        ),
+        pytest.param(
+            [call_piece(None, None, "f", ""), call_piece(None, None, "g", '{"x":2}')],
+            [["functions.f:0", "f", ""], ["functions.g:1", "g", '{"x":2}']],
+            id="neither index nor id, the first without arguments",
         ),
         pytest.param(
             [call_piece(0, "f:0", "f", "{}"), call_piece(1, "f:0", "f", "{}")],
@@ -331,4 +343,20 @@ async def test_a_web_page_and_a_redirect_are_told() -> None:
 async def test_an_error_in_a_200() -> None:
     async with FakeAPI(routes={"/v1/chat/completions": {"error": "Unexpected endpoint or method"}}) as api:
         with pytest.raises(ServerError, match="Unexpected endpoint"):
+            await ask(provider(api))
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ({"object": "error", "message": "no model `x`", "type": "NotFoundError", "code": 404}, BadRequestError),
+        ({"object": "error", "message": "this model's maximum context length is 5", "code": 400}, ContextOverflowError),
+        ({"detail": "Not authenticated"}, ServerError),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_other_forms_of_an_error_in_a_200(answer: dict[str, Any], error: type[Exception], streamed: bool) -> None:
+    stream = FakeAPI([[{"raw": f"data: {json.dumps(answer)}\n\n"}, {"end": True}]])
+    async with stream if streamed else FakeAPI(routes={"/v1/chat/completions": answer}) as api:
+        with pytest.raises(error, match=str(answer.get("message") or answer["detail"])):
             await ask(provider(api))

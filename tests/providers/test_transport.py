@@ -36,6 +36,7 @@ async def test_nothing_listens() -> None:
     with pytest.raises(ConnectionFailed) as caught:
         await ask(provider(api))
     assert caught.value.hint == "Is the server running?"
+    assert str(caught.value) == f"No connection to 127.0.0.1:{api.port}: Connection refused"
 
 
 async def test_one_connection_serves_many_steps() -> None:
@@ -69,6 +70,14 @@ async def test_what_goes_out() -> None:
     }  # fmt: skip
 
 
+async def test_headers_of_the_users_own_replace_ours_in_any_case() -> None:
+    async with FakeAPI([[{"text": "x"}]]) as api:
+        await ask(provider(api, headers={"authorization": "Basic x", "user-agent": "me"}))
+    names = [line.split(b":")[0].lower() for line in api.requests[0].head.split(b"\r\n")]
+    assert names.count(b"authorization") == names.count(b"user-agent") == 1
+    assert api.requests[0].headers["authorization"] == "Basic x"
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [
@@ -78,6 +87,10 @@ async def test_what_goes_out() -> None:
         Endpoint("x", "kimi", "http://127.0.0.1:1/v1", "sk", {"X": "b\r\nEvil: 1"}),
         Endpoint("x", "kimi", "127.0.0.1:1/v1", "sk"),
         Endpoint("x", "kimi", "", "sk"),
+        Endpoint("x", "kimi", "http://127.0.0.1:99999/v1", "sk"),
+        Endpoint("x", "kimi", "http://[::1/v1", "sk"),
+        Endpoint("x", "kimi", "https:///v1", "sk"),
+        Endpoint("x", "kimi", "http://127.0.0.1:port/v1", "sk"),
     ],
 )
 async def test_unusable_endpoints(endpoint: Endpoint) -> None:
