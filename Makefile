@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs clean
+.PHONY: run test check format bench docs picture clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -29,6 +29,9 @@ bench: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
+
+picture: $(VENV)/.installed-dev
+	$(BIN)/python docs/picture.py
 
 # .installed-dev implies .installed: the extras add to the same environment
 $(VENV)/.installed: pyproject.toml constraints.txt
