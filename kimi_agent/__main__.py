@@ -1,19 +1,38 @@
 """The `kimi` program. Nothing is imported before it is known to be needed: `kimi --version` is bare Python plus a print."""
 
+import os
 import sys
 
 
 def main() -> int:
     """Run the command line of this process; answers its exit code (core/exit.py)."""
+    if None in (sys.stdin, sys.stdout, sys.stderr):
+        _open_closed_streams()
     arguments = sys.argv[1:]
     if arguments in (["--version"], ["-V"]):
         from kimi_agent import __version__
 
-        sys.stdout.write(f"kimi {__version__}\n")
+        try:
+            sys.stdout.write(f"kimi {__version__}\n")
+            sys.stdout.flush()
+        except OSError:
+            os._exit(1)  # a reader that has gone, a full disk: a normal exit would try to write once more
         return 0
     from kimi_agent.cli import run
 
     return run(arguments)
+
+
+def _open_closed_streams() -> None:
+    """A parent may have closed one (`>&-`): the first file that we open must not become our standard output."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            while (descriptor := os.open(os.devnull, os.O_RDWR)) < number:
+                pass  # a lower one was closed too, and is now taken
+            if descriptor > number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 if __name__ == "__main__":

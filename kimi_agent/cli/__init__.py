@@ -40,6 +40,8 @@ def _flushed(code: int) -> int:
     """Flush now, where a reader that has gone can be ignored, and not in the interpreter's last breath."""
     try:
         sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
+    except (OSError, ValueError) as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # a full disk: what was written is not whole
+            return code or ExitCode.FAILED
     return code

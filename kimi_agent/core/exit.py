@@ -10,7 +10,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """The task was finished."""
     FAILED = 1
-    """The provider refused the request, or the program failed."""
+    """The provider refused the request, the account is out of quota, or the program failed."""
     USAGE = 2
     """A flag, a file or a config value is wrong."""
     DENIED = 3
@@ -25,6 +25,8 @@ class ExitCode(IntEnum):
     """No model is configured, or the key was refused."""
     TRY_LATER = 75
     """The provider could not be reached, was overloaded or limited the rate: the same command may work later."""
+    HUNG_UP = 129
+    """The terminal went away (SIGHUP)."""
     INTERRUPTED = 130
     """Interrupted (SIGINT)."""
     TERMINATED = 143

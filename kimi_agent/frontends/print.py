@@ -194,7 +194,9 @@ class PrintFrontend:
                 work.cancel()
             self._signal = number
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else: nohup
+            numbers.append(signal.SIGHUP)
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread: no signals
             for number in numbers:
                 loop.add_signal_handler(number, stop, number)

@@ -158,3 +158,43 @@ def test_a_home_that_cannot_be_written_is_one_line(kimi: Program) -> None:
     done = kimi.run("login", "--base-url", "http://127.0.0.1:1/v1", KIMI_HOME=str(kimi.folder / "file"))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("--version", 0, f"kimi {__version__}\n"),
+        ("sessions list", 0, ""),
+        ("-p hi --provider SCENARIO", 0, "Hello\n"),
+        ("-p hi -m nope", 2, ""),
+    ],
+)
+def test_streams_that_the_parent_closed(kimi: Program, closed: str, command: str, code: int, said: str) -> None:
+    scenario = kimi.scenario([{"text": "Hello"}])
+    done = shell(kimi, f"{command.replace('SCENARIO', scenario)} {closed}")
+    assert (done.returncode, done.stdout) == (code, "" if ">&-" in closed.split() else said)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["--version", "-p hi --provider SCENARIO", "config path", "-p hi --provider SCENARIO --output-format json"],
+)
+def test_a_full_disk_behind_stdout_is_told(kimi: Program, command: str) -> None:
+    done = shell(kimi, f"{command.replace('SCENARIO', kimi.scenario([{'text': 'Hello'}]))} >/dev/full")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) <= 1, done.stderr
+
+
+def shell(kimi: Program, tail: str) -> "subprocess.CompletedProcess[str]":
+    """`kimi tail` by bash, for redirections."""
+    return subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m kimi_agent {tail}"],
+        capture_output=True,
+        text=True,
+        cwd=kimi.work,
+        env=kimi.environment(),
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )

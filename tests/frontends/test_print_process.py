@@ -27,7 +27,7 @@ def test_answer_and_no_heavy_imports() -> None:
     assert (out, err) == (b"the answer\n", b"")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_turn_and_the_result_is_whole(number: signal.Signals, code: int) -> None:
     child = start("stream-json", "hangs")
     assert child.stdout is not None
@@ -38,6 +38,17 @@ def test_a_signal_ends_the_turn_and_the_result_is_whole(number: signal.Signals, 
     result = json.loads(out.splitlines()[-1])
     assert (child.returncode, result["type"], result["stop"]) == (code, "result", "interrupted")
     assert b"Traceback" not in err
+
+
+def test_nohup_is_respected() -> None:
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    child = start("stream-json", "says", "stream-json", stdin=subprocess.PIPE, preexec_fn=ignore)
+    assert child.stdout is not None
+    while b"turn_ended" not in child.stdout.readline():
+        pass
+    child.send_signal(signal.SIGHUP)
+    child.communicate(timeout=60)
+    assert child.returncode == 0
 
 
 def test_a_signal_while_it_waits_for_input_ends_it() -> None:
