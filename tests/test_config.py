@@ -218,9 +218,16 @@ def test_environment_wins_over_the_file_for_kimi_providers() -> None:
     assert config.models["other one"].model == "kimi-k2.6"
 
 
-def test_a_variable_that_is_no_number_is_named() -> None:
-    with pytest.raises(ConfigError, match="KIMI_MODEL_MAX_CONTEXT_SIZE must be a whole number, not 'big'"):
-        load(OFFICIAL, {"KIMI_MODEL_MAX_CONTEXT_SIZE": "big"})
+@pytest.mark.parametrize("value", ["big", "-5", "1e5", "1.5"])
+def test_a_variable_that_is_no_number_is_named(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"KIMI_MODEL_MAX_CONTEXT_SIZE must be a whole number .*, not '{value}'"):
+        load(OFFICIAL, {"KIMI_MODEL_MAX_CONTEXT_SIZE": value})
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-0.1", "warm"])
+def test_a_temperature_that_is_none_is_named(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"KIMI_MODEL_TEMPERATURE must be a number .*, not '{value}'"):
+        load(OFFICIAL, {"KIMI_MODEL_TEMPERATURE": value})
 
 
 FOREIGN = """

@@ -48,7 +48,8 @@ def _shell() -> str:
 
 def instruction_files(cwd: Path, home: Path) -> list[Path]:
     """AGENTS.md files that apply, most general first: the user's own, then from the repository's root down to `cwd`."""
-    candidates = [home / "AGENTS.md", Path.home() / ".agents" / "AGENTS.md"]
+    own = os.path.expanduser("~/.agents/AGENTS.md")  # noqa: PTH111 - Path.home would raise where there is no home
+    candidates = [home / "AGENTS.md", Path(own)]
     root = next((folder for folder in (cwd, *cwd.parents) if (folder / ".git").exists()), cwd)
     for folder in reversed([cwd, *cwd.parents]):
         if folder == root or root in folder.parents:

@@ -76,7 +76,7 @@ def _home(options: Options) -> Iterator[Finding]:
     import tempfile
 
     home = options.home
-    nearest = next(folder for folder in (home, *home.parents) if folder.exists())
+    nearest = next(folder for folder in (home, *home.parents) if os.access(folder, os.F_OK))
     try:
         with tempfile.TemporaryFile(dir=nearest):
             pass
@@ -85,7 +85,7 @@ def _home(options: Options) -> Iterator[Finding]:
         hint = "Sessions cannot be saved. Set KIMI_HOME to a folder that you may write to."
         yield Finding("home", "error", f"{nearest}: {error.strerror}", hint)
     path = options.config_path
-    if path.exists() and path.stat().st_mode & 0o077:
+    if os.access(path, os.F_OK) and path.stat().st_mode & 0o077 and path.is_file():
         yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")
 
 
@@ -93,7 +93,7 @@ def _config(options: Options, config: Config) -> Iterator[Finding]:
     for warning in config.warnings:
         yield Finding("config", "warning", warning)
     path = options.config_path
-    where = str(path) if path.exists() else f"no file {path}: environment and defaults"
+    where = str(path) if os.access(path, os.F_OK) else f"no file {path}: environment and defaults"
     yield Finding("config", "ok", f"{where}, {len(config.models)} model(s)")
 
 

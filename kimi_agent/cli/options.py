@@ -57,7 +57,7 @@ class Options:
 
     def load(self) -> Config:
         """The configuration. Raises ConfigError."""
-        if self.config_file and not self.config_path.is_file():
+        if self.config_file and not self.config_path.exists():  # `<(...)` of a shell is no file, but can be read
             raise ConfigError(f"there is no config file {self.config_file}")
         flags = Overrides(
             model=self.model,
@@ -107,6 +107,8 @@ def folder(path: Path) -> Path:
     try:
         real = path.expanduser().resolve(strict=True)
     except (OSError, RuntimeError):
+        if path == Path():
+            raise ConfigError("the current folder was deleted", "Go to another one, or name one with -w.") from None
         raise ConfigError(f"there is no folder {path}") from None
     if not real.is_dir():
         raise ConfigError(f"{path} is not a folder")

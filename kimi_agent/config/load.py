@@ -1,5 +1,6 @@
 """Laying flags and environment variables over the file. Precedence as in kimi-cli: environment, then flag, then file."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,9 +25,12 @@ OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 
 def home_dir(env: Mapping[str, str]) -> Path:
-    """Where everything of ours is kept: `KIMI_HOME`, `KIMI_SHARE_DIR` (its old name), else `~/.kimi`."""
+    """Where everything of ours is kept: `KIMI_HOME`, `KIMI_SHARE_DIR` (its old name), else `~/.kimi`. Raises ConfigError."""
     given = env.get("KIMI_HOME") or env.get("KIMI_SHARE_DIR")
-    return Path(given).expanduser().absolute() if given else Path.home() / ".kimi"
+    try:
+        return Path(given).expanduser().absolute() if given else Path.home() / ".kimi"
+    except (RuntimeError, OSError):  # no HOME and no entry in the user database; no current folder
+        raise ConfigError("there is no home directory", "Set KIMI_HOME to a folder of your own.") from None
 
 
 def load_config(
@@ -180,12 +184,18 @@ def _model_environment(model: ModelConfig, env: Mapping[str, str]) -> ModelConfi
 
 
 def _number(env: Mapping[str, str], variable: str, kind: type[T]) -> T | None:
+    """The variable's value, None where it is unset or empty. Raises ConfigError for one that is no number, or negative."""
     text = env.get(variable, "").strip()
     try:
-        return kind(text) if text else None  # type: ignore[call-arg]
+        if not text:
+            return None
+        value = kind(text)  # type: ignore[call-arg]
+        if 0 <= float(value) < math.inf:  # type: ignore[arg-type]
+            return value
     except ValueError:
-        expected = "a whole number" if kind is int else "a number"
-        raise ConfigError(f"{variable} must be {expected}, not {text!r}") from None
+        pass
+    expected = "a whole number" if kind is int else "a number"
+    raise ConfigError(f"{variable} must be {expected} that is not negative, not {text!r}")
 
 
 def _completed(model: ModelConfig, kind: str) -> ModelConfig:

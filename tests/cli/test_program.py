@@ -187,10 +187,10 @@ def test_a_full_disk_behind_stdout_is_told(kimi: Program, command: str) -> None:
     assert len(done.stderr.splitlines()) <= 1, done.stderr
 
 
-def shell(kimi: Program, tail: str) -> "subprocess.CompletedProcess[str]":
+def shell(kimi: Program, tail: str, before: str = "") -> "subprocess.CompletedProcess[str]":
     """`kimi tail` by bash, for redirections."""
     return subprocess.run(
-        ["bash", "-c", f"{sys.executable} -m kimi_agent {tail}"],
+        ["bash", "-c", f"{before}{sys.executable} -m kimi_agent {tail}"],
         capture_output=True,
         text=True,
         cwd=kimi.work,
@@ -198,3 +198,31 @@ def shell(kimi: Program, tail: str) -> "subprocess.CompletedProcess[str]":
         stdin=subprocess.DEVNULL,
         timeout=60,
     )
+
+
+@pytest.mark.parametrize("set_home", [False, True])
+def test_a_user_without_a_home(kimi: Program, set_home: bool) -> None:
+    """As in a container that runs under a number that no user has, or from cron."""
+    program = "import pwd, sys; pwd.getpwuid = lambda uid: {}[uid]; from kimi_agent.cli import run; sys.exit(run(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-p", "hi", "--provider", kimi.scenario([{"text": "Hello"}])],
+        capture_output=True,
+        text=True,
+        cwd=kimi.work,
+        stdin=subprocess.DEVNULL,
+        env={"KIMI_HOME": str(kimi.home)} if set_home else {},
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == ((0, "Hello\n") if set_home else (2, "")), done.stderr
+    assert set_home or "Set KIMI_HOME" in done.stderr
+
+
+def test_a_deleted_folder_is_said_to_be_that(kimi: Program) -> None:
+    done = shell(kimi, "-p hi; cd /", before="mkdir gone && cd gone && rmdir ../gone && ")
+    assert "the current folder was deleted" in done.stderr
+
+
+def test_a_config_from_a_pipe(kimi: Program) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    done = shell(kimi, f"--config-file <(cat {kimi.config}) config show")
+    assert json.loads(done.stdout)["default_model"] == "m"
