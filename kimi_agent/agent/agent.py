@@ -1,5 +1,7 @@
 """The agent: what `build` puts together, and the door through which front ends open sessions."""
 
+import contextlib
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from kimi_agent import __version__
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.prompt import system_prompt
 from kimi_agent.agent.session import Limits, Session
-from kimi_agent.agent.store import SessionLog, SessionStore
+from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.errors import NoModelError, SessionError
@@ -62,14 +64,14 @@ class Agent:
         if session_id is None:
             folder = (cwd or self.cwd).resolve()
             log = self._new_log(folder, model or self.default_model)
-            damaged = 0
-        else:
-            log, damaged = self.store.open(session_id)
-            folder = self._folder(log, cwd)
-        session = self._session(log, ask, folder, mode, self._model(log.events, model))
-        if damaged:
-            text = f"{damaged} damaged records of this session were left out."
-            session._emit(ev.Notice("warning", text))
+            return self._session(log, ask, folder, mode, self._model(log.events, model))
+        log, damaged = self.store.open(session_id)
+        try:
+            session = self._session(log, ask, self._folder(log, cwd), mode, self._model(log.events, model))
+            self._tell_what_changed(session, log, damaged, model)
+        except BaseException:
+            log.close()
+            raise
         return session
 
     def latest(self, cwd: Path | None = None) -> str:
@@ -101,9 +103,28 @@ class Agent:
         log = self.store.create(session_id)
         prompt = system_prompt(folder, self.home, self.extra_prompt)
         log.append(
-            ev.SessionStarted(session_id, str(folder), round(time.time(), 3), __version__, model, system_prompt=prompt)
+            ev.SessionStarted(
+                session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=clean(prompt)
+            )
         )
         return log
+
+    def _tell_what_changed(self, session: Session, log: SessionLog, damaged: int, asked: str | None) -> None:
+        if damaged:
+            session.tell_once(f"{damaged} damaged records of this session were left out.")
+        if log.newer:
+            session.tell_once(f"{log.newer} records of a newer version of kimi were passed over.")
+        had = _model_names(log.events)[-1]
+        if session.model.name and had != session.model.name:
+            if not asked and had:
+                text = (
+                    f"The model {had} of this session is not configured any more; it goes on with {session.model.name}."
+                )
+                session._emit(ev.Notice("warning", text))
+            session._emit(ev.ModelChanged(session.model.name))
+        started = log.events[0]
+        assert isinstance(started, ev.SessionStarted)
+        session.tell_folder(started.cwd)
 
     def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
         started = log.events[0]
@@ -117,8 +138,7 @@ class Agent:
                 known = ", ".join(self.models) or "none is configured"
                 raise NoModelError(f"unknown model {wanted!r}", f"Known: {known}.")
             return self.models[wanted]
-        names = [e.model for e in events if isinstance(e, ev.SessionStarted | ev.ModelChanged)]
-        name = next((name for name in reversed(names) if name in self.models), self.default_model)
+        name = next((name for name in reversed(_model_names(events)) if name in self.models), self.default_model)
         return self.models.get(name, NO_MODEL)
 
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
@@ -139,8 +159,8 @@ class Agent:
             thinking=self.thinking,
             limits=self.limits,
         )
-        if mode != "default" and modes[-1:] != [mode]:
-            session.set_mode(mode)
+        if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
+            session.set_mode(session.mode)
         self._sessions.append(session)
         return session
 
@@ -150,7 +170,7 @@ class Agent:
         log = self.store.create(self.store.new_id())
         copy = ev.SessionStarted(
             log.path.stem,
-            str(folder),
+            started.cwd,
             round(time.time(), 3),
             __version__,
             started.model,
@@ -160,4 +180,11 @@ class Agent:
         log.append(copy)
         for event in events[1:]:
             log.append(event)
+        with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
+            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
         return self._session(log, ask, folder, mode, self._model(events, None))
+
+
+def _model_names(events: Sequence[ev.Event]) -> list[str]:
+    """The session's models, in the order in which it had them; never empty."""
+    return [event.model for event in events if isinstance(event, ev.SessionStarted | ev.ModelChanged)]

@@ -211,7 +211,7 @@ async def _run_after(
 
 async def _permit(caller: Caller, item: Prepared, batch: Batch) -> ToolOutput | None:
     """Ask the gates, then perhaps the person. None when the call may run, else its answer. Raises Rejected."""
-    verdict = await _gates(caller, item)
+    verdict: Allow | Deny | ToolOutput | None = await _gates(caller, item)
     if verdict is None:
         async with caller.lock:
             verdict = await _gates(caller, item)  # "allow for this session" may have answered this one too

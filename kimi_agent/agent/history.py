@@ -1,7 +1,7 @@
 """The history that the model sees, as a fold of the session's durable events. It is always well formed.
 
 Well formed: every tool call of an assistant message is followed, before any other message, by exactly one result with its
-id, and there is no result without a call. `close_open_calls` restores this after whatever went wrong.
+id, and there is no result without a call. `repairs` restores this at the end of whatever went wrong.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ class History:
     def apply(self, event: ev.Event) -> None:
         match event:
             case ev.MessageAdded(message):
-                self.messages.append(message)
+                self._add(message)
             case ev.TurnStarted():
                 self._marks.append((self.messages, len(self.messages), -1))
             case ev.ToolStarted(call):
@@ -43,6 +43,14 @@ class History:
                 self._undo_compaction() if compaction else self._undo_turns(turns)
             case _:
                 pass
+
+    def _add(self, message: Message) -> None:
+        """Append a message. What lost lines of a log left without its other half is left out or closed."""
+        if message.result is None:
+            self.messages += self.repairs()
+        elif message.result.call_id not in self.open_calls():
+            return
+        self.messages.append(message)
 
     def _compact(self, event: ev.Compacted) -> list[Message]:
         if event.kind == "summary":
@@ -74,8 +82,10 @@ class History:
         for position in range(len(self._marks) - 1, -1, -1):
             messages, length, after = self._marks[position]
             if after >= 0:
-                self.messages = messages[:length] + self.messages[after:]
+                since, self.messages = self.messages[after:], messages[:length]
                 del self._marks[position]
+                for message in since:
+                    self._add(message)
                 return
 
     def open_calls(self) -> list[str]:
@@ -84,7 +94,7 @@ class History:
         for message in reversed(self.messages):
             if result := message.result:
                 answered.add(result.call_id)
-            elif message.role == "assistant":
+            else:
                 return [call.id for call in message.calls if call.id not in answered]
         return []
 

@@ -5,24 +5,26 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.compactor import Compactor
 from kimi_agent.agent.history import fold
 from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
-from kimi_agent.agent.store import SessionLog, encode_line, scrubbed
+from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Todo, TodoList
 from kimi_agent.core.errors import KimiError, SessionError
 from kimi_agent.core.gate import Gate
-from kimi_agent.core.message import Image
+from kimi_agent.core.message import Image, user_message
 from kimi_agent.core.provider import Model, Provider, ToolSpec
 from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
+
+MOVED = "[The working folder is now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class Session:
             self._follow(event)
         for repair in self._history.repairs():
             self._emit(ev.MessageAdded(repair))
+        ends = [event for event in log.events if isinstance(event, ev.TurnStarted | ev.TurnEnded)]
+        if ends and isinstance(ends[-1], ev.TurnStarted):  # killed in the middle of a turn
+            self._emit(ev.TurnEnded("interrupted"))
 
     # --- what front ends read -----------------------------------------------------------------------------------------
 
@@ -253,6 +258,20 @@ class Session:
         """A new session that begins with this history. Raises SessionError while a turn runs."""
         self._refuse_while_running("forked")
         return self._fork_log(self._log.events)
+
+    def tell_once(self, text: str, level: Literal["info", "warning"] = "warning") -> None:
+        """A notice, unless this very one is in the log already."""
+        if not any(isinstance(event, ev.Notice) and event.text == text for event in self._log.events):
+            self._change(ev.Notice(level, text))
+
+    def tell_folder(self, recorded: str) -> None:
+        """When the system prompt, or what was told since, names another working folder: tell the model and the person."""
+        folder = clean(str(self.cwd))
+        told = [m.text for m in self._history.messages if m.origin == "agent" and m.text.startswith(MOVED)]
+        text = f"{MOVED} {folder}]"
+        if (told[-1] != text) if told else (folder != recorded):
+            self._change(ev.MessageAdded(user_message(text, origin="agent")))
+            self._change(ev.Notice("warning", f"This session began in {recorded}; it goes on in {folder}."))
 
     def rename(self, title: str) -> list[ev.Event]:
         return self._change(ev.Titled(" ".join(title.split())[:200]))

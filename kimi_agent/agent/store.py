@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -25,6 +25,7 @@ from kimi_agent.core.event import Compacted, Event, MessageAdded, SessionStarted
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
+_KINDS = frozenset(kind.__struct_config__.tag for kind in get_args(Event))
 _CRC = b',"crc":"'
 _FIRST_WRITTEN = (TurnStarted, Compacted)  # a session without these is not worth a file
 _CRC_SIZE = len(_CRC) + 8 + 2  # the key, eight hex digits, `"}`
@@ -42,10 +43,15 @@ def scrubbed(event: Event) -> Event:
     return cast(Event, msgspec.convert(plain, Event))
 
 
+def clean(text: str) -> str:
+    """`text` with lone surrogates replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def _without_surrogates(value: Any) -> Any:
     match value:
         case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return clean(value)
         case dict():
             return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
         case list() | tuple():
@@ -54,35 +60,52 @@ def _without_surrogates(value: Any) -> Any:
             return value
 
 
-def decode_line(line: bytes) -> Event | None:
-    """The event of a line, None when it is damaged or of a kind that this version does not know."""
+def decode_line(line: bytes) -> Event | Literal["newer"] | None:
+    """The event of a line, None when it is damaged; "newer" for a whole record that this version does not know."""
+    checked = False
     if line[-_CRC_SIZE : -_CRC_SIZE + len(_CRC)] == _CRC:
         body = line[:-_CRC_SIZE] + b"}"
         if line[-10:-2] != b"%08x" % zlib.crc32(body):
             return None
-        line = body
+        line, checked = body, True
     try:
         return cast(Event, _decoder.decode(line))
+    except msgspec.ValidationError:
+        return "newer" if checked or _is_foreign(line) else None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 
+def _is_foreign(line: bytes) -> bool:
+    value = msgspec.json.decode(line)
+    return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] not in _KINDS
+
+
 def read_events(path: Path) -> tuple[list[Event], int]:
-    """All whole events of a file and the number of damaged lines."""
+    """All whole events of a file that this version knows, and the number of damaged lines."""
+    events, damaged, _ = _read(path)
+    return events, damaged
+
+
+def _read(path: Path) -> tuple[list[Event], int, int]:
+    """Events, and how many lines are damaged or of a newer version."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise SessionError(f"cannot read the session file {path}: {error.strerror}") from None
-    events, damaged = [], 0
+    events: list[Event] = []
+    damaged = newer = 0
     for line in data.split(b"\n"):
         if not line.strip():
             continue
         event = decode_line(line)
         if event is None:
             damaged += 1
+        elif event == "newer":
+            newer += 1
         else:
             events.append(event)
-    return events, damaged
+    return events, damaged, newer
 
 
 class SessionLog:
@@ -92,8 +115,10 @@ class SessionLog:
         """`events` are what the file already holds (see `open_log`). A new file is made by the first turn, not before."""
         self.path = path
         self.events: list[Event] = events if events is not None else []
+        self.newer = 0  # records of a newer version that were passed over
         self._unwritten: list[bytes] = []
         self._fd = -1
+        self._begun = False  # whether there is to be a file
 
     def _open(self) -> int:
         try:
@@ -103,12 +128,14 @@ class SessionLog:
             raise SessionError(f"cannot open the session file {self.path}: {error.strerror}") from None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             os.close(fd)
             raise SessionError(
                 f"session {self.path.stem} is open in another kimi",
                 "Close it there, or fork it: /fork in that session.",
             ) from None
+        except OSError:
+            pass  # a file system without locks
         return fd
 
     def append(self, event: Event, line: bytes | None = None) -> None:
@@ -121,7 +148,8 @@ class SessionLog:
         self.events.append(event)
         self._unwritten.append(line or encode_line(event))
         if self._fd < 0:
-            if not isinstance(event, _FIRST_WRITTEN):
+            self._begun = self._begun or isinstance(event, _FIRST_WRITTEN)
+            if not self._begun:
                 return
             self._fd = self._open()
         self._flush()
@@ -129,8 +157,9 @@ class SessionLog:
     def _flush(self) -> None:
         if os.fstat(self._fd).st_nlink == 0:  # somebody deleted the file under us: the memory has it all
             os.close(self._fd)
-            self._fd = self._open()
+            self._fd = -1
             self._unwritten = [encode_line(event) for event in self.events]
+            self._fd = self._open()
         data = b"".join(self._unwritten)
         start = os.fstat(self._fd).st_size
         try:
@@ -155,9 +184,10 @@ class SessionLog:
     def lock(self) -> None:
         """Open the file and take its lock. Raises SessionError when another kimi holds it."""
         if self._fd < 0:
-            self._fd = self._open()
+            self._fd, self._begun = self._open(), True
 
     def close(self) -> None:
+        self._begun = False
         if self._fd >= 0:
             with contextlib.suppress(SessionError):
                 if self._unwritten:
@@ -174,7 +204,7 @@ def open_log(path: Path) -> tuple[SessionLog, int]:
     log.lock()
     try:
         _cut_torn_tail(path, log._fd)
-        log.events, damaged = read_events(path)
+        log.events, damaged, log.newer = _read(path)
     except BaseException:
         log.close()
         raise
@@ -257,7 +287,7 @@ class SessionStore:
     def list(self, cwd: Path | None = None) -> Sequence[SessionInfo]:
         """Newest first; those of one folder when `cwd` is given. Sessions without a prompt are left out."""
         infos = (self._info(path) for path in self._files())
-        found = [info for info in infos if info and (cwd is None or info.cwd == str(cwd))]
+        found = [info for info in infos if info and (cwd is None or info.cwd == clean(str(cwd)))]
         return sorted(found, key=lambda info: (info.updated, info.id), reverse=True)
 
     def search(self, text: str) -> Iterator[tuple[SessionInfo, str]]:
@@ -278,7 +308,8 @@ class SessionStore:
         except OSError:
             return None
         head = data.split(b"\n", 40)[:40]
-        events = [event for line in head if line.strip() and (event := decode_line(line))]
+        lines = (decode_line(line) for line in head if line.strip())
+        events = [event for event in lines if event is not None and event != "newer"]
         if not events or not isinstance(events[0], SessionStarted):
             return None
         prompts = (e.message for e in events if isinstance(e, MessageAdded) and e.message.role == "user")
