@@ -103,7 +103,7 @@ async def shoot(work: Path, home: Path) -> str:
 
 def without_fonts(svg: str) -> str:
     """`svg` without fonts from the network: a picture must not tell anybody that it is looked at."""
-    svg = re.sub(r"@font-face\s*\{.*?\}", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"@font-face\s*\{.*?\}|<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family:\s*[^;]+;", f"font-family: {FONT};", svg)
     svg = TEXT.sub(without_blanks, svg)
     return "\n".join(line for line in svg.splitlines() if line.strip()) + "\n"
