@@ -138,7 +138,17 @@ def test_an_unknown_key_is_a_warning_with_its_line(tmp_path: Path, text: str, ex
             ':2: "loop_control.max_steps_per_turn": expected a whole number',
         ),
         ("[loop_control]\n\ncompaction_trigger_ratio = 1.5", ':3: "loop_control.compaction_trigger_ratio": expected'),
-        ('theme = "pink"', ":1: \"theme\": invalid enum value 'pink'"),
+        ('theme = "pink"', ':1: "theme": expected dark, light or auto'),
+        (
+            "x = 1\r\n[loop_control]\r\n\r\nmax_steps_per_turn = 0\r\n",
+            ':4: "loop_control.max_steps_per_turn": expected',
+        ),
+        ('{\n"theme":\n3}', ':2: "theme": expected dark, light or auto'),
+        ('{"models": {\n"a:{": {},\n "m": {"provider": "p"}}}', ':3: "models.m" needs a key "model"'),
+        (
+            '{"hooks": [{"event": "e", "command": "c"},\n{"event": "e",\n "command": "c\\"[", "timeout": 0}],\n"theme": "auto"}',
+            ':3: "hooks.1.timeout": expected',
+        ),
         ("providers = 3", ':1: "providers": expected a table, got a whole number'),
         ('[models.m]\nprovider = "p"', ':1: "models.m" needs a key "model"'),
         ('[models.m]\nmodel = "x"\nprovider = "p"', ':3: model "m" names provider "p", which is not defined'),
@@ -147,11 +157,11 @@ def test_an_unknown_key_is_a_warning_with_its_line(tmp_path: Path, text: str, ex
 )
 def test_a_bad_value_is_an_error_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(text)
+    file.write_bytes(text.encode())
     with pytest.raises(ConfigError) as caught:
         load_config(file, {})
     assert f"config.toml{expected}" in str(caught.value)
-    assert file.read_text() == text
+    assert file.read_bytes() == text.encode()
 
 
 def test_all_bad_values_are_told_at_once_and_no_secret_is(tmp_path: Path) -> None:

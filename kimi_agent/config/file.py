@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -53,8 +53,8 @@ class Source:
         return f"{self.name}:{line}: {problem.text}" if line else f"{self.name}: {problem.text}"
 
     def _line(self, where: KeyPath) -> int:
-        """Line of the key, else of the nearest table around it; 0 when unknown (JSON, or no file at all)."""
-        lines = dict(_key_lines(self.text))
+        """Line of the key, else of the nearest table around it; 0 when unknown (no file at all)."""
+        lines = dict(_json_lines(self.text) if self.text.lstrip().startswith("{") else _key_lines(self.text))
         return next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 0)
 
 
@@ -142,6 +142,10 @@ def _convert(kind: Any, value: Any, problems: list[Problem], where: KeyPath) -> 
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
+        if origin is Literal:
+            *others, last = arguments
+            problems.append(Problem(where, f'"{_dotted(where)}": expected {", ".join(others)} or {last}'))
+            return None
         problems.append(Problem(where, f'"{_dotted(where)}": {_reworded(str(error))}'))
         return None
 
@@ -162,7 +166,7 @@ def _key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
     found: list[tuple[KeyPath, int]] = []
     arrays: dict[KeyPath, int] = {}
     fence = ""
-    for number, line in enumerate(text.split("\n"), start=1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         if fence:
             fence = "" if fence in line else fence
             continue
@@ -173,6 +177,31 @@ def _key_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
             found.append(((*table, *_leaf_path(match[1] + " = 0")), number))
             fence = next((f for f in ('"""', "'''") if line.count(f) == 1), "")
     return reversed(found)
+
+
+def _json_lines(text: str) -> Iterator[tuple[KeyPath, int]]:
+    """Where each key of a JSON text stands; entries of a list carry their index, as the data does."""
+    path: list[str] = []  # the key of each open object or list
+    lists: list[int | None] = []  # the index in each open list, None for an object
+    key = ""
+    line, end = 1, 0
+    for token in re.finditer(r'"(?:[^"\\]|\\.)*"(\s*:)?|[{}\[\],]', text):
+        line, end = line + text.count("\n", end, token.start()), token.start()
+        mark = token[0]
+        if mark in "{[":
+            if lists:
+                path.append(key if lists[-1] is None else str(lists[-1]))
+            lists.append(0 if mark == "[" else None)
+            if lists[-1] is None and lists[:-1] and lists[-2] is not None:
+                yield tuple(path), line
+        elif mark in "}]":
+            lists.pop()
+            path = path[: max(0, len(lists) - 1)]
+        elif mark == "," and (index := lists[-1]) is not None:
+            lists[-1] = index + 1
+        elif token[1]:
+            key = json.loads(mark[: -len(token[1])])
+            yield (*path, key), line
 
 
 def _header_path(line: str, arrays: dict[KeyPath, int]) -> KeyPath:
