@@ -119,8 +119,8 @@ def _answer(params: ShellParams, text: str, ended: Exit, notes: list[str]) -> To
         notes.insert(0, f"exit code {ended.code}{_signal_name(ended.code)}")
     if ended.left_running:
         notes.append(
-            "a background process goes on running; it was cut off from this output and may end when it writes: "
-            "redirect to a file instead"
+            "a background process goes on running until this session ends; what it writes from now on is lost: "
+            "redirect it to a file to read it"
         )
     if failed and (hint := hint_for(text)):
         notes.append(hint)

@@ -12,14 +12,20 @@ from contextlib import suppress
 from pathlib import Path
 
 MARK = "KIMI_RUN"
-"""Name of the mark. Its value is `:id`, appended to an inherited one, so that an outer agent finds what an inner one ran."""
+"""Name of the mark. Its value is `:program:command`, appended to an inherited one, so that an outer agent finds what an inner
+one ran, and the mark of the program alone finds all its commands."""
 
 _PROC = Path("/proc")
 _ROUNDS = 5  # a sweep can miss what is being forked while it looks; each round finds the children of the last
 
 
-def new_mark() -> str:
-    return f"{os.environ.get(MARK, '')}:{secrets.token_hex(8)}"
+def mark_of(outer: str, name: str) -> str:
+    return f"{outer}:{name}"
+
+
+def new_mark(program: str) -> str:
+    """A mark for one command of the program with the mark `program`."""
+    return mark_of(program, secrets.token_hex(8))
 
 
 def signal_family(leader: int, mark: str, number: signal.Signals) -> None:

@@ -13,14 +13,20 @@ from pathlib import Path
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
 from kimi_agent.workspaces.family import MARK, kill_family, new_mark, signal_family
+from kimi_agent.workspaces.watcher import watcher
 
 _CHUNK = 1 << 16  # bytes per read: what a pipe holds
 _DRAIN_S = 0.2  # after the process's own exit: time for what it started to write its last words and let go of the pipe
 _TIMEOUT_GRACE_S = 1.0  # between SIGTERM and SIGKILL, when the deadline passed
 _CANCEL_GRACE_S = 0.1  # the same, when a person waits for the interrupt
+_DROPPED = 64 << 20  # bytes that a process may write after its command has ended; nobody reads them
 _REAP_S = 1.0  # a process stuck in the kernel outlives SIGKILL: it is not waited for longer than this
 
-_SECRET = re.compile(r"(?:.*_)?API_?KEY|ANTHROPIC_AUTH_TOKEN|KIMI_.*(?:TOKEN|SECRET|PASSWORD)", re.IGNORECASE)
+_WORDS = r"(?:API)?KEYS?|SECRETS?|[A-Z]*TOKENS?|PASS|[A-Z]*PASSW(?:OR)?D|PASSPHRASE|CRED(?:ENTIAL)?S?|AUTH"
+_SECRET = re.compile(rf"(?!SSH_AUTH_SOCK$)(?:.*_)?(?:{_WORDS})(?:_.*)?|.+_(?:PWD|PAT)", re.IGNORECASE)
+"""Names of variables that hold secrets, as far as names tell. The agent's socket of ssh is none: it only leads to one."""
+PASSED = "KIMI_PASS_ENV"
+"""Names, with commas, of variables that commands get although they look like secrets."""
 
 
 async def run_process(
@@ -33,10 +39,10 @@ async def run_process(
 ) -> Exit:
     """Run `argv` in its own session with stdin empty; stdout and stderr go, merged, to `on_output` as they come.
 
-    Returns within `_DRAIN_S` of the process's own exit, whoever still holds the pipe then; that one goes on running, but
-    can no longer write. On timeout (seconds), on cancellation and when `on_output` raises, the process and all it started
-    get SIGTERM and, after a short grace, SIGKILL. `env` is added to this process's environment without its API keys. A
-    process that died of a signal by itself has the code 128 + signal, as in a shell.
+    Returns within `_DRAIN_S` of the process's own exit, whoever still holds the pipe then; that one goes on running until
+    this program ends, and what it writes is dropped. On timeout (seconds), on cancellation and when `on_output` raises,
+    the process and all it started get SIGTERM and, after a short grace, SIGKILL. `env` is added to this process's
+    environment without its secrets. A process that died of a signal by itself has the code 128 + signal, as in a shell.
 
     Raises WorkspaceError when the process cannot be started.
     """
@@ -55,7 +61,10 @@ async def run_process(
         if child.failure is not None:
             await child.stop(_CANCEL_GRACE_S)
             raise child.failure
-        return Exit(child.code, left_running=not child.closed.is_set())
+        if not child.closed.is_set():
+            child.drop_output()
+            return Exit(child.code, left_running=True)
+        return Exit(child.code)
     except asyncio.CancelledError:
         await child.stop(_CANCEL_GRACE_S)
         raise
@@ -64,8 +73,10 @@ async def run_process(
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without API keys, which no command of the model's needs, and with `extra`."""
-    return {name: value for name, value in os.environ.items() if not _SECRET.fullmatch(name)} | dict(extra)
+    """This process's environment without secrets, except those that the user passes by name, and with `extra`."""
+    passed = frozenset(os.environ.get(PASSED, "").replace(",", " ").split())
+    kept = {name: value for name, value in os.environ.items() if name in passed or not _SECRET.fullmatch(name)}
+    return kept | dict(extra)
 
 
 class _Child:
@@ -83,8 +94,10 @@ class _Child:
         self.code: int | None = None
         self.failure: Exception | None = None
         self._on_output = on_output
+        self._dropped: int | None = None  # bytes since nobody reads the output any more
         self._loop = asyncio.get_running_loop()
-        self._mark = new_mark()
+        self._watcher = watcher()
+        self._mark = new_mark(self._watcher.mark)
         self._pipe, write_end = os.pipe()
         try:
             self._process = subprocess.Popen(
@@ -101,6 +114,7 @@ class _Child:
             raise _not_started(error, argv, cwd) from error
         finally:
             os.close(write_end)
+        self._watcher.started(self._process.pid)
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)
         self._pidfd = self._watch()
@@ -119,9 +133,20 @@ class _Child:
             async with asyncio.timeout(_REAP_S):
                 await self.exited.wait()
 
+    def drop_output(self) -> None:
+        """Go on reading, so that what runs on is not ended by its first word, until there has been a flood."""
+        self._dropped = 0
+        self._on_output = self._drop
+
     def release(self) -> None:
-        self._close_pipe()
+        if self._dropped is None:
+            self._close_pipe()
         self._close_pidfd()
+
+    def _drop(self, data: bytes) -> None:
+        self._dropped = (self._dropped or 0) + len(data)
+        if self._dropped > _DROPPED:
+            self._close_pipe()
 
     def _read(self) -> None:
         try:
@@ -158,6 +183,7 @@ class _Child:
         self._ended(self._process.wait())
 
     def _ended(self, code: int) -> None:
+        self._watcher.ended(self._process.pid)
         self.code = code if code >= 0 else 128 - code
         self.exited.set()
         self.settled.set()

@@ -1,5 +1,7 @@
 import asyncio
 import os
+import re
+import signal
 import sys
 import time
 from contextlib import suppress
@@ -78,6 +80,21 @@ async def test_a_child_that_holds_the_pipe_does_not_block(tmp_path: Path, comman
     )
 
 
+@pytest.mark.parametrize(
+    "talker",
+    [
+        pytest.param("for i in 1 2 3 4 5; do sleep 0.1; head -c 100000 /dev/zero || exit; done", id="a server's log"),
+        pytest.param("yes", id="a flood ends as if its reader were gone"),
+    ],
+)
+async def test_what_runs_on_may_go_on_writing(tmp_path: Path, talker: str) -> None:
+    found, _ = await shell(f"({talker}; touch done) & sleep 0.01", tmp_path)
+    assert found == Exit(0, left_running=True)
+    async with asyncio.timeout(20):
+        while not (tmp_path / "done").exists():
+            await asyncio.sleep(0.01)
+
+
 async def test_last_words_after_the_shells_exit_are_heard(tmp_path: Path) -> None:
     found, output = await shell("echo one | tee >(sleep 0.02; cat) >/dev/null", tmp_path)
     assert (found, output) == (Exit(0), b"one\n")
@@ -145,14 +162,39 @@ async def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], folde
     assert open_descriptors() == before
 
 
-async def test_api_keys_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("KIMI_API_KEY", "OPENAI_API_KEY", "SOME_apikey", "ANTHROPIC_AUTH_TOKEN", "API_KEY", "KIMI_X_TOKEN"):
+SECRETS = re.findall(
+    r"\w+",
+    """KIMI_API_KEY OPENAI_API_KEY SOME_apikey API_KEY ANTHROPIC_AUTH_TOKEN KIMI_X_TOKEN AWS_ACCESS_KEY_ID
+    AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN GITHUB_TOKEN GH_TOKEN HF_TOKEN NPM_TOKEN npm_config__authToken DB_PASSWORD
+    PGPASSWORD MYSQL_PWD DB_PASS SSH_PASSPHRASE MY_SECRET SECRET_KEY GOOGLE_APPLICATION_CREDENTIALS DOCKER_AUTH_CONFIG
+    CI_JOB_TOKEN GH_PAT""",
+)
+HARMLESS = re.findall(
+    r"\w+",
+    "API_KEYBOARD TOKENIZERS_PARALLELISM SSH_AUTH_SOCK GIT_ASKPASS XAUTHORITY PASSENGER_APP KEYMAP AUTHOR MONKEY",
+)
+
+
+async def test_secrets_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
         monkeypatch.setenv(name, "sesame")
-    monkeypatch.setenv("API_KEYBOARD", "kept")
+    for name in HARMLESS:
+        monkeypatch.setenv(name, "kept")
     _, output = await shell("env", tmp_path, env={"ADDED": "yes"})
     assert b"sesame" not in output
-    assert b"API_KEYBOARD=kept\n" in output
-    assert b"ADDED=yes\n" in output
+    assert {f"{name}=kept".encode() for name in HARMLESS} <= set(output.splitlines())
+    assert {b"ADDED=yes", b"PWD=" + os.fsencode(tmp_path)} <= set(output.splitlines())
+
+
+async def test_secrets_that_the_user_names_are_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GH_TOKEN", "NPM_TOKEN", "HF_TOKEN"):
+        monkeypatch.setenv(name, "sesame")
+    monkeypatch.setenv("KIMI_PASS_ENV", "GH_TOKEN, NPM_TOKEN")
+    _, output = await shell("env", tmp_path)
+    assert sorted(line for line in output.splitlines() if b"sesame" in line) == [
+        b"GH_TOKEN=sesame",
+        b"NPM_TOKEN=sesame",
+    ]
 
 
 async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
@@ -193,3 +235,65 @@ async def test_the_loop_stays_free_while_output_floods(tmp_path: Path) -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+ORPHANS = (
+    "sleep 300 & setsid sleep 301 & nohup sleep 302 >/dev/null 2>&1 & (setsid sh -c 'sleep 303 & sleep 304' &)"
+    "; env -i sleep 305 & echo ready"
+)
+PARENT = """
+import asyncio, os, sys
+from pathlib import Path
+from kimi_agent.workspaces.process import run_process
+
+async def main():
+    async def run(command):
+        await run_process(["bash", "-c", command], cwd=Path.cwd(), env={}, timeout=60, on_output=lambda data: None)
+    if sys.argv[2] == "between calls":
+        await run(sys.argv[1].replace("env -i ", ""))
+        print("ready", flush=True)
+        if sys.argv[3] == "exit":
+            return
+        await asyncio.sleep(60)
+    await run(sys.argv[1] + "; touch ready; wait")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize(
+    ("moment", "end"),
+    [
+        *(("during a call", end) for end in ("SIGKILL", "SIGHUP")),
+        *(("between calls", end) for end in ("SIGKILL", "SIGHUP", "exit")),
+    ],
+)
+async def test_nothing_outlives_this_program(tmp_path: Path, moment: str, end: str) -> None:
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", PARENT, ORPHANS, moment, end),
+        cwd=tmp_path,
+        env={**os.environ, "ORPHAN_TEST": str(tmp_path)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    if moment == "between calls":
+        assert await program.stdout.readline() == b"ready\n"
+    while moment == "during a call" and not (tmp_path / "ready").exists():
+        await asyncio.sleep(0.01)
+    if end != "exit":
+        program.send_signal(signal.Signals[end])
+    await program.wait()
+    async with asyncio.timeout(10):
+        while living_with(str(tmp_path)) or working_in(tmp_path):
+            await asyncio.sleep(0.01)
+
+
+def working_in(folder: Path) -> list[str]:
+    """The processes whose current folder is `folder`: also those without any environment."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == folder:
+                found.append(process.name)
+    return found
