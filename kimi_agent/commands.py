@@ -85,10 +85,11 @@ async def _fork(shell: Shell, args: str) -> None:
 
 
 async def _undo(shell: Shell, args: str) -> None:
-    if args.strip() and not args.strip().isdigit():
+    args = args.strip() or "1"
+    if not (args.isascii() and args.isdigit() and len(args) < 6):
         shell.show("Usage: `/undo [number of turns]`")
         return
-    shell.apply(shell.session.undo(int(args or 1)))
+    shell.apply(shell.session.undo(int(args)))
     shell.show("Undone in the conversation. Files stay as they are.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions, session_scope
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
@@ -284,7 +285,7 @@ def _bounded(content: Content, call: ToolCall, scratch: Path) -> Content:
     if sum(len(part.text) for part in content if isinstance(part, Text)) <= OUTPUT_LIMIT:
         return content or (Text("(no output)"),)
     text = "\n".join(part.text for part in content if isinstance(part, Text))
-    path = scratch / f"{''.join(c if c.isalnum() else '-' for c in call.id)}.whole.txt"
+    path = scratch / f"whole-{output_file(call.id)}"
     half = OUTPUT_LIMIT // 2
     try:
         scratch.mkdir(parents=True, exist_ok=True, mode=0o700)

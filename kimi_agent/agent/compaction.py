@@ -11,8 +11,8 @@ from pathlib import Path
 from kimi_agent.agent.history import output_file, result_id
 from kimi_agent.agent.tokens import history_tokens, message_tokens, text_tokens
 from kimi_agent.core.display import Todo
-from kimi_agent.core.event import Compacted
 from kimi_agent.core.message import Message, Text, user_message
+from kimi_agent.core.provider import Request
 from kimi_agent.core.tool import Effect
 
 KEEP_OUTPUT = 40_000
@@ -140,12 +140,18 @@ def _note(summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path) ->
     return "\n\n".join(parts)
 
 
+def overhead(request: Request) -> int:
+    """Tokens, estimated, of what a request holds besides the history: no compaction makes that smaller."""
+    tools = (f"{tool.name}{tool.description}{tool.schema}" for tool in request.tools)
+    return text_tokens(request.system) + sum(map(text_tokens, tools))
+
+
 def measured(estimate: int, known_estimate: int, known_tokens: int) -> int:
     """An estimate corrected by what the API counted for the history before: tokenizers differ by a factor of two."""
     return int(estimate * known_tokens / known_estimate) if known_estimate and known_tokens else estimate
 
 
-def prune_event(messages: Sequence[Message], call_ids: Sequence[str], gained: int, context: int) -> Compacted:
-    total = history_tokens(messages)
-    after = context - measured(gained, total, context)
-    return Compacted(context, max(0, after), kind="prune", pruned=tuple(call_ids))
+def after_gain(request: Request, gained: int, context: int) -> int:
+    """The tokens of a context of `context` tokens that was `request`, once `gained` tokens (estimated) are gone."""
+    total = overhead(request) + history_tokens(request.messages)
+    return max(0, context - measured(gained, total, context))

@@ -9,7 +9,7 @@ from kimi_agent.agent.reply import collect
 from kimi_agent.agent.tokens import cost, history_tokens
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Todo
-from kimi_agent.core.errors import ContextOverflowError
+from kimi_agent.core.errors import ContextOverflowError, ProviderError
 from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Provider, Request, Tokens
 
@@ -53,10 +53,11 @@ class Compactor:
         price = cost(tokens, model.prices)
         return ev.Usage(model.name, tokens.input, tokens.output, tokens.cached, price, self.context, self.size)
 
-    def current(self, messages: Sequence[Message]) -> int:
+    def current(self, request: Request) -> int:
         """Tokens of the context now: what the API counted, plus an estimate of what came since."""
+        messages = request.messages
         if not self._counted or len(messages) < self._counted - 1:
-            return history_tokens(messages)
+            return compaction.overhead(request) + history_tokens(messages)
         return self.context + history_tokens(messages[self._counted :])
 
     def forget(self) -> None:
@@ -68,9 +69,14 @@ class Compactor:
         if not self.size:
             return
         limit = compaction.threshold(self.size, self.ratio, self.reserved)
-        context = self.current(request.messages)
-        if context >= limit and context >= self._rest:
+        context = self.current(request)
+        if context < limit or context < self._rest:
+            return
+        try:
             await self.compact(request, below=int(limit * 0.8))
+        except ProviderError as error:
+            self._rest = int(context * 1.1)
+            self.emit(ev.Notice("warning", f"Compaction failed: {error} Going on with the whole history."))
 
     async def after_overflow(self, request: Request) -> bool:
         """The API said that the prompt is too long. True when the history is shorter now."""
@@ -79,15 +85,29 @@ class Compactor:
 
     async def compact(self, request: Request, focus: str = "", below: int = 0) -> bool:
         """Prune old tool output; when that does not get the context under `below` tokens, summarise. True when it helped."""
-        context = self.current(request.messages)
+        if not request.messages:
+            self.emit(ev.Notice("info", "There is nothing to compact yet."))
+            return False
+        context = self.current(request)
+        pruned = self._prune(request, context)
+        if pruned is not None and pruned < below:
+            return True
+        return await self._summarise(request, focus, context) or pruned is not None
+
+    def _prune(self, request: Request, context: int) -> int | None:
+        """Replace old tool output by where it is saved. The tokens after it, None when there was nothing to gain."""
         calls, gained = compaction.plan_prune(request.messages, self.size)
-        if calls:
+        if not calls:
+            return None
+        try:
             compaction.save_outputs(request.messages, calls, self.scratch)
-            event = compaction.prune_event(request.messages, calls, gained, context)
-            self._apply(event)
-            if event.after < below:
-                return True
-        return await self._summarise(request, focus, context) or bool(calls)
+        except OSError as error:
+            text = f"Old tool output stays in the context: it cannot be saved to {self.scratch}: {error.strerror}."
+            self.emit(ev.Notice("warning", text))
+            return None
+        after = compaction.after_gain(request, gained, context)
+        self._apply(ev.Compacted(context, after, kind="prune", pruned=tuple(calls)))
+        return after
 
     def _apply(self, event: ev.Compacted) -> None:
         self.emit(event)
@@ -97,13 +117,11 @@ class Compactor:
         messages = list(request.messages)
         text = await self._summary(request, focus)
         replaced = compaction.summarised(messages, text, self.ledger, self.todos(), self.scratch)
-        estimate = history_tokens(messages)
-        after = compaction.measured(history_tokens(replaced), estimate, context)
+        after = compaction.after_gain(request, history_tokens(messages) - history_tokens(replaced), context)
         if not text.strip() or after > context * (1 - compaction.MIN_GAIN):
             self._rest = int(context * 1.1)
             self.emit(ev.Notice("warning", "Compaction gains nothing here; the history stays as it is."))
             return False
-        # the window holds the system prompt and the tools too: they do not shrink
         self._apply(ev.Compacted(context, after, replaced, "summary"))
         self._rest = 0
         return True
@@ -111,7 +129,7 @@ class Compactor:
     async def _summary(self, request: Request, focus: str) -> str:
         """Ask for the summary; when even that request is too long, leave out the oldest outputs, then the oldest turns."""
         whole = compaction.summary_request(request.messages, focus)
-        fits = not self.size or self.current(request.messages) < self.size * 0.9
+        fits = not self.size or self.current(request) < self.size * 0.9
         for keep in (1.0, 0.5, 0.25, 0.1) if fits else (0.5, 0.25, 0.1):
             messages = whole if keep == 1.0 else compaction.shortened(whole, keep)
             try:

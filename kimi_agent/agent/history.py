@@ -4,6 +4,7 @@ Well formed: every tool call of an assistant message is followed, before any oth
 id, and there is no result without a call. `repairs` restores this at the end of whatever went wrong.
 """
 
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -70,7 +71,8 @@ class History:
         return sum(after < 0 for _, _, after in self._marks)
 
     def last_is_compaction(self) -> bool:
-        return bool(self._marks) and self._marks[-1][2] >= 0
+        """Whether nothing was said since the last compaction."""
+        return bool(self._marks) and self._marks[-1][2] == len(self.messages)
 
     def _undo_turns(self, turns: int) -> None:
         while turns > 0 and self._marks:
@@ -118,8 +120,11 @@ def result_id(message: Message) -> str:
 
 
 def output_file(call_id: str) -> str:
-    """File name, in the session's scratch folder, of a pruned call's whole output."""
-    return "".join(c if c.isalnum() or c in "-_" else "-" for c in call_id) + ".txt"
+    """File name, in the session's scratch folder, of a call's whole output."""
+    name = "".join(c if (c.isascii() and c.isalnum()) or c in "-_" else "-" for c in call_id)
+    if len(name) > 100:  # file systems take 255 bytes
+        name = f"{name[:80]}-{zlib.crc32(call_id.encode('utf-8', 'replace')):08x}"
+    return name + ".txt"
 
 
 def is_well_formed(messages: Sequence[Message]) -> bool:

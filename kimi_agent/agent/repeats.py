@@ -21,6 +21,7 @@ class RepeatGuard:
     """Counts, within one turn, identical results per identical call."""
 
     def __init__(self) -> None:
+        self._known: set[tuple[tuple[str, str], bytes]] = set()  # every call with its result
         self._seen: dict[tuple[str, str], tuple[bytes, int]] = {}
 
     def count(self, call: ToolCall, result: ToolResult, *, changed_something: bool) -> int:
@@ -31,8 +32,9 @@ class RepeatGuard:
         key, value = (call.name, call.arguments), digest.digest()
         previous, times = self._seen.get(key, (b"", 0))
         count = times + 1 if previous == value else 1
-        if changed_something and count == 1:
+        if changed_something and (key, value) not in self._known:  # else commands that alternate would hide each other
             self._seen.clear()
+        self._known.add((key, value))
         self._seen[key] = (value, count)
         return count
 

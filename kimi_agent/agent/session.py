@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
         self._saving = True
+        self._went_well = False  # the last turn was done, or the compaction
         self._compactor: Compactor | None = None
         self._caller = Caller(
             self._tools, [*gates, *permissions.gates()], permissions, workspace, scratch, ask, self._emit, log.sync,
@@ -117,15 +119,27 @@ class Session:
 
         A failure of the model arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
         """
-        async with contextlib.aclosing(self._drive(self._turns(text, images))) as events:
+        async with contextlib.aclosing(self._chain(lambda: self._turns(text, images))) as events:
             async for event in events:
                 yield event
 
     async def compact(self, focus: str = "") -> AsyncIterator[ev.Event]:
-        """Make the history short now. Raises as `prompt` does."""
-        async with contextlib.aclosing(self._drive(self._compact(focus))) as events:
+        """Make the history short now, then run the texts queued meanwhile. Raises as `prompt` does."""
+        async with contextlib.aclosing(self._chain(lambda: self._compact(focus))) as events:
             async for event in events:
                 yield event
+
+    async def _chain(self, work: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[ev.Event, None]:
+        """Drive `work`, then the texts that came while its last events were on their way to a slow screen."""
+        while True:
+            self._went_well = False
+            async with contextlib.aclosing(self._drive(work())) as events:
+                async for event in events:
+                    yield event
+            self._queue[:0], self._steering[:] = self._steering, []
+            if not self._went_well or not self._queue:
+                return
+            work = functools.partial(self._turns, self._queue.pop(0), ())
 
     async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[ev.Event, None]:
         """The only place where the push of events meets the pull of a front end."""
@@ -150,7 +164,9 @@ class Session:
             try:
                 turn = self._turn()
             except KimiError as error:
-                self._emit(ev.TurnStarted(self._turns_done + 1))
+                self._turns_done += 1
+                self._emit(ev.TurnStarted(self._turns_done))
+                self._emit(ev.MessageAdded(user_message(text, images)))
                 end = ev.TurnEnded("error", f"{error} {error.hint}".strip(), type(error).__name__)
                 self._emit(end)
                 return
@@ -158,8 +174,11 @@ class Session:
             try:
                 end = await run_turn(turn, self._turns_done, text, images)
             finally:
-                self._queue[:0], self._steering[:] = self._steering, []
-            if end.stop != "done" or not self._queue:
+                if self._steering:
+                    self._queue[:0], self._steering[:] = self._steering, []
+                    self._show_waiting()
+            self._went_well = end.stop == "done"
+            if not self._went_well or not self._queue:
                 return
             text, images = self._queue.pop(0), ()
             self._show_waiting()
@@ -176,8 +195,11 @@ class Session:
         try:
             turn = self._turn()
             await turn.compactor.compact(turn.request(), focus)
+            self._went_well = True
         except KimiError as error:
             self._emit(ev.Notice("error", f"Compaction failed: {error} {error.hint}".strip()))
+        except Exception as error:  # a bug of ours must not lose the session
+            self._emit(ev.Notice("error", f"Compaction failed: {type(error).__name__}: {error}"))
 
     def _get_provider(self) -> Provider:
         if self._provider is None:
@@ -247,8 +269,11 @@ class Session:
         Raises SessionError while a turn runs, or when there is nothing to undo.
         """
         self._refuse_while_running("undone")
-        if self._history.last_is_compaction():
-            return self._change(ev.Rewound(compaction=True))
+        undone: list[ev.Event] = []
+        while self._history.last_is_compaction():  # it may have pruned first and summarised then
+            undone += self._change(ev.Rewound(compaction=True))
+        if undone:
+            return undone
         available = self._history.turns()
         if not 0 < turns <= available:
             raise SessionError(f"there are {available} turns to undo, not {turns}" if available else "nothing to undo")

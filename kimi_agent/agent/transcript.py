@@ -112,6 +112,7 @@ class Transcript:
         self.blocks: list[AnyBlock] = []
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
+        self._turns: list[int] = []  # indices in blocks where the turns begin that are not undone
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
 
@@ -227,7 +228,7 @@ class Transcript:
         return changed
 
     def _settle_calls(self, calls: tuple[ToolCall, ...]) -> list[CallBlock]:
-        writing = list(self._writing.values())
+        writing = [block for _, block in sorted(self._writing.items())]
         settled: list[CallBlock] = []
         for position, call in enumerate(calls):
             if position < len(writing):
@@ -282,8 +283,11 @@ class Transcript:
                 return []
             block.void = True
             return [block]
-        prompts = [i for i, block in enumerate(self.blocks) if isinstance(block, PromptBlock) and not block.void]
-        return self._void_from(prompts[-turns]) if 0 < turns <= len(prompts) else []
+        if not 0 < turns <= len(self._turns):
+            return []
+        start = self._turns[-turns]
+        del self._turns[-turns:]
+        return self._void_from(start)
 
     def _end_turn(self, event: ev.TurnEnded) -> list[AnyBlock]:
         self.status.running, self.status.retry = False, None
@@ -304,6 +308,7 @@ class Transcript:
                 status.session_id, status.cwd, status.model = session_id, cwd, model
             case ev.TurnStarted():
                 status.running, status.step = True, 0
+                self._turns.append(len(self.blocks))
             case ev.Usage():
                 status.input += event.input
                 status.output += event.output

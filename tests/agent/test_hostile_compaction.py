@@ -1,0 +1,137 @@
+"""Compaction where it hurts: tiny windows, failing summaries, full disks, undo in the wrong moment."""
+
+from pathlib import Path
+
+from machine import FakeTool, House, ListProvider, Params, call, calls, instant, of, play, say
+
+from kimi_agent.agent.history import is_well_formed
+from kimi_agent.agent.tokens import history_tokens, text_tokens
+from kimi_agent.core import event as ev
+from kimi_agent.core.errors import ContextOverflowError, ServerError
+from kimi_agent.core.provider import Request, TextChunk, Tokens
+from kimi_agent.core.tool import ToolContext
+
+OVERHEAD = 4500  # tokens of the system prompt and the tools, as this server counts them
+
+
+def is_wish(request: Request) -> bool:
+    return "Write that summary now" in request.messages[-1].text
+
+
+def counted(deltas, request: Request):
+    said = sum(text_tokens(d.text) for d in deltas if isinstance(d, TextChunk)) + 20
+    return [Tokens(OVERHEAD + history_tokens(request.messages), said) if isinstance(d, Tokens) else d for d in deltas]
+
+
+async def test_a_window_that_the_prompt_alone_fills_does_not_compact_at_every_step(tmp_path: Path):
+    def reply(request: Request):
+        if is_wish(request):
+            return counted(say("SUMMARY"), request)
+        n = len([r for r in provider.requests if not is_wish(r)])
+        return counted(calls(call("Look", f'{{"path":"{n}"}}')) if n <= 30 else say("done"), request)
+
+    provider = ListProvider(reply, context_size=6000)
+    house = House(tmp_path, provider, [FakeTool("Look", "read", instant("a line " * 10))])
+    events = await play(house.open(), "go")
+    assert events[-1].stop == "done"
+    assert sum(map(is_wish, provider.requests)) < 15
+
+
+async def test_before_and_after_count_what_does_not_shrink(tmp_path: Path):
+    def reply(request: Request):
+        return counted(say("SUMMARY" if is_wish(request) else "word " * 2000), request)
+
+    session = House(tmp_path, ListProvider(reply)).open()
+    session.system = "s" * OVERHEAD * 4
+    await play(session, "go")
+    compacted = of([e async for e in session.compact()], ev.Compacted)[0]
+    events = await play(session, "next")
+    actual = of(events, ev.Usage)[0].input
+    assert compacted.before > OVERHEAD + 2000
+    assert abs(compacted.after - actual) < 100
+
+
+async def test_a_failing_summary_does_not_end_the_turn(tmp_path: Path):
+    def reply(request: Request):
+        if is_wish(request):
+            return [ServerError("overloaded")]
+        return counted(say("fine " * 5000), request)
+
+    session = House(tmp_path, ListProvider(reply, context_size=12_000)).open()
+    for _ in range(2):
+        events = await play(session, "go")
+    assert events[-1].stop == "done"
+    assert any("overloaded" in notice.text for notice in of(events, ev.Notice))
+
+
+async def test_nothing_to_compact_asks_no_model(tmp_path: Path):
+    provider = ListProvider([])
+    session = House(tmp_path, provider).open()
+    events = [event async for event in session.compact()]
+    assert provider.requests == []
+    assert of(events, ev.Notice)
+
+
+async def test_outputs_that_cannot_be_saved_are_not_removed(tmp_path: Path):
+    async def big(params: Params, ctx: ToolContext) -> str:
+        return f"<{params.path}>" + "line of output\n" * 2000
+
+    def reply(request: Request):
+        n = len(provider.requests)
+        return calls(call("Look", f'{{"path":"{n}"}}')) if n < 12 else say("done")
+
+    provider = ListProvider(reply)
+    session = House(tmp_path, provider, [FakeTool("Look", "read", big)]).open()
+    await play(session, "go")
+    session._scratch.parent.mkdir(exist_ok=True)
+    session._scratch.write_text("in the way")
+    provider._replies = lambda request: say("SUMMARY")
+    events = [event async for event in session.compact()]
+    assert [e.kind for e in of(events, ev.Compacted)] == ["summary"]
+
+
+async def test_call_ids_of_any_length_are_saved(tmp_path: Path):
+    async def big(params: Params, ctx: ToolContext) -> str:
+        return "line of output\n" * 2000
+
+    def reply(request: Request):
+        n = len(provider.requests)
+        return calls(call("Look", f'{{"path":"{n}"}}', f"{'x' * 300}/{n}")) if n < 12 else say("done")
+
+    provider = ListProvider(reply)
+    session = House(tmp_path, provider, [FakeTool("Look", "read", big)]).open()
+    await play(session, "go")
+    provider._replies = lambda request: say("SUMMARY")
+    events = [event async for event in session.compact()]
+    pruned = of(events, ev.Compacted)[0].pruned
+    assert pruned
+    assert len(list(session._scratch.iterdir())) == len(pruned)
+    session.undo()
+    assert "[Output removed" not in str(session._history.messages)
+
+
+async def test_undo_takes_the_turn_when_the_compaction_was_inside_it(tmp_path: Path):
+    def reply(request: Request):
+        if is_wish(request):
+            return say("SUMMARY")
+        deltas = say("word " * 5000) if len(provider.requests) == 1 else say("after")
+        return counted(deltas, request)
+
+    provider = ListProvider(reply, context_size=10_000)
+    session = House(tmp_path, provider).open()
+    await play(session, "first")
+    events = await play(session, "second")
+    assert of(events, ev.Compacted)
+    session.undo()
+    assert [m.text[:5] for m in session._history.messages] == ["first", "word "]
+    await session.aclose()
+
+
+async def test_two_overflows_end_the_turn_with_a_way_out(tmp_path: Path):
+    def reply(request: Request):
+        return say("SUMMARY") if is_wish(request) else [ContextOverflowError("too long", "Use /new.")]
+
+    session = House(tmp_path, ListProvider(reply)).open()
+    events = await play(session, "go " * 3000)
+    assert events[-1].kind == "ContextOverflowError"
+    assert is_well_formed(session._history.messages)
