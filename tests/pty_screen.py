@@ -37,7 +37,7 @@ class PtyScreen:
         self.raw = b""
         self._screen = _Screen(columns, lines, self._master)
         self._stream = pyte.ByteStream(self._screen)
-        base = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI")}
+        base = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI", "COLUMNS", "LINES")}
         self.child = subprocess.Popen(
             argv,
             stdin=slave,

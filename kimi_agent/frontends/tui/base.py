@@ -9,7 +9,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
 
@@ -22,10 +21,8 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import one_line
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
-from kimi_agent.frontends.tui.draw.lines import Line, clip, segments
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.files import FileIndex, git_branch
@@ -34,9 +31,9 @@ from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
-from kimi_agent.frontends.tui.widgets.bars import Bar, StatusBar
+from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
 from kimi_agent.frontends.tui.widgets.composer import Composer
-from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel, Clock, LinesView
+from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel, Clock
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
@@ -86,10 +83,8 @@ class SessionApp(App[int]):
         self._hint = ""
         self._branch = ""
         self._shown = False
-        self._waiting_shown: object = None
         self.view = TranscriptView(id="transcript")
-        self.activity, self.status = Bar(id="activity"), StatusBar(id="status")
-        self.waiting = LinesView(self._draw_waiting, id="waiting")
+        self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.composer = Composer(
             [Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help) for name, c in COMMANDS.items()],
             FileIndex(session.cwd),
@@ -128,12 +123,11 @@ class SessionApp(App[int]):
     def _apply_palette(self) -> None:
         theme = self.current_theme
         self.palette = palette_from(self.theme_variables, ansi=theme.ansi)
-        for widget in (self.activity, self.status):
+        for widget in (self.activity, self.waiting, self.status):
             widget.palette = self.palette
             widget.refresh()
         self.view.set_palette(self.palette)
         self.composer.set_palette(self.palette)
-        self.waiting.redraw()
         self.update_bars()
 
     def _handle_signals(self) -> None:
@@ -292,42 +286,20 @@ class SessionApp(App[int]):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
         self._say_activity()
-        if self._waiting_shown != (status.steering, status.queue):
-            self._waiting_shown = (status.steering, status.queue)
-            self.waiting.display = bool(status.steering or status.queue)
-            self.waiting.redraw()
+        self.waiting.update(status.steering, status.queue)
 
     def _say_activity(self) -> None:
         words, worrying = self.talk.activity()
-        left, right = Text(), Text()
         if self._hint:
-            left = Text(f"   {self._hint}", self.palette.warning)
+            self.activity.hint(self._hint)
         elif self.panel is not None:
             more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
-            left = Text(f" ● Waiting for your answer{more}", self.palette.muted)
             escape = "interrupts" if isinstance(self.panel, PermissionPanel) else "closes it"
-            right = Text(f"PgDn scrolls · Ctrl-E enlarges · Esc {escape}", self.palette.faint)
-        elif words:
-            left = Text(f" ● {words}", self.palette.warning if worrying else self.palette.muted)
-            right = Text("Esc interrupts", self.palette.faint)
-        elif self.shell.running:
-            left, right = (
-                Text(f" ● {self.shell.activity()}", self.palette.muted),
-                Text("Ctrl-C stops it", self.palette.faint),
-            )
-        self.activity.say(left, right)
-
-    def _draw_waiting(self, width: int) -> list[Line]:
-        status = self.talk.transcript.status
-        rows = [("next step", text) for text in status.steering] + [("queued", text) for text in status.queue]
-        lines = [
-            segments(Text.assemble((f"   {kind}  ", self.palette.accent), (one_line(text, width), self.palette.muted)))
-            for kind, text in rows
-        ]
-        if len(lines) > 3:
-            lines = [*lines[:2], [*segments(Text(f"   … {len(lines) - 2} more", self.palette.muted))]]
-        hint = segments(Text(clip("   ↑ takes the last one back", width), self.palette.faint))
-        return [*lines, hint] if lines else []
+            self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · Ctrl-E enlarges · Esc {escape}")
+        elif not words and self.shell.running:
+            self.activity.tell(self.shell.activity(), "Ctrl-C stops it")
+        else:
+            self.activity.tell(words, "Esc interrupts" if words else "", worrying=worrying)
 
     def notify_hint(self, text: str) -> None:
         """A short word above the prompt that goes away by itself."""

@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from kimi_program import Program
 from tui_terminal import FullScreen
 
+Start = Callable[..., FullScreen]
 LONG = "\n\n".join(f"Paragraph {n} of a long answer." for n in range(40))
 
 
@@ -22,23 +25,30 @@ def kimi(tmp_path: Path) -> Program:
     return program
 
 
-def start(kimi: Program, *steps: Any, arguments: tuple[str, ...] = (), **options: Any) -> FullScreen:
-    screen = FullScreen(kimi, "--provider", kimi.scenario(*steps), *arguments, **options)
-    screen.expect("❯")
-    screen.expect("folder")
-    return screen
+@pytest.fixture
+def start(kimi: Program) -> Iterator[Start]:
+    """Start `kimi` with a scenario; it is ended with the test, whatever happens."""
+    with ExitStack() as opened:
+
+        def begin(*steps: Any, arguments: tuple[str, ...] = (), **env: str) -> FullScreen:
+            screen = FullScreen(kimi, "--provider", kimi.scenario(*steps), *arguments, **env)
+            opened.enter_context(screen)
+            screen.expect("❯")
+            return screen
+
+        yield begin
 
 
 def leave(screen: FullScreen) -> int:
     screen.type("\x04")
     screen.expect("again leaves")
     screen.type("\x04")
-    return screen.wait()
+    return screen.wait_end()
 
 
-def test_a_turn_a_permission_and_a_clean_exit(kimi: Program) -> None:
+def test_a_turn_a_permission_and_a_clean_exit(kimi: Program, start: Start) -> None:
     call = {"call": {"name": "Shell", "arguments": {"command": "echo hello > made.txt"}}}
-    screen = start(kimi, [call], [{"text": "**Done**, it is there."}])
+    screen = start([call], [{"text": "**Done**, it is there."}])
     screen.type("make the file\r")
     screen.expect("wants to run a command")
     screen.expect("1  Yes, this once")
@@ -52,8 +62,8 @@ def test_a_turn_a_permission_and_a_clean_exit(kimi: Program) -> None:
     assert b"kimi -r " in screen.raw
 
 
-def test_keys_that_break_the_line(kimi: Program) -> None:
-    screen = start(kimi, [{"text": "ok"}])
+def test_keys_that_break_the_line(kimi: Program, start: Start) -> None:
+    screen = start([{"text": "ok"}])
     screen.type("one\ntwo\x1b\rthree\x1b[13;2ufour")  # Ctrl-J, Alt-Enter, Shift-Enter (Kitty protocol)
     screen.expect("❯ one\n   two\n   three\n   four")
     assert leave_with_text(screen) == 0
@@ -61,33 +71,33 @@ def test_keys_that_break_the_line(kimi: Program) -> None:
 
 def leave_with_text(screen: FullScreen) -> int:
     screen.type("\x03")
-    screen.gone("four")
+    screen.wait_gone("four")
     return leave(screen)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_signals_restore_the_terminal(kimi: Program, number: int, code: int) -> None:
-    screen = start(kimi, [{"text": "begun"}, {"stall": 100}])
+def test_signals_restore_the_terminal(kimi: Program, start: Start, number: int, code: int) -> None:
+    screen = start([{"text": "begun"}, {"stall": 100}])
     screen.type("go\r")
     screen.expect("begun")
-    os.kill(screen.process.pid, number)
-    assert screen.wait() == code
+    os.kill(screen.child.pid, number)
+    assert screen.wait_end() == code
     assert screen.restored
     (log,) = kimi.home.glob("sessions/**/*.jsonl")
     records = [json.loads(line) for line in log.read_text().splitlines()]
     assert any(record["type"] == "turn_ended" and record["stop"] == "interrupted" for record in records)
 
 
-def test_a_terminal_that_dies_ends_the_program(kimi: Program) -> None:
-    screen = start(kimi, [{"text": "begun"}, {"stall": 100}])
+def test_a_terminal_that_dies_ends_the_program(kimi: Program, start: Start) -> None:
+    screen = start([{"text": "begun"}, {"stall": 100}])
     screen.type("go\r")
     screen.expect("begun")
     screen.hang_up()
-    assert screen.process.wait(20) != 0
+    assert screen.child.wait(20) != 0
 
 
-def test_resizing_keeps_everything_in_place(kimi: Program) -> None:
-    screen = start(kimi, [{"text": LONG}])
+def test_resizing_keeps_everything_in_place(kimi: Program, start: Start) -> None:
+    screen = start([{"text": LONG}])
     screen.type("go\r")
     screen.expect("Paragraph 39")
     for columns, lines in ((40, 12), (20, 5), (120, 40), (300, 80), (80, 24)):
@@ -97,10 +107,10 @@ def test_resizing_keeps_everything_in_place(kimi: Program) -> None:
     assert leave(screen) == 0
 
 
-def test_the_editor_takes_the_prompt_and_gives_it_back(kimi: Program, tmp_path: Path) -> None:
+def test_the_editor_takes_the_prompt_and_gives_it_back(kimi: Program, start: Start, tmp_path: Path) -> None:
     editor = tmp_path / "editor.py"
     editor.write_text("import sys; f = open(sys.argv[1], 'a'); f.write(' and more'); f.close(); print('IN EDITOR')\n")
-    screen = start(kimi, [{"text": "ok"}], VISUAL=f"{sys.executable} {editor}")
+    screen = start([{"text": "ok"}], VISUAL=f"{sys.executable} {editor}")
     screen.type("some text\x0f")
     screen.expect("❯ some text and more")
     assert b"IN EDITOR" in screen.raw
@@ -110,12 +120,12 @@ def test_the_editor_takes_the_prompt_and_gives_it_back(kimi: Program, tmp_path: 
     assert screen.restored
 
 
-def test_a_prompt_on_the_command_line_and_resume(kimi: Program) -> None:
-    screen = FullScreen(kimi, "--provider", kimi.scenario([{"text": "The answer is 42."}]), "what is it?")
+def test_a_prompt_on_the_command_line_and_resume(kimi: Program, start: Start) -> None:
+    screen = start([{"text": "The answer is 42."}], arguments=("what is it?",))
     screen.expect("The answer is 42.")
     assert leave(screen) == 0
     session = screen.raw.decode(errors="replace").split("kimi -r ")[1].split()[0]
-    again = FullScreen(kimi, "--provider", kimi.scenario([{"text": "Still 42."}]), "-r", session)
+    again = start([{"text": "Still 42."}], arguments=("-r", session))
     again.expect("The answer is 42.")
     again.type("sure?\r")
     again.expect("Still 42.")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual.strip import Strip
@@ -10,11 +11,14 @@ from textual.widget import Widget
 
 from kimi_agent.agent.transcript import Status
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.describe import one_line
 from kimi_agent.frontends.tui.draw.blocks import thousands
 from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
+from kimi_agent.frontends.tui.widgets.panel import LinesView
 
 BOLD = Style(bold=True)
+WAITING_ROWS = 3
 MODES = {"plan": "plan", "yolo": "yolo", "afk": "afk"}
 
 
@@ -42,6 +46,51 @@ class Bar(Widget):
             return Strip.blank(self.size.width, self.rich_style)
         self._line = self._arrange()
         return Strip(self._line).crop_extend(0, self.size.width, None).apply_style(self.rich_style)
+
+
+class ActivityBar(Bar):
+    """What is going on on the left, on the right the key that matters now."""
+
+    def tell(self, words: str, keys: str = "", *, worrying: bool = False) -> None:
+        """Say `words`; what worries is coloured and has the whole line."""
+        style = self.palette.warning if worrying else self.palette.muted
+        left = Text(f" ● {words}", style) if words else Text()
+        self.say(left, Text("" if worrying else keys, self.palette.faint))
+
+    def hint(self, words: str) -> None:
+        """A short word that is about no work."""
+        self.say(Text(f"   {words}", self.palette.warning))
+
+
+class WaitingTexts(LinesView):
+    """The texts that wait while a turn runs. Takes no room when there are none."""
+
+    def __init__(self) -> None:
+        super().__init__(self._draw_texts, id="waiting")
+        self.palette: Palette = PLAIN_PALETTE
+        self._texts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self.display = False
+
+    def update(self, steering: tuple[str, ...], queue: tuple[str, ...]) -> None:
+        if (steering, queue) != self._texts:
+            self._texts = (steering, queue)
+            self.display = bool(steering or queue)
+            self.redraw()
+
+    def _draw_texts(self, width: int) -> list[Line]:
+        steering, queue = self._texts
+        rows = [("next step", text) for text in steering] + [("queued", text) for text in queue]
+        shown = rows if len(rows) <= WAITING_ROWS else rows[: WAITING_ROWS - 1]
+        palette = self.palette
+        lines: list[Line] = []
+        for kind, text in shown:
+            room = max(4, width - len(kind) - 6)
+            lines.append(
+                [Segment(f"   {kind}  ", palette.accent), Segment(clip(one_line(text, 1000), room), palette.muted)]
+            )
+        if hidden := len(rows) - len(shown):
+            lines.append([Segment(f"   … {hidden} more", palette.muted)])
+        return [*lines, [Segment(clip("   ↑ takes the last one back", width), palette.faint)]]
 
 
 class StatusBar(Bar):

@@ -44,6 +44,7 @@ class QuestionPanel(AskPanel):
         lines += indent(
             fold(Text(visible(item.question), palette.text + BOLD), width - 5), Segment(" ? ", palette.warning)
         )
+        lines.append([])
         self._rows = []
         options = [(visible(o.label), visible(o.description)) for o in item.options]
         for number, (label, description) in enumerate([*options, (OTHER, visible(self.other[self.tab]))]):
