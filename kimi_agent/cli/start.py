@@ -119,10 +119,10 @@ def _schema(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
     try:
-        schema = json.loads(path.expanduser().read_text(encoding="utf-8"))
+        schema = json.loads(path.expanduser().read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"--json-schema {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--json-schema {path}: not JSON: {error}") from None
     if not isinstance(schema, dict):
         raise ConfigError(f"--json-schema {path}: a schema is a JSON object")

@@ -70,7 +70,7 @@ class TextForm:
             return
         text = result.result
         if result.structured is not msgspec.UNSET:
-            text = msgspec.json.encode(result.structured).decode()
+            text = encode(result.structured).decode()
         if text:
             text = plain(text) if self._out.is_tty else text
             self._out.write_text(text if text.endswith("\n") else text + "\n")

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from kimi_agent.core.ask import Allow, Answer, Ask, Choice, Chosen, Deny, Dismissed, Permission, Question
-from kimi_agent.core.record import Record
 from kimi_agent.frontends.stdio import InputLines
 
 if TYPE_CHECKING:
@@ -110,11 +109,11 @@ _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[InputLine] = msgspec.json.Decoder(InputLine)
 
 
-def encode(record: msgspec.Struct | Record) -> bytes:
-    """One line, with its line break. Text with lone surrogates is written with JSON escapes."""
+def encode(record: Any) -> bytes:
+    """One line, with its line break. Text with lone surrogates is written with JSON escapes, integers in any size."""
     try:
         return _encoder.encode(record) + b"\n"
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError):
         import json
 
         return json.dumps(msgspec.to_builtins(record), separators=(",", ":")).encode() + b"\n"

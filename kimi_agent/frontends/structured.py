@@ -1,8 +1,9 @@
 """`--json-schema`: the instruction that asks for a JSON answer, and the check of what came back."""
 
 import json
+import math
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 from kimi_agent.core.errors import ConfigError
 
@@ -28,6 +29,8 @@ class StructuredAnswer:
         # An empty registry: a `$ref` to the network is an error, never a request.
         self._validator = checker(schema, registry=referencing.Registry())
         self._schema = schema
+        if any("refers to itself" in error for error in self.check("null")[1]):
+            raise ConfigError("The JSON schema refers to itself without end.")
 
     def instruction(self) -> str:
         """Added to the person's prompt."""
@@ -49,6 +52,8 @@ class StructuredAnswer:
             errors = sorted(self._validator.iter_errors(value), key=lambda error: error.json_path)
         except referencing.exceptions.Unresolvable as error:
             return None, [f"The schema refers to {error.ref!r}, which is not in it."]
+        except RecursionError:
+            return None, ["The answer is nested too deeply, or the schema refers to itself without end."]
         return value, [f"{error.json_path}: {error.message}" for error in errors[:_MAX_ERRORS]]
 
     def correction(self, errors: list[str]) -> str:
@@ -72,8 +77,13 @@ def _parse(text: str) -> Any:
 
 
 def _loads(text: str) -> Any:
-    return json.loads(text, parse_constant=_refuse)
+    return json.loads(text, parse_constant=_refuse, parse_float=_float)
 
 
-def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+def _float(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number that JSON can carry")

@@ -68,7 +68,8 @@ PROVIDERS: dict[str, Factory] = {
 
 
 def with_default_url(endpoint: Endpoint) -> Endpoint:
-    """The endpoint with the public address of its kind where it has none of its own."""
+    """The endpoint with the public address of its kind where it has none of its own. Raises ConfigError as `make_provider`."""
+    _factory(endpoint)
     if endpoint.base_url or endpoint.kind not in DEFAULT_URLS:
         return endpoint
     fields: dict[str, Any] = {name: getattr(endpoint, name) for name in endpoint.__struct_fields__}
@@ -80,10 +81,14 @@ def make_provider(endpoint: Endpoint, model: Model) -> Provider:
 
     Raises ConfigError for an unknown kind, a missing extra, or an address, header or scenario that cannot be used.
     """
+    return _factory(endpoint)(with_default_url(endpoint), model)
+
+
+def _factory(endpoint: Endpoint) -> Factory:
     factory = PROVIDERS.get(endpoint.kind)
     if factory is None:
         known = ", ".join(sorted(PROVIDERS))
         raise ConfigError(
             f"provider {endpoint.name!r} has the unknown type {endpoint.kind!r}.", f"Known types: {known}."
         )
-    return factory(with_default_url(endpoint), model)
+    return factory

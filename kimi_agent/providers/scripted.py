@@ -24,7 +24,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
 
 from kimi_agent.core.errors import BadRequestError, ConfigError, ConnectionFailed
 from kimi_agent.core.message import Message, Text
@@ -68,6 +70,8 @@ class Scenario:
             raise ConfigError("a scenario is a list of steps")
         for number, step in enumerate(steps, 1):
             if isinstance(step, dict) and isinstance(step.get("steps"), list) and step["steps"]:
+                if not isinstance(step.get("repeat"), int | None):
+                    raise ConfigError(f"step {number} of the scenario: `repeat` is a whole number")
                 self._check(step["steps"])
             elif not isinstance(step, list):
                 raise ConfigError(f"step {number} of the scenario is neither a list of items nor a repeat of steps")
@@ -75,6 +79,8 @@ class Scenario:
                 if not isinstance(item, dict) or not self._known & item.keys():
                     known = ", ".join(sorted(self._known))
                     raise ConfigError(f"step {number} of the scenario has an unknown item {item!r}", f"Known: {known}.")
+                if reason := _wrong_in(item):
+                    raise ConfigError(f"step {number} of the scenario has a wrong item {item!r}: {reason}")
 
     def _unroll(self, steps: Sequence[Any]) -> Iterator[Step]:
         for step in steps:
@@ -87,6 +93,49 @@ class Scenario:
                 left = None if left is None else left - 1
 
 
+def _wrong_in(item: Item) -> str:
+    """What is wrong with the values of an item; empty when nothing is."""
+    try:
+        msgspec.convert(item, Values)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""
+
+
+class Call(msgspec.Struct):
+    name: str
+    arguments: Any = None
+    id: str = ""
+
+
+class Count(msgspec.Struct, forbid_unknown_fields=True):
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+class Error(msgspec.Struct):
+    status: int = 500
+    message: str = ""
+    type: str = ""
+    retry_after: Any = None
+
+
+class Values(msgspec.Struct):
+    """The types of what an item may hold; other keys are a server's in a test."""
+
+    think: str = ""
+    text: str = ""
+    call: Call | None = None
+    chunk: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    delay: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    stall: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    tokens: Count | None = None
+    finish: str = ""
+    expect: str = ""
+    error: Error | None = None
+
+
 def load_scenario(path: str) -> list[Any]:
     """The steps in a file. Raises ConfigError when it cannot be read."""
     try:
@@ -97,13 +146,14 @@ def load_scenario(path: str) -> list[Any]:
         value = json.loads(text)
     except ValueError:
         return _load_lines(path, text)
-    # One line of JSON lines is a list of items; a list of steps is a list of lists (or of repeats).
-    return [value] if isinstance(value, list) and value and _is_item(value[0]) else value
+    # One line of JSON lines is a list of items, or a repeat; a list of steps is a list of lists (or of repeats).
+    alone = (isinstance(value, list) and value and _is_item(value[0])) or (isinstance(value, dict) and "steps" in value)
+    return [value] if alone else value
 
 
 def _load_lines(path: str, text: str) -> list[Any]:
     steps = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
                 steps.append(json.loads(line))

@@ -81,8 +81,29 @@ def test_nothing_is_fetched_for_a_remote_reference() -> None:
     assert answer.check("1") == (None, ["The schema refers to 'http://127.0.0.1:9/schema.json', which is not in it."])
 
 
-def test_nan_is_not_json() -> None:
-    assert StructuredAnswer({}).check("NaN")[1]
+@pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", "[-1e999]", "[" * 100_000])
+def test_what_json_cannot_carry_is_no_answer(text: str) -> None:
+    assert StructuredAnswer({}).check(text)[1]
+
+
+@pytest.mark.parametrize("schema", [{"$ref": "#"}, {"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}])
+def test_a_schema_that_refers_to_itself_is_refused_before_anything_is_asked(schema: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="refers to itself"):
+        StructuredAnswer(schema)
+
+
+def test_a_schema_may_be_recursive() -> None:
+    tree = StructuredAnswer({"type": "object", "additionalProperties": {"$ref": "#"}})
+    assert tree.check('{"a": {"b": {}}}') == ({"a": {"b": {}}}, [])
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+async def test_any_json_value_is_printed(output: str) -> None:
+    answer = '["\\ud800", 123456789012345678901234567890, "世"]'
+    code, out, _, _ = await run(says(answer), schema={"type": "array"}, output=output)
+    value = json.loads(out)
+    assert code == ExitCode.DONE
+    assert (value if output == "text" else value["structured"]) == json.loads(answer)
 
 
 VALUES = st.recursive(

@@ -88,11 +88,14 @@ async def test_repeats_and_the_end_of_a_scenario() -> None:
     [
         json.dumps([[{"text": "one"}], [{"text": "two"}]], indent=1),
         '[{"text": "one"}]\n\n[{"text": "two"}]\n',
+        '[{"text": "one"}]\r\n[{"text": "two"}]\r\n',
+        '[{"text": "one"}, {"think": "\u2028"}]\n[{"text": "two"}]',
+        '{"repeat": 1, "steps": [[{"text": "one"}], [{"text": "two"}]]}\n',
     ],
 )
 async def test_files(tmp_path: Path, text: str) -> None:
     path = tmp_path / "scenario.json"
-    path.write_text(text)
+    path.write_bytes(text.encode())
     provider = make_provider(Endpoint("s", "scripted", str(path)), Model("m", "m", "s"))
     assert [(await play(provider))[0] for _ in range(2)] == [TextChunk("one"), TextChunk("two")]
 
@@ -107,6 +110,29 @@ def test_a_wrong_file_is_a_config_error(tmp_path: Path, text: str) -> None:
         make_provider(Endpoint("s", "scripted", str(path)), Model("m", "m", "s"))
     with pytest.raises(ConfigError):
         make_provider(Endpoint("s", "scripted", str(tmp_path / "none")), Model("m", "m", "s"))
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"text": 3},
+        {"text": "abc", "chunk": -1},
+        {"delay": "x"},
+        {"stall": "x"},
+        {"call": "x"},
+        {"call": {}},
+        {"tokens": {"inputs": 1}},
+        {"error": "x"},
+        {"error": {"status": "429"}},
+        {"expect": 3},
+        {"finish": 3},
+    ],
+)
+def test_a_wrong_value_is_told_before_anything_is_played(item: dict[str, object]) -> None:
+    with pytest.raises(
+        ConfigError, match=r"step 2 of the scenario has a wrong item .*: Expected|missing|unknown field"
+    ):
+        ScriptedProvider([[{"text": "fine"}], [item]])
 
 
 def test_an_unknown_kind_lists_the_known_ones() -> None:
