@@ -1,7 +1,6 @@
 """FetchURL: what stands at a URL, as text."""
 
 import asyncio
-import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.tools.charset import page_text
 from kimi_agent.tools.net import MAX_PAGE_BYTES, parse_url
 from kimi_agent.tools.output import spill_path
 
@@ -23,7 +23,6 @@ _PAGE_CHARS = 40_000
 _TEXTUAL = re.compile(
     r"text/|application/(?:.*\+)?(?:json|xml|yaml|x-yaml|toml|javascript|ecmascript|x-ndjson|x-sh|sql)\b"
 )
-_META_CHARSET = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_:.-]{1,40})", re.IGNORECASE)
 
 
 class FetchURLParams(msgspec.Struct, frozen=True):
@@ -90,27 +89,9 @@ async def _text_of(page: "Page") -> str:
             )
         return await extract("pdf", page.body, page.url)
     if kind in ("text/html", "application/xhtml+xml") or (not kind and page.body.lstrip()[:1] == b"<"):
-        return await extract("html", _decoded(page).encode("utf-8", "replace"), page.url)
+        return await extract("html", page_text(page.body, page.content_type).encode("utf-8", "replace"), page.url)
     if _TEXTUAL.match(kind) or (kind in ("", "application/octet-stream") and b"\0" not in page.body):
-        return _decoded(page)
+        return page_text(page.body, page.content_type)
     raise ToolError(
         f"{page.url} is {kind or 'binary data'}, not text: download it with Shell (curl -o) if it is needed."
     )
-
-
-def _decoded(page: "Page") -> str:
-    """By byte order mark, Content-Type, the page's own declaration, else UTF-8."""
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if page.body.startswith(mark):
-            return page.body.decode(name, "replace")
-    header = re.search(r"charset=[\"']?([^\s\"';]+)", page.content_type, re.IGNORECASE)
-    declared = _META_CHARSET.search(page.body[:2048]) if "html" in page.content_type.lower() else None
-    name = header.group(1) if header else declared.group(1).decode("ascii") if declared else "utf-8"
-    try:
-        return page.body.decode(name, "replace")
-    except (LookupError, ValueError):  # no such charset, or a codec that is none
-        return page.body.decode("utf-8", "replace")
