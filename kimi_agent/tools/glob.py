@@ -59,7 +59,7 @@ def _place(params: GlobParams, ctx: ToolContext) -> tuple[Path, re.Pattern[str]]
     literal, rest = split_literal(params.pattern)
     base = ctx.workspace.resolve(params.directory or ".")
     if literal:
-        base = ctx.workspace.resolve(str(base / literal))
+        base = ctx.workspace.resolve(literal if literal.startswith("~") else str(base / literal))
     try:
         return base, glob_regex(rest)
     except ValueError as error:

@@ -65,6 +65,10 @@ class Grep:
         self._command = command
 
     def effects(self, params: GrepParams, ctx: ToolContext) -> Sequence[Effect]:
+        if "\0" in params.pattern:
+            raise ToolError(r"The pattern contains a NUL character: write it as \x00.")
+        if any("\ud800" <= char <= "\udfff" for char in params.pattern):
+            raise ToolError("The pattern contains a broken character (half of a surrogate pair).")
         return (Effect("read", str(ctx.workspace.resolve(params.path))),)
 
     async def preview(self, params: GrepParams, ctx: ToolContext) -> Display:
@@ -75,6 +79,8 @@ class Grep:
         found = await ctx.workspace.stat(target)
         if found is None:
             raise ToolError(f"No such file or folder: {params.path}")
+        if not found.is_dir:
+            await ctx.workspace.read(target, 1)  # refuses a pipe or a device, which ripgrep would wait for
         base, name = (target, "") if found.is_dir else (target.parent, target.name)
         raw = await self._search(params, ctx, base, f"./{name}")
         rows = _parsed(raw, params)

@@ -159,3 +159,11 @@ def test_braces(pattern: str, alternatives: list[str]) -> None:
 )
 def test_leading_folders_are_split_off(pattern: str, parts: tuple[str, str]) -> None:
     assert split_literal(pattern) == parts
+
+
+@pytest.mark.parametrize("pattern", ["~/project/src/*.py", "~/project/**/b.py", "~/*/src/b.py"])
+async def test_the_home_folder(ctx: ToolContext, monkeypatch: pytest.MonkeyPatch, pattern: str) -> None:
+    monkeypatch.setenv("HOME", str(ctx.workspace.root.parent))
+    part = (await Glob().run(GlobParams(pattern), ctx)).for_model[0]
+    assert isinstance(part, Text)
+    assert part.text.endswith("src/b.py")

@@ -332,3 +332,16 @@ def test_the_fallback_finds_what_ripgrep_finds(
         assert asyncio.run(run(Grep(), ours, pattern, **common, **variant)) == expected, variant
     params = GlobParams((glob or "**/*").lstrip("!/"), path or None)
     assert asyncio.run(listed(params, ours)) == asyncio.run(listed(params, theirs))
+
+
+async def test_pipes_and_devices_are_refused_at_once(grep: Grep, ctx: ToolContext) -> None:
+    os.mkfifo(ctx.workspace.root / "pipe")
+    for path, words in (("pipe", "named pipe"), ("/dev/zero", "device")):
+        with pytest.raises(ToolError, match=words):
+            await run(grep, ctx, "x", path=path)
+
+
+@pytest.mark.parametrize(("pattern", "words"), [("a\0b", r"write it as \\x00"), ("\ud800", "surrogate")])
+def test_what_no_command_line_can_carry(ctx: ToolContext, pattern: str, words: str) -> None:
+    with pytest.raises(ToolError, match=words):
+        Grep().effects(GrepParams(pattern), ctx)
