@@ -59,18 +59,18 @@ def _plain(node: JsonSchema, defs: dict[str, JsonSchema], open_refs: tuple[str, 
 def validate(params_type: type[P], arguments: dict[str, Any]) -> P:
     """`arguments` as an instance of `params_type`. Unknown keys are ignored; "5" passes for 5 and "true" for true.
 
-    An array or object that was sent as a string of JSON is unpacked. Raises ToolError that says what was expected, where,
-    and which parameters there are.
+    An array or object that was sent as a string of JSON is unpacked, null stands for "not given". Raises ToolError that
+    says what was expected, where, and which parameters there are.
     """
     try:
         return msgspec.convert(arguments, params_type, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
-        unpacked = {key: _unpacked(value) for key, value in arguments.items()}
-        if unpacked != arguments:
-            try:
-                return msgspec.convert(unpacked, params_type, strict=False)
-            except (msgspec.ValidationError, RecursionError):
-                pass
+        try:
+            mended = {key: _given(_unpacked(value)) for key, value in arguments.items() if value is not None}
+            if mended != arguments:
+                return msgspec.convert(mended, params_type, strict=False)
+        except (msgspec.ValidationError, RecursionError):
+            pass
         raise ToolError(_explain(str(error), params_type, arguments)) from None
 
 
@@ -81,6 +81,13 @@ def _unpacked(value: Any) -> Any:
         except (ValueError, RecursionError):
             pass
     return value
+
+
+def _given(value: Any) -> Any:
+    """`value` without the keys of its objects that hold null: many models write null for "not given"."""
+    if isinstance(value, dict):
+        return {key: _given(item) for key, item in value.items() if item is not None}
+    return [_given(item) for item in value] if isinstance(value, list) else value
 
 
 def _explain(problem: str, params_type: type[Any], arguments: dict[str, Any]) -> str:

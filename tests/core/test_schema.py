@@ -55,6 +55,18 @@ def test_a_type_that_contains_itself_ends() -> None:
     assert schema["properties"]["children"]["items"] == {"type": "object"}
 
 
+def test_null_stands_for_not_given() -> None:
+    arguments = {"path": "p", "one_or_more": {"kind": "a", "weight": None}, "depth": None, "every": None, "level": None}
+    assert validate(Params, arguments) == Params("p", Inner("a"))
+    with pytest.raises(ToolError, match="expected `str`, got `null` at `path`"):
+        validate(Params, {"path": None, "one_or_more": []})
+    deep: Any = None
+    for _ in range(50_000):
+        deep = [deep]
+    with pytest.raises(ToolError):
+        validate(Params, {"path": "p", "one_or_more": deep})
+
+
 def test_numbers_and_truths_may_come_as_strings_and_json_inside_json() -> None:
     arguments = {"path": "p", "one_or_more": '[{"kind": "a", "weight": "2"}]', "depth": "5", "every": "true", "more": 1}
     assert validate(Params, arguments) == Params("p", [Inner("a", 2)], 5, True)
