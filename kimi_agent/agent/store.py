@@ -77,7 +77,10 @@ def decode_line(line: bytes) -> Event | Literal["newer"] | None:
 
 
 def _is_foreign(line: bytes) -> bool:
-    value = msgspec.json.decode(line)
+    try:
+        value = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
     return isinstance(value, dict) and isinstance(value.get("type"), str) and value["type"] not in _KINDS
 
 

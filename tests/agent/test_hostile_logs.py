@@ -69,6 +69,30 @@ async def test_records_of_a_newer_version_are_passed_over_and_not_called_damage(
     assert len(notices) == 1, "said once, not at every start"
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 200_000,
+        b"\0" * 4096,
+        b'{"type":"notice","level":[[}',
+        b'{"a":1} tail',
+        b'"\xff"',
+        b'{"type":"\xff"}',
+        b"7",
+    ]
+    + [b'{"type":"message_added","message":{"role":"alien","parts":[]}}', b'{"type":"notice","text":' + b"[" * 90_000],
+    ids=lambda line: line[:30].decode("latin-1"),
+)
+async def test_odd_lines_cost_only_themselves(tmp_path: Path, line: bytes):
+    house, name = await played(tmp_path, "one")
+    with house.store.path(name).open("ab") as file:
+        file.write(line + b"\n")
+    assert len(house.store.list()) == 1
+    session = house.open(name)
+    assert any("1 damaged" in n.text for n in of(session.events(), ev.Notice))
+    assert (await play(session, "two"))[-1].stop == "done"
+
+
 async def test_a_file_that_cannot_come_back_is_no_wrong_descriptor(tmp_path: Path):
     """The folder becomes a file: the log cannot be opened anew; what is written meanwhile must hit no other file."""
     log = SessionLog(tmp_path / "sessions" / "s.jsonl")
