@@ -32,7 +32,6 @@ class Compactor:
     window: int = 0
     context: int = 0  # tokens of the history after the last reply, as the API counted them
     _counted: int = 0  # messages that `context` covers
-    _estimate: int = 0  # our own estimate of the same messages
     _rest: int = 0  # context below which an automatic compaction that gained nothing is not tried again
 
     @property
@@ -43,10 +42,11 @@ class Compactor:
         """Take the API's count of the request that held `messages`; the reply itself is counted with it."""
         if tokens is None:
             return
-        added = messages[self._counted :] if len(messages) >= self._counted else messages
-        base = self._estimate if len(messages) >= self._counted else 0
         self.context, self._counted = tokens.input + tokens.output, len(messages) + 1
-        self._estimate = base + history_tokens(added) + tokens.output
+
+    def resume(self, context: int, counted: int) -> None:
+        """Take over what the API counted for the first `counted` messages before the session was resumed."""
+        self.context, self._counted = context, counted
 
     def usage(self, tokens: Tokens) -> ev.Usage:
         model = self.provider.model
@@ -62,7 +62,7 @@ class Compactor:
 
     def forget(self) -> None:
         """The history was replaced: what was counted no longer holds."""
-        self.context = self._counted = self._estimate = 0
+        self.context = self._counted = 0
 
     async def before_step(self, request: Request) -> None:
         """Compact when the window is nearly full."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.compactor import Compactor
-from kimi_agent.agent.history import fold
+from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
@@ -19,7 +19,7 @@ from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Todo, TodoList
 from kimi_agent.core.errors import KimiError, SessionError
 from kimi_agent.core.gate import Gate
-from kimi_agent.core.message import Image, user_message
+from kimi_agent.core.message import Image, Message, user_message
 from kimi_agent.core.provider import Model, Provider, ToolSpec
 from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.tool import Tool
@@ -76,7 +76,8 @@ class Session:
         self._find_window = find_window
         self._window_search: asyncio.Task[None] | None = None
         self._provider: Provider | None = None
-        self._history = fold(log.events, scratch)
+        self._history = History(scratch)
+        self._last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
         self._used_ids = {call.id for e in log.events if isinstance(e, ev.MessageAdded) for call in e.message.calls}
         self._steering: list[str] = []
@@ -91,6 +92,7 @@ class Session:
             lambda: self.todos,
         )  # fmt: skip
         for event in log.events:
+            self._history.apply(event)
             self._follow(event)
         for repair in self._history.repairs():
             self._emit(ev.MessageAdded(repair))
@@ -167,7 +169,7 @@ class Session:
                 self._turns_done += 1
                 self._emit(ev.TurnStarted(self._turns_done))
                 self._emit(ev.MessageAdded(user_message(text, images)))
-                end = ev.TurnEnded("error", f"{error} {error.hint}".strip(), type(error).__name__)
+                end = ev.TurnEnded("error", error.full, type(error).__name__)
                 self._emit(end)
                 return
             self._turns_done += 1
@@ -197,7 +199,7 @@ class Session:
             await turn.compactor.compact(turn.request(), focus)
             self._went_well = True
         except KimiError as error:
-            self._emit(ev.Notice("error", f"Compaction failed: {error} {error.hint}".strip()))
+            self._emit(ev.Notice("error", f"Compaction failed: {error.full}"))
         except Exception as error:  # a bug of ours must not lose the session
             self._emit(ev.Notice("error", f"Compaction failed: {type(error).__name__}: {error}"))
 
@@ -215,6 +217,9 @@ class Session:
             for event in self._log.events:
                 if isinstance(event, ev.ToolStarted):
                     self._compactor.ledger.note(event.effects)
+            messages, counted, context = self._last_count
+            if messages is self._history.messages and counted <= len(messages):
+                self._compactor.resume(context, counted)
         self._compactor.provider = provider
         if not self._compactor.size and self._window_search is None:
             self._window_search = asyncio.create_task(self._look_up_window(self._compactor))
@@ -368,6 +373,8 @@ class Session:
                 self.todos = items
             case ev.Titled(title):
                 self.title = title
+            case ev.Usage():
+                self._last_count = (self._history.messages, len(self._history.messages), event.context)
             case ev.ToolStarted(_, effects) if self._compactor is not None:
                 self._compactor.ledger.note(effects)
             case _:

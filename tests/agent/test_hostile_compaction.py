@@ -135,3 +135,18 @@ async def test_two_overflows_end_the_turn_with_a_way_out(tmp_path: Path):
     events = await play(session, "go " * 3000)
     assert events[-1].kind == "ContextOverflowError"
     assert is_well_formed(session._history.messages)
+
+
+async def test_a_resumed_session_knows_how_full_its_context_is(tmp_path: Path):
+    def reply(request: Request):
+        if is_wish(request):
+            return say("SUMMARY")
+        return [Tokens(9000, 10) if isinstance(d, Tokens) else d for d in say("word " * 100)]
+
+    provider = ListProvider(reply, context_size=10_000)
+    house = House(tmp_path, provider)
+    session = house.open()
+    await play(session, "first")
+    await session.aclose()
+    events = await play(house.open(session.id), "second")
+    assert of(events, ev.Compacted)[0].before >= 9010

@@ -79,8 +79,9 @@ async def test_records_of_a_newer_version_are_passed_over_and_not_called_damage(
         b'"\xff"',
         b'{"type":"\xff"}',
         b"7",
-    ]
-    + [b'{"type":"message_added","message":{"role":"alien","parts":[]}}', b'{"type":"notice","text":' + b"[" * 90_000],
+        b'{"type":"message_added","message":{"role":"alien","parts":[]}}',
+        b'{"type":"notice","text":' + b"[" * 90_000,
+    ],
     ids=lambda line: line[:30].decode("latin-1"),
 )
 async def test_odd_lines_cost_only_themselves(tmp_path: Path, line: bytes):
