@@ -21,7 +21,8 @@ _HINTS = {
     r"EOFError: EOF when reading a line|Aborted!\s*$|User force closed the prompt": (
         "The command asked a question; its input is empty. Use its non-interactive option (such as --yes)."
     ),
-    r"[Ii]nput is not from a terminal|not a (?:tty|TTY|terminal)|Error opening terminal|[Ii]nappropriate ioctl"
+    r"[Ii]nput is not from a terminal|(?<!because stdin is )not a (?:tty|TTY|terminal)"
+    r"|Error opening terminal|[Ii]nappropriate ioctl"
     r"|/dev/tty: No such device|failed tty get|Standard input is not a terminal": (
         "The command wants a terminal; there is none. Use its non-interactive form."
     ),

@@ -40,6 +40,18 @@ _ENV = {
     "PIP_NO_INPUT": "1",
 }
 
+# vi without a terminal waits for keys from its stderr, for ever; with commands of its own (-es, -c, +cmd) it needs none.
+_NO_VI = f"""\
+_kimi_vi() {{
+  case " ${{*:2}}" in
+    *" -"[eEsc-]*|*" +"[!0-9]*|*" -h"*) command "$@" ;;
+    *) echo "{NO_EDITOR}" >&2; return 1 ;;
+  esac
+}}
+vi() {{ _kimi_vi vi "$@"; }}
+vim() {{ _kimi_vi vim "$@"; }}
+nvim() {{ _kimi_vi nvim "$@"; }}
+"""
 # Read by bash before the command, as its BASH_ENV: the command itself stays byte for byte what the model wrote, so exit code,
 # `set -e`, line numbers and syntax errors are those of `bash -c`. A command that sets its own EXIT trap, or that ends in
 # `exec`, leaves no report; the folder then stays what it was.
@@ -48,6 +60,8 @@ trap '{ trap - DEBUG ERR; set +xv; builtin pwd -P >|"$_KIMI_CWD"; } >/dev/null 2
 export -n _KIMI_CWD
 unset BASH_ENV
 """
+_BACKGROUND = 'set -m; file=$1; shift; "$@" >"$file" 2>&1 & echo $!'  # -m: a process group of its own
+_START_S = 10.0
 _SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
 
 _ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
@@ -57,6 +71,7 @@ class ShellParams(msgspec.Struct, frozen=True):
     command: str
     timeout: Annotated[int, msgspec.Meta(ge=1, le=600, description="Seconds until it is killed")] = 60
     description: Annotated[str, msgspec.Meta(description="A few words for the user")] = ""
+    run_in_background: Annotated[bool, msgspec.Meta(description="For servers and watchers")] = False
 
 
 class Shell:
@@ -85,6 +100,8 @@ class Shell:
         kept = ctx.scratch / "cwd"
         report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
+        if params.run_in_background:
+            return await _start(params, ctx, cwd)
         output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
         live = Live(ctx.progress)
 
@@ -107,6 +124,28 @@ class Shell:
         if new_cwd != cwd:
             notes.append(f"the working directory is now {new_cwd}")
         return _answer(params, output.text(), ended, notes)
+
+
+async def _start(params: ShellParams, ctx: ToolContext, cwd: Path) -> ToolOutput:
+    """Start the command and leave it alone; its output goes to a file."""
+    argv, env = _invocation(params.command, ctx.scratch)
+    file = spill_path(ctx.scratch, "background", ctx.call_id)
+    said = bytearray()
+    await ctx.workspace.run(
+        [argv[0], "-c", _BACKGROUND, argv[0], str(file), *argv],
+        cwd=cwd,
+        env=env,
+        timeout=_START_S,
+        on_output=said.extend,
+    )
+    pid = said.decode("utf-8", "replace").strip()
+    if not pid.isdigit():
+        raise ToolError(f"It could not be started: {pid[-500:]}")
+    text = (
+        f"Started in the background, process {pid}. It runs until `kill -- -{pid}` or the end of this session; "
+        f"its output is in {file}"
+    )
+    return text_output(text, Terminal(params.command, text, None))
 
 
 def _answer(params: ShellParams, text: str, ended: Exit, notes: list[str]) -> ToolOutput:
@@ -153,7 +192,7 @@ def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]
     if shutil.which("bash") is None:
         return ["sh", "-c", _SH_PROLOGUE + command], _ENV
     users_own = os.environ.get("BASH_ENV", "")
-    prologue = _PROLOGUE + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
+    prologue = _PROLOGUE + _NO_VI + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
     file = scratch / "bash_env"
     _write_if_new(file, prologue)
     env = _ENV | {"BASH_ENV": str(file)}

@@ -300,6 +300,8 @@ async def test_a_background_child_with_its_own_output_is_no_matter(tmp_path: Pat
 @pytest.mark.parametrize(
     ("program", "command", "hint"),
     [
+        ("vim", "vim file", "no editor"),
+        ("vim", "vi +7 file", "no editor"),
         ("git", "git init -q; git -c user.email=a@b commit --allow-empty", "no editor"),
         (
             "git",
@@ -332,3 +334,37 @@ async def test_pagers_do_not_wait(tmp_path: Path) -> None:
 
 async def test_escape_sequences_do_not_reach_the_model(tmp_path: Path) -> None:
     assert (await run(context(tmp_path), r"printf '\033[31mred\033[0m 10%%\r100%%\n'"))[0] == "100%"
+
+
+async def test_vi_with_commands_of_its_own_needs_no_terminal(tmp_path: Path) -> None:
+    if not shutil.which("vim"):
+        pytest.skip("vim is not installed")
+    text, _ = await run(context(tmp_path), "echo a >f; vim -es -c s/a/b/ -c wq f; cat f; vim --version | head -c 3")
+    assert text == "b\nVIM"
+
+
+async def test_a_server_is_started_and_its_output_found(tmp_path: Path) -> None:
+    ctx = context(tmp_path)
+    await run(ctx, "mkdir sub; cd sub")
+    shell = Shell()
+    command = "echo 'it is' \"$PWD\"; sleep 300"
+    output = await shell.run(ShellParams(command, run_in_background=True), ctx)
+    assert shell.effects(ShellParams(command, run_in_background=True), ctx) == (Effect("run", command),)
+    part = output.for_model[0]
+    assert isinstance(part, Text)
+    found = re.fullmatch(r"Started in the background, process (\d+)\. .* its output is in (.*)", part.text)
+    assert found
+    async with asyncio.timeout(10):
+        while Path(found[2]).read_text() != f"it is {ctx.workspace.root}/sub\n":
+            await asyncio.sleep(0.01)
+    text, _ = await run(
+        ctx, f"kill -- -{found[1]}; while kill -0 -- -{found[1]} 2>/dev/null; do sleep 0.01; done; pwd", 10
+    )
+    assert text == f"{ctx.workspace.root}/sub"
+
+
+async def test_a_connection_refused_is_not_blamed_on_the_terminal(tmp_path: Path) -> None:
+    text, _ = await run(
+        context(tmp_path), "echo 'Pseudo-terminal will not be allocated because stdin is not a terminal.'; false"
+    )
+    assert "wants a terminal" not in text
