@@ -43,6 +43,10 @@ class KnownFiles:
         """`data` is the whole content at `path`, read in state `stat` or written just now; None when it was too large."""
         self._seen[path] = (stat.key, "" if data is None else _digest(data))
 
+    def knows(self, path: Path) -> bool:
+        """Whether the session has read or written the file, in whatever state it was then."""
+        return path in self._seen
+
     def check_fresh(self, path: Path, stat: Stat | None, data: bytes, shown: str) -> None:
         """Raises StaleFileError when the file has another content than the session saw last."""
         if (seen := self._seen.get(path)) is None:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from kimi_agent.core.errors import ToolError
+from kimi_agent.core.errors import StaleFileError, ToolError
 from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools.diff import diff_of, split_lines
 from kimi_agent.tools.editing import EDIT_LIMIT, EditTool, target_name
@@ -29,6 +29,11 @@ class WriteFile(EditTool):
         stat, data = await self.current(path, ctx.workspace)
         name = target_name(params.path, path, ctx.workspace)
         file = decode(data, name) if data else TextFile("", Encoding("utf-8"))
+        if data and params.mode == "overwrite" and not self._files.knows(path):
+            raise StaleFileError(
+                f"{name} exists and has not been read in this session. Read it first, or change a part of it with "
+                "StrReplaceFile."
+            )
         added = _fitted(params.content, file)
         file.encoding.encode_new(added)
         text = file.text + added if params.mode == "append" else added

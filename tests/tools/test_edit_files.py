@@ -344,6 +344,7 @@ async def test_line_ends_follow_the_place(
 
 async def test_text_that_the_encoding_has_not(session: Session, f: Path) -> None:
     f.write_bytes("café\n".encode("latin-1"))
+    await session.read()
     for change in (session.replace("caf", "日"), session.write("日本"), session.write("日", mode="append")):
         with pytest.raises(ToolError, match="which has no '日'"):
             await change
@@ -396,15 +397,18 @@ async def test_a_deleted_file_is_not_made_again_by_an_edit(session: Session, f: 
 
 async def test_a_change_while_the_person_thinks_is_refused(session: Session, f: Path) -> None:
     f.write_text("a\nb\n")
-    for tool, arguments in (
-        (session.replacer, {"path": "f", "edit": {"old": "a", "new": "A"}}),
-        (session.writer, {"path": "f", "content": "new\n"}),
+    for tool, arguments, words in (
+        (session.replacer, {"path": "f", "edit": {"old": "a", "new": "A"}}, "waited for approval"),
+        (session.writer, {"path": "f", "content": "new\n", "mode": "append"}, "waited for approval"),
+        (session.writer, {"path": "f", "content": "new\n"}, "since you read it"),
     ):
         ctx = session.ctx("asked")
+        if "read" in words:
+            await session.read()
         await session.preview(tool, ctx, **arguments)
         f.write_text(f.read_text() + "theirs\n")
         content = f.read_text()
-        with pytest.raises(StaleFileError, match="approval"):
+        with pytest.raises(StaleFileError, match=words):
             await call(tool, ctx, **arguments)
         assert f.read_text() == content
 
@@ -498,6 +502,7 @@ async def test_new_file_with_parents(session: Session, tmp_path: Path) -> None:
 
 async def test_overwriting_keeps_encoding_and_line_ends(session: Session, f: Path) -> None:
     f.write_bytes("a\r\nb\r\n".encode("utf-16"))
+    await session.read()
     assert await session.write("\ufeffé\nb\n") == "Overwrote f: 2 lines."
     assert f.read_bytes() == "é\r\nb\r\n".encode("utf-16")
     assert await session.write("é\nb\n") == "f has this content already: nothing was written."
@@ -505,6 +510,18 @@ async def test_overwriting_keeps_encoding_and_line_ends(session: Session, f: Pat
     await session.read()
     await session.write("a\r\nb\r\n")  # the model insists
     assert f.read_bytes() == b"a\r\nb\r\n"
+
+
+async def test_what_nobody_has_read_is_not_overwritten(session: Session, f: Path) -> None:
+    f.write_bytes(b"precious\n")
+    with pytest.raises(ToolError, match=r"^f exists and has not been read in this session\. Read it first"):
+        await session.preview(session.writer, session.ctx(), path="f", content="x")
+    with pytest.raises(ToolError, match="has not been read"):
+        await session.write("x")
+    assert await session.write("more\n", mode="append") == "Appended 1 line to f."
+    assert await session.write("x\n") == "Overwrote f: 1 line."  # it is the session's own by now
+    (f.parent / "empty").touch()
+    assert await session.write("x\n", path="empty") == "Overwrote empty: 1 line."
 
 
 async def test_append(session: Session, f: Path) -> None:
