@@ -3,6 +3,7 @@
 It holds no clock and nothing else that changes while a session runs.
 """
 
+import contextlib
 import os
 import platform
 from pathlib import Path
@@ -50,14 +51,15 @@ def instruction_files(cwd: Path, home: Path) -> list[Path]:
     """AGENTS.md files that apply, most general first: the user's own, then from the repository's root down to `cwd`."""
     own = os.path.expanduser("~/.agents/AGENTS.md")  # noqa: PTH111 - Path.home would raise where there is no home
     candidates = [home / "AGENTS.md", Path(own)]
-    root = next((folder for folder in (cwd, *cwd.parents) if (folder / ".git").exists()), cwd)
+    root = next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
     for folder in reversed([cwd, *cwd.parents]):
         if folder == root or root in folder.parents:
             candidates += [folder / ".kimi" / "AGENTS.md", folder / "AGENTS.md", folder / "agents.md"]
     found: list[Path] = []
     for path in candidates:
-        if path.is_file() and not any(path.samefile(other) for other in found):
-            found.append(path)
+        with contextlib.suppress(OSError):  # a folder that may not be looked into
+            if path.is_file() and not any(path.samefile(other) for other in found):
+                found.append(path)
     return found
 
 
@@ -65,13 +67,14 @@ def project_instructions(cwd: Path, home: Path) -> str:
     budget, kept = INSTRUCTIONS_LIMIT, []
     for path in reversed(instruction_files(cwd, home)):
         try:
-            data = path.read_bytes()
+            with path.open("rb") as file:
+                data, size = file.read(budget), os.fstat(file.fileno()).st_size
         except OSError:
             continue
-        text = data[:budget].decode("utf-8", "replace").strip()
-        if len(data) > budget:
-            text += f"\n[cut: {len(data)} bytes in all; read the file for the rest]"
-        budget = max(0, budget - len(data))
+        text = data.decode("utf-8", "replace").strip()
+        if size > budget:
+            text += f"\n[cut: {size} bytes in all; read the file for the rest]"
+        budget -= len(data)
         if text:
             kept.append(f"## {path}\n\n{text}")
     if not kept:

@@ -1,5 +1,6 @@
 """The system prompt: instructions of the user and the project, within a budget, and stable."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,19 @@ def test_the_prompt_is_short_and_the_same_every_time(tree: Path):
     assert first == system_prompt(tree / "repo", tree / "home")
     assert len(first) // 4 < 800
     assert str(tree / "repo") in first
+
+
+def test_only_the_budget_of_a_giant_file_is_read(tmp_path: Path):
+    with (tmp_path / "AGENTS.md").open("wb") as file:
+        file.write(b"Use \xff tabs. ")
+        file.truncate(1 << 40)  # sparse: no memory could hold it
+    text = system_prompt(tmp_path, tmp_path / "home")
+    assert "Use \ufffd tabs." in text
+    assert f"{1 << 40} bytes in all" in text
+    assert len(text) < 50_000
+
+
+def test_what_is_no_file_is_no_instruction(tmp_path: Path):
+    os.mkfifo(tmp_path / "AGENTS.md")
+    (tmp_path / "agents.md").symlink_to(tmp_path / "agents.md")
+    assert "AGENTS.md" not in system_prompt(tmp_path, tmp_path / "home")
