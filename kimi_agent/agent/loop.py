@@ -57,7 +57,7 @@ async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...]
         stop = "interrupted"
         raise
     except KimiError as failure:
-        error, kind = f"{failure}{' ' + failure.hint if failure.hint else ''}", type(failure).__name__
+        error, kind = failure.full, type(failure).__name__
     except Exception as failure:  # a bug of ours must not lose the session
         error, kind = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__
     finally:

@@ -26,6 +26,12 @@ class KimiError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def full(self) -> str:
+        """Message and hint, as sentences."""
+        end = "." if self.hint and not str(self).endswith((".", "…", "!", "?")) else ""
+        return f"{self}{end} {self.hint}".rstrip()
+
 
 class ConfigError(KimiError):
     pass

@@ -72,7 +72,9 @@ def outcome(display: Display | None, result: str, is_error: bool, root: str = ""
 
 def retrying(event: Retrying) -> str:
     by = f" with {plain(event.model)}" if event.model else ""
-    return f"{one_line(event.error)} Trying again{by} in {event.wait_s:.0f} s (attempt {event.attempt})."
+    error = one_line(event.error)
+    end = "" if error.endswith((".", "…")) else "."
+    return f"{error}{end} Trying again{by} in {seconds(event.wait_s)} (attempt {event.attempt})."
 
 
 def seconds(value: float) -> str:

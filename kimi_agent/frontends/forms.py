@@ -31,6 +31,8 @@ class Tally:
             case ev.StepStarted(model=model):
                 self.steps += 1
                 self.model = model or self.model
+            case ev.Retrying(model=model) if model:  # a fallback answers instead
+                self.model = model
             case ev.MessageAdded(message) if message.role == "assistant" and message.text.strip():
                 self.answer = message.text
             case ev.TurnEnded():

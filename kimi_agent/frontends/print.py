@@ -249,7 +249,7 @@ class PrintFrontend:
 def describe_error(error: Exception) -> str:
     """One line, with what to do next when the error says so."""
     if isinstance(error, KimiError):
-        return f"{error} {error.hint}".rstrip()
+        return error.full
     return f"Internal error: {error!r}"
 
 

@@ -4,8 +4,9 @@ import contextlib
 from typing import TextIO
 
 from kimi_agent.core import event as ev
+from kimi_agent.core.display import Display
 from kimi_agent.core.exit import ExitCode
-from kimi_agent.core.message import ToolCall
+from kimi_agent.core.message import Text, ToolCall, ToolResult
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.describe import headline, one_line, outcome, retrying
 from kimi_agent.frontends.json_lines import Result
@@ -18,24 +19,35 @@ class Progress:
         self._stream = stream
         self._shown = shown
         self._calls: dict[str, ToolCall] = {}
+        self._displays: dict[str, Display] = {}
         self.root = ""
 
     def apply(self, event: ev.Event) -> None:
         match event:
             case ev.Notice(level, text) if self._shown or level != "info":
                 self._say(f"{level}: {plain(text)}")
+            case ev.Retrying(model=model) if model:  # another model answers: never silent
+                self._say(retrying(event))
             case _ if not self._shown:
                 return
             case ev.ToolStarted(call, effects):
-                self._calls[call.id] = call
                 self._say(headline(call, effects, self.root))
-            case ev.ToolFinished(call_id, display, True):
-                call = self._calls.get(call_id, ToolCall(call_id, "tool", ""))
-                self._say(f"  {plain(call.name)} failed: {outcome(display, '', True, self.root)}")
+            case ev.MessageAdded(message):
+                self._calls |= {call.id: call for call in message.calls}
+                if (result := message.result) and result.is_error:
+                    self._failed(result)
+            case ev.ToolFinished(call_id, display, True) if display is not None:
+                self._displays[call_id] = display
             case ev.Retrying():
                 self._say(retrying(event))
             case ev.Compacted(before, after):
                 self._say(f"compacted the history: {before} -> {after} tokens")
+
+    def _failed(self, result: ToolResult) -> None:
+        call = self._calls.get(result.call_id)
+        text = "".join(part.text for part in result.content if isinstance(part, Text))
+        told = outcome(self._displays.pop(result.call_id, None), text, True, self.root)
+        self._say(f"  {plain(call.name) if call else 'call'} failed: {told}")
 
     def finish(self, result: Result) -> None:
         if result.error:

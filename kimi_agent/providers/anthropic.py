@@ -49,7 +49,9 @@ class Anthropic:
         import anthropic
 
         if self._client is None:
-            self._client = anthropic.AsyncAnthropic(**client_options(self.endpoint, anthropic))
+            options = client_options(self.endpoint, anthropic)
+            options["base_url"] = options["base_url"].rstrip("/").removesuffix("/v1")  # the SDK adds it
+            self._client = anthropic.AsyncAnthropic(**options)
         body = request_body(request, self.endpoint, self.model)
         required = {name: body.pop(name) for name in ("model", "messages", "max_tokens")}
         opening = self._client.messages.create(**required, stream=True, extra_body=body)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable
 from types import ModuleType
 from typing import Any
 
-from kimi_agent.core.errors import ConnectionFailed, ProviderError
+from kimi_agent.core.errors import ConfigError, ConnectionFailed, ProviderError
 from kimi_agent.core.provider import Endpoint
 from kimi_agent.providers.failures import failure_of, to_error
-from kimi_agent.providers.transport import headers_for
+from kimi_agent.providers.transport import PROXY_HINT, check_address, headers_for, proxy_for, ssl_context
 
 # Packages whose errors mean that the connection or the stream broke: SDKs let some of them through.
 BELOW = ("httpx", "httpx2", "httpcore", "httpcore2", "json", "openai", "anthropic", "pydantic_core")
@@ -16,10 +16,19 @@ TELLING = ("OS", "Arch", "Lang", "Package-Version", "Runtime", "Runtime-Version"
 
 
 def client_options(endpoint: Endpoint, sdk: ModuleType) -> dict[str, Any]:
-    """Arguments for the SDK's client: ours to retry, ours to name, nothing told about the device."""
+    """Arguments for the SDK's client: ours to retry, ours to name, nothing told about the device. Raises ConfigError."""
     own = {key: value for key, value in headers_for(endpoint).items() if key in ("User-Agent", *endpoint.headers)}
     silent = {f"X-Stainless-{name}": sdk.Omit() for name in TELLING}
+    check_address(endpoint)
+    proxy = proxy_for(endpoint.base_url)
+    try:
+        client = sdk.DefaultAsyncHttpxClient(
+            proxy=proxy or None, trust_env=False, verify=ssl_context(endpoint.base_url)
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"cannot set up HTTP for {endpoint.name!r}: {error}", PROXY_HINT) from None
     return {
+        "http_client": client,
         "api_key": endpoint.api_key or "none",
         "base_url": endpoint.base_url,
         "max_retries": 0,

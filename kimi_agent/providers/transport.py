@@ -1,6 +1,7 @@
 """One HTTP client per provider, made at its first request; a POST whose answer is read piece by piece, never for ever."""
 
 import asyncio
+import contextlib
 import os
 import ssl
 import sys
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PROXY_HINT = "Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."
 MAX_ERROR_BODY = 256 * 1024  # bytes
 ERROR_BODY_TIMEOUT = 10.0  # seconds
 DRAIN_TIMEOUT = 0.25  # seconds to wait for the end of a finished stream, so that the connection can be used again
@@ -46,13 +48,16 @@ def is_loopback(url: str) -> bool:
     return host_of(url) in LOOPBACK
 
 
-def is_address(url: str) -> bool:
-    """Whether `url` names a host, and a port that exists."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
+def check_address(endpoint: Endpoint) -> None:
+    """Raises ConfigError for a `base_url` without a host, or with a port that cannot be."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(endpoint.base_url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return
+    raise ConfigError(
+        f"provider {endpoint.name!r} has no usable base_url: {endpoint.base_url!r}",
+        "It looks like https://host/v1 or http://localhost:8000/v1.",
+    )
 
 
 def headers_for(endpoint: Endpoint) -> dict[str, str]:
@@ -76,6 +81,43 @@ def headers_for(endpoint: Endpoint) -> dict[str, str]:
     return headers
 
 
+def proxy_for(url: str) -> str:
+    """The proxy that the environment names for this address, empty for none: never for loopback, nor where NO_PROXY says so.
+
+    httpx's own reading of the environment refuses `socks://` and networks in NO_PROXY, which desktops and companies set.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    if is_loopback(url):
+        return ""
+    parts, proxies = urlsplit(url), getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    if not proxy or proxy_bypass(parts.netloc.rpartition("@")[2]) or _in_networks(host_of(url), proxies.get("no", "")):
+        return ""
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    return "socks5" + proxy[len("socks") :] if proxy.startswith("socks://") else proxy
+
+
+def _in_networks(host: str, networks: str) -> bool:
+    import ipaddress
+
+    for network in networks.split(",") if "/" in networks else ():
+        with contextlib.suppress(ValueError):  # a name
+            if ipaddress.ip_address(host) in ipaddress.ip_network(network.strip(), strict=False):
+                return True
+    return False
+
+
+def ssl_context(url: str) -> ssl.SSLContext:
+    """Trusts what SSL_CERT_FILE says, or the usual certificates. Loading them costs 60 ms of CPU: for plain HTTP on loopback
+    an empty context does, which trusts nothing and is never asked."""
+    if is_loopback(url) and url.startswith("http://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 class Transport:
     """`post` and `get` relative to the endpoint's `base_url`. Proxies of the environment are used, save for loopback."""
 
@@ -90,24 +132,18 @@ class Transport:
             import httpx
 
             endpoint = self.endpoint
-            if not is_address(endpoint.base_url):
-                raise ConfigError(
-                    f"provider {endpoint.name!r} has no usable base_url: {endpoint.base_url!r}",
-                    "It looks like https://host/v1 or http://localhost:8000/v1.",
-                )
-            local = is_loopback(endpoint.base_url)
-            # Loading the certificates costs 60 ms of CPU; an empty context trusts nothing, which plain HTTP never asks.
-            plain = local and endpoint.base_url.startswith("http://")
-            verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if plain else httpx.create_ssl_context()
+            check_address(endpoint)
             timeout = httpx.Timeout(None, connect=endpoint.connect_timeout, write=endpoint.idle_timeout)
             try:
                 self._client = httpx.AsyncClient(
-                    headers=headers_for(endpoint), timeout=timeout, verify=verify, trust_env=not local
+                    headers=headers_for(endpoint),
+                    timeout=timeout,
+                    verify=ssl_context(endpoint.base_url),
+                    trust_env=False,
+                    proxy=proxy_for(endpoint.base_url) or None,
                 )
             except (ValueError, ImportError, httpx.InvalidURL) as error:
-                raise ConfigError(
-                    f"cannot set up HTTP for {endpoint.name!r}: {error}", "Check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY."
-                ) from None
+                raise ConfigError(f"cannot set up HTTP for {endpoint.name!r}: {error}", PROXY_HINT) from None
         return self._client
 
     async def aclose(self) -> None:
@@ -136,14 +172,14 @@ class Transport:
             finally:
                 await response.aclose()
         except TimeoutError:
-            raise self._stalled(endpoint.first_byte_timeout) from None
+            raise self._stalled(endpoint.first_byte_timeout, "first_byte_timeout") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             raise connection_error(error, endpoint) from error
 
     async def _pieces(self, response: "httpx.Response") -> AsyncIterator[bytes]:
         import httpx
 
-        pieces, limit = response.aiter_bytes(), self.endpoint.first_byte_timeout
+        pieces, limit, setting = response.aiter_bytes(), self.endpoint.first_byte_timeout, "first_byte_timeout"
         while True:
             try:
                 async with asyncio.timeout(limit):
@@ -151,16 +187,16 @@ class Transport:
             except StopAsyncIteration:
                 return
             except TimeoutError:
-                raise self._stalled(limit) from None
+                raise self._stalled(limit, setting) from None
             except (httpx.HTTPError, OSError) as error:
                 raise connection_error(error, self.endpoint) from error
-            limit = self.endpoint.idle_timeout
+            limit, setting = self.endpoint.idle_timeout, "idle_timeout"
             yield piece
 
-    def _stalled(self, seconds: float) -> ConnectionFailed:
+    def _stalled(self, seconds: float, setting: str) -> ConnectionFailed:
         return ConnectionFailed(
             f"{self.endpoint.name} stalled: nothing arrived for {seconds:g} s.",
-            "A slow local model may need a larger first_byte_timeout.",
+            f"A slow local model may need a larger {setting} in the config file.",
         )
 
     async def _failure(self, response: "httpx.Response") -> ProviderError:
@@ -194,13 +230,11 @@ def connection_error(error: Exception, endpoint: Endpoint) -> ConnectionFailed:
     import httpx
 
     text = " ".join(_reason(error).split())[:300] or type(error).__name__
-    host = urlsplit(endpoint.base_url).netloc
+    host, proxy = urlsplit(endpoint.base_url).netloc, urlsplit(proxy_for(endpoint.base_url)).netloc.rpartition("@")[2]
+    if proxy and isinstance(error, httpx.ProxyError | httpx.ConnectError | httpx.ConnectTimeout):
+        return ConnectionFailed(f"No connection to {host} through the proxy {proxy}: {text}", PROXY_HINT)
     if isinstance(error, httpx.ConnectTimeout):
         return ConnectionFailed(f"{host} did not answer within {endpoint.connect_timeout:g} s.", "Check the network.")
-    if isinstance(error, httpx.ProxyError):
-        return ConnectionFailed(
-            f"The proxy refused the connection to {host}: {text}", "Check HTTP_PROXY and HTTPS_PROXY."
-        )
     if isinstance(error, httpx.ConnectError):
         if "CERTIFICATE" in text.upper():
             hint = "Behind a proxy that inspects traffic, point SSL_CERT_FILE to its certificate."

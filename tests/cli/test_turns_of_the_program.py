@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_api import FakeAPI
@@ -183,3 +184,18 @@ def test_two_at_once_do_not_disturb_each_other(kimi: Program) -> None:
             done = list(pool.map(lambda n: kimi.run("-p", f"prompt {n}"), range(3)))
     assert [run.stdout for run in done] == ["Hello\n"] * 3
     assert len(json.loads(kimi.run("sessions", "list", "--json").stdout)) == 3
+
+
+def test_another_model_is_never_silent(kimi: Program) -> None:
+    """Not even where nobody asked for progress."""
+    down: dict[str, Any] = {"status": 503, "message": "down"}
+    with FakeAPI([HELLO]) as api, FakeAPI(failures={"/v1/chat/completions": down}) as broken:
+        kimi.write_config(
+            f'''default_model = "m"\nfallback_models = ["n"]
+[providers.p]\ntype = "kimi"\nbase_url = "{broken.url}"\napi_key = "k"
+[providers.q]\ntype = "kimi"\nbase_url = "{api.url}"\napi_key = "k"
+[models.m]\nprovider = "p"\nmodel = "m"\n[models.n]\nprovider = "q"\nmodel = "n"\n'''
+        )
+        done = kimi.run("-p", "hi", "--max-retries-per-step", "0", "--output-format", "json")
+    assert (done.returncode, json.loads(done.stdout)["model"]) == (0, "n")
+    assert done.stderr == "p failed: down. Trying again with n in 0.0 s (attempt 1).\n"

@@ -12,7 +12,7 @@ from fakes import FakeAgent, FakeSession, Script, calls, says
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Deny, Dismissed, Item, Option, Permission
 from kimi_agent.core.exit import ExitCode
-from kimi_agent.core.message import Message, Text, ToolCall
+from kimi_agent.core.message import Message, Text, ToolCall, tool_message
 from kimi_agent.core.tool import Effect
 from kimi_agent.frontends import FRONTENDS, load
 from kimi_agent.frontends.print import PrintFrontend
@@ -76,8 +76,18 @@ async def test_only_the_text_after_the_last_call_is_the_answer() -> None:
 async def test_progress_goes_to_stderr_when_asked_for() -> None:
     finished = ev.ToolFinished("c1", is_error=True)
     done = await run(calls(CALL, RUN, finished, "boom", "done\x1b[2J"), verbose=True)
-    assert "Shell make test\n  Shell failed" in done.err
+    assert "Shell make test\n  Shell failed: boom\n" in done.err
     assert "session: session-1" in done.err
+
+
+async def test_a_call_that_never_began_is_named_with_its_error() -> None:
+    async def turn(session: FakeSession, prompt: str) -> AsyncIterator[ev.Event]:
+        yield ev.MessageAdded(Message("assistant", (ToolCall("c9", "Shel", "{"),), "model"))
+        yield ev.ToolFinished("c9", is_error=True)
+        yield ev.MessageAdded(tool_message("c9", "There is no tool Shel.", is_error=True))
+        yield ev.MessageAdded(Message("assistant", (Text("ok"),), "model"))
+
+    assert "Shel failed: There is no tool Shel.\n" in (await run(turn, verbose=True)).err
 
 
 async def test_json_is_one_object_with_every_field() -> None:

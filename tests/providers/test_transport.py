@@ -10,6 +10,7 @@ from kimi_agent.core.errors import ConfigError, ConnectionFailed
 from kimi_agent.core.message import user_message
 from kimi_agent.core.provider import Delta, Endpoint, Finished, Model, Request, TextChunk
 from kimi_agent.providers.chat_completions import ChatCompletions
+from kimi_agent.providers.transport import proxy_for
 
 REQUEST = Request("s", "sys", [user_message("Hi")])
 MODEL = Model("m", "kimi-k2", "fake")
@@ -108,6 +109,43 @@ async def test_a_proxy_of_the_environment_is_used_but_not_for_loopback(monkeypat
         far = ChatCompletions(Endpoint("far", "kimi", "http://models.invalid/v1", "sk-test"), MODEL)
         assert text_of(await ask(far)) == "via proxy"
         assert text_of(await ask(provider(api))) == "direct"
+
+
+@pytest.mark.parametrize(
+    ("env", "proxy"),
+    [
+        ({"HTTP_PROXY": "http://p:1"}, ""),
+        ({"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ({"https_proxy": "p:1"}, "http://p:1"),
+        ({"ALL_PROXY": "socks://p:1/"}, "socks5://p:1/"),
+        ({"ALL_PROXY": "socks5h://p:1"}, "socks5h://p:1"),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "other, api.example"}, ""),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": ".example"}, ""),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "*"}, ""),
+        ({"ALL_PROXY": "http://p:1", "NO_PROXY": "localhost,::1,fe80::/10,10.0.0.0/8"}, "http://p:1"),
+    ],
+)
+def test_the_proxy_for_an_address(env: dict[str, str], proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert proxy_for("https://api.example/v1") == proxy
+    assert proxy_for("http://127.0.0.1:8000/v1") == ""
+    assert proxy_for("https://10.1.2.3/v1") == (
+        "" if {"10.0.0.0/8", "*"} & set(env.get("NO_PROXY", "").split(",")) else proxy_for("https://10-1-2-3/v1")
+    )
+
+
+async def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAPI() as api:
+        pass
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{api.port}")
+    monkeypatch.setenv("http_proxy", f"http://user:secret@127.0.0.1:{api.port}")
+    with pytest.raises(ConnectionFailed) as caught:
+        await ask(ChatCompletions(Endpoint("far", "kimi", "http://models.invalid/v1", "sk-test"), MODEL))
+    assert f"through the proxy 127.0.0.1:{api.port}: Connection refused" in str(caught.value)
 
 
 async def test_a_broken_proxy_setting_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
