@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kimi_agent.core.errors import ToolError
 from kimi_agent.core.workspace import Stat, Workspace
 from kimi_agent.tools.textfile import HEAD, Encoding, encoding_of
 
@@ -13,6 +14,8 @@ WHOLE = 2 << 20
 COUNTED = 512 << 20
 """Bytes up to which lines are counted; beyond, the lines at the end have no known numbers."""
 CHUNK = 1 << 20
+FAR = 64 << 20
+"""Bytes that are looked through for the lines of one window of a file too large to count: one of them may be endless."""
 LINE_WIDTH = 2000
 BUDGET = 100 << 10
 """Characters of one window."""
@@ -68,6 +71,7 @@ class _Collector:
     def __init__(self, count: int, skip: int = 0) -> None:
         self.lines: list[str] = []
         self.cut = False
+        self.broken_off = False
         self._count, self._skip, self._size = count, skip, 0
         self._head, self._length = "", 0  # of the line that has not ended yet
 
@@ -93,7 +97,8 @@ class _Collector:
         elif not self.full:
             line = self._head.removesuffix("\r") if self._length == len(self._head) else self._head
             if len(line) > LINE_WIDTH:
-                line = f"{line[:LINE_WIDTH]} … [{self._length - LINE_WIDTH:,} more characters in this line]"
+                more = f"{'at least ' if self.broken_off else ''}{self._length - LINE_WIDTH:,}"
+                line = f"{line[:LINE_WIDTH]} … [{more} more characters in this line]"
                 self.cut = True
             self._size += len(line) + 8  # the number before it
             self.lines.append(line)
@@ -120,7 +125,7 @@ class LargeFile:
         encoding = encoding_of(head, whole=False)
         if self._size > COUNTED and offset < 0:
             return await self._uncounted_tail(encoding, -offset, count)
-        ends = [count async for count in self._line_ends(encoding, offset + count if self._size > COUNTED else None)]
+        ends = [count async for count in self._line_ends(encoding, offset - 1 if self._size > COUNTED else None)]
         total: int | None = None
         if self._size <= COUNTED:
             last = await self._workspace.read(self._path, 4, max(0, self._size - 4))
@@ -138,6 +143,8 @@ class LargeFile:
         start = max(0, self._size - CHUNK) & ~3
         tail = await self._workspace.read(self._path, CHUNK + 4, start)
         lines = _lines_of(tail, Encoding(encoding.codec))[1:][-back:]
+        if not lines:
+            raise ToolError(f"The file ends in a line of more than {CHUNK:,} bytes: see its end with Shell (tail -c).")
         out = _collected(lines[:count])
         return Window(out.lines, -len(lines), None, encoding, None, _has_crlf(tail), out.cut)
 
@@ -156,7 +163,12 @@ class LargeFile:
     async def _collect(self, encoding: Encoding, position: int, out: _Collector) -> None:
         decoder = codecs.getincrementaldecoder(encoding.codec)("replace")
         position = position or len(encoding.bom)
+        end = position + FAR if self._size > COUNTED else self._size + 1
         while not out.full:
+            if position >= end:
+                out.broken_off = True
+                out.finish()
+                return
             chunk = await self._workspace.read(self._path, self._chunk, position)
             out.feed(decoder.decode(chunk, final=not chunk))
             if not chunk:

@@ -1,4 +1,6 @@
+import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -211,3 +213,15 @@ async def test_a_file_too_large_to_count_shows_its_head_and_its_tail(ctx: ToolCo
     assert "go on with line_offset=3" in footer
     window, footer = await read(ctx, line_offset=-2)
     assert window == [(-2, "last but one"), (-1, "last")]
+
+
+async def test_an_endless_line_is_not_read_to_its_end(ctx: ToolContext, tmp_path: Path) -> None:
+    with (tmp_path / "f").open("wb") as file:
+        file.write(b"first\n" + b"more\n" * 2000)
+        file.truncate(1 << 40)  # a hole: takes no room; to read it all would take minutes
+    async with asyncio.timeout(20):
+        window, _ = await read(ctx, line_offset=2001)
+        with pytest.raises(ToolError, match="tail -c"):
+            await read(ctx, line_offset=-3)
+    assert window[0] == (2001, "more")
+    assert re.fullmatch(r"\0{2000} … \[at least [\d,]+ more characters in this line\]", window[1][1])
