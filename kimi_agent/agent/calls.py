@@ -138,7 +138,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
     item = Prepared(call, caller.tools.get(call.name))
     if item.tool is None:
         known = ", ".join(caller.tools)
-        item.output = text_output(f"There is no tool {call.name!r}. Tools: {known}.", is_error=True)
+        item.output = text_output(f"There is no tool {call.name[:60]!r}. Tools: {known}.", is_error=True)
         return item
 
     def progress(text: str) -> None:

@@ -96,6 +96,8 @@ def parse_arguments(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         near = text[max(0, error.pos - 30) : error.pos + 10]
         raise ValueError(f"invalid JSON at character {error.pos}: {error.msg}, near {near!r}") from None
+    except ValueError:  # Python's limit for the digits of a number
+        raise ValueError("invalid JSON: a number has too many digits") from None
     except RecursionError:
         raise ValueError("invalid JSON: nested too deeply") from None
     if not isinstance(value, dict):

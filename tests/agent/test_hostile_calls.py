@@ -126,3 +126,11 @@ async def test_after_a_rejection_nothing_more_of_the_reply_is_asked(tmp_path: Pa
     assert events[-1].stop == "rejected"
     assert asked == ["a"]
     assert len(results(events)) == 2
+
+
+async def test_answers_to_bad_calls_are_short(tmp_path: Path):
+    bad = [call("Look", '{"times": ' + "9" * 5000 + "}"), call("N" * 5000, index=1), call("Look", "x" * 5000, index=2)]
+    house = House(tmp_path, ListProvider([calls(*bad), say("done")]), [FakeTool("Look", "read", instant())])
+    answers = results(await play(house.open(), "go"))
+    assert len(answers) == 3
+    assert all(len(answer) < 200 and "sys." not in answer for answer in answers)
