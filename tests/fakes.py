@@ -1,7 +1,7 @@
 """Public doubles: an agent whose sessions play scripts of events, for tests of front ends."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,9 @@ class FakeAgent:
         self.login: Any = None
         self.compaction: Script = shrinks
         self.closed = False
+
+    async def served_models(self) -> Sequence[Model]:
+        return ()
 
     def next_script(self) -> Script:
         return self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]

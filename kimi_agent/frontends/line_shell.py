@@ -109,12 +109,13 @@ class LineShell:
         elif _COMMAND_WORD.fullmatch(text.strip()) and not Path(text.strip()).exists():
             self.screen.line(f"There is no command {text.strip()}. /help lists them.", "warning")
             return False
-        elif self._in_turn:
-            self.session.queue(text)
-            if self.screen.keeps_input:
-                self.screen.line("(waits for the end of this turn)", "dim")
         else:
-            self._jobs.start(text, lambda: self._converse(text))
+            if self._jobs.busy and self.screen.keeps_input:
+                self.screen.line("(waits for the end of this turn)", "dim")
+            if self._in_turn:
+                self.session.queue(text)
+            else:
+                self._jobs.start(text, lambda: self._converse(text))
         return True
 
     def _submit_command(self, text: str) -> None:
