@@ -34,8 +34,9 @@ class TerminalPerson:
             try:
                 if secret and sys.stdin.isatty():
                     return getpass.getpass(f"{label} (not shown): ", stream=sys.stderr).strip()
-                sys.stderr.write(f"{label}: ")
-                sys.stderr.flush()
+                if sys.stdin.isatty():
+                    sys.stderr.write(f"{label}: ")
+                    sys.stderr.flush()
                 line = sys.stdin.readline()
             except EOFError:
                 return None

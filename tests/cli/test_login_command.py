@@ -26,6 +26,7 @@ def test_the_key_comes_on_stdin_is_tried_and_saved(kimi: Program) -> None:
     assert tomllib.loads(kimi.config.read_text())["providers"]["custom"]["api_key"] == "sk-1"
     assert kimi.config.stat().st_mode & 0o777 == 0o600
     assert "sk-1" not in done.stdout + done.stderr
+    assert done.stderr.startswith("Another OpenAI-compatible server answers.")  # nobody is prompted
 
 
 def test_a_wrong_key_is_not_saved(kimi: Program) -> None:
