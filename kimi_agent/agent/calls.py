@@ -26,6 +26,7 @@ CANCEL_GRACE = 0.15
 
 REJECTED = "The user rejected this call. Nothing was done."
 INTERRUPTED = "Interrupted by the user. The call may have had side effects."
+NOT_BEGUN = "Interrupted by the user before the call began. Nothing was done."
 NOT_RUN = "Not run: the user rejected another call of this reply."
 
 
@@ -55,6 +56,7 @@ class Prepared:
     ctx: ToolContext | None = None
     effects: tuple[Effect, ...] = ()
     output: ToolOutput | None = None
+    begun: bool = False  # it acts
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
 
 
@@ -108,7 +110,7 @@ async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence
     for item, task in zip(prepared, tasks, strict=True):
         if not item.answered:
             rejected = task.done() and not task.cancelled() and isinstance(task.exception(), Rejected)
-            text = NOT_RUN if rejected else INTERRUPTED
+            text = NOT_RUN if rejected else INTERRUPTED if item.begun else NOT_BEGUN
             _finish(caller, item, text_output(text, Plain("interrupted"), is_error=True), 0.0)
 
 
@@ -249,7 +251,8 @@ async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | T
     except BaseException as error:
         return _internal_error(item.call, error)
     scope = session_scope(item.effects)
-    answer = await caller.ask(Permission(item.call, item.effects, preview, scope, str(caller.workspace.root)))
+    cwd = next((effect.cwd for effect in item.effects if effect.cwd), str(caller.workspace.root))
+    answer = await caller.ask(Permission(item.call, item.effects, preview, scope, cwd))
     if isinstance(answer, Allow) and answer.scope == "session":
         caller.permissions.grant(item.effects)
     batch.rejected = batch.rejected or answer == Deny()
@@ -259,6 +262,7 @@ async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | T
 async def _act(caller: Caller, item: Prepared) -> ToolOutput:
     assert item.tool is not None
     caller.emit(ev.ToolStarted(item.call, item.effects))
+    item.begun = True
     if any(effect.kind not in ("read", "fetch") for effect in item.effects):
         await caller.sync()
     try:

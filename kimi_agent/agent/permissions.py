@@ -44,14 +44,14 @@ class Permissions:
 
     def __init__(self, mode: Mode = "default") -> None:
         self.mode: Mode = mode
-        self._grants: set[tuple[str, str]] = set()
+        self._grants: set[Effect] = set()
 
     def gates(self) -> list[Gate]:
         return [self.plan, self.granted, self.approve_all, self.secrets, self.harmless]
 
     def grant(self, effects: Sequence[Effect]) -> None:
-        """Allow, until the session ends, these very paths and command lines, and nothing else."""
-        self._grants.update((effect.kind, effect.target) for effect in effects)
+        """Allow, until the session ends, these very paths, and command lines in their folders, and nothing else."""
+        self._grants.update(effects)
 
     async def plan(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         if self.mode == "plan" and any(effect.kind not in HARMLESS for effect in effects):
@@ -60,7 +60,7 @@ class Permissions:
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         needed = [effect for effect in effects if effect.kind not in HARMLESS or is_secret(effect)]
-        if needed and all((effect.kind, effect.target) in self._grants for effect in needed):
+        if needed and self._grants.issuperset(needed):
             return Allow("session")
         return None
 
@@ -91,5 +91,9 @@ def session_scope(effects: Sequence[Effect]) -> str:
     """In words, what "allow for this session" covers for these effects."""
     words = {"run": "this exact command", "write": "edits of {}", "read": "reading {}", "fetch": "{}", "mcp": "{}"}
     return ", ".join(
-        dict.fromkeys(words[effect.kind].format(effect.target) for effect in effects if effect.kind not in ("fetch",))
+        dict.fromkeys(
+            words[effect.kind].format(effect.target) + (f" in {effect.cwd}" if effect.cwd else "")
+            for effect in effects
+            if effect.kind != "fetch"
+        )
     )

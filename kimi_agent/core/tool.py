@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 class Effect(Record):
     """What a call would do. Permission rules match on nothing else.
 
-    `target` is an absolute real path (read, write), a command line (run), a URL (fetch) or `server/tool` (mcp).
+    `target` is an absolute real path (read, write), a command line (run), a URL (fetch) or `server/tool` (mcp). `cwd` is the
+    folder of a command that does not run in the session's own.
     """
 
     kind: Literal["read", "write", "run", "fetch", "mcp"]
     target: str
+    cwd: str = ""
 
 
 Content: TypeAlias = tuple[Text | Image, ...]

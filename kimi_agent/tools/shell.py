@@ -90,7 +90,9 @@ class Shell:
             raise ToolError("The command contains a broken character (half of a surrogate pair).") from None
         if "\0" in params.command:
             raise ToolError("The command contains a NUL character.")
-        return (Effect("run", params.command),)
+        cwd, _ = _kept_folder(ctx.scratch / "cwd", ctx.workspace.root)
+        elsewhere = "" if cwd == ctx.workspace.root else os.fsencode(cwd).decode("utf-8", "replace")
+        return (Effect("run", params.command, elsewhere),)
 
     async def preview(self, params: ShellParams, ctx: ToolContext) -> Terminal:
         return Terminal(params.command)
@@ -177,14 +179,20 @@ def _signal_name(code: int) -> str:
 
 def _starting_folder(kept: Path, root: Path) -> tuple[Path, list[str]]:
     """Where the next command runs, and what to tell about it."""
+    cwd, gone = _kept_folder(kept, root)
+    if gone is None:
+        return cwd, []
+    kept.unlink(missing_ok=True)
+    return root, [f"the working directory {gone} is gone; this ran in {root}"]
+
+
+def _kept_folder(kept: Path, root: Path) -> tuple[Path, Path | None]:
+    """The folder where the last command ended, else `root`; and that folder when it is gone."""
     try:
         cwd = Path(os.fsdecode(kept.read_bytes().removesuffix(b"\n")))
     except OSError:
-        return root, []
-    if cwd.is_dir():
-        return cwd, []
-    kept.unlink(missing_ok=True)
-    return root, [f"the working directory {cwd} is gone; this ran in {root}"]
+        return root, None
+    return (cwd, None) if cwd.is_dir() else (root, cwd)
 
 
 def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]:

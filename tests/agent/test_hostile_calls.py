@@ -11,6 +11,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission, Question
 from kimi_agent.core.display import Display
 from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.tools.shell import Shell
 
 
 def results(events) -> list[str]:
@@ -134,3 +135,35 @@ async def test_answers_to_bad_calls_are_short(tmp_path: Path):
     answers = results(await play(house.open(), "go"))
     assert len(answers) == 3
     assert all(len(answer) < 200 and "sys." not in answer for answer in answers)
+
+
+async def test_a_call_interrupted_while_it_is_asked_for_did_nothing(tmp_path: Path):
+    async def ask(question: Question) -> Answer:
+        session.interrupt()
+        await asyncio.sleep(10)
+        return Allow()
+
+    house = House(tmp_path, ListProvider([calls(call("Write"))]), [FakeTool("Write", "write", instant())])
+    session = house.open(ask=ask)
+    events = await play(session, "go")
+    assert events[-1].stop == "interrupted"
+    assert results(events) == ["Interrupted by the user before the call began. Nothing was done."]
+
+
+async def test_a_grant_for_a_command_holds_in_its_folder_only(tmp_path: Path):
+    asked: list[tuple[str, str]] = []
+
+    async def ask(question: Question) -> Answer:
+        assert isinstance(question, Permission)
+        asked.append((question.cwd, question.session_scope))
+        return Allow("session")
+
+    sub = tmp_path / "work" / "sub"
+    commands = ['{"command": "ls"}', '{"command": "ls"}', '{"command": "cd sub"}', '{"command": "ls"}']
+    replies = [*(calls(call("Shell", command)) for command in commands), say("done")]
+    house = House(tmp_path, ListProvider(replies), [Shell()])
+    sub.mkdir()
+    await play(house.open(ask=ask), "go")
+    work = str(tmp_path / "work")
+    exact = "this exact command"
+    assert asked == [(work, exact), (work, exact), (str(sub), f"{exact} in {sub}")]

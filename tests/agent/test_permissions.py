@@ -67,6 +67,7 @@ async def test_a_grant_covers_its_very_targets():
         assert await decide(permissions, Effect("run", other)) is None
     assert await decide(permissions, Effect("write", "/w/a"), Effect("write", "/w/b")) is None
     assert await decide(permissions, Effect("write", "git status")) is None
+    assert await decide(permissions, Effect("run", "git status", "/elsewhere")) is None
 
 
 @pytest.mark.parametrize(
