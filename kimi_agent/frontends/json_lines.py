@@ -16,6 +16,8 @@ from kimi_agent.frontends.stdio import InputLines
 if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
 
+BOM = b"\xef\xbb\xbf"
+
 
 class Denied(msgspec.Struct, frozen=True):
     """A call that was refused: the tool, what it wanted (targets of its effects), and why not."""
@@ -103,9 +105,21 @@ class AnswerLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="a
     values: tuple[tuple[str, ...], ...] = ()
 
 
+class TextPart(msgspec.Struct, frozen=True, tag="text", tag_field="type"):
+    text: str
+
+
+class ChatMessage(msgspec.Struct, frozen=True):
+    """A prompt in the form that kimi-cli takes, a chat message: `{"role": "user", "content": "..."}`."""
+
+    role: Literal["user"]
+    content: str | list[TextPart]
+
+
 InputLine: TypeAlias = UserLine | SteerLine | InterruptLine | AnswerLine
 
 _encoder = msgspec.json.Encoder()
+_messages = msgspec.json.Decoder(ChatMessage)
 _decoder: msgspec.json.Decoder[InputLine] = msgspec.json.Decoder(InputLine)
 
 
@@ -163,7 +177,7 @@ class LineInput:
             if not line.strip():
                 continue
             try:
-                self._act(_decoder.decode(line), session)
+                self._act(_decode(line.removeprefix(BOM)), session)
             except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError) as error:
                 self._emit(ErrorRecord(number, str(error)))
         self._ended = True
@@ -174,6 +188,8 @@ class LineInput:
 
     def _act(self, line: InputLine, session: "Session") -> None:
         match line:
+            case UserLine(text) | SteerLine(text) if not text.strip():
+                raise ValueError("`text` is empty")
             case SteerLine(text) if session.running:
                 session.steer(text)
             case UserLine(text) | SteerLine(text):
@@ -190,6 +206,20 @@ class LineInput:
         if question is None or future is None or future.done():
             raise ValueError(f"no question {line.id!r} is open")
         future.set_result(_to_answer(question, line))
+
+
+def _decode(line: bytes) -> InputLine:
+    """Raises msgspec.DecodeError that says what our own form misses."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.ValidationError:
+        try:
+            content = _messages.decode(line).content
+        except msgspec.ValidationError:
+            pass
+        else:
+            return UserLine(content if isinstance(content, str) else "\n".join(part.text for part in content))
+        raise
 
 
 def _to_answer(question: Question, line: AnswerLine) -> Answer:

@@ -196,8 +196,11 @@ async def test_steering_reaches_the_running_turn_and_never_gets_lost() -> None:
         b'{"type":"interrupt"}',
         b"\xff\xfe",
         b"[" * 20_000,
+        b'{"type":"user","text":" \\n"}',
+        b'{"role":"user","content":""}',
+        b'{"role":"assistant","content":"x"}',
     ],
-    ids=range(10),
+    ids=range(13),
 )
 async def test_a_bad_line_is_named_and_the_session_goes_on(line: bytes) -> None:
     client = Client(says("fine"))
@@ -209,6 +212,22 @@ async def test_a_bad_line_is_named_and_the_session_goes_on(line: bytes) -> None:
     client.send({"type": "user", "text": "go"})
     client.end()
     assert (await client.until("result"))["result"] == "fine"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"role":"user","content":"go"}',
+        b'{"role":"user","content":[{"type":"text","text":"go"}]}',
+        b'\xef\xbb\xbf{"type":"user","text":"go"}\r',
+    ],
+)
+async def test_prompts_as_kimi_cli_takes_them(line: bytes) -> None:
+    client = Client(says("fine"))
+    client.send(line)
+    client.end()
+    assert (await client.until("result"))["result"] == "fine"
+    assert client.session.prompts == ["go"]
 
 
 async def test_an_answer_that_does_not_fit_leaves_the_question_open() -> None:
