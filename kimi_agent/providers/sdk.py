@@ -8,7 +8,7 @@ from typing import Any
 from kimi_agent.core.errors import ConfigError, ConnectionFailed, ProviderError
 from kimi_agent.core.provider import Endpoint
 from kimi_agent.providers.failures import failure_of, to_error
-from kimi_agent.providers.transport import PROXY_HINT, check_address, headers_for, proxy_for, ssl_context
+from kimi_agent.providers.transport import PROXY_HINT, check_address, headers_for, host_of, proxy_for, ssl_context
 
 # Packages whose errors mean that the connection or the stream broke: SDKs let some of them through.
 BELOW = ("httpx", "httpx2", "httpcore", "httpcore2", "json", "openai", "anthropic", "pydantic_core")
@@ -19,6 +19,8 @@ def client_options(endpoint: Endpoint, sdk: ModuleType) -> dict[str, Any]:
     """Arguments for the SDK's client: ours to retry, ours to name, nothing told about the device. Raises ConfigError."""
     own = {key: value for key, value in headers_for(endpoint).items() if key in ("User-Agent", *endpoint.headers)}
     silent = {f"X-Stainless-{name}": sdk.Omit() for name in TELLING}
+    if host_of(endpoint.base_url) != "api.openai.com":  # OPENAI_ORG_ID and its like are nobody else's business
+        silent |= {name: sdk.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")}
     check_address(endpoint)
     proxy = proxy_for(endpoint.base_url)
     try:

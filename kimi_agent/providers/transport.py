@@ -152,7 +152,8 @@ class Transport:
             await client.aclose()
 
     def url(self, path: str) -> str:
-        return self.endpoint.base_url.rstrip("/") + "/" + path.lstrip("/")
+        base = self.endpoint.base_url.rstrip("/").removesuffix("/chat/completions")  # the whole address was pasted
+        return base + "/" + path.lstrip("/")
 
     @asynccontextmanager
     async def post(self, path: str, body: bytes) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -206,6 +206,27 @@ async def test_anthropic() -> None:
     assert sent.json["system"][0]["cache_control"] == {"type": "ephemeral"}
 
 
+async def test_openais_variables_are_not_told_to_other_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-secret")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project-secret")
+    async with FakeAPI(event_streams={RESPONSES: [numbered(RESPONSE_EVENTS)]}) as api:
+        await ask(responses(api))
+    assert b"secret" not in api.all_requests[0].head
+
+
+@pytest.mark.parametrize("kind", ["openai_responses", "anthropic"])
+async def test_an_unusable_address_is_a_config_error(kind: str) -> None:
+    with pytest.raises(ConfigError, match="base_url"):
+        await ask(make_provider(Endpoint("x", kind, "http://[::1/v1", "k"), Model("m", "m", "x")))
+
+
+async def test_anthropics_address_may_end_with_its_version() -> None:
+    async with FakeAPI(event_streams={MESSAGES: [CLAUDE_EVENTS]}) as api:
+        endpoint = Endpoint("claude", "anthropic", api.url, "k")
+        await ask(make_provider(endpoint, Model("m", "m", "claude")))
+    assert [request.path for request in api.all_requests] == [MESSAGES]
+
+
 @pytest.mark.parametrize("make", [responses, claude])
 @pytest.mark.parametrize("kept", [0, 3])
 async def test_a_stream_that_breaks_off(make: Any, kept: int) -> None:

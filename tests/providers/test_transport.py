@@ -71,6 +71,12 @@ async def test_what_goes_out() -> None:
     }  # fmt: skip
 
 
+async def test_an_address_pasted_whole() -> None:
+    async with FakeAPI([[{"text": "x"}]]) as api:
+        endpoint = Endpoint("fake", "kimi", f"{api.url}/chat/completions/", "sk-test")
+        assert text_of(await ask(ChatCompletions(endpoint, MODEL))) == "x"
+
+
 async def test_headers_of_the_users_own_replace_ours_in_any_case() -> None:
     async with FakeAPI([[{"text": "x"}]]) as api:
         await ask(provider(api, headers={"authorization": "Basic x", "user-agent": "me"}))
