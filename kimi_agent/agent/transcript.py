@@ -135,7 +135,7 @@ class Transcript:
                 self.status.model = model or self.status.model
             case ev.Retrying():
                 self.status.retry = event
-                return self._void_from(self._step_start)
+                return self._void_from(self._step_start, _REPLY_BLOCKS)  # a summary's retry finds a prompt there
             case ev.Compacted(before, after, _, kind, _):
                 self.status.context = after
                 return [self._add(CompactionBlock(self._key(), before, after, kind))]
@@ -187,9 +187,11 @@ class Transcript:
             block.call = ToolCall("", name, "")
         return block
 
-    def _void_from(self, start: int) -> list[AnyBlock]:
+    def _void_from(self, start: int, kinds: tuple[type[Block], ...] = (Block,)) -> list[AnyBlock]:
         voided: list[AnyBlock] = [
-            block for block in self.blocks[start:] if not (block.void or isinstance(block, NoticeBlock))
+            block
+            for block in self.blocks[start:]
+            if isinstance(block, kinds) and not (block.void or isinstance(block, NoticeBlock))
         ]
         for block in voided:
             block.void = True

@@ -6,6 +6,7 @@ from machine import FakeTool, House, ListProvider, Params, call, calls, instant,
 
 from kimi_agent.agent.history import is_well_formed
 from kimi_agent.agent.tokens import history_tokens, text_tokens
+from kimi_agent.agent.transcript import CompactionBlock, PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import ContextOverflowError, ServerError
 from kimi_agent.core.provider import Request, TextChunk, Tokens
@@ -150,3 +151,21 @@ async def test_a_resumed_session_knows_how_full_its_context_is(tmp_path: Path):
     await session.aclose()
     events = await play(house.open(session.id), "second")
     assert of(events, ev.Compacted)[0].before >= 9010
+
+
+async def test_a_summary_asked_for_again_hides_no_prompt(tmp_path: Path):
+    def reply(request: Request):
+        if is_wish(request):
+            asked = sum(map(is_wish, provider.requests))
+            return [ContextOverflowError("too long")] if asked == 1 else say("SUMMARY")
+        return counted(say("word " * 2000), request)
+
+    provider = ListProvider(reply, context_size=10_000)
+    session = House(tmp_path, provider).open()
+    transcript = Transcript()
+    for text in ("first", "second", "third"):
+        async for event in session.prompt(text):
+            transcript.apply(event)
+    assert any(block.kind == "summary" for block in transcript.blocks if isinstance(block, CompactionBlock))
+    shown = [b.text for b in transcript.blocks if isinstance(b, PromptBlock) and not b.void]
+    assert shown == ["first", "second", "third"]

@@ -349,7 +349,8 @@ async def test_a_server_is_started_and_its_output_found(tmp_path: Path) -> None:
     shell = Shell()
     command = "echo 'it is' \"$PWD\"; sleep 300"
     output = await shell.run(ShellParams(command, run_in_background=True), ctx)
-    assert shell.effects(ShellParams(command, run_in_background=True), ctx) == (Effect("run", command, str(ctx.workspace.root / "sub")),)
+    effect = Effect("run", command, str(ctx.workspace.root / "sub"))
+    assert shell.effects(ShellParams(command, run_in_background=True), ctx) == (effect,)
     part = output.for_model[0]
     assert isinstance(part, Text)
     found = re.fullmatch(r"Started in the background, process (\d+)\. .* its output is in (.*)", part.text)
