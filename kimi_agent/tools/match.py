@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kimi_agent.tools.nearest import nearest, numbered
+from kimi_agent.tools.nearest import nearest, numbered, typographic_places
 from kimi_agent.tools.textfile import line_end_near, with_line_ends
 
 _LINE_NUMBER = re.compile(r" *\d+\t")
@@ -215,6 +215,13 @@ def _not_found(lines: Sequence[str], wanted: Sequence[str], starts: Sequence[int
         return (
             f"`old` is not in the file as written; with white space ignored it is in {len(starts)} places "
             f"(lines {listed}). Copy the lines exactly and add neighbouring ones.\n{shown}"
+        )
+    if places := typographic_places(lines, wanted):
+        shown = numbered(lines, places[0], places[0] + min(len(wanted), 4))
+        listed = ", ".join(str(place + 1) for place in places[:20])
+        return (
+            f"`old` is not in the file as written: at line {listed} the file has other quotes, dashes, spaces or accents "
+            f"(typographic ones, or composed otherwise). Copy them exactly, or name only text around them.\n{shown}"
         )
     message = "`old` is not in the file."
     if all(_LINE_NUMBER.match(line) for line in wanted):

@@ -1,6 +1,7 @@
 """The passages of a file that look most like a text that is not in it."""
 
 import difflib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -23,6 +24,27 @@ def numbered(lines: Sequence[str], start: int, end: int) -> str:
             for number in range(max(0, start), min(end, len(lines)))
         )
     )
+
+
+_PLAIN = str.maketrans(
+    dict.fromkeys("‘’‚‛′", "'")
+    | dict.fromkeys("“”„‟″«»", '"')
+    | dict.fromkeys("‐‑‒–—−", "-")
+    | dict.fromkeys("\u00a0\u2002\u2003\u2009\u202f\u3000", " ")
+    | {"…": "..."}
+)
+
+
+def typographic_places(lines: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where (line numbers from 0) `wanted` would be found if typographic characters were plain ones."""
+    text, old = (unicodedata.normalize("NFC", "\n".join(part)).translate(_PLAIN) for part in (lines, wanted))
+    places: list[int] = []
+    at, number, last = text.find(old), 0, 0
+    while at >= 0 and len(places) < 20:
+        number, last = number + text.count("\n", last, at), at
+        places.append(number)
+        at = text.find(old, at + len(old))
+    return list(dict.fromkeys(places))
 
 
 def nearest(lines: Sequence[str], wanted: Sequence[str], count: int = 2) -> list[str]:

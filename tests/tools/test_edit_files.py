@@ -119,6 +119,24 @@ async def test_a_missing_text_brings_up_the_nearest_passages(session: Session, f
         await session.replace("count += items.prices", "pass")
 
 
+@pytest.mark.parametrize(
+    ("text", "old"),
+    [
+        ("a\nx = “it’s”\n", "it's"),
+        ("a\nx = “it’s”\n", 'x = "it\'s"'),
+        ("a\npages 1–2…\nend\n", "1-2...\nend"),
+        ("a\ncafe\u0301 noir\n", "café"),
+        ("a\nfoo(1,\u00a02)\n", "o(1, 2"),
+    ],
+)
+async def test_typographic_characters_are_pointed_out(session: Session, f: Path, text: str, old: str) -> None:
+    f.write_text(text)
+    with pytest.raises(ToolError, match=r"at line 2 the file has other quotes") as caught:
+        await session.replace(old, "new")
+    assert "     2\t" + text.split("\n")[1] in str(caught.value)
+    assert f.read_text() == text
+
+
 async def test_line_numbers_copied_along_are_recognised(session: Session, f: Path) -> None:
     f.write_text("alpha\nbeta\n")
     with pytest.raises(ToolError, match="line numbers"):
