@@ -12,6 +12,7 @@ from kimi_agent.core.errors import ToolError
 
 MAX_CHARS = 5_000_000
 _MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
+_CPU_S = 120  # whoever wanted the text may be gone without having killed this
 _THIN = 250  # characters below which an extraction is doubted when the page holds much more
 _INLINE = frozenset(
     ["a", "abbr", "b", "cite", "code", "em", "font", "i", "kbd", "mark", "q", "s", "small", "span", "strong"]
@@ -99,6 +100,7 @@ def main() -> int:
 
     with suppress(ValueError, OSError):  # a tighter limit is in force
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
     document = sys.stdin.buffer.read()
     try:
         if sys.argv[1] == "pdf":

@@ -26,7 +26,7 @@ _SCRIPT = """\
   done
   for pid in $leaders; do kill -KILL "-$pid"; done
   for round in 1 2 3 4 5 6 7 8; do
-    found=$(grep -laF -- "$1" /proc/[0-9]*/environ)
+    found=$(grep -lF -- "$1" /proc/[0-9]*/environ)
     [ -n "$found" ] || exit 0
     for file in $found; do file=${file#/proc/}; kill -KILL "${file%/environ}"; done
   done
