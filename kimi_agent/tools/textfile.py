@@ -41,6 +41,9 @@ _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
 _MULTIBYTE = re.compile("[\u0080-\ud7ff\ue000-\U0010ffff]")
 _ESCAPED = re.compile("[\udc80-\udcff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_HANZI = re.compile(rb"[\xa1-\xa9\xb0-\xf7][\xa1-\xfe]")
+_HANZI_TOGETHER = re.compile(rb"(?:[\xa1-\xa9\xb0-\xf7][\xa1-\xfe]){2}")
+_NON_ASCII = re.compile("[^\0-\x7f]")
 _LINE_END = re.compile(r"\r?\n")
 
 
@@ -107,11 +110,29 @@ def encoding_of(data: bytes, *, whole: bool = True) -> Encoding:
     text = data.decode("utf-8", "surrogateescape")
     if len(_MULTIBYTE.findall(text)) > len(_ESCAPED.findall(text)):
         return Encoding("utf-8", errors="surrogateescape")
+    if _is_chinese(data, whole):
+        return Encoding("gb18030")
     try:
         data.decode("cp1252")
         return Encoding("cp1252")
     except UnicodeDecodeError:
         return Encoding("latin-1")
+
+
+def _is_chinese(data: bytes, whole: bool) -> bool:
+    """Whether it is GBK: nearly all beyond ASCII are common Chinese characters, some of them side by side.
+
+    Western text has its accents one by one. A text that would not come back byte for byte is refused.
+    """
+    if not _HANZI_TOGETHER.search(data):
+        return False
+    try:
+        text = codecs.getincrementaldecoder("gb18030")().decode(data, final=whole)
+    except UnicodeDecodeError:
+        return False
+    if len(_HANZI.findall(data)) < 0.9 * len(_NON_ASCII.findall(text)):
+        return False
+    return not whole or text.encode("gb18030") == data
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,6 +370,29 @@ async def test_text_that_the_encoding_has_not(session: Session, f: Path) -> None
     assert f.read_bytes() == "thé\n".encode("latin-1")
 
 
+async def test_a_chinese_file_is_read_and_edited_as_such(session: Session, f: Path) -> None:
+    f.write_bytes("标题：配置说明\r\n端口 = 80  # 朱镕基\r\n".encode("gbk"))
+    shown = await session.read()
+    assert "标题：配置说明" in shown
+    assert "not UTF-8, read as gb18030" in shown
+    await session.replace("端口 = 80", "端口号 = 8080\n主机 = 本机")
+    assert f.read_bytes() == "标题：配置说明\r\n端口号 = 8080\r\n主机 = 本机  # 朱镕基\r\n".encode("gbk")
+
+
+@pytest.mark.parametrize(
+    ("text", "codec"),
+    [
+        ("Größe, Maße, naïve, créée, Ärger, öffnen, «déjà»", "latin-1"),
+        ("Größe", "latin-1"),
+        ("Prix : 20 €, “œuvre” – l’été…", "cp1252"),
+        ("ÄÖÜ äöü ß", "latin-1"),
+    ],
+)
+async def test_western_files_are_not_taken_for_chinese(session: Session, f: Path, text: str, codec: str) -> None:
+    f.write_bytes(text.encode(codec))
+    assert text in await session.read()
+
+
 async def test_invalid_bytes_in_utf8_stay_and_can_be_shown(session: Session, f: Path) -> None:
     f.write_bytes("日本\n".encode() + b"\xff x\n")
     output = await call(session.replacer, session.ctx(), path="f", edit={"old": "x", "new": "ÿ"})
