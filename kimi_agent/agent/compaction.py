@@ -104,25 +104,30 @@ def shortened(messages: Sequence[Message], share: float) -> list[Message]:
 
 
 def summarised(
-    messages: Sequence[Message], summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path
+    messages: Sequence[Message], summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path, window: int = 0
 ) -> tuple[Message, ...]:
-    """The history that takes the place of `messages`."""
-    return (*_own_words(messages), user_message(_note(summary, ledger, todos, scratch), origin="agent"))
+    """The history that takes the place of `messages`. In a small window (tokens, 0: unknown) fewer old words are kept."""
+    budget = min(KEEP_WORDS, window // 4) if window else KEEP_WORDS
+    return (*_own_words(messages, budget), user_message(_note(summary, ledger, todos, scratch), origin="agent"))
 
 
-def _own_words(messages: Sequence[Message], budget: int = KEEP_WORDS) -> list[Message]:
+def _own_words(messages: Sequence[Message], budget: int) -> list[Message]:
     kept: list[Message] = []
     for message in reversed(messages):
         if message.role != "user" or message.origin != "person":
             continue
-        size = text_tokens(message.text)
-        if size > budget:
+        size = message_tokens(message)
+        if size <= budget:
+            budget -= size
+            kept.append(message)
+            continue
+        if (size := text_tokens(message.text)) > budget:
             room = budget * 3
             text = f"{message.text[:room]}\n[... cut: this message was {len(message.text)} characters long]"
             kept.append(user_message(text))
             break
         budget -= size
-        kept.append(user_message(message.text or "[a picture]"))
+        kept.append(user_message(f"{message.text}\n[pictures left out]".strip()))
     return kept[::-1]
 
 

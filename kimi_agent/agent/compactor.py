@@ -116,7 +116,7 @@ class Compactor:
     async def _summarise(self, request: Request, focus: str, context: int) -> bool:
         messages = list(request.messages)
         text = await self._summary(request, focus)
-        replaced = compaction.summarised(messages, text, self.ledger, self.todos(), self.scratch)
+        replaced = compaction.summarised(messages, text, self.ledger, self.todos(), self.scratch, self.size)
         after = compaction.after_gain(request, history_tokens(messages) - history_tokens(replaced), context)
         if not text.strip() or after > context * (1 - compaction.MIN_GAIN):
             self._rest = int(context * 1.1)

@@ -68,6 +68,7 @@ class Session:
         self.workspace, self.cwd, self.model, self.thinking = workspace, workspace.root, model, thinking
         self.ask = ask
         self.todos: tuple[Todo, ...] = ()
+        self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
         self._log, self._scratch, self._limits = log, scratch, limits
         self._tools = {tool.name: tool for tool in tools}
@@ -371,6 +372,11 @@ class Session:
         match event:
             case ev.ToolFinished(_, TodoList(items)):
                 self.todos = items
+            case ev.TurnStarted():
+                self._todos_before.append(self.todos)
+            case ev.Rewound(turns) if 0 < turns <= len(self._todos_before):
+                self.todos = self._todos_before[-turns]
+                del self._todos_before[-turns:]
             case ev.Titled(title):
                 self.title = title
             case ev.Usage():

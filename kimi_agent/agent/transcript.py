@@ -112,7 +112,9 @@ class Transcript:
         self.blocks: list[AnyBlock] = []
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
-        self._turns: list[int] = []  # indices in blocks where the turns begin that are not undone
+        self._turns: list[
+            tuple[int, tuple[Todo, ...]]
+        ] = []  # where a turn that is not undone begins in blocks, and its todos
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
 
@@ -230,7 +232,7 @@ class Transcript:
         return changed
 
     def _settle_calls(self, calls: tuple[ToolCall, ...]) -> list[CallBlock]:
-        writing = [block for _, block in sorted(self._writing.items())]
+        writing = list(self._writing.values())  # in the order of the screen, which is to be that of a replay
         settled: list[CallBlock] = []
         for position, call in enumerate(calls):
             if position < len(writing):
@@ -287,7 +289,7 @@ class Transcript:
             return [block]
         if not 0 < turns <= len(self._turns):
             return []
-        start = self._turns[-turns]
+        start, self.status.todos = self._turns[-turns]
         del self._turns[-turns:]
         return self._void_from(start)
 
@@ -310,7 +312,7 @@ class Transcript:
                 status.session_id, status.cwd, status.model = session_id, cwd, model
             case ev.TurnStarted():
                 status.running, status.step = True, 0
-                self._turns.append(len(self.blocks))
+                self._turns.append((len(self.blocks), status.todos))
             case ev.Usage():
                 status.input += event.input
                 status.output += event.output

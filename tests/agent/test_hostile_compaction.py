@@ -8,9 +8,11 @@ from kimi_agent.agent.history import is_well_formed
 from kimi_agent.agent.tokens import history_tokens, text_tokens
 from kimi_agent.agent.transcript import CompactionBlock, PromptBlock, Transcript
 from kimi_agent.core import event as ev
+from kimi_agent.core.display import Todo, TodoList
 from kimi_agent.core.errors import ContextOverflowError, ServerError
+from kimi_agent.core.message import Image
 from kimi_agent.core.provider import Request, TextChunk, Tokens
-from kimi_agent.core.tool import ToolContext
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 
 OVERHEAD = 4500  # tokens of the system prompt and the tools, as this server counts them
 
@@ -169,3 +171,48 @@ async def test_a_summary_asked_for_again_hides_no_prompt(tmp_path: Path):
     assert any(block.kind == "summary" for block in transcript.blocks if isinstance(block, CompactionBlock))
     shown = [b.text for b in transcript.blocks if isinstance(b, PromptBlock) and not b.void]
     assert shown == ["first", "second", "third"]
+
+
+async def test_a_picture_that_was_just_sent_survives(tmp_path: Path):
+    def reply(request: Request):
+        return say("SUMMARY") if is_wish(request) else counted(say("word " * 2500), request)
+
+    provider = ListProvider(reply, context_size=10_000)
+    session = House(tmp_path, provider).open()
+    await play(session, "first")
+    picture = Image("aGk=", "image/png")
+    events = [event async for event in session.prompt("what is this?", (picture,))]
+    assert of(events, ev.Compacted)
+    assert picture in [part for m in provider.requests[-1].messages for part in m.parts]
+
+
+async def test_words_that_fill_a_small_window_are_cut(tmp_path: Path):
+    def reply(request: Request):
+        return say("SUMMARY") if is_wish(request) else counted(say("fine"), request)
+
+    provider = ListProvider(reply, context_size=12_000)
+    session = House(tmp_path, provider).open()
+    for n in range(8):
+        events = await play(session, f"{n} " + "words " * 1500)
+        assert events[-1].stop == "done"
+        assert history_tokens(provider.requests[-1].messages) + OVERHEAD < 12_000
+    assert provider.requests[-1].messages[-1].text.startswith(("7 ", "[The earlier"))
+
+
+async def test_undo_gives_the_todo_list_back(tmp_path: Path):
+    class Todos(FakeTool):
+        async def run(self, params: Params, ctx: ToolContext) -> ToolOutput:
+            return text_output("noted", TodoList((Todo(params.text),)))
+
+    replies = [calls(call("Todo", '{"text":"a"}')), say("ok"), calls(call("Todo", '{"text":"b"}')), say("ok")]
+    house = House(tmp_path, ListProvider(replies), [Todos("Todo", "", instant())])
+    session = house.open()
+    for text in ("first", "second"):
+        await play(session, text)
+    session.undo()
+    transcript = Transcript()
+    for event in session.events():
+        transcript.apply(event)
+    assert session.todos == transcript.status.todos == (Todo("a"),)
+    await session.aclose()
+    assert house.open(session.id).todos == (Todo("a"),)

@@ -66,7 +66,7 @@ async def test_undo_after_steering_takes_the_whole_turn_from_the_screen(tmp_path
     assert [m.text for m in session._history.messages] == ["first", "one"]
 
 
-def test_calls_that_stream_out_of_order_keep_their_names(tmp_path: Path):
+def test_calls_that_stream_out_of_order_are_drawn_in_order(tmp_path: Path):
     from kimi_agent.core.message import Message, ToolCall
 
     transcript = transcript_of([ev.StepStarted(1), ev.CallDelta(1, "B", 1), ev.CallDelta(0, "A", 1)])
@@ -76,7 +76,7 @@ def test_calls_that_stream_out_of_order_keep_their_names(tmp_path: Path):
     transcript.apply(ev.ToolStarted(ToolCall("b", "B", "{}")))
     states = {block.call.name: block.state for block in transcript.blocks}
     assert states == {"A": "waiting", "B": "running"}
-    assert transcript.blocks[0].call.name == "B"
+    assert transcript.blocks[0].call.name == "A", "as in a replay"
 
 
 async def test_two_commands_in_turn_are_a_circle_too(tmp_path: Path):
