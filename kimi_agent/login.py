@@ -89,16 +89,19 @@ def preset(name: str) -> Preset:
     return found
 
 
-async def login(person: Person, path: Path, ports: Mapping[str, int] | None = None) -> Account | None:
+async def login(
+    person: Person, path: Path, ports: Mapping[str, int] | None = None, patience: float = 0.2
+) -> Account | None:
     """Lead `person` through the choice of a provider and save it in the config file at `path`; None when they gave up.
 
-    Servers on this machine are looked for first, on `ports` (by name; default: those usual for local servers).
+    Servers on this machine are looked for first, for `patience` seconds, on `ports` (by name; default: those usual for
+    local servers).
     Raises ConfigError when the file cannot be changed.
     """
     from kimi_agent.providers.models import LOCAL_PORTS, discover
 
     ports = LOCAL_PORTS if ports is None else ports
-    local = await discover(ports=ports) if ports else []
+    local = await discover(patience, ports) if ports else []
     options = [Option(f"{found.endpoint.name} on this machine", _described(found)) for found in local]
     options += [Option(entry.label) for entry in PRESETS]
     picked = await person.choose("Where does the model run?", options)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
     from kimi_agent.commands import Shell
 
-STDIN_PATIENCE = 3.0
-"""Seconds of silence on standard input after which we say what we are waiting for."""
+STDIN_TOLD, STDIN_PATIENCE = 3.0, 10.0
+"""Seconds of silence on standard input after which we say what we are waiting for, and go on without it."""
 
 
 def start(options: Options) -> int:
@@ -106,13 +106,26 @@ def _utf8(text: str) -> str:
 
 
 def _read_stdin(has_prompt: bool) -> str:
-    """All of standard input. A pipe that stays silent is told of, because whoever left it open may not know that we wait."""
+    """All of standard input.
+
+    Beside a prompt, a pipe that stays silent is not waited for without end: programs that start us often leave one open.
+    """
     if sys.stdin is None:
         return ""
-    with contextlib.suppress(OSError, ValueError):
-        if has_prompt and not select.select([sys.stdin], [], [], STDIN_PATIENCE)[0]:
-            sys.stderr.write("kimi: waiting for the end of standard input (`< /dev/null` gives none)\n")
+    if has_prompt and not _stdin_speaks(STDIN_TOLD):
+        sys.stderr.write("kimi: waiting for standard input (`< /dev/null` gives none)\n")
+        if not _stdin_speaks(STDIN_PATIENCE - STDIN_TOLD):
+            sys.stderr.write(f"kimi: nothing came on standard input for {STDIN_PATIENCE:g} s; going on without it\n")
+            return ""
     return sys.stdin.buffer.read().decode("utf-8", "replace")
+
+
+def _stdin_speaks(seconds: float) -> bool:
+    """Whether there is something to read, or the end, within so many seconds; true where that cannot be told."""
+    try:
+        return bool(select.select([sys.stdin], [], [], seconds)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def _schema(path: Path | None) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from kimi_agent.core.errors import ConnectionFailed
 from kimi_agent.core.message import parse_arguments
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, TextChunk, ThinkChunk, Tokens
 from kimi_agent.providers.failures import failure_of, to_error
+from kimi_agent.providers.think_tags import ThinkTags
 
 # A filter, or hidden reasoning that used up the limit: asking again would not help.
 MAY_BE_EMPTY = ("content_filter", "length")
@@ -56,6 +57,7 @@ class Reply:
         self._by_index: dict[int, OpenCall] = {}
         self._tokens: Tokens | None = None
         self._said_something = False
+        self._think_tags = ThinkTags()
         self.reason = ""
 
     def feed(self, chunk: Any) -> Iterator[Delta]:
@@ -86,6 +88,9 @@ class Reply:
             raise ConnectionFailed(f"The reply of {name} broke off before its end.")
         if self.reason == "error":
             raise to_error(failure_of({"message": "the reply ended with an error"}), self._endpoint)
+        for delta in self._think_tags.flush():
+            self._said_something = True
+            yield delta
         for call in self._calls:
             if not call.name and not call.id:
                 yield from self._open(call, "")
@@ -101,8 +106,8 @@ class Reply:
         yield from _thoughts(body)
         content = body.get("content")
         for part in content if isinstance(content, list) else [{"type": "text", "text": content}]:
-            if isinstance(part, dict):
-                yield from _content_part(part)
+            for delta in _content_part(part) if isinstance(part, dict) else ():
+                yield from self._think_tags.feed(delta.text) if isinstance(delta, TextChunk) else (delta,)
         if refusal := _text(body.get("refusal")):
             yield TextChunk(refusal)
         calls, met = body.get("tool_calls"), list[OpenCall]()

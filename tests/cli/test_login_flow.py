@@ -49,7 +49,7 @@ async def test_a_local_server_is_found_and_offered_first(path: Path) -> None:
     models = [{"id": "qwen", "max_model_len": 32768}]
     async with FakeAPI([[{"text": "ok"}]], models=models) as api:
         person = Scripted(0)
-        account = await login(person, path, {"vllm": api.port})
+        account = await login(person, path, {"vllm": api.port}, patience=30)
     assert account is not None
     assert "vllm on this machine" in person.asked[0]
     config = load_config(path, {})
