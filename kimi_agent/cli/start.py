@@ -1,7 +1,6 @@
 """From flags to a running front end."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
