@@ -226,3 +226,21 @@ def test_a_config_from_a_pipe(kimi: Program) -> None:
     kimi.use("http://127.0.0.1:1/v1")
     done = shell(kimi, f"--config-file <(cat {kimi.config}) config show")
     assert json.loads(done.stdout)["default_model"] == "m"
+
+
+def test_a_silent_standard_input_is_told_of_and_left(tmp_path: Path) -> None:
+    import os
+    import subprocess
+    import sys
+
+    kimi = Program(tmp_path)
+    reader, writer = os.pipe()  # open, and nobody ever writes: how cron jobs and other programs start us
+    scenario = kimi.scenario([{"expect": "hi"}, {"text": "hello"}])
+    command = [sys.executable, "-m", "kimi_agent", "--provider", scenario, "-p", "hi"]
+    done = subprocess.run(
+        command, stdin=reader, capture_output=True, text=True, cwd=kimi.work, env=kimi.environment(), timeout=60
+    )
+    os.close(reader)
+    os.close(writer)
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert "going on without it" in done.stderr
