@@ -13,7 +13,7 @@ from kimi_agent.core.ask import Choice, Item, Option, Permission
 from kimi_agent.core.display import Diff, Terminal
 from kimi_agent.core.message import Message, Text, Think, ToolCall
 from kimi_agent.core.tool import Effect
-from kimi_agent.frontends.line import LineFrontend
+from kimi_agent.frontends.line.app import LineFrontend
 
 CALL = ToolCall("c1", "Shell", '{"command": "make test"}')
 RUN = (Effect("run", "make test"),)

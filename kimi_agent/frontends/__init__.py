@@ -14,7 +14,7 @@ FRONTENDS = {
     "print": "kimi_agent.frontends.print:PrintFrontend",
     "json": "kimi_agent.frontends.print:JsonFrontend",
     "stream-json": "kimi_agent.frontends.print:StreamJsonFrontend",
-    "line": "kimi_agent.frontends.line:LineFrontend",
+    "line": "kimi_agent.frontends.line.app:LineFrontend",
     "tui": "kimi_agent.frontends.tui.app:TuiFrontend",
 }
 

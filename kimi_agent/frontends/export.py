@@ -20,7 +20,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import headline, one_line
+from kimi_agent.frontends.common.describe import headline, one_line
 from kimi_agent.frontends.json_lines import encode
 
 _MARKS = {"done": "x", "in_progress": "-", "pending": " "}

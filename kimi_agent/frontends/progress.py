@@ -8,7 +8,7 @@ from kimi_agent.core.display import Display
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Text, ToolCall, ToolResult
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import headline, one_line, outcome, retrying
+from kimi_agent.frontends.common.describe import headline, one_line, outcome, retrying
 from kimi_agent.frontends.json_lines import Result
 
 

@@ -10,8 +10,8 @@ from kimi_agent.core.ask import Allow, Deny, Item, Option, Permission
 from kimi_agent.core.display import Diff, Terminal
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.tool import Effect
-from kimi_agent.frontends.line_markdown import MarkdownStream
-from kimi_agent.frontends.line_questions import item_answer, permission_answer, permission_lines
+from kimi_agent.frontends.line.markdown import MarkdownStream
+from kimi_agent.frontends.line.questions import item_answer, permission_answer, permission_lines
 
 CALL = ToolCall("c1", "Shell", '{"command": "make"}')
 WIDE = Permission(CALL, (Effect("run", "make"),), Terminal("make"), "make")

@@ -15,9 +15,9 @@ from kimi_agent.agent.transcript import Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.line_draw import Drawer
-from kimi_agent.frontends.line_screen import Owner, Style
-from kimi_agent.frontends.line_shell import REPLAYED_TURNS, LineShell
+from kimi_agent.frontends.line.draw import Drawer
+from kimi_agent.frontends.line.screen import Owner, Style
+from kimi_agent.frontends.line.shell import REPLAYED_TURNS, LineShell
 
 
 class RecordingScreen:

@@ -205,7 +205,7 @@ def test_a_shell_command_can_be_stopped(tmp_path: Path) -> None:
         screen.type("\x18")
         screen.wait_for("$")
         # one process says that it runs: an interrupt between bash's fork and exec is lost, in any terminal
-        screen.type("exec python3 -c 'import time; print(\"be\" + \"gun\", flush=True); time.sleep(1000)'\r")
+        screen.type('exec python3 -c \'import time; print("be" + "gun", flush=True); time.sleep(1000)\'\r')
         screen.wait_for("begun\n")
         screen.type("\x03")
         screen.wait_for("(killed)")

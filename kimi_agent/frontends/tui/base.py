@@ -21,12 +21,12 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.files import FileIndex, git_branch
+from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
-from kimi_agent.frontends.tui.files import FileIndex, git_branch
-from kimi_agent.frontends.tui.history import PromptHistory
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name

@@ -7,7 +7,7 @@ from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import AnswerBlock, AnyBlock, CallBlock, ThoughtBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import one_line, seconds
+from kimi_agent.frontends.common.describe import one_line, seconds
 
 SILENCE_S = 12.0
 """After so long without a byte from the model the person is told."""

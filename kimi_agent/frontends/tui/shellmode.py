@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from kimi_agent.agent.transcript import LIVE_OUTPUT_LIMIT
-from kimi_agent.frontends.describe import one_line, seconds
+from kimi_agent.frontends.common.describe import one_line, seconds
+from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.tui.draw.local import ShellBlock
-from kimi_agent.frontends.tui.userexec import UserShell
 
 
 class ShellMode:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tui_house import Clock
 
 from kimi_agent.core.ask import Allow, Choice, Deny, Question
+from kimi_agent.frontends.common.files import FileIndex, git_branch, list_paths
+from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.tui.asking import Asker
-from kimi_agent.frontends.tui.files import FileIndex, git_branch, list_paths
-from kimi_agent.frontends.tui.history import PromptHistory
-from kimi_agent.frontends.tui.pastes import Pastes
 from kimi_agent.frontends.tui.widgets.panel import Guard
 
 

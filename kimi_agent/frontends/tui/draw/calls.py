@@ -8,7 +8,7 @@ from kimi_agent.agent.transcript import CallBlock, Transcript
 from kimi_agent.core.display import Diff, Plain, Terminal, TodoList
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import headline, one_line, seconds
+from kimi_agent.frontends.common.describe import headline, one_line, seconds
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, spread

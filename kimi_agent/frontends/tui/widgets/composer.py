@@ -11,10 +11,10 @@ from textual.message import Message
 from textual.widgets import Static
 
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.files import FileIndex
+from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.files import FileIndex
-from kimi_agent.frontends.tui.history import PromptHistory
-from kimi_agent.frontends.tui.pastes import Pastes
 from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
 from kimi_agent.frontends.tui.widgets.prompt import PromptArea
 

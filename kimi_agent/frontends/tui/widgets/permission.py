@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.describe import relative
+from kimi_agent.frontends.common.describe import relative
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.tui.pastes import Pastes
+from kimi_agent.frontends.common.pastes import Pastes
 
 NEWLINE_KEYS = ("shift+enter", "ctrl+j", "alt+enter")
 

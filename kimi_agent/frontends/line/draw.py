@@ -14,10 +14,10 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core.display import Diff, Terminal, TodoList
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import headline, one_line, outcome, seconds
-from kimi_agent.frontends.line_markdown import MarkdownStream
-from kimi_agent.frontends.line_questions import display_lines
-from kimi_agent.frontends.line_screen import Screen, Style
+from kimi_agent.frontends.common.describe import headline, one_line, outcome, seconds
+from kimi_agent.frontends.line.markdown import MarkdownStream
+from kimi_agent.frontends.line.questions import display_lines
+from kimi_agent.frontends.line.screen import Screen, Style
 
 MAX_DIFF_LINES = 40
 MAX_OUTPUT_LINES = 6

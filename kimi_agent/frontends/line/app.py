@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
-from kimi_agent.frontends.line_screen import Owner, Screen
-from kimi_agent.frontends.line_shell import LineShell
+from kimi_agent.frontends.line.screen import Owner, Screen
+from kimi_agent.frontends.line.shell import LineShell
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -56,10 +56,10 @@ class LineFrontend:
 
     def _make_screen(self, owner: Owner) -> Screen:
         if self._plain:
-            from kimi_agent.frontends.line_plain import PlainScreen
+            from kimi_agent.frontends.line.plain import PlainScreen
 
             return PlainScreen(owner)
-        from kimi_agent.frontends.line_rich import RichScreen
+        from kimi_agent.frontends.line.terminal import RichScreen
 
         return RichScreen(owner)
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, Option, Permission, Question
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends import line_questions as wording
-from kimi_agent.frontends.line_screen import Screen
+from kimi_agent.frontends.line import questions as wording
+from kimi_agent.frontends.line.screen import Screen
 
 
 class Asker:

@@ -5,8 +5,8 @@ from prompt_toolkit.filters import Condition, has_completions
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
-from kimi_agent.frontends.line_screen import Owner
-from kimi_agent.frontends.tui.pastes import Pastes
+from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.line.screen import Owner
 
 
 def bindings(owner: Owner, pastes: Pastes) -> KeyBindings:

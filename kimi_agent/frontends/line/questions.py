@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
 from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.line_screen import Style
+from kimi_agent.frontends.line.screen import Style
 
 Lines: TypeAlias = list[tuple[str, Style]]
 

@@ -8,8 +8,8 @@ from prompt_toolkit.document import Document
 
 from kimi_agent.commands import COMMANDS
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.line_screen import Owner
-from kimi_agent.frontends.tui.files import FileIndex
+from kimi_agent.frontends.common.files import FileIndex
+from kimi_agent.frontends.line.screen import Owner
 
 _COMMAND = re.compile(r"/[\w-]*$")
 _FILE = re.compile(r"(?:^|\s)@(\S*)$")

@@ -7,7 +7,7 @@ import signal
 import sys
 from typing import TextIO
 
-from kimi_agent.frontends.line_screen import Owner, Style
+from kimi_agent.frontends.line.screen import Owner, Style
 from kimi_agent.frontends.stdio import InputLines
 
 

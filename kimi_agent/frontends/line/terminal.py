@@ -19,11 +19,11 @@ from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.text import Text
 
-from kimi_agent.frontends.line_complete import LineCompleter, completes
-from kimi_agent.frontends.line_keys import bindings
-from kimi_agent.frontends.line_screen import Owner, Style
-from kimi_agent.frontends.tui.history import PromptHistory
-from kimi_agent.frontends.tui.pastes import Pastes
+from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.line.complete import LineCompleter, completes
+from kimi_agent.frontends.line.keys import bindings
+from kimi_agent.frontends.line.screen import Owner, Style
 
 ESCAPE_S = 0.05
 """How long a lone Esc waits for the rest of a key sequence; twice this must stay far below the 200 ms of an interrupt."""

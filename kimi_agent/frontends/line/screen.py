@@ -1,4 +1,4 @@
-"""What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: line_rich.py and line_plain.py."""
+"""What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: terminal.py and plain.py."""
 
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias

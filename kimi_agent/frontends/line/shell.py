@@ -11,12 +11,12 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.describe import retrying
-from kimi_agent.frontends.line_asker import Asker
-from kimi_agent.frontends.line_draw import Drawer
-from kimi_agent.frontends.line_jobs import Jobs
-from kimi_agent.frontends.line_screen import Owner, Screen
-from kimi_agent.frontends.tui.userexec import UserShell
+from kimi_agent.frontends.common.describe import retrying
+from kimi_agent.frontends.common.user_shell import UserShell
+from kimi_agent.frontends.line.asker import Asker
+from kimi_agent.frontends.line.draw import Drawer
+from kimi_agent.frontends.line.jobs import Jobs
+from kimi_agent.frontends.line.screen import Owner, Screen
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -97,7 +97,7 @@ class LineShell:
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
 
-    # --- line_screen.Owner: keys --------------------------------------------------------------------------------------
+    # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 
     def submit(self, text: str) -> bool:
         if self._asker.label is not None:
@@ -162,7 +162,7 @@ class LineShell:
     def toggle_plan(self) -> None:
         self.apply(self.session.set_mode("default" if self.session.mode == "plan" else "plan"))
 
-    # --- line_screen.Owner: what it shows -----------------------------------------------------------------------------
+    # --- screen.Owner: what it shows --------------------------------------------------------------------------------
 
     @property
     def secret(self) -> bool:
