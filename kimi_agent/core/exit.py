@@ -44,6 +44,10 @@ _STOPS: dict[Stop, ExitCode] = {
 
 def exit_code(end: TurnEnded) -> ExitCode:
     """The code of a run whose last turn ended like this."""
+    if (
+        end.stop == "error" and end.kind == "SessionError"
+    ):  # not a wrong id, which no turn begins with: a disk that is full
+        return ExitCode.FAILED
     return error_code(end.kind) if end.stop == "error" else _STOPS[end.stop]
 
 

@@ -34,9 +34,7 @@ NOBODY = (
     "This is a non-interactive run: nobody can give the permission that this call needs. Do not try to get around it. Go on "
     "without it if the task allows that; else say in the final answer what was needed. The user can allow it with --yolo."
 )
-NO_ANSWER = (
-    "This is a non-interactive run: nobody can answer. Decide yourself and say in the final answer what you assumed."
-)
+NO_ANSWER = "This is a non-interactive run: nobody can answer. Say in the final answer what you assumed."
 
 
 class PrintFrontend:
