@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kimi_agent.core import ask, display, event, message, tool  # noqa: E402
+from kimi_agent.core import ask, display, effect, event, message  # noqa: E402
 from kimi_agent.core.exit import ExitCode  # noqa: E402
 from kimi_agent.frontends import json_lines  # noqa: E402
 
@@ -61,7 +61,7 @@ def protocol() -> str:
         "## Messages",
         *(record(cls) for cls in [message.Message, *members(message.Part)]),
         "## What is shown of a tool call",
-        *(record(cls) for cls in [tool.Effect, *members(display.Display), display.Todo]),
+        *(record(cls) for cls in [effect.Effect, *members(display.Display), display.Todo]),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, SessionError
 from kimi_agent.core.message import Image, Message, Text, ToolCall, tool_message, user_message
 from kimi_agent.core.provider import Model
-from kimi_agent.core.tool import Effect
 
 Script = Callable[["FakeSession", str], AsyncIterator[ev.Event]]
 """One turn: what the session emits for a prompt, without `TurnStarted`, the user's message and the last `TurnEnded`."""

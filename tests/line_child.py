@@ -11,8 +11,8 @@ from fakes import FakeAgent, FakeSession, calls, says
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option, Permission
 from kimi_agent.core.display import Diff, Terminal
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Message, Text, Think, ToolCall
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends.line.app import LineFrontend
 
 CALL = ToolCall("c1", "Shell", '{"command": "make test"}')

@@ -13,9 +13,10 @@ from kimi_agent.agent.store import SessionStore
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Question
 from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.provider import CallChunk, Delta, Finished, Model, Request, TextChunk, Tokens
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.workspaces.local import LocalWorkspace
 
 Reply = Sequence[Delta | Exception | float]

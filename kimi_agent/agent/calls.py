@@ -12,11 +12,12 @@ from kimi_agent.agent.permissions import Permissions, session_scope
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
 from kimi_agent.core.display import Display, Plain, Todo
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.schema import validate
-from kimi_agent.core.tool import Content, Effect, Tool, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Workspace
 
 OUTPUT_LIMIT = 100_000

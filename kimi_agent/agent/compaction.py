@@ -11,9 +11,9 @@ from pathlib import Path
 from kimi_agent.agent.history import output_file, result_id
 from kimi_agent.agent.tokens import history_tokens, message_tokens, text_tokens
 from kimi_agent.core.display import Todo
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Message, Text, user_message
 from kimi_agent.core.provider import Request
-from kimi_agent.core.tool import Effect
 
 KEEP_OUTPUT = 40_000
 """Tokens of the newest tool output that pruning leaves alone."""

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from kimi_agent.core.ask import Allow, Deny
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Mode
 from kimi_agent.core.gate import Gate, Verdict
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.tool import Effect
 
 HARMLESS = ("read", "fetch")
 SECRET_NAMES = (

@@ -14,6 +14,7 @@ from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
+from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Todo, TodoList
@@ -81,8 +82,7 @@ class Session:
         self._last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
         self._used_ids = {call.id for e in log.events if isinstance(e, ev.MessageAdded) for call in e.message.calls}
-        self._steering: list[str] = []
-        self._queue: list[str] = []
+        self._waiting = Waiting(self._show)
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
         self._saving = True
@@ -139,10 +139,11 @@ class Session:
             async with contextlib.aclosing(self._drive(work())) as events:
                 async for event in events:
                     yield event
-            self._queue[:0], self._steering[:] = self._steering, []
-            if not self._went_well or not self._queue:
+            self._waiting.end_turn()
+            text = self._waiting.next_prompt() if self._went_well else None
+            if text is None:
                 return
-            work = functools.partial(self._turns, self._queue.pop(0), ())
+            work = functools.partial(self._turns, text, ())
 
     async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[ev.Event, None]:
         """The only place where the push of events meets the pull of a front end."""
@@ -177,20 +178,18 @@ class Session:
             try:
                 end = await run_turn(turn, self._turns_done, text, images)
             finally:
-                if self._steering:
-                    self._queue[:0], self._steering[:] = self._steering, []
-                    self._show_waiting()
+                self._waiting.end_turn()
             self._went_well = end.stop == "done"
-            if not self._went_well or not self._queue:
+            following = self._waiting.next_prompt() if self._went_well else None
+            if following is None:
                 return
-            text, images = self._queue.pop(0), ()
-            self._show_waiting()
+            text, images = following, ()
 
     def _turn(self) -> Turn:
         provider = self._get_provider()
         return Turn(
             provider, self.system, self._specs, self._history, self._caller, self._get_compactor(provider), self._emit,
-            self._take_steering, self.id, self._limits.max_steps, self.thinking, self._limits.max_output,
+            self._waiting.take_steering, self.id, self._limits.max_steps, self.thinking, self._limits.max_output,
             used_ids=self._used_ids,
         )  # fmt: skip
 
@@ -240,32 +239,20 @@ class Session:
 
     def steer(self, text: str) -> None:
         """Let `text` join the running turn before its next step."""
-        self._steering.append(text)
-        self._show_waiting()
+        self._waiting.steer(text)
 
     def queue(self, text: str) -> None:
         """Run `text` as the next turn when the running one is done."""
-        self._queue.append(text)
-        self._show_waiting()
+        self._waiting.queue(text)
 
     def take_back(self) -> str | None:
         """Remove and answer the text that was given last and still waits."""
-        waiting = self._queue or self._steering
-        if not waiting:
-            return None
-        text = waiting.pop()
-        self._show_waiting()
-        return text
+        return self._waiting.take_back()
 
-    def _take_steering(self) -> list[str]:
-        texts, self._steering = self._steering, []
-        if texts:
-            self._show_waiting()
-        return texts
-
-    def _show_waiting(self) -> None:
+    def _show(self, event: ev.Event) -> None:
+        """Tell the front end alone: the log does not keep it."""
         if self._watcher is not None:
-            self._watcher(ev.Queued(tuple(self._steering), tuple(self._queue)))
+            self._watcher(event)
 
     # --- what can be changed ------------------------------------------------------------------------------------------
 

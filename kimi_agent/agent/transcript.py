@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias, TypeVar
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
-from kimi_agent.core.tool import Effect
 
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""

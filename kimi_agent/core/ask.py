@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias
 
 from kimi_agent.core.display import Display
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.record import Record
-from kimi_agent.core.tool import Effect
 
 
 class Permission(Record):

@@ -7,9 +7,9 @@ that follows carries the same text whole.
 from typing import Literal, TypeAlias
 
 from kimi_agent.core.display import Display
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Message, ToolCall
 from kimi_agent.core.record import Record
-from kimi_agent.core.tool import Effect
 
 Mode: TypeAlias = Literal["default", "plan", "yolo", "afk"]
 Stop: TypeAlias = Literal["done", "interrupted", "error", "max_steps", "repeated_calls", "rejected"]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from kimi_agent.core.ask import Allow, Deny
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.tool import Effect
 
 Verdict: TypeAlias = Allow | Deny | Literal["ask"]
 

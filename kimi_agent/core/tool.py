@@ -3,28 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Display, Todo
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Text
 from kimi_agent.core.record import Record
-
-if TYPE_CHECKING:
-    from kimi_agent.core.ask import Ask
-    from kimi_agent.core.workspace import Workspace
-
-
-class Effect(Record):
-    """What a call would do. Permission rules match on nothing else.
-
-    `target` is an absolute real path (read, write), a command line (run), a URL (fetch) or `server/tool` (mcp). `cwd` is the
-    folder of a command that does not run in the session's own.
-    """
-
-    kind: Literal["read", "write", "run", "fetch", "mcp"]
-    target: str
-    cwd: str = ""
-
+from kimi_agent.core.workspace import Workspace
 
 Content: TypeAlias = tuple[Text | Image, ...]
 
@@ -50,8 +36,8 @@ class ToolContext:
     """
 
     call_id: str
-    workspace: "Workspace"
-    ask: "Ask"
+    workspace: Workspace
+    ask: Ask
     progress: Callable[[str], None]
     todos: tuple[Todo, ...]
     scratch: Path

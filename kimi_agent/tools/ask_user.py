@@ -7,7 +7,8 @@ from msgspec import Meta, Struct
 
 from kimi_agent.core.ask import Choice, Chosen, Deny, Dismissed, Item, Option
 from kimi_agent.core.display import Display, Plain
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.effect import Effect
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.prompts import prompt
 
 HEADER_WIDTH = 12

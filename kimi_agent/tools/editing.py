@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Stat, Workspace
 from kimi_agent.tools.known_files import Change, KnownFiles
 from kimi_agent.tools.paths import shown

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.charset import page_text
 from kimi_agent.tools.net import MAX_PAGE_BYTES, parse_url
 from kimi_agent.tools.output import spill_path

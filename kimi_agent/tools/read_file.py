@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.known_files import KnownFiles
 from kimi_agent.tools.lines import WHOLE, LargeFile, Window, window_of
 from kimi_agent.tools.paths import missing, shown

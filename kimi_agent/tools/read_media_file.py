@@ -8,9 +8,10 @@ from typing import Any
 from msgspec import Struct
 
 from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Image, Text
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput
+from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.tools.images import shrink
 from kimi_agent.tools.paths import missing, shown
 from kimi_agent.tools.prompts import prompt

@@ -13,8 +13,9 @@ from typing import Annotated
 import msgspec
 
 from kimi_agent.core.display import Terminal
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, Live, spill_path

@@ -6,7 +6,8 @@ from typing import Any
 from msgspec import Struct
 
 from kimi_agent.core.display import Display, Plain
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput, text_output
+from kimi_agent.core.effect import Effect
+from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.prompts import prompt
 
 

@@ -10,7 +10,8 @@ from machine import FakeTool, House, ListProvider, Params, call, calls, instant,
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission, Question
 from kimi_agent.core.display import Display
-from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.core.effect import Effect
+from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools.shell import Shell
 
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from kimi_agent.agent.calls import conflict
 from kimi_agent.agent.permissions import Permissions, is_secret, session_scope
 from kimi_agent.core.ask import Allow, Deny
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Mode
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.tool import Effect
 
 CALL = ToolCall("1", "Tool", "{}")
 kinds = st.sampled_from(["read", "write", "run", "fetch", "mcp"])

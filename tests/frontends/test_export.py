@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Plain, Terminal, Todo, TodoList
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, tool_message, user_message
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends.export import to_html, to_json, to_markdown
 
 CALL = ToolCall("c1", "Shell", '{"command": "make <all>"}')

@@ -17,9 +17,9 @@ from machine import FakeTool, House, ListProvider, call, calls, instant, say
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Choice, Chosen, Deny, Dismissed, Item, Option, Permission
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Message, Text, ToolCall
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends.json_lines import LineInput, encode
 from kimi_agent.frontends.print import PrintFrontend
 from kimi_agent.frontends.stdio import InputLines, Output

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from kimi_agent.core.ask import Allow, Deny, Item, Option, Permission
 from kimi_agent.core.display import Diff, Terminal
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends.line.markdown import MarkdownStream
 from kimi_agent.frontends.line.questions import item_answer, permission_answer, permission_lines
 

@@ -11,9 +11,9 @@ from fakes import FakeAgent, FakeSession, Script, calls, says
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Deny, Dismissed, Item, Option, Permission
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Message, Text, ToolCall, tool_message
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends import FRONTENDS, load
 from kimi_agent.frontends.print import PrintFrontend
 from kimi_agent.frontends.stdio import Output

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.display import Diff
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import StaleFileError, ToolError
 from kimi_agent.core.schema import validate
-from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools.known_files import KnownFiles
 from kimi_agent.tools.read_file import ReadFile
 from kimi_agent.tools.str_replace_file import StrReplaceFile

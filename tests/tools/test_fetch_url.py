@@ -16,9 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Text
-from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools import http_get
 from kimi_agent.tools.extract import html_to_markdown
 from kimi_agent.tools.fetch_url import FetchURL, FetchURLParams

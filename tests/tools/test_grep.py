@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Text
 from kimi_agent.core.schema import tool_spec, validate
-from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.core.tool import ToolContext
 from kimi_agent.core.workspace import Exit
 from kimi_agent.tools import pyrg
 from kimi_agent.tools.glob import Glob, GlobParams

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.display import Plain
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.schema import validate
-from kimi_agent.core.tool import Effect, ToolContext
+from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools import lines as lines_module
 from kimi_agent.tools.lines import BUDGET, LINE_WIDTH, WHOLE
 from kimi_agent.tools.read_file import ReadFile

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.display import Terminal
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError, WorkspaceError
 from kimi_agent.core.message import Text
 from kimi_agent.core.schema import validate
-from kimi_agent.core.tool import Effect, ToolContext, ToolOutput
+from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.tools.output import FILE_CAP, HEAD, TAIL, HeadTail, Live, spill_path
 from kimi_agent.tools.shell import Shell, ShellParams
 from kimi_agent.workspaces.local import LocalWorkspace

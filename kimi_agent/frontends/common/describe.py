@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Retrying
 from kimi_agent.core.message import ToolCall, parse_arguments
 from kimi_agent.core.sanitize import plain
-from kimi_agent.core.tool import Effect
 
 _TELLING = ("command", "query", "url", "path", "name")
 """Arguments that say what a call is about, the most telling first."""

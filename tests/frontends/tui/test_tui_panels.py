@@ -9,9 +9,9 @@ from tui_house import Clock, gone, house, screen_text, seen, shell, until, write
 
 from kimi_agent.core.ask import Allow, Choice, Chosen, Dismissed, Item, Option, Permission
 from kimi_agent.core.display import Terminal
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.provider import Finished, TextChunk
-from kimi_agent.core.tool import Effect
 
 DONE, CALLS = Finished("stop"), Finished("tool_calls")
 

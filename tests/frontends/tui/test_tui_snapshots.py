@@ -12,8 +12,8 @@ from tui_house import Clock
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal, Todo, TodoList
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, tool_message, user_message
-from kimi_agent.core.tool import Effect
 from kimi_agent.frontends.tui.app import KimiApp
 
 SIZES = [(80, 24), (120, 40)]

@@ -1,0 +1,17 @@
+"""What a tool call would do to the world: the one thing that permission rules match on."""
+
+from typing import Literal
+
+from kimi_agent.core.record import Record
+
+
+class Effect(Record):
+    """What a call would do. Permission rules match on nothing else.
+
+    `target` is an absolute real path (read, write), a command line (run), a URL (fetch) or `server/tool` (mcp). `cwd` is the
+    folder of a command that does not run in the session's own.
+    """
+
+    kind: Literal["read", "write", "run", "fetch", "mcp"]
+    target: str
+    cwd: str = ""
