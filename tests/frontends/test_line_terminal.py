@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fake_api import FakeAPI
+from kimi_program import Program
 from pty_screen import PtyScreen
+from tui_terminal import FullScreen
 
 CHILD = str(Path(__file__).parent.parent / "line_child.py")
 
@@ -244,6 +247,22 @@ def test_sigterm_ends_it_with_its_code(tmp_path: Path) -> None:
         assert screen.wait_end() == 143
 
 
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_a_terminal_that_dies_ends_the_turn_and_the_program(tmp_path: Path, term: str) -> None:
+    program = Program(tmp_path)
+    with FakeAPI([[{"text": "begun\n\n"}, {"stall": 100}]]) as api:
+        program.use(api.url)
+        with FullScreen(program, "--line", TERM=term) as screen:
+            screen.wait_for("\n>")
+            screen.type("go\r")
+            screen.wait_for("begun")
+            screen.hang_up()
+            assert screen.child.wait(20) == 129
+    (log,) = program.home.glob("sessions/**/*.jsonl")
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["type"], last["stop"]) == ("turn_ended", "interrupted")
+
+
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no-color"])
 def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: dict[str, str]) -> None:
     with line_mode(tmp_path, "thinks", "asks", "hangs", "says", **env) as screen:
@@ -288,3 +307,15 @@ def test_a_secret_is_not_echoed_on_a_real_one(tmp_path: Path) -> None:
         screen.type("\x04")
         screen.wait_end()
     assert "hunter2" not in "".join(file.read_text() for file in (tmp_path / "user-history").glob("*"))
+
+
+def test_a_long_command_is_shown_whole_before_it_is_allowed(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    command = f"echo {'quite harmless words ' * 30}; rm -rf everything"
+    with FakeAPI([[{"call": {"name": "Shell", "arguments": {"command": command}}}]]) as api:
+        program.use(api.url)
+        with FullScreen(program, "--line") as screen:
+            screen.wait_for("\n>")
+            screen.type("go\r")
+            screen.wait_for("Allow?")
+            assert "".join(command.split()) in "".join(screen.text.split())

@@ -1,17 +1,15 @@
 """Line mode: a conversation that scrolls. It owns no screen of its own: what was printed stays, as in any shell."""
 
-import asyncio
-import contextlib
+import errno
 import os
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
+from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.line.screen import Owner, Screen
 from kimi_agent.frontends.line.shell import LineShell
 
@@ -38,20 +36,26 @@ class LineFrontend:
         self._prompt = prompt
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
         self._plain = must_be_plain() if plain is None else plain
-        self._code = ExitCode.DONE
+        self._code: int = ExitCode.DONE
 
     async def run(self, agent: "Agent") -> int:
         """Talk until the person leaves; answers an `ExitCode`."""
         try:
             shell = LineShell(agent, self._make_screen, self._open)
         except KimiError as error:
-            sys.stderr.write(f"kimi: {error} {error.hint}".rstrip() + "\n")
+            sys.stderr.write(f"kimi: {error.full}\n")
             return error_code(type(error).__name__)
         shell.start(self._prompt)
-        with self._termination(shell):
-            await shell.screen.run()
+        try:
+            with ending_with(lambda code: self._end(shell, code)):
+                await shell.screen.run()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self._code = ExitCode.HUNG_UP
         await shell.close()
-        shell.screen.line(f"Session {shell.session.id} is kept. Go on with: kimi -r {shell.session.id}", "dim")
+        if self._code != ExitCode.HUNG_UP:
+            shell.screen.line(f"Session {shell.session.id} is kept. Go on with: kimi -r {shell.session.id}", "dim")
         return self._code
 
     def _make_screen(self, owner: Owner) -> Screen:
@@ -63,19 +67,9 @@ class LineFrontend:
 
         return RichScreen(owner)
 
-    @contextlib.contextmanager
-    def _termination(self, shell: LineShell) -> Iterator[None]:
-        def stop() -> None:
-            self._code = ExitCode.TERMINATED
-            shell.leave()
-
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-            loop.add_signal_handler(signal.SIGTERM, stop)
-        try:
-            yield
-        finally:
-            loop.remove_signal_handler(signal.SIGTERM)
+    def _end(self, shell: LineShell, code: int) -> None:
+        self._code = code
+        shell.leave()
 
 
 def must_be_plain() -> bool:

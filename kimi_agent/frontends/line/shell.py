@@ -245,7 +245,7 @@ class LineShell:
         try:
             await self.run(watched())
         except KimiError as error:
-            self.screen.line(f"{plain(str(error))} {error.hint}".rstrip(), "error")
+            self.screen.line(plain(error.full), "error")
         return end
 
     def _take_all(self) -> tuple[str, ...]:

@@ -110,7 +110,10 @@ class RichScreen:
             highlight=False,
             legacy_windows=False,
         )
-        console.print(renderable, overflow="fold", soft_wrap=isinstance(renderable, Text))
+        if isinstance(renderable, Text):  # whole: the terminal wraps it, and joins it again when it is copied
+            console.print(renderable, overflow="ignore", soft_wrap=True)
+        else:
+            console.print(renderable, overflow="fold")
         written = _PADDING.sub("\n", console.file.getvalue())  # type: ignore[attr-defined]
         if isinstance(renderable, Markdown):
             written = "\n" + written.strip("\n") + "\n"

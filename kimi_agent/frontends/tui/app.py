@@ -10,6 +10,7 @@ from textual.binding import Binding
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.core import event as ev
+from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import editor, keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
 
@@ -140,7 +141,8 @@ class TuiFrontend:
         """Show the session until the person leaves; answers an exit code. Raises SessionError and NoModelError."""
         keys.teach()
         app = KimiApp(agent, **self._arguments)
-        await app.run_async()
+        with ending_with(app.leave):
+            await app.run_async()
         session = app.talk.session
         if any(isinstance(event, ev.TurnStarted) for event in session.events()):
             sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")

@@ -1,10 +1,7 @@
 """What the application shows and how it follows a session; the keys are in app.py."""
 
-import asyncio
-import contextlib
 import os
 import re
-import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -113,7 +110,6 @@ class SessionApp(App[int]):
         self._apply_palette()
         self._shown = True
         self._ticker = self.set_interval(1.0, self._tick, pause=True)
-        self._handle_signals()
         self.composer.area.focus()
         self.open(self.talk.session)
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
@@ -129,12 +125,6 @@ class SessionApp(App[int]):
         self.view.set_palette(self.palette)
         self.composer.set_palette(self.palette)
         self.update_bars()
-
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in (signal.SIGTERM, signal.SIGHUP):
-                loop.add_signal_handler(number, self.leave, 128 + number)
 
     def open(self, session: Session) -> None:
         """Show a session from its beginning."""
@@ -180,7 +170,7 @@ class SessionApp(App[int]):
             async for event in events:
                 self.feed(event)
         except KimiError as error:  # the session's log cannot be written, say: what was drawn stays
-            self.view.show([NoticeBlock(0, "error", f"{error} {error.hint}".strip())])
+            self.view.show([NoticeBlock(0, "error", error.full)])
         finally:
             self._ticker.pause()
             self._branch = git_branch(self.talk.session.cwd)

@@ -93,7 +93,7 @@ def test_a_terminal_that_dies_ends_the_program(kimi: Program, start: Start) -> N
     screen.type("go\r")
     screen.expect("begun")
     screen.hang_up()
-    assert screen.child.wait(20) != 0
+    assert screen.child.wait(20) == 129
 
 
 def test_resizing_keeps_everything_in_place(kimi: Program, start: Start) -> None:
