@@ -319,3 +319,35 @@ def test_a_long_command_is_shown_whole_before_it_is_allowed(tmp_path: Path) -> N
             screen.type("go\r")
             screen.wait_for("Allow?")
             assert "".join(command.split()) in "".join(screen.text.split())
+
+
+def test_a_command_that_cannot_be_started_ends_nothing(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.use("http://127.0.0.1:9/v1")
+    with FullScreen(program, "--line") as screen:
+        screen.wait_for("\n>")
+        screen.type("\x18")
+        screen.wait_for("\n$")
+        screen.type(f"\x1b[200~echo {'x' * 200_000}\x1b[201~")
+        screen.wait_for("[Pasted text")
+        screen.type("\r")
+        screen.wait_for("Argument list too long")
+        screen.type("echo al''ive\r")
+        screen.wait_for("\nalive")
+
+
+def test_a_long_paste_is_sent_whole_and_shown_folded(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with FakeAPI([[{"text": "read it"}]]) as api:
+        program.use(api.url)
+        with FullScreen(program, "--line") as screen:
+            screen.wait_for("\n>")
+            screen.type("\x1b[200~" + "\n".join(f"row {n}\x1b[31m\x00" for n in range(500)) + "\x1b[201~")
+            screen.wait_for("[Pasted text #1 +500 lines]")
+            screen.type("\r")
+            screen.wait_for("read it")
+            assert "... 460 more lines" in screen.text
+            sent = str(api.requests[0].json["messages"][-1]["content"])
+            assert "row 499" in sent
+            assert "\x00" not in sent
+            assert "\x1b" not in sent

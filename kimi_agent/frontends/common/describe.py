@@ -8,6 +8,8 @@ from kimi_agent.core.event import Retrying
 from kimi_agent.core.message import ToolCall, parse_arguments
 from kimi_agent.core.sanitize import plain
 
+PROMPT_LINES, PROMPT_CHARACTERS = 40, 4000
+"""A prompt longer than this is folded: a log that was pasted would bury the conversation."""
 _TELLING = ("command", "query", "url", "path", "name")
 """Arguments that say what a call is about, the most telling first."""
 
@@ -19,6 +21,15 @@ def one_line(text: str, width: int = 100) -> str:
     if len(line) > width:
         return line[: width - 1] + "…"
     return f"{line} …" if len(lines) > 1 else line
+
+
+def beginning(text: str) -> tuple[str, int]:
+    """The first lines of a long prompt, and how many lines are left out of it (0: none). A last line may be cut."""
+    lines = text.split("\n")
+    if len(lines) <= PROMPT_LINES and len(text) <= PROMPT_CHARACTERS:
+        return text, 0
+    shown = "\n".join(lines[:PROMPT_LINES])[:PROMPT_CHARACTERS]
+    return shown, max(1, len(lines) - shown.count("\n") - 1)
 
 
 def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", width: int = 100) -> str:

@@ -29,7 +29,7 @@ class UserShell:
     async def run(self, command: str, on_output: Callable[[str], None]) -> int | None:
         """Run `command` to its end and answer its exit code, None when it was killed. Output comes as it is written.
 
-        Raises OSError when it cannot be started.
+        Raises OSError or ValueError when it cannot be started: too long, a null character, no more processes.
         """
         output, folder = _Pipe(), _Pipe()  # our own pipes: asyncio's would wait for background children that hold them
         shell = shutil.which("bash") or "/bin/sh"

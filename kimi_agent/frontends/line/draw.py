@@ -14,7 +14,7 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core.display import Diff, Terminal, TodoList
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import headline, one_line, outcome, seconds
+from kimi_agent.frontends.common.describe import beginning, headline, one_line, outcome, seconds
 from kimi_agent.frontends.line.markdown import MarkdownStream
 from kimi_agent.frontends.line.questions import display_lines
 from kimi_agent.frontends.line.screen import Screen, Style
@@ -95,7 +95,8 @@ class Drawer:
         if self._screen.keeps_input and not replay:
             return
         images = [f"[image {plain(image.name)}]" for image in block.images]
-        first, *others = plain(block.text).split("\n")
+        shown, hidden = beginning(plain(block.text))
+        first, *others = [*shown.split("\n"), *([f"... {hidden} more lines"] if hidden else [])]
         text = "\n".join([f"> {first}", *(f"  {line}" for line in others), *(f"  {image}" for image in images)])
         self._screen.line("\n" + text, "user")
 

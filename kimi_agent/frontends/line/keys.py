@@ -5,6 +5,7 @@ from prompt_toolkit.filters import Condition, has_completions
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
+from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.line.screen import Owner
 
@@ -93,5 +94,5 @@ def _modes(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
 
     @keys.add(Keys.BracketedPaste)
     def paste(event: KeyPressEvent) -> None:
-        text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+        text = plain(event.data.replace("\r\n", "\n").replace("\r", "\n"))
         event.current_buffer.insert_text(text if owner.secret else pastes.collapse(text))

@@ -278,7 +278,11 @@ class LineShell:
             for line in lines:
                 self.screen.line(plain(line))
 
-        code = await self._shell.run(command, output)
+        try:
+            code = await self._shell.run(command, output)
+        except (OSError, ValueError) as error:  # too long, a null character, no more processes
+            self.screen.line(plain(str(error)), "error")
+            return
         if rest:
             self.screen.line(plain(rest))
         if code != 0:

@@ -117,7 +117,9 @@ class KimiApp(SessionApp):
         except SuspendNotSupported:
             self.notify_hint("This terminal cannot be lent to an editor")
             return
-        if edited is not None:
+        if edited is None:
+            self.notify_hint("The editor failed: the text is as it was")
+        else:
             self.composer.put(edited)
 
 

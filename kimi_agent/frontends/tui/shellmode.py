@@ -41,7 +41,7 @@ class ShellMode:
 
         try:
             block.exit_code = await self._shell.run(command, add)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             block.output, block.exit_code = f"{error}", 126
         finally:
             block.running, block.seconds = False, self._clock() - self._began

@@ -16,6 +16,7 @@ from kimi_agent.agent.transcript import (
     ThoughtBlock,
 )
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.describe import beginning
 from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
@@ -83,7 +84,9 @@ def _markdown(text: str, canvas: Canvas) -> list[Line]:
 def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
     palette = canvas.palette
     text = plain(block.text).strip("\n")
+    text, hidden = (text, 0) if canvas.expanded else beginning(text)
     lines = wrap(Text(text, palette.text), canvas.inner) if text else []
+    lines += [[Segment(f"… {hidden} more line{'s' * (hidden > 1)}", palette.muted)]] if hidden else []
     lines += [[Segment(f"[image: {plain(image.name) or 'unnamed'}]", palette.accent)] for image in block.images]
     return fill(indent(lines, Segment(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
 
