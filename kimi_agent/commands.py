@@ -52,7 +52,8 @@ async def _help(shell: Shell, args: str) -> None:
     lines = ["| command | what it does |", "|---|---|"]
     for command in COMMANDS.values():
         names = ", ".join(f"/{name}" for name in (command.name, *command.aliases))
-        lines.append(f"| `{names}{' ' + command.usage if command.usage else ''}` | {command.help} |")
+        usage = command.usage.replace("|", "\\|")  # a bar would end the cell
+        lines.append(f"| `{f'{names} {usage}'.rstrip()}` | {command.help} |")
     shell.show("\n".join(lines))
 
 
@@ -244,5 +245,5 @@ async def execute(shell: Shell, text: str) -> bool:
     try:
         await command.run(shell, args)
     except KimiError as error:
-        shell.show(f"**{error}** {error.hint}".strip())
+        shell.show(error.full)
     return True

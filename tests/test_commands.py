@@ -121,3 +121,12 @@ async def test_commands_that_would_break_a_turn_wait(house: House):
         await execute(shell, "/undo")
         break
     assert "waits for the end of the turn" in shell.shown[-1]
+
+
+async def test_the_table_of_help_has_two_columns_in_every_row(house: House) -> None:
+    shell = RecordingShell(house)
+    await execute(shell, "/help")
+    rows = shell.shown[0].splitlines()
+    assert len(rows) == len(COMMANDS) + 2
+    assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
+    assert "`/plan [on\\|off]`" in shell.shown[0]

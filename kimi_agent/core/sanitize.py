@@ -9,9 +9,9 @@ _SEQUENCE = re.compile(
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"  # OSC, DCS, SOS, PM, APC
     r"|\x1b[ -/]*[0-~]?"  # two-character escapes and charset selections
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_DIRTY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_DIRTY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _UNUSUAL = re.compile(r"[^\n\t -~]")
 _HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
@@ -22,8 +22,9 @@ _BLANKS = frozenset("\u034f\u115f\u1160\u2800\u3164\uffa0") | frozenset(map(chr,
 def plain(text: str) -> str:
     """`text` without anything that a terminal would obey: only printable characters, newlines and tabs remain.
 
-    Escape sequences (7 and 8 bit, also cut short) vanish, CR LF becomes LF, of a line rewritten with CR the last state
-    stays (a progress bar), lone surrogates become U+FFFD. Give it whole texts, not chunks: a sequence may span chunks.
+    Escape sequences (7 and 8 bit, also cut short) vanish, and so do the characters that turn the direction of writing;
+    CR LF becomes LF, of a line rewritten with CR the last state stays (a progress bar), lone surrogates become U+FFFD.
+    Give it whole texts, not chunks: a sequence may span chunks.
     """
     if not _DIRTY.search(text):
         return text

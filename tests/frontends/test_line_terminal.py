@@ -351,3 +351,16 @@ def test_a_long_paste_is_sent_whole_and_shown_folded(tmp_path: Path) -> None:
             assert "row 499" in sent
             assert "\x00" not in sent
             assert "\x1b" not in sent
+
+
+def test_the_wait_before_a_retry_is_counted_down(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with FakeAPI([[{"error": {"status": 429, "message": "slow down", "retry_after": 4}}], [{"text": "fine"}]]) as api:
+        program.use(api.url)
+        with FullScreen(program, "--line") as screen:
+            screen.wait_for("\n>")
+            screen.type("go\r")
+            screen.wait_for("trying again in 3 s, Esc interrupts")
+            screen.wait_for("trying again in 1 s, Esc interrupts")
+            screen.wait_for("fine")
+            screen.wait_gone("trying again")

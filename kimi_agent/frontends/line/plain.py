@@ -33,7 +33,7 @@ class PlainScreen:
         self._label = ""
 
     def markdown(self, text: str) -> None:
-        self.line("\n" + text)
+        self.line("\n" + text.replace("\\|", "|"))
 
     def refresh(self) -> None:
         self._echo(not self._owner.secret)

@@ -1,6 +1,8 @@
 """The state of a line-mode conversation: what its keys do, what it runs, what it shows."""
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,7 @@ class LineShell:
         self._shell_mode = False
         self._jobs = Jobs(self._changed)
         self._in_turn = False
+        self._retry_at = 0.0  # seconds on the monotonic clock: the end of the wait that the status counts down
 
     # --- commands.Shell -----------------------------------------------------------------------------------------------
 
@@ -52,7 +55,9 @@ class LineShell:
     def apply(self, events: Iterable[ev.Event]) -> None:
         for event in events:
             if isinstance(event, ev.Retrying):
+                self._retry_at = time.monotonic() + event.wait_s
                 self.screen.line(retrying(event), "warning")
+                asyncio.get_running_loop().call_later(1.0, self._count_down, event)
             self._drawer.draw(self._transcript.apply(event))
         self.screen.refresh()
 
@@ -192,6 +197,11 @@ class LineShell:
         shown = self._drawer.live(self._transcript) if self._in_turn else []
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
+    def _count_down(self, event: ev.Retrying) -> None:
+        if self._in_turn and self._transcript.status.retry is event:
+            self.screen.refresh()
+            asyncio.get_running_loop().call_later(1.0, self._count_down, event)
+
     def status(self) -> str:
         status = self._transcript.status
         parts = [plain(self.session.model.name) or "no model"]
@@ -201,7 +211,9 @@ class LineShell:
             parts.append(f"context {status.context / status.context_size:.0%}")
         if status.cost is not None:
             parts.append(f"cost {status.cost:.2f}")
-        if self._in_turn:
+        if self._in_turn and status.retry is not None:
+            parts.append(f"trying again in {max(0, round(self._retry_at - time.monotonic()))} s, Esc interrupts")
+        elif self._in_turn:
             parts.append("working, Esc interrupts")
         return " | ".join(parts)
 

@@ -15,6 +15,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
 from prompt_toolkit.renderer import CPR_Support
 from prompt_toolkit.styles import Style as PromptStyle
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.text import Text
@@ -180,10 +181,15 @@ class RichScreen:
         width = app.output.get_size().columns
         parts: StyleAndTextTuples = []
         if not app.is_done:
-            parts += [("class:live", line[: width - 1] + "\n") for line in self._owner.live()]
-            parts.append(("class:status", self._owner.status()[: width - 1] + "\n"))
+            parts += [("class:live", _cut(line, width - 1) + "\n") for line in self._owner.live()]
+            parts.append(("class:status", _cut(self._owner.status(), width - 1) + "\n"))
         parts.append(("class:label", self._owner.label()))
         return parts
+
+
+def _cut(line: str, width: int) -> str:
+    """At most `width` cells of a line: one that wraps would make the lines above the prompt jump."""
+    return line if cell_len(line) <= width else set_cell_size(line, width)
 
 
 class _Heading(Heading):
