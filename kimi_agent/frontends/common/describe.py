@@ -23,13 +23,14 @@ def one_line(text: str, width: int = 100) -> str:
     return f"{line} …" if len(lines) > 1 else line
 
 
-def beginning(text: str) -> tuple[str, int]:
-    """The first lines of a long prompt, and how many lines are left out of it (0: none). A last line may be cut."""
+def beginning(text: str) -> tuple[str, str]:
+    """The beginning of a long prompt, and in words what is left out of it, empty when nothing is."""
     lines = text.split("\n")
     if len(lines) <= PROMPT_LINES and len(text) <= PROMPT_CHARACTERS:
-        return text, 0
+        return text, ""
     shown = "\n".join(lines[:PROMPT_LINES])[:PROMPT_CHARACTERS]
-    return shown, max(1, len(lines) - shown.count("\n") - 1)
+    hidden = len(lines) - shown.count("\n") - 1
+    return shown, f"{hidden} more line{'s' * (hidden > 1)}" if hidden else "the rest of this line"
 
 
 def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", width: int = 100) -> str:

@@ -6,12 +6,11 @@ from collections.abc import AsyncGenerator, Iterable
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
-from kimi_agent.commands import COMMANDS
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.files import FileIndex
 from kimi_agent.frontends.line.screen import Owner
 
-_COMMAND = re.compile(r"/[\w-]*$")
+_COMMAND = re.compile(r"/[\w.:-]*$")
 _FILE = re.compile(r"(?:^|\s)@(\S*)$")
 
 
@@ -31,7 +30,7 @@ class LineCompleter(Completer):
         text = document.text_before_cursor
         if not self._owner.remembers() or not _COMMAND.fullmatch(text):
             return
-        for command in COMMANDS.values():
+        for command in self._owner.known_commands():
             names = (command.name, *command.aliases)
             name = next((name for name in names if name.startswith(text[1:])), None)
             if name is not None:

@@ -96,7 +96,7 @@ class Drawer:
             return
         images = [f"[image {plain(image.name)}]" for image in block.images]
         shown, hidden = beginning(plain(block.text))
-        first, *others = [*shown.split("\n"), *([f"... {hidden} more lines"] if hidden else [])]
+        first, *others = [*shown.split("\n"), *([f"... {hidden}"] if hidden else [])]
         text = "\n".join([f"> {first}", *(f"  {line}" for line in others), *(f"  {image}" for image in images)])
         self._screen.line("\n" + text, "user")
 

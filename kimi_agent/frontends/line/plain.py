@@ -73,6 +73,7 @@ class PlainScreen:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGINT, self._interrupted)
+            loop.add_signal_handler(signal.SIGCONT, self._continued)
         reader = asyncio.create_task(self._read())
         try:
             self.refresh()
@@ -81,6 +82,7 @@ class PlainScreen:
             reader.cancel()
             self._echo(True)
             loop.remove_signal_handler(signal.SIGINT)
+            loop.remove_signal_handler(signal.SIGCONT)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -109,6 +111,11 @@ class PlainScreen:
             whole, self._draft = "\n".join([*self._draft, text]), []
             if not self._owner.submit(whole):
                 self.restore(whole)
+        self.refresh()
+
+    def _continued(self) -> None:
+        """After Ctrl-Z and `fg`: the shell has written where the label stood."""
+        self._label = ""
         self.refresh()
 
     def _interrupted(self) -> None:

@@ -1,7 +1,10 @@
 """What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: terminal.py and plain.py."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
+
+from kimi_agent.commands import Command
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
 
@@ -20,6 +23,10 @@ class Owner(Protocol):
 
     def folder(self) -> Path:
         """The session's folder."""
+        ...
+
+    def known_commands(self) -> Sequence[Command]:
+        """What can be typed after a slash."""
         ...
 
     def submit(self, text: str) -> bool:

@@ -1,6 +1,7 @@
 """The state of a line-mode conversation: what its keys do, what it runs, what it shows."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
 
 REPLAYED_TURNS = 5
-_COMMAND_WORD = re.compile(r"/[a-z][a-z-]*")
+_COMMAND_WORD = re.compile(r"/(?:[a-z][a-z-]*|skill:\S*(?:\s.*)?)", re.DOTALL)
 
 
 class LineShell:
@@ -109,10 +110,10 @@ class LineShell:
             self._asker.offer(text)
         elif not text.strip():
             pass
-        elif self._shell_mode or commands.find(text):
+        elif self._shell_mode or self._command(text):
             self._submit_command(text)
-        elif _COMMAND_WORD.fullmatch(text.strip()) and not Path(text.strip()).exists():
-            self.screen.line(f"There is no command {text.strip()}. /help lists them.", "warning")
+        elif not commands.find(text, self.session) and self._seems_command(text.strip()):
+            self.screen.line(f"There is no command {plain(text.split()[0])}. /help lists them.", "warning")
             return False
         else:
             if self._jobs.busy and self.screen.keeps_input:
@@ -123,9 +124,16 @@ class LineShell:
                 self._jobs.start(text, lambda: self._converse(text))
         return True
 
+    def _command(self, text: str) -> bool:
+        """Whether it is a command of ours; a skill or custom command is a prompt."""
+        found = commands.find(text, self.session)
+        return found is not None and not found[0].prompt
+
+    def _seems_command(self, text: str) -> bool:
+        return bool(_COMMAND_WORD.fullmatch(text)) and not os.path.exists(text)  # noqa: PTH110 - Path raises for a long word
+
     def _submit_command(self, text: str) -> None:
-        command = None if self._shell_mode else commands.find(text)
-        if command is None:
+        if self._shell_mode:
             self._jobs.start(text, lambda: self._run_shell(text))
         elif self._in_turn:
             self._jobs.start_aside(lambda: self._execute(text))
@@ -189,6 +197,9 @@ class LineShell:
 
     def folder(self) -> Path:
         return self.session.cwd
+
+    def known_commands(self) -> list[commands.Command]:
+        return commands.available(self.session)
 
     def live(self) -> list[str]:
         status = self._transcript.status

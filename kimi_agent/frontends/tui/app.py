@@ -20,6 +20,7 @@ class KimiApp(SessionApp):
         Binding("escape", "interrupt", show=False),
         Binding("ctrl+c", "interrupt_or_exit", show=False),
         Binding("ctrl+q", "exit_twice", show=False),
+        Binding("ctrl+z", "suspend_process", show=False),
         Binding("ctrl+e", "expand", show=False),
         Binding("shift+tab", "plan_mode", show=False, priority=True),
         Binding("ctrl+home", "page(0)", show=False),

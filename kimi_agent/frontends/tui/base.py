@@ -13,7 +13,7 @@ from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
-from kimi_agent.commands import COMMANDS, execute
+from kimi_agent.commands import available, execute, find
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
@@ -36,13 +36,21 @@ from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 
 HINT_S = 2.0
-_UNKNOWN_COMMAND = re.compile(r"/[a-zA-Z][\w-]*(\s|\Z)")
+_UNKNOWN_COMMAND = re.compile(r"/(skill:\S*|[a-zA-Z][\w-]*)(\s|\Z)")
 HINTS = (
     ("Enter", "send", "Shift-Enter", "new line"),
     ("/", "commands", "@", "files"),
     ("Ctrl-X", "your own shell", "Shift-Tab", "plan mode"),
     ("Esc", "interrupt", "Ctrl-C twice", "leave"),
 )
+
+
+def completions(session: Session) -> list[Completion]:
+    return [
+        Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help)
+        for c in available(session)
+        for name in (c.name, *(alias for alias in c.aliases if alias.startswith("skill:")))
+    ]
 
 
 class SessionApp(App[int]):
@@ -83,7 +91,7 @@ class SessionApp(App[int]):
         self.view = TranscriptView(id="transcript")
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.composer = Composer(
-            [Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help) for name, c in COMMANDS.items()],
+            completions(session),
             FileIndex(session.cwd),
             PromptHistory(session.cwd, agent.home),
         )
@@ -133,6 +141,7 @@ class SessionApp(App[int]):
         self.view.cwd = str(session.cwd)
         self.view.reset([self._intro(), *blocks])
         self.shell.cwd = session.cwd
+        self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
             self.composer.files = FileIndex(session.cwd)
             self.composer.history = PromptHistory(session.cwd, self.agent.home)
@@ -197,12 +206,18 @@ class SessionApp(App[int]):
         if self.shell.on:
             self.view.following = True
             self.run_worker(self._run_shell(text), group="shell")
-        elif text.startswith("/") and _UNKNOWN_COMMAND.match(text) and not Path(text.split()[0]).exists():
+        elif self._is_command(text):
             self.run_worker(self._run_command(text), group="command")
         elif session.running:
             session.queue(text)
         else:
             self.start(text)
+
+    def _is_command(self, text: str) -> bool:
+        """Whether it is a command, also a mistyped one. A skill or custom command is a prompt, a path is another."""
+        if (found := find(text, self.talk.session)) is not None and found[0].prompt:
+            return False
+        return bool(_UNKNOWN_COMMAND.match(text)) and not os.path.exists(text.split()[0])  # noqa: PTH110 - Path raises for a long word
 
     async def _run_command(self, text: str) -> None:
         if not await execute(self.commands, text):
@@ -249,7 +264,7 @@ class SessionApp(App[int]):
             self.update_bars()
             return
         if isinstance(question, Permission):
-            self.panel = PermissionPanel(question, self.palette, self.clock)
+            self.panel = PermissionPanel(question, self.palette, self.clock, str(self.talk.session.cwd))
         else:
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False

@@ -18,7 +18,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 from textual.timer import Timer
 
-from kimi_agent.agent.transcript import AnswerBlock, CallBlock, ThoughtBlock
+from kimi_agent.agent.transcript import AnswerBlock, CallBlock, PromptBlock, ThoughtBlock
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.tui.draw.blocks import BLANK, Drawable, block_lines, estimate, gap
 from kimi_agent.frontends.tui.draw.canvas import Canvas
@@ -118,7 +118,7 @@ class TranscriptView(ScrollView, can_focus=False):
         return self.scrollable_content_region.width or 80
 
     def _forget_strips(self, *, foldable: bool = False) -> None:
-        kinds = (CallBlock, ThoughtBlock, ShellBlock)
+        kinds = (CallBlock, ThoughtBlock, ShellBlock, PromptBlock)
         for number, entry in enumerate(self._entries):
             if not foldable or isinstance(entry.block, kinds):
                 self._dirty.add(number)
@@ -319,7 +319,7 @@ class TranscriptView(ScrollView, can_focus=False):
         if number < 0 or self.screen.get_selected_text():
             return
         entry = self._entries[number]
-        if isinstance(entry.block, CallBlock | ThoughtBlock | ShellBlock):
+        if isinstance(entry.block, CallBlock | PromptBlock | ThoughtBlock | ShellBlock):
             entry.expanded = not entry.expanded
             self.following = False
             self._dirty.add(number)

@@ -156,3 +156,17 @@ def test_wrap_of_nothing_is_one_empty_line() -> None:
     from rich.text import Text
 
     assert wrap(Text(""), 10) == [[]]
+
+
+def test_a_long_prompt_is_folded_until_it_is_unfolded() -> None:
+    block = PromptBlock(0, text="\n".join(f"row {n}" for n in range(500)))
+    folded = text_of(block_lines(block, Canvas(60, PLAIN_PALETTE)))
+    assert "row 39" in folded
+    assert "row 40" not in folded
+    assert "… 460 more lines" in folded
+    assert "row 499" in text_of(block_lines(block, Canvas(60, PLAIN_PALETTE, expanded=True)))
+
+
+def test_one_endless_line_of_a_prompt_is_cut() -> None:
+    block = PromptBlock(0, text="x" * 100_000)
+    assert "… the rest of this line" in text_of(block_lines(block, Canvas(60, PLAIN_PALETTE)))

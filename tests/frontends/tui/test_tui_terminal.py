@@ -130,3 +130,19 @@ def test_a_prompt_on_the_command_line_and_resume(kimi: Program, start: Start) ->
     again.type("sure?\r")
     again.expect("Still 42.")
     assert leave(again) == 0
+
+
+def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(kimi: Program, start: Start) -> None:
+    screen = start([{"text": "The answer is 42."}])
+    screen.type("what is it?\r")
+    screen.expect("42.")
+    screen.type("a draft\x1a")
+    screen.until(lambda: b"\x1b[?1049l" in screen.raw)
+    os.waitpid(screen.child.pid, os.WUNTRACED)
+    assert screen.restored
+    os.kill(screen.child.pid, signal.SIGCONT)
+    screen.until(lambda: screen.raw.count(b"\x1b[?1049h") == 2)
+    screen.expect("❯ a draft")
+    screen.expect("42.")
+    screen.type("\x03")
+    assert leave(screen) == 0

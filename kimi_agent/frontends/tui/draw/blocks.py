@@ -84,9 +84,9 @@ def _markdown(text: str, canvas: Canvas) -> list[Line]:
 def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
     palette = canvas.palette
     text = plain(block.text).strip("\n")
-    text, hidden = (text, 0) if canvas.expanded else beginning(text)
+    text, hidden = (text, "") if canvas.expanded else beginning(text)
     lines = wrap(Text(text, palette.text), canvas.inner) if text else []
-    lines += [[Segment(f"… {hidden} more line{'s' * (hidden > 1)}", palette.muted)]] if hidden else []
+    lines += [[Segment(f"… {hidden}", palette.muted)]] if hidden else []
     lines += [[Segment(f"[image: {plain(image.name) or 'unnamed'}]", palette.accent)] for image in block.images]
     return fill(indent(lines, Segment(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
 

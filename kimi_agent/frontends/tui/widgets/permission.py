@@ -36,9 +36,10 @@ KEY_BLANK = Segment(" " * (GUTTER + 3))
 class PermissionPanel(AskPanel):
     """1 once, 2 for this session, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it can be."""
 
-    def __init__(self, question: Permission, palette: Palette, clock: Clock = time.monotonic) -> None:
+    def __init__(self, question: Permission, palette: Palette, clock: Clock = time.monotonic, folder: str = "") -> None:
+        """`folder` is the session's: another one, after a `cd`, stands out."""
         super().__init__(palette, clock, "What should be done instead? Enter sends it, Esc goes back")
-        self.question = question
+        self.question, self.folder = question, folder
         self.selected = 0
         self._options = LinesView(self._draw_options, id="panel-options")
 
@@ -111,7 +112,9 @@ class PermissionPanel(AskPanel):
                 words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))
                 lines += wrap(words, width)
         if question.cwd and isinstance(question.preview, Terminal):
-            lines += wrap(Text(f"in {visible(question.cwd)}", palette.muted), width)
+            elsewhere = bool(self.folder) and question.cwd != self.folder
+            style = palette.warning + BOLD if elsewhere else palette.muted
+            lines += wrap(Text(f"in {visible(question.cwd)}", style), width)
         return [[], *lines] if lines else []
 
     def _draw_options(self, width: int) -> Sequence[Line]:

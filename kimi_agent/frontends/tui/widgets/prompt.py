@@ -23,6 +23,7 @@ class PromptArea(TextArea):
         Binding("ctrl+c", "app.interrupt_or_exit", show=False),
         Binding("ctrl+s", "app.steer", show=False),
         Binding("ctrl+d", "delete_or_exit", show=False),
+        Binding("ctrl+z", "app.suspend_process", show=False),
         Binding("pageup", "app.page(-1)", show=False),
         Binding("pagedown", "app.page(1)", show=False),
     ]
