@@ -184,6 +184,7 @@ def configuration() -> str:
         ("providers.NAME", config.ProviderConfig), ("models.NAME", config.ModelConfig),
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
         ("tools", config.ToolsConfig), ("network", config.NetworkConfig),
+        ("[hooks]", config.HookConfig),
     ):  # fmt: skip
         parts += [f"### `[{title}]`", inspect.cleandoc(cls.__doc__ or ""), keys(cls, title)]
     return "\n\n".join(parts)

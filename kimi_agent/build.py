@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
-from kimi_agent.agent.session import Limits
+from kimi_agent.agent.session import Limits, MakeHooks
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.errors import KimiError, NoModelError
@@ -40,12 +40,23 @@ def build(config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] 
         make_provider=lambda name: provider_chain(config, agent.models, name),
         make_tools=lambda model: tools_for(config, model),
         make_workspace=workspace,
+        make_hooks=hooks_of(config) if config.hooks else None,
         limits=Limits(loop.max_steps_per_turn, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
         notices=config.warnings,
     )
     configure_models(agent, config)
     return agent
+
+
+def hooks_of(config: Config) -> MakeHooks:
+    """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
+    from kimi_agent.agent.hooks import Hooks
+    from kimi_agent.core.hook import Hook
+    from kimi_agent.workspaces.command import run_hook
+
+    hooks = [Hook(entry.event, entry.command, entry.matcher, entry.timeout, entry.strict) for entry in config.hooks]
+    return lambda *session: Hooks(hooks, run_hook, *session)
 
 
 def configure_models(agent: Agent, config: Config) -> None:

@@ -113,7 +113,7 @@ def test_new_keys() -> None:
         ('[providers."a b"]\ntype = "kimi"\n\nurl = ""', 'c.toml:4: unknown key "providers."a b".url"'),
         ("hooks = [\n  { event = 'Stop', command = 'true', when = 1 },\n]", 'c.toml:1: unknown key "hooks.0.when"'),
         (
-            '[[hooks]]\nevent="A"\ncommand="b"\n[[hooks]]\nevent="A"\ncommand="b"\nx=1',
+            '[[hooks]]\nevent="Stop"\ncommand="b"\n[[hooks]]\nevent="Stop"\ncommand="b"\nx=1',
             'c.toml:7: unknown key "hooks.1.x"',
         ),
         ('default_editor = """\n[tools]\nfoo = 1\n"""\nfoo = 2', 'c.toml:5: unknown key "foo"'),
@@ -309,3 +309,21 @@ def test_home(tmp_path: Path) -> None:
     assert home_dir({"KIMI_HOME": str(tmp_path), "KIMI_SHARE_DIR": "/x"}) == tmp_path
     assert home_dir({"KIMI_SHARE_DIR": str(tmp_path)}) == tmp_path
     assert home_dir({}) == Path.home() / ".kimi"
+
+
+def test_a_matcher_that_is_no_regular_expression_is_an_error_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text(
+        '[[hooks]]\nevent = "Stop"\ncommand = "a"\n[[hooks]]\nevent = "Stop"\ncommand = "b"\nmatcher = "("\n'
+    )
+    with pytest.raises(ConfigError, match=r'c\.toml:7: "hooks\.1\.matcher": not a regular expression'):
+        load_config(file, {})
+
+
+def test_a_hook_for_an_event_that_never_comes_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text('[[hooks]]\ncommand = "a"\nevent = "PreToolUsed"\nstrict = true\n')
+    config = load_config(file, {})
+    (warning,) = config.warnings
+    assert 'c.toml:3: hook event "PreToolUsed" does not happen here' in warning
+    assert config.hooks[0].strict

@@ -11,7 +11,7 @@ from typing import Any
 from kimi_agent import __version__
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.prompt import system_prompt
-from kimi_agent.agent.session import Limits, Session
+from kimi_agent.agent.session import Limits, MakeHooks, Session
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
@@ -37,6 +37,7 @@ class Agent:
     make_tools: Callable[[Model], Sequence[Tool]]
     make_workspace: Callable[[Path], Workspace]
     gates: Sequence[Gate] = ()
+    make_hooks: MakeHooks | None = None
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
@@ -158,6 +159,7 @@ class Agent:
             model=model,
             thinking=self.thinking,
             limits=self.limits,
+            make_hooks=self.make_hooks,
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
             session.set_mode(session.mode)

@@ -1,11 +1,12 @@
 """Running the tool calls of one reply: validation, gates and questions, order, results."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions, session_scope
@@ -20,11 +21,16 @@ from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Workspace
 
+if TYPE_CHECKING:
+    from kimi_agent.agent.hooks import Hooks
+
 OUTPUT_LIMIT = 100_000
 """Characters of one result that join the history. Tools bound themselves well below; this holds for every tool there may be."""
 CANCEL_GRACE = 0.15
 """Seconds that a cancelled tool gets before the turn ends without it."""
 
+WAITING = "permission_prompt"
+"""What hooks call a question for permission."""
 REJECTED = "The user rejected this call. Nothing was done."
 INTERRUPTED = "Interrupted by the user. The call may have had side effects."
 NOT_BEGUN = "Interrupted by the user before the call began. Nothing was done."
@@ -44,6 +50,7 @@ class Caller:
     emit: Callable[[ev.Event], None]
     sync: Callable[[], Any]
     todos: Callable[[], tuple[Todo, ...]]
+    hooks: "Hooks | None" = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -57,6 +64,8 @@ class Prepared:
     ctx: ToolContext | None = None
     effects: tuple[Effect, ...] = ()
     output: ToolOutput | None = None
+    must_ask: bool = False  # a hook wants a person to be asked, whatever would allow the call
+    remarks: list[str] = field(default_factory=list)  # of hooks; they join the result for the model
     begun: bool = False  # it acts
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
 
@@ -79,21 +88,28 @@ async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tup
     its result into the history, also when this coroutine is cancelled.
     """
     prepared = [prepare(caller, call) for call in calls]
+    if caller.hooks is not None:  # before the order is made: a hook may change what a call does
+        await _all(caller, prepared, [asyncio.create_task(_show_to_hooks(caller, item)) for item in prepared])
     batch = Batch()
     tasks: list[asyncio.Task[ToolResult]] = []
     for position, item in enumerate(prepared):
         before = [tasks[i] for i in range(position) if conflict(prepared[i].effects, item.effects)]
         tasks.append(asyncio.create_task(_run_after(caller, item, before, batch), name=f"call {item.call.id}"))
-    try:
-        await asyncio.wait(tasks)
-    except asyncio.CancelledError:
-        await _abandon(caller, prepared, tasks)
-        raise
+    await _all(caller, prepared, tasks)
     results, rejected = [], False
     for item, task in zip(prepared, tasks, strict=True):
         rejected = rejected or isinstance(task.exception(), Rejected)
         results.append((item, task.result() if task.exception() is None else _late_result(caller, item, task)))
     return results, rejected
+
+
+async def _all(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait for one task per call. Cancelled, it closes the calls."""
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        await _abandon(caller, prepared, tasks)
+        raise
 
 
 def _late_result(caller: Caller, item: Prepared, task: asyncio.Task[ToolResult]) -> ToolResult:
@@ -103,7 +119,7 @@ def _late_result(caller: Caller, item: Prepared, task: asyncio.Task[ToolResult])
     return _finish(caller, item, text_output(str(error), is_error=True), 0.0)
 
 
-async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence[asyncio.Task[ToolResult]]) -> None:
+async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence[asyncio.Task[Any]]) -> None:
     """Cancel what runs, wait a moment, and close every call that has no result yet."""
     for task in tasks:
         task.cancel()
@@ -112,7 +128,8 @@ async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence
         if not item.answered:
             rejected = task.done() and not task.cancelled() and isinstance(task.exception(), Rejected)
             text = NOT_RUN if rejected else INTERRUPTED if item.begun else NOT_BEGUN
-            _finish(caller, item, text_output(text, Plain("interrupted"), is_error=True), 0.0)
+            done = item.output if item.begun else None  # hooks were looking at it
+            _finish(caller, item, done or text_output(text, Plain("interrupted"), is_error=True), 0.0)
 
 
 def conflict(first: Sequence[Effect], second: Sequence[Effect]) -> bool:
@@ -207,10 +224,57 @@ async def _run_after(
     if item.output is None:
         denial = await _permit(caller, item, batch)
         started = time.monotonic()  # the person's time is not the tool's
-        output = denial or await _act(caller, item)
-    else:
-        output = item.output
-    return _finish(caller, item, output, time.monotonic() - started)
+        item.output = denial or await _act(caller, item)
+    seconds = time.monotonic() - started
+    if caller.hooks is not None:
+        await _show_result_to_hooks(caller, item, item.output)
+    return _finish(caller, item, item.output, seconds)
+
+
+async def _show_to_hooks(caller: Caller, item: Prepared) -> None:
+    """PreToolUse: a hook may refuse the call or write its input anew; what it allows still goes through the gates."""
+    if item.output is not None or caller.hooks is None:
+        return
+    call, given = item.call, parse_arguments(item.call.arguments)
+    told = {"tool_name": call.name, "tool_input": given, "tool_call_id": call.id}
+    said = await caller.hooks.fire("PreToolUse", call.name, **told)
+    item.must_ask = said.ask
+    item.remarks += [said.context] if said.context else []
+    if said.denial is not None:
+        item.output = text_output(f"Blocked by a hook of the user: {said.denial}", Plain(said.denial), is_error=True)
+    elif said.input is not None and said.input != given:
+        _rewrite(caller, item, said.input)
+
+
+def _rewrite(caller: Caller, item: Prepared, given: dict[str, Any]) -> None:
+    """Take a hook's input for the model's. One that does not fit the tool refuses the call: the model's is not wanted."""
+    assert item.tool is not None
+    call = item.call = ToolCall(item.call.id, item.call.name, json.dumps(given, ensure_ascii=False))
+    try:
+        item.params = validate(item.tool.Params, given)
+    except ToolError as error:
+        caller.emit(ev.Notice("warning", f"A hook gave {call.name} an input that it cannot take: {error}"))
+        item.output = text_output(f"Blocked: a hook of the user gave {call.name} a wrong input. {error}", is_error=True)
+        return
+    caller.emit(ev.Notice("info", f"A hook changed the input of {call.name} to {call.arguments[:300]}"))
+    item.remarks.append(f"A hook of the user changed the input of this call to {call.arguments[:2000]}")
+    _foresee(item)
+
+
+async def _show_result_to_hooks(caller: Caller, item: Prepared, output: ToolOutput) -> None:
+    """PostToolUse and PostToolUseFailure of a call that ran: objections and remarks join its result."""
+    remarks = list(item.remarks)
+    if item.begun and caller.hooks is not None:
+        text = "\n".join(part.text for part in output.for_model if isinstance(part, Text))[:OUTPUT_LIMIT]
+        event, key = ("PostToolUseFailure", "error") if output.is_error else ("PostToolUse", "tool_output")
+        given, call = parse_arguments(item.call.arguments), item.call
+        told = {"tool_name": call.name, "tool_input": given, key: text, "tool_call_id": call.id}
+        said = await caller.hooks.fire(event, call.name, **told)
+        remarks += [f"A hook of the user objects: {said.denial}"] if said.denial is not None else []
+        remarks += [said.context] if said.context else []
+    if remarks:
+        added = (Text("\n".join(f"[{remark}]" for remark in remarks)),)
+        item.output = ToolOutput((*output.for_model, *added), output.for_user, output.is_error)
 
 
 async def _permit(caller: Caller, item: Prepared, batch: Batch) -> ToolOutput | None:
@@ -235,7 +299,9 @@ async def _gates(caller: Caller, item: Prepared) -> Allow | Deny | None:
     for gate in caller.gates:
         verdict = await gate(item.call, item.effects)
         if verdict is not None:
-            return verdict if isinstance(verdict, Allow | Deny) else None
+            if verdict == "ask" or (item.must_ask and isinstance(verdict, Allow)):
+                return None
+            return verdict
     return None
 
 
@@ -253,6 +319,10 @@ async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | T
         return _internal_error(item.call, error)
     scope = session_scope(item.effects)
     cwd = next((effect.cwd for effect in item.effects if effect.cwd), str(caller.workspace.root))
+    if caller.hooks is not None:
+        title, body = f"{item.call.name} waits for your permission", ", ".join(e.target for e in item.effects)
+        told = {"sink": "kimi", "notification_type": WAITING, "title": title, "body": body, "severity": "info"}
+        caller.hooks.tell("Notification", WAITING, **told)
     answer = await caller.ask(Permission(item.call, item.effects, preview, scope, cwd))
     if isinstance(answer, Allow) and answer.scope == "session":
         caller.permissions.grant(item.effects)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 from kimi_agent.agent import compaction
 from kimi_agent.agent.reply import collect
@@ -12,6 +13,9 @@ from kimi_agent.core.display import Todo
 from kimi_agent.core.errors import ContextOverflowError, ProviderError
 from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Provider, Request, Tokens
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.hooks import Hooks
 
 
 @dataclass(slots=True)
@@ -29,8 +33,10 @@ class Compactor:
     ratio: float = 0.85
     reserved: int = 50_000
     ledger: compaction.Ledger = field(default_factory=compaction.Ledger)
+    hooks: "Hooks | None" = None
     window: int = 0
     context: int = 0  # tokens of the history after the last reply, as the API counted them
+    _after: int = 0  # tokens after the last compaction
     _counted: int = 0  # messages that `context` covers
     _rest: int = 0  # context below which an automatic compaction that gained nothing is not tried again
 
@@ -73,7 +79,7 @@ class Compactor:
         if context < limit or context < self._rest:
             return
         try:
-            await self.compact(request, below=int(limit * 0.8))
+            await self.compact(request, below=int(limit * 0.8), trigger="auto")
         except ProviderError as error:
             self._rest = int(context * 1.1)
             self.emit(ev.Notice("warning", f"Compaction failed: {error} Going on with the whole history."))
@@ -81,18 +87,23 @@ class Compactor:
     async def after_overflow(self, request: Request) -> bool:
         """The API said that the prompt is too long. True when the history is shorter now."""
         self.emit(ev.Notice("warning", "The context window is full: compacting the history."))
-        return await self.compact(request, below=0)
+        return await self.compact(request, below=0, trigger="auto")
 
-    async def compact(self, request: Request, focus: str = "", below: int = 0) -> bool:
+    async def compact(
+        self, request: Request, focus: str = "", below: int = 0, trigger: Literal["manual", "auto"] = "manual"
+    ) -> bool:
         """Prune old tool output; when that does not get the context under `below` tokens, summarise. True when it helped."""
         if not request.messages:
             self.emit(ev.Notice("info", "There is nothing to compact yet."))
             return False
         context = self.current(request)
+        if self.hooks is not None:
+            await self.hooks.fire("PreCompact", trigger, trigger=trigger, token_count=context)
         pruned = self._prune(request, context)
-        if pruned is not None and pruned < below:
-            return True
-        return await self._summarise(request, focus, context) or pruned is not None
+        summarised = (pruned is None or pruned >= below) and await self._summarise(request, focus, context)
+        if self.hooks is not None and (summarised or pruned is not None):
+            await self.hooks.fire("PostCompact", trigger, trigger=trigger, estimated_token_count=self._after)
+        return summarised or pruned is not None
 
     def _prune(self, request: Request, context: int) -> int | None:
         """Replace old tool output by where it is saved. The tokens after it, None when there was nothing to gain."""
@@ -111,6 +122,7 @@ class Compactor:
 
     def _apply(self, event: ev.Compacted) -> None:
         self.emit(event)
+        self._after = event.after
         self.forget()
 
     async def _summarise(self, request: Request, focus: str, context: int) -> bool:

@@ -1,9 +1,11 @@
 """The loop: ask the model, run its calls, again, until it calls nothing more."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kimi_agent.agent.calls import Caller, Prepared, run_calls
 from kimi_agent.agent.compactor import Compactor
@@ -12,9 +14,12 @@ from kimi_agent.agent.repeats import STOP_AT, RepeatGuard
 from kimi_agent.agent.reply import Reply, collect
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Chosen, Item, Option
-from kimi_agent.core.errors import ContextOverflowError, KimiError, ProviderError
+from kimi_agent.core.errors import ContextOverflowError, KimiError, PromptRefusedError, ProviderError
 from kimi_agent.core.message import Image, ToolResult, user_message
 from kimi_agent.core.provider import Provider, Request, ToolSpec
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.hooks import Hooks
 
 GO_ON = "Go on"
 
@@ -38,6 +43,8 @@ class Turn:
     repeats: RepeatGuard = field(default_factory=RepeatGuard)
     steps: int = 0
     used_ids: set[str] = field(default_factory=set)
+    hooks: "Hooks | None" = None
+    held_back: bool = False  # a hook has made it go on when it was done
 
     def request(self) -> Request:
         return Request(self.session_id, self.system, self.history.messages, self.tools, self.max_output, self.thinking)
@@ -49,17 +56,10 @@ async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...]
     stop: ev.Stop = "error"
     error = kind = ""
     try:
-        turn.emit(ev.TurnStarted(number, round(time.time(), 3)))
-        turn.emit(ev.MessageAdded(user_message(text, images)))
-        await turn.caller.sync()
-        stop = await _steps(turn)
+        stop, error, kind = await _to_the_end(turn, number, text, images)
     except asyncio.CancelledError:
         stop = "interrupted"
         raise
-    except KimiError as failure:
-        error, kind = failure.full, type(failure).__name__
-    except Exception as failure:  # a bug of ours must not lose the session
-        error, kind = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__
     finally:
         for repair in turn.history.repairs():
             turn.emit(ev.MessageAdded(repair))
@@ -68,14 +68,41 @@ async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...]
     return end
 
 
+async def _to_the_end(turn: Turn, number: int, text: str, images: tuple[Image, ...]) -> tuple[ev.Stop, str, str]:
+    """How the turn ended: `stop`, `error` and `kind` of its `TurnEnded`."""
+    try:
+        turn.emit(ev.TurnStarted(number, round(time.time(), 3)))
+        await _take(turn, text, images)
+        await turn.caller.sync()
+        return await _steps(turn), "", ""
+    except PromptRefusedError as refusal:
+        return "error", refusal.full, type(refusal).__name__
+    except KimiError as failure:
+        error, kind = failure.full, type(failure).__name__
+    except Exception as failure:  # a bug of ours must not lose the session
+        error, kind = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__
+    if turn.hooks is not None:
+        with contextlib.suppress(KimiError):  # a log that cannot be written: told already
+            await turn.hooks.fire("StopFailure", kind, error_type=kind, error_message=error)
+    return "error", error, kind
+
+
+async def _take(turn: Turn, text: str, images: tuple[Image, ...] = ()) -> None:
+    """Add what the person wrote to the history. Raises PromptRefusedError when a hook objects."""
+    context = await turn.hooks.admit(text) if turn.hooks is not None else ""
+    turn.emit(ev.MessageAdded(user_message(text, images)))
+    if context:
+        turn.emit(ev.MessageAdded(user_message(f"[Context from the user's hooks]\n{context}", origin="agent")))
+
+
 async def _steps(turn: Turn) -> ev.Stop:
     allowed = turn.max_steps
     while True:
         turn.steps += 1
-        _join_steering(turn)
+        await _join_steering(turn)
         reply = await _reply(turn)
         if not reply.calls:
-            if _join_steering(turn):
+            if await _join_steering(turn) or await _held_back(turn):
                 continue
             return "done"
         if turn.steps > allowed:  # an answer may still come after the last allowed step, calls may not
@@ -115,11 +142,28 @@ async def _reply(turn: Turn) -> Reply:
     return reply
 
 
-def _join_steering(turn: Turn) -> bool:
-    texts = turn.take_steering()
-    for text in texts:
-        turn.emit(ev.MessageAdded(user_message(text)))
-    return bool(texts)
+async def _join_steering(turn: Turn) -> bool:
+    joined = False
+    for text in turn.take_steering():
+        try:
+            await _take(turn, text)
+        except PromptRefusedError:
+            continue  # the hooks have told
+        joined = True
+    return joined
+
+
+async def _held_back(turn: Turn) -> bool:
+    """Whether a Stop hook makes a turn that is done go on. It can do so once per turn."""
+    if turn.hooks is None:
+        return False
+    said = await turn.hooks.fire("Stop", "", stop_hook_active=turn.held_back)
+    if said.denial is None or turn.held_back:
+        return False
+    turn.held_back = True
+    text = f"[A hook of the user wants you to go on] {said.denial}"
+    turn.emit(ev.MessageAdded(user_message(text, origin="agent")))
+    return True
 
 
 async def _ask_to_go_on(turn: Turn) -> bool:

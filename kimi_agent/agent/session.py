@@ -6,7 +6,7 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.compactor import Compactor
@@ -26,6 +26,11 @@ from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
+if TYPE_CHECKING:
+    from kimi_agent.agent.hooks import Hooks
+
+MakeHooks: TypeAlias = Callable[[str, Path, Path, Callable[[ev.Event], None], bool], "Hooks"]
+"""Makes a session's hooks from its id, its folder, its file, its `emit` and whether it is resumed."""
 MOVED = "[The working folder is now"
 
 
@@ -61,6 +66,7 @@ class Session:
         model: Model,
         thinking: str | None,
         limits: Limits,
+        make_hooks: MakeHooks | None = None,
     ) -> None:
         started = log.events[0]
         assert isinstance(started, ev.SessionStarted)
@@ -88,9 +94,11 @@ class Session:
         self._saving = True
         self._went_well = False  # the last turn was done, or the compaction
         self._compactor: Compactor | None = None
+        resumed = self._turns_done > 0
+        self._hooks = make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if make_hooks else None
         self._caller = Caller(
             self._tools, [*gates, *permissions.gates()], permissions, workspace, scratch, ask, self._emit, log.sync,
-            lambda: self.todos,
+            lambda: self.todos, self._hooks,
         )  # fmt: skip
         for event in log.events:
             self._history.apply(event)
@@ -190,7 +198,7 @@ class Session:
         return Turn(
             provider, self.system, self._specs, self._history, self._caller, self._get_compactor(provider), self._emit,
             self._waiting.take_steering, self.id, self._limits.max_steps, self.thinking, self._limits.max_output,
-            used_ids=self._used_ids,
+            used_ids=self._used_ids, hooks=self._hooks,
         )  # fmt: skip
 
     async def _compact(self, focus: str) -> None:
@@ -212,7 +220,7 @@ class Session:
         if self._compactor is None:
             self._compactor = Compactor(
                 provider, self._emit, lambda: self.todos, self._scratch,
-                self._limits.compaction_ratio, self._limits.reserved,
+                self._limits.compaction_ratio, self._limits.reserved, hooks=self._hooks,
             )  # fmt: skip
             for event in self._log.events:
                 if isinstance(event, ev.ToolStarted):
@@ -326,6 +334,8 @@ class Session:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1)
+        if self._hooks is not None:
+            await self._hooks.aclose()
         self._log.close()
         if self._provider is not None:
             await self._provider.aclose()

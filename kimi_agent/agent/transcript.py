@@ -264,8 +264,8 @@ class Transcript:
         if block is None:
             return []
         match event:
-            case ev.ToolStarted(_, effects):
-                block.state, block.effects = "running", effects
+            case ev.ToolStarted(call, effects):  # a hook may have written its input anew
+                block.call, block.state, block.effects = call, "running", effects
             case ev.ToolProgress(_, text):
                 block.output = (block.output + text)[-LIVE_OUTPUT_LIMIT:]
             case ev.ToolFinished(_, display, is_error, seconds):

@@ -75,12 +75,16 @@ class LoopControl:
 
 @dataclass(frozen=True, slots=True)
 class HookConfig:
-    """`timeout` in seconds."""
+    """A command that is run at an event, see guides/hooks.md. `timeout` is in seconds, `matcher` a regular expression.
+
+    A `strict` hook that fails or takes too long objects; any other is passed over then.
+    """
 
     event: str = _required("")
     command: str = _required("")
     matcher: str = ""
     timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
+    strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ OUTPUT_LIMIT = {
 """What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
+HOOK_EVENTS = (
+    "PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "Stop", "StopFailure", "SessionStart",
+    "SessionEnd", "PreCompact", "PostCompact", "Notification",
+)  # fmt: skip
+
 
 def home_dir(env: Mapping[str, str]) -> Path:
     """Where everything of ours is kept: `KIMI_HOME`, `KIMI_SHARE_DIR` (its old name), else `~/.kimi`. Raises ConfigError."""
@@ -55,7 +60,7 @@ def read_config(source: Source) -> Config:
     """The file alone. Raises ConfigError with one line per fatal problem."""
     problems: list[Problem] = []
     config = fill(Config, source.data, problems)
-    problems += _dangling(config)
+    problems += [*_dangling(config), *_wrong_hooks(config)]
     fatal = [source.describe(problem) for problem in problems if problem.fatal]
     if fatal:
         raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
@@ -76,6 +81,22 @@ def _dangling(config: Config) -> list[Problem]:
         for name in config.fallback_models
         if name not in config.models
     ]
+    return found
+
+
+def _wrong_hooks(config: Config) -> list[Problem]:
+    """Matchers that are no regular expressions, and events that never come: a guard that never runs must be told."""
+    found = []
+    for index, hook in enumerate(config.hooks):
+        at = ("hooks", str(index))
+        try:
+            re.compile(hook.matcher)
+        except re.error as error:
+            found.append(Problem((*at, "matcher"), f'"hooks.{index}.matcher": not a regular expression: {error}'))
+        if hook.event and hook.event not in HOOK_EVENTS:
+            known = ", ".join(HOOK_EVENTS)
+            text = f'hook event "{hook.event}" does not happen here, the hook never runs. Events: {known}'
+            found.append(Problem((*at, "event"), text, fatal=False))
     return found
 
 

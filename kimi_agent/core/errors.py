@@ -3,6 +3,7 @@
 KimiError
 |-- ConfigError                 a config file or flag is wrong
 |-- SessionError                no such session, a session file that cannot be read or written
+|-- PromptRefusedError          a hook of the user's refused the prompt
 |-- NoModelError                nothing to talk to: no key, no local server
 |-- ToolError                   the model's mistake: its text is the tool's answer
 |   |-- WorkspaceError          a file or process could not be reached
@@ -38,6 +39,10 @@ class ConfigError(KimiError):
 
 
 class SessionError(KimiError):
+    pass
+
+
+class PromptRefusedError(KimiError):
     pass
 
 
