@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import fold
 from machine import FakeTool, House, ListProvider, Params, allow, call, calls, instant, of, play, say
 
 from kimi_agent.agent.history import is_well_formed
 from kimi_agent.agent.hooks import Hooks, understand
 from kimi_agent.agent.session import Session
+from kimi_agent.agent.transcript import CallBlock
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Deny, Permission, Question
 from kimi_agent.core.display import Plain
@@ -117,6 +119,7 @@ async def test_a_rewritten_input_is_what_is_judged_shown_and_run(tmp_path: Path)
     assert question.preview == Plain("Write b")
     (started,) = of(events, ev.ToolStarted)
     assert json.loads(started.call.arguments) == {"path": "b", "text": "2"}
+    assert [block.call for block in fold(session.events()).blocks if isinstance(block, CallBlock)] == [started.call]
     assert results(session)[0].startswith("b:2\n[A hook of the user changed the input")
     assert any("changed the input of Write" in text for text in notices(session))
 
@@ -396,6 +399,11 @@ async def test_much_on_stdin_and_a_hook_that_reads_none_of_it(tmp_path: Path):
     await play(session, "go")
     assert int((tmp_path / "work" / "size").read_text()) > 300_000
     assert not notices(session)
+
+
+async def test_a_child_that_a_hook_leaves_behind_holds_nothing_up(tmp_path: Path):
+    done = await run_hook("sleep 300 & echo said; echo loud >&2; exit 2", b"{}", tmp_path, 60)
+    assert done == HookExit(2, "said\n", "loud\n")
 
 
 async def test_hooks_do_not_get_the_secrets_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
