@@ -30,16 +30,16 @@ _SHOWN = 300  # characters of it that a notice shows
 
 
 class _Specific(msgspec.Struct, frozen=True, rename="camel"):
-    permission_decision: Literal["", "allow", "deny", "ask"] = ""
-    permission_decision_reason: str = ""
+    permission_decision: Literal["", "allow", "deny", "ask"] | None = None
+    permission_decision_reason: Any = None  # whatever it is, it must not cost the denial
     updated_input: dict[str, Any] | None = None
-    additional_context: str = ""
+    additional_context: str | None = None
 
 
 class _Output(msgspec.Struct, frozen=True, rename="camel"):
     hook_specific_output: _Specific | None = None
-    decision: Literal["", "block", "approve"] = ""
-    reason: str = ""
+    decision: Literal["", "block", "approve"] | None = None
+    reason: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,8 @@ def understand(hook: Hook, done: HookExit) -> Said:
         return Said(failure=f"exit code {done.code}" + (f": {stderr}" if stderr else ""))
     plain = Said(context=stdout if hook.event in TEXT_EVENTS else "")
     if not stdout.startswith("{"):
-        return plain
+        garbled = stdout and hook.strict and hook.event == "PreToolUse"  # a denial below a line of debug output
+        return Said(failure=f"its output is no JSON: {stdout[:80]}") if garbled else plain
     try:
         output = msgspec.json.decode(done.stdout, type=_Output)
     except msgspec.ValidationError as error:
@@ -193,6 +194,7 @@ def understand(hook: Hook, done: HookExit) -> Said:
 def _decided(output: _Output) -> Said:
     specific = output.hook_specific_output or _Specific()
     if specific.permission_decision == "deny" or output.decision == "block":
-        return Said(objection=specific.permission_decision_reason or output.reason or "no reason given")
+        reason = str(specific.permission_decision_reason or output.reason or "").strip()
+        return Said(objection=reason[:_REASON] or "no reason given")
     asks = specific.permission_decision == "ask"
-    return Said(ask=asks, input=specific.updated_input, context=specific.additional_context[:_REASON])
+    return Said(ask=asks, input=specific.updated_input, context=(specific.additional_context or "")[:_REASON])

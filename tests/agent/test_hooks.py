@@ -418,6 +418,20 @@ def test_what_a_prompt_hook_prints_is_context_whatever_it_looks_like(text: str):
     assert understand(Hook("UserPromptSubmit", "c"), HookExit(0, text)).context == text
 
 
+@pytest.mark.parametrize("reason", [None, 7, ["a"], {"a": 1}])
+def test_a_denial_holds_whatever_its_reason_looks_like(reason: Any):
+    specific = {"permissionDecision": "deny", "permissionDecisionReason": reason, "additionalContext": None}
+    said = understand(Hook("PreToolUse", "c"), HookExit(0, json.dumps({"hookSpecificOutput": specific})))
+    assert said.objection == (str(reason) if reason else "no reason given")
+
+
+def test_a_strict_guard_prints_json_or_nothing():
+    text = 'debug\n{"hookSpecificOutput": {"permissionDecision": "deny"}}'
+    assert understand(Hook("PreToolUse", "c", strict=True), HookExit(0, text)).failure
+    assert not understand(Hook("PreToolUse", "c", strict=True), HookExit(0, "\n")).failure
+    assert not understand(Hook("PostToolUse", "c", strict=True), HookExit(0, "1 file reformatted")).failure
+
+
 def test_without_hooks_nothing_of_them_is_loaded(tmp_path: Path):
     import subprocess
     import sys
