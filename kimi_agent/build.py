@@ -4,14 +4,17 @@ Nothing here talks to the network or the disk; providers are made when a session
 """
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Limits, MakeHooks
+from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.errors import KimiError, NoModelError
+from kimi_agent.core.event import Event
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
@@ -24,11 +27,16 @@ SERVED_TIMEOUT = 5.0
 NO_LIST = ("scripted", "chaos")
 
 
-def build(config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] = ()) -> Agent:
+def build(
+    config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] = (), skill_dirs: Sequence[Path] = ()
+) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work."""
 
     def workspace(folder: Path) -> Workspace:
         return LocalWorkspace(folder, tuple(extra_roots))
+
+    def skills(folder: Path) -> Library:
+        return find_skills(config, folder, home, skill_dirs)
 
     loop = config.loop_control
     agent = Agent(
@@ -44,9 +52,31 @@ def build(config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] 
         limits=Limits(loop.max_steps_per_turn, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
         notices=config.warnings,
+        find_skills=skills,
+        export=export_session,
     )
     configure_models(agent, config)
     return agent
+
+
+def find_skills(config: Config, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
+    """The skills and custom commands of sessions in a folder; `only` replaces every folder where skills are looked for."""
+    from kimi_agent.agent.skill_files import Places, discover
+    from kimi_agent.commands import NAMES
+
+    user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
+    extra = tuple(folder / os.path.expanduser(name) for name in config.extra_skill_dirs)  # noqa: PTH111
+    names = set(config.tools.enabled)
+    offered = (not names or "Skill" in names) and "Skill" not in config.tools.disabled
+    places = Places(home, user, extra, tuple(only), config.merge_all_available_skills)
+    return discover(folder, places, reserved=NAMES, offered=offered)
+
+
+def export_session(events: Sequence[Event], path: Path) -> None:
+    """Write a session as the ending of the path says. Raises ConfigError."""
+    from kimi_agent.frontends.export import write
+
+    write(events, path)
 
 
 def hooks_of(config: Config) -> MakeHooks:

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Protocol
 
 from kimi_agent.agent.agent import Agent
@@ -46,14 +48,16 @@ class Command:
     aliases: tuple[str, ...] = ()
     usage: str = ""
     while_running: bool = True
+    prompt: bool = False
+    """It is a prompt for the model: the session expands it, and it may wait in the queue as any other text."""
 
 
 async def _help(shell: Shell, args: str) -> None:
     lines = ["| command | what it does |", "|---|---|"]
-    for command in COMMANDS.values():
+    for command in available(shell.session):
         names = ", ".join(f"/{name}" for name in (command.name, *command.aliases))
         usage = command.usage.replace("|", "\\|")  # a bar would end the cell
-        lines.append(f"| `{f'{names} {usage}'.rstrip()}` | {command.help} |")
+        lines.append(f"| `{f'{names} {usage}'.rstrip()}` | {command.help.replace('|', '¦')} |")
     shell.show("\n".join(lines))
 
 
@@ -192,6 +196,26 @@ async def _login(shell: Shell, args: str) -> None:
     await shell.agent.login(shell)
 
 
+async def _export(shell: Shell, args: str) -> None:
+    session = shell.session
+    if shell.agent.export is None:
+        shell.show("Run `kimi export` in a terminal.")
+        return
+    path = session.cwd / (Path(args.strip()).expanduser() if args.strip() else f"kimi-session-{session.id}.md")
+    if path.exists() and await shell.choose(f"{path} exists", [Option("Replace it"), Option("Keep it")]) != 0:
+        return
+    shell.agent.export(session.events(), path)
+    shell.show(f"Written: `{path}`")
+
+
+async def _prompt(name: str, shell: Shell, args: str) -> None:
+    text = f"/{name} {args}".rstrip()
+    if shell.session.running:
+        shell.session.queue(text)
+    else:
+        await shell.run(shell.session.prompt(text))
+
+
 async def _quit(shell: Shell, args: str) -> None:
     shell.quit()
 
@@ -216,6 +240,8 @@ _ALL = (
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
     Command("usage", "tokens and cost of this session", _usage, ("cost",)),
     Command("status", "model, folder, mode", _status),
+    Command("export", "write this session to a .md, .html or .json file", _export, (), "[FILE]"),
+    Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
     Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),
 )  # fmt: skip
@@ -224,18 +250,39 @@ COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}
 _BY_NAME = {name: command for command in _ALL for name in (command.name, *command.aliases)}
 
 
-def find(text: str) -> tuple[Command, str] | None:
+NAMES = frozenset(_BY_NAME)
+"""What no skill and no custom command can be called by."""
+
+
+def available(session: Session) -> list[Command]:
+    """The commands of a session: ours, then its custom commands and skills."""
+    own = session.skills.for_person()
+    commands = list(COMMANDS.values())
+    for name, skill in own.items():
+        long = f"skill:{skill.name}"
+        if name != long or own.get(skill.name) is not skill:
+            aliases = (long,) if name != long and own.get(long) is skill else ()
+            commands.append(Command(name, skill.description, partial(_prompt, name), aliases, skill.hint, prompt=True))
+    return commands
+
+
+def find(text: str, session: Session) -> tuple[Command, str] | None:
     """The command that `text` calls and its arguments; None when the text is no command (a path such as /etc is none)."""
     if not text.startswith("/"):
         return None
     name, _, args = text[1:].partition(" ")
     command = _BY_NAME.get(name.strip())
-    return (command, args) if command else None
+    if command is not None:
+        return command, args
+    if (found := session.skills.find(text)) is not None:
+        name = text[1:].split(maxsplit=1)[0]
+        return Command(name, found[0].description, partial(_prompt, name), prompt=True), found[1]
+    return None
 
 
 async def execute(shell: Shell, text: str) -> bool:
     """Run `text` if it is a command; False when it is none. Errors are shown, never raised."""
-    found = find(text)
+    found = find(text, shell.session)
     if found is None:
         return False
     command, args = found

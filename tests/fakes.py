@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.agent.skills import Library
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.effect import Effect
@@ -59,6 +60,7 @@ class FakeSession:
         self.mode: ev.Mode = "default"
         self.model = next(iter(agent.models.values()))
         self.title = ""
+        self.skills = Library()
         self.thinking: str | None = None
         self.running = False
         self.workspace: Any = agent.workspace
@@ -71,6 +73,9 @@ class FakeSession:
 
     def events(self) -> list[ev.Event]:
         return list(self._log)
+
+    def events_since_opened(self) -> list[ev.Event]:
+        return self._log[1:]
 
     async def question(self, question: Any) -> Any:
         """For scripts: ask the person, remember the answer."""

@@ -7,7 +7,9 @@ import pytest
 from machine import House, ListProvider, allow, play, say
 
 from kimi_agent.agent.session import Session
-from kimi_agent.commands import COMMANDS, execute, find
+from kimi_agent.agent.skill_files import Places, discover
+from kimi_agent.build import export_session
+from kimi_agent.commands import COMMANDS, NAMES, available, execute, find
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 
@@ -51,11 +53,12 @@ def house(tmp_path: Path) -> House:
     return House(tmp_path, ListProvider(lambda request: say("fine")))
 
 
-def test_find_tells_commands_from_paths():
-    assert find("/compact the parser")[1] == "the parser"
-    assert find("/?")[0].name == "help"
-    assert find("/etc/passwd is odd") is None
-    assert find("hello") is None
+def test_find_tells_commands_from_paths(house: House):
+    session = house.open()
+    assert find("/compact the parser", session)[1] == "the parser"
+    assert find("/?", session)[0].name == "help"
+    assert find("/etc/passwd is odd", session) is None
+    assert find("hello", session) is None
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -130,3 +133,70 @@ async def test_the_table_of_help_has_two_columns_in_every_row(house: House) -> N
     assert len(rows) == len(COMMANDS) + 2
     assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
     assert "`/plan [on\\|off]`" in shell.shown[0]
+
+
+# --- skills and custom commands ---------------------------------------------------------------------------------------
+
+
+def with_skills(house: House) -> House:
+    """Two skills and a custom command that would like to be /help."""
+    for name, text in (
+        ("skills/review/SKILL.md", "---\ndescription: reviews | code\nargument-hint: '[path]'\n---\nLook at $1 hard."),
+        ("skills/new/SKILL.md", "A skill that is called as one of ours."),
+        ("commands/help.md", "No help."),
+    ):
+        path = house.folder / "home" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    places = Places(house.folder / "home", house.folder)
+    house.agent.find_skills = lambda folder: discover(folder, places, reserved=NAMES)
+    return house
+
+
+async def test_skills_are_commands_and_ours_win(house: House):
+    shell = RecordingShell(with_skills(house))
+    names = {command.name: command for command in available(shell.session)}
+    assert set(names) - set(COMMANDS) == {"review", "skill:new"}
+    assert names["review"].aliases == ("skill:review",)
+    await execute(shell, "/help")
+    assert "| `/review, /skill:review [path]` | reviews ¦ code |" in shell.shown[0]
+    assert not shell.events
+
+
+async def test_a_skill_is_run_or_waits_in_the_queue(house: House):
+    shell = RecordingShell(with_skills(house))
+    assert find("/review src\nand tests", shell.session)[0].prompt
+    assert await execute(shell, "/review src")
+    assert "Look at src hard." in house.provider.requests[0].messages[1].text
+    async for event in shell.session.prompt("go"):
+        if isinstance(event, ev.TurnStarted):
+            await execute(shell, "/skill:review docs")
+    asked = [message.text for message in house.provider.requests[-1].messages]
+    assert asked[-2] == "/skill:review docs"
+    assert "Look at docs hard." in asked[-1]
+
+
+async def test_init_asks_for_the_instructions_file(house: House):
+    shell = RecordingShell(house)
+    await execute(shell, "/init mind the tests")
+    asked = house.provider.requests[0].messages
+    assert asked[0].text == "/init mind the tests"
+    assert "AGENTS.md" in asked[1].text
+    assert asked[1].text.endswith("mind the tests")
+
+
+@pytest.mark.parametrize("ending", ["md", "html", "json"])
+async def test_export_writes_a_file_and_asks_before_it_replaces_one(house: House, ending: str):
+    house.agent.export = export_session
+    shell = RecordingShell(house, [1, 0])
+    await play(shell.session, "hello there")
+    file = shell.session.cwd / f"out.{ending}"
+    await execute(shell, f"/export {file.name}")
+    assert "hello there" in file.read_text()
+    file.write_text("mine")
+    await execute(shell, f"/export {file.name}")
+    assert file.read_text() == "mine"
+    await execute(shell, f"/export {file.name}")
+    assert "hello there" in file.read_text()
+    await execute(shell, "/export out.docx")
+    assert "ends in .md" in shell.shown[-1]

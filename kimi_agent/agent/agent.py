@@ -12,6 +12,8 @@ from kimi_agent import __version__
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.prompt import system_prompt
 from kimi_agent.agent.session import Limits, MakeHooks, Session
+from kimi_agent.agent.skill_tool import SkillTool
+from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
@@ -46,6 +48,9 @@ class Agent:
     login: Callable[[Any], Awaitable[None]] | None = (
         None  # set-up of a provider, given the front end's `commands.Shell`
     )
+    find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
+    export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
+    _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
 
     def open(
@@ -62,6 +67,8 @@ class Agent:
         `mode` other than default wins over the mode that the session had; of the stored modes only `plan` comes back,
         because a permission is given anew. Raises SessionError (unknown id, open elsewhere) and NoModelError.
         """
+        if self._sessions:
+            self._libraries.clear()  # a later session finds what was written since
         if session_id is None:
             folder = (cwd or self.cwd).resolve()
             log = self._new_log(folder, model or self.default_model)
@@ -81,6 +88,14 @@ class Agent:
         if not sessions:
             raise SessionError(f"there is no earlier session in {cwd or self.cwd}", "Start one with `kimi`.")
         return sessions[0].id
+
+    def skills(self, folder: Path) -> Library:
+        """The skills and custom commands of sessions in `folder`; what had to be left out joins the notices."""
+        if folder not in self._libraries:
+            found = self.find_skills(folder) if self.find_skills is not None else Library()
+            self.notices = (*self.notices, *(text for text in found.broken if text not in self.notices))
+            self._libraries[folder] = found
+        return self._libraries[folder]
 
     async def served_models(self) -> Sequence[Model]:
         """Models that the configured providers serve and that have no entry in `models` yet."""
@@ -102,7 +117,8 @@ class Agent:
     def _new_log(self, folder: Path, model: str) -> SessionLog:
         session_id = self.store.new_id()
         log = self.store.create(session_id)
-        prompt = system_prompt(folder, self.home, self.extra_prompt)
+        extra = "\n\n".join(filter(None, (self.skills(folder).listing(), self.extra_prompt)))
+        prompt = system_prompt(folder, self.home, extra)
         log.append(
             ev.SessionStarted(
                 session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=clean(prompt)
@@ -112,9 +128,11 @@ class Agent:
 
     def _tell_what_changed(self, session: Session, log: SessionLog, damaged: int, asked: str | None) -> None:
         if damaged:
-            session.tell_once(f"{damaged} damaged records of this session were left out.")
+            records = "record of this session was" if damaged == 1 else "records of this session were"
+            session.tell_once(f"{damaged} damaged {records} left out.")
         if log.newer:
-            session.tell_once(f"{log.newer} records of a newer version of kimi were passed over.")
+            records, were = ("record", "was") if log.newer == 1 else ("records", "were")
+            session.tell_once(f"{log.newer} {records} of a newer version of kimi {were} passed over.")
         had = _model_names(log.events)[-1]
         if session.model.name and had != session.model.name:
             if not asked and had:
@@ -145,11 +163,13 @@ class Agent:
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode)
+        library = self.skills(folder)
         session = Session(
             log=log,
             scratch=self.store.scratch(log.path.stem),
             workspace=self.make_workspace(folder),
-            tools=self.make_tools(model),
+            tools=[*self.make_tools(model), *([SkillTool(library)] if library.for_model() else [])],
+            skills=library,
             gates=self.gates,
             permissions=permissions,
             ask=ask,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kimi_agent.agent.hooks import Hooks
 
 GO_ON = "Go on"
+CUT_OFF = {
+    "length": "The answer was cut off at the model's output limit.",
+    "content_filter": "The provider's content filter cut the answer off.",
+}
 
 
 @dataclass(slots=True)
@@ -36,6 +40,7 @@ class Turn:
     compactor: Compactor
     emit: Callable[[ev.Event], None]
     take_steering: Callable[[], list[str]]
+    expand: Callable[[str], str]
     session_id: str
     max_steps: int = 300
     thinking: str | None = None
@@ -88,9 +93,14 @@ async def _to_the_end(turn: Turn, number: int, text: str, images: tuple[Image, .
 
 
 async def _take(turn: Turn, text: str, images: tuple[Image, ...] = ()) -> None:
-    """Add what the person wrote to the history. Raises PromptRefusedError when a hook objects."""
+    """What the person typed, and below it the instructions that it calls for (`/name arguments`), which are not theirs.
+
+    Raises PromptRefusedError when a hook objects.
+    """
     context = await turn.hooks.admit(text) if turn.hooks is not None else ""
     turn.emit(ev.MessageAdded(user_message(text, images)))
+    if instructions := turn.expand(text):
+        turn.emit(ev.MessageAdded(user_message(instructions, origin="agent")))
     if context:
         turn.emit(ev.MessageAdded(user_message(f"[Context from the user's hooks]\n{context}", origin="agent")))
 
@@ -104,9 +114,10 @@ async def _steps(turn: Turn) -> ev.Stop:
         if not reply.calls:
             if await _join_steering(turn) or await _held_back(turn):
                 continue
-            return "done"
+            return "cut_off" if reply.finish in CUT_OFF else "done"
         if turn.steps > allowed:  # an answer may still come after the last allowed step, calls may not
             if not await _ask_to_go_on(turn):
+                turn.steps -= 1  # its calls do not run
                 return "max_steps"
             allowed += turn.max_steps
         results, rejected = await run_calls(turn.caller, reply.calls)
@@ -137,8 +148,8 @@ async def _reply(turn: Turn) -> Reply:
             + (": its output limit was used up by thinking." if reply.finish == "length" else "."),
             "Send `continue`, or try another model.",
         )
-    if reply.finish == "length":
-        turn.emit(ev.Notice("warning", "The answer was cut off at the model's output limit."))
+    if reply.finish in CUT_OFF:
+        turn.emit(ev.Notice("warning", CUT_OFF[reply.finish]))
     return reply
 
 

@@ -13,6 +13,7 @@ from kimi_agent.agent.compactor import Compactor
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
+from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
@@ -66,6 +67,7 @@ class Session:
         model: Model,
         thinking: str | None,
         limits: Limits,
+        skills: Library | None = None,
         make_hooks: MakeHooks | None = None,
     ) -> None:
         started = log.events[0]
@@ -74,6 +76,7 @@ class Session:
         self.system = started.system_prompt
         self.workspace, self.cwd, self.model, self.thinking = workspace, workspace.root, model, thinking
         self.ask = ask
+        self.skills = skills or Library()
         self.todos: tuple[Todo, ...] = ()
         self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
@@ -86,6 +89,7 @@ class Session:
         self._provider: Provider | None = None
         self._history = History(scratch)
         self._last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
+        self._events_before = len(log.events)
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
         self._used_ids = {call.id for e in log.events if isinstance(e, ev.MessageAdded) for call in e.message.calls}
         self._waiting = Waiting(self._show)
@@ -122,6 +126,10 @@ class Session:
     def events(self) -> list[ev.Event]:
         """The durable events so far, for a Transcript."""
         return list(self._log.events)
+
+    def events_since_opened(self) -> list[ev.Event]:
+        """What was added to the durable events since this process took the session up, by opening it too."""
+        return list(self._log.events[self._events_before :])
 
     # --- turns --------------------------------------------------------------------------------------------------------
 
@@ -197,8 +205,8 @@ class Session:
         provider = self._get_provider()
         return Turn(
             provider, self.system, self._specs, self._history, self._caller, self._get_compactor(provider), self._emit,
-            self._waiting.take_steering, self.id, self._limits.max_steps, self.thinking, self._limits.max_output,
-            used_ids=self._used_ids, hooks=self._hooks,
+            self._waiting.take_steering, self.skills.expand, self.id, self._limits.max_steps,
+            self.thinking, self._limits.max_output, used_ids=self._used_ids, hooks=self._hooks,
         )  # fmt: skip
 
     async def _compact(self, focus: str) -> None:

@@ -12,6 +12,7 @@ from kimi_agent import __version__
 from kimi_agent.cli import completion, configuration, doctor, info, login, sessions
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
+from kimi_agent.core.errors import ConfigError
 
 
 class Root(TyperGroup):
@@ -49,6 +50,16 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"kimi {__version__}")
         raise typer.Exit
+
+
+ABSENT: dict[str, object] = {"agent": "default", "max_ralph_iterations": 0, "wire": False, "acp": False}
+"""Flags of kimi-cli that say nothing new with this value, and that this version cannot follow with another one."""
+
+
+def _refuse_other(param: typer.CallbackParam, value: object) -> None:
+    if value not in (None, ABSENT[str(param.name)]):
+        said = param.opts[0] if value is True else f"{param.opts[0]} {value}"
+        raise ConfigError(f"{said} is not in this version")
 
 
 def _model_names(incomplete: str) -> Sequence[str]:
@@ -92,6 +103,9 @@ def root(
     thinking: Annotated[bool | None, Flag("--thinking/--no-thinking", help="Let the model reason, or not.")] = None,
     work_dir: Annotated[Path | None, Flag("-w", "--work-dir", metavar="DIR", help="Folder to work in.")] = None,
     add_dir: Annotated[list[Path] | None, Flag("--add-dir", metavar="DIR", help="Another folder, repeatable.")] = None,
+    skills_dir: Annotated[
+        list[Path] | None, Flag("--skills-dir", metavar="DIR", help="Look for skills only there, repeatable.")
+    ] = None,
     yolo: Annotated[
         bool, Flag("-y", "--yolo", "--yes", "--auto-approve", help="Allow every call without asking.")
     ] = False,
@@ -126,6 +140,12 @@ def root(
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
     verbose: Annotated[bool, Flag("--verbose", help="Show progress although stderr is no terminal.")] = False,
     debug: Annotated[bool, Flag("--debug", help="Tracebacks, and a log in KIMI_HOME/logs/kimi.log.")] = False,
+    agent: Annotated[str | None, Flag("--agent", hidden=True, callback=_refuse_other)] = None,
+    max_ralph_iterations: Annotated[
+        int | None, Flag("--max-ralph-iterations", hidden=True, callback=_refuse_other)
+    ] = None,
+    wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse_other)] = False,
+    acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse_other)] = False,
     version: Annotated[
         bool, Flag("-V", "--version", is_eager=True, callback=_print_version, help="Print it and exit.")
     ] = False,
@@ -134,7 +154,7 @@ def root(
     if ctx.invoked_subcommand is not None:
         ctx.obj = Options(config=config, config_file=config_file, work_dir=work_dir, debug=debug)
         return
-    given = {name: value for name, value in locals().items() if name not in ("ctx", "version")}
+    given = {name: value for name, value in locals().items() if name not in ("ctx", "version", *ABSENT)}
     from kimi_agent.cli.start import start as start_session
 
     raise typer.Exit(start_session(Options(**given)))

@@ -21,6 +21,7 @@ class Options:
     thinking: bool | None = None
     work_dir: Path | None = None
     add_dir: list[Path] | None = None
+    skills_dir: list[Path] | None = None
     yolo: bool = False
     afk: bool = False
     plan: bool = False
@@ -54,6 +55,9 @@ class Options:
 
     def extra_roots(self) -> tuple[Path, ...]:
         return tuple(folder(path) for path in self.add_dir or ())
+
+    def skill_dirs(self) -> tuple[Path, ...]:
+        return tuple(folder(path) for path in self.skills_dir or ())
 
     def load(self) -> Config:
         """The configuration. Raises ConfigError."""

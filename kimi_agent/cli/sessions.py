@@ -1,7 +1,6 @@
 """`kimi sessions ...`: what is on disk, without starting an agent."""
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,8 +18,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 Out = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to; `-` is stdout.")]
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 Everywhere = Annotated[bool, typer.Option("-a", "--all", help="Of every folder, not only this one.")]
-
-SUFFIXES = {"md": "markdown", "markdown": "markdown", "html": "html", "htm": "html", "json": "json"}
 
 
 def register(app: typer.Typer) -> None:
@@ -87,18 +84,12 @@ def export(ctx: typer.Context, session: Id = None, output: Out = None, yes: Yes 
     if output == Path("-"):
         typer.echo(_exported(store.read(session_id), "markdown"), nl=False)
         return
-    suffix = target.suffix.lower().removeprefix(".")
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"cannot export to {target}", "The name ends in .md, .html or .json.")
+    from kimi_agent.frontends.export import check_name, write
+
+    check_name(target)
     if target.exists() and not yes:
         raise ConfigError(f"{target} exists", "Use --yes to replace it.")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
-            file.write(_exported(store.read(session_id), SUFFIXES[suffix]))
-    except OSError as error:
-        raise ConfigError(f"cannot write {target}: {error.strerror}") from None
+    write(store.read(session_id), target)
     typer.echo(str(target))
 
 

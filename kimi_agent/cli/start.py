@@ -47,8 +47,12 @@ def start(options: Options) -> int:
         arguments["theme"] = config.theme
     from kimi_agent.build import build
 
-    agent = build(config, cwd=cwd, home=options.home, extra_roots=options.extra_roots())
+    agent = build(
+        config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs()
+    )
     agent.login = _login_for(agent, options)
+    for warning in agent.skills(cwd).broken if headless else ():
+        sys.stderr.write(f"kimi: {warning}\n")
     return _run(name, arguments, agent)
 
 

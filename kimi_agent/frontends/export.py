@@ -2,9 +2,11 @@
 
 import contextlib
 import html
+import os
 import re
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 from kimi_agent.agent.transcript import (
     AnswerBlock,
@@ -18,6 +20,7 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import headline, one_line
@@ -58,6 +61,25 @@ class _Document:
         if status.cost is not None:
             facts.append(("cost", f"{status.cost:.4f}"))
         return [(name, plain(value)) for name, value in facts if value]
+
+
+def check_name(path: Path) -> None:
+    """Raises ConfigError when the ending of a file's name is that of no form."""
+    if path.suffix.lower() not in (".md", ".markdown", ".html", ".htm", ".json"):
+        raise ConfigError(f"cannot export to {path}", "The name ends in .md, .html or .json.")
+
+
+def write(events: Iterable[ev.Event], path: Path) -> None:
+    """Write a session in the form that the ending of the name says, over what is there. Raises ConfigError."""
+    check_name(path)
+    form = {"md": to_markdown, "ma": to_markdown, "ht": to_html, "js": to_json}[path.suffix.lower()[1:3]]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+            file.write(form(events))
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from None
 
 
 def to_json(events: Iterable[ev.Event]) -> str:

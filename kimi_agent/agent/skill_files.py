@@ -1,0 +1,155 @@
+"""Where skills and custom commands are looked for: in the project, in the person's home, and where the configuration says."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from kimi_agent.agent import frontmatter
+from kimi_agent.agent.permissions import is_secret
+from kimi_agent.agent.skills import DESCRIPTION_SIZES, Library, Skill, read_head
+from kimi_agent.core.effect import Effect
+from kimi_agent.core.sanitize import plain, visible
+
+HEAD_LIMIT = 16 * 1024
+"""Bytes of a file that are looked at for its head."""
+MAX_FILES = 1000
+"""Entries of one folder that are looked at."""
+BRANDS, GENERIC = (".kimi", ".claude", ".codex"), (".agents",)
+
+_NAME = re.compile(r"\w[\w.:-]{0,63}\Z")
+_HIDDEN = re.compile(r"⟨U\+[0-9A-F]{4,6}⟩")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look besides the project: `home` is `$KIMI_HOME`, `user` the person's home folder.
+
+    `only` replaces every folder of skills. `merge` False takes the first of the folders .kimi, .claude and .codex that exists.
+    """
+
+    home: Path
+    user: Path
+    extra: tuple[Path, ...] = ()
+    only: tuple[Path, ...] = ()
+    merge: bool = True
+
+
+def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:
+    """What a session in `cwd` can call: project before user before extra, the nearest folder first, the first name wins."""
+    root = next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
+    project = [folder for folder in (cwd, *cwd.parents) if folder == root or root in folder.parents]
+    project = [folder for folder in project if folder != places.user]  # its folders are the person's own
+    skills: dict[str, Skill] = {}
+    commands: dict[str, Skill] = {}
+    broken: list[str] = []
+    user_brands = [places.home, *(places.user / brand for brand in BRANDS[1:])]
+
+    if places.only:
+        wanted: list[tuple[Path, Path | None]] = [(folder, None) for folder in places.only]
+    else:
+        wanted = []
+        for folder in project:
+            wanted += [(f / "skills", root) for f in _merged([folder / b for b in BRANDS], places.merge)]
+            wanted += [(folder / name / "skills", root) for name in GENERIC]
+        generic = [places.user / ".agents", places.user / ".config" / "agents"]
+        wanted += [(f / "skills", None) for f in (*_merged(user_brands, places.merge), *generic)]
+        wanted += [(folder, None) for folder in places.extra]
+    for folder, inside in wanted:
+        _gather(skills, _skill_files(folder), "skill", inside, broken)
+    for folder in project:
+        for brand in BRANDS[:2]:
+            _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken)
+    for folder in user_brands[:2]:
+        _gather(commands, _command_files(folder / "commands"), "command", None, broken)
+    return Library(skills, commands, tuple(broken), frozenset(name.casefold() for name in reserved), offered)
+
+
+def _merged(folders: list[Path], merge: bool) -> list[Path]:
+    if merge:
+        return folders
+    return [folder for folder in folders if (folder / "skills").is_dir()][:1]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = [entry for _, entry in zip(range(MAX_FILES), found, strict=False)]
+    except OSError:
+        return []
+    return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+
+
+def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Names and paths: `NAME/SKILL.md`, and `NAME.md`."""
+    for entry in _entries(folder):
+        if entry.name.lower().endswith(".md"):
+            yield entry.name[:-3], entry.path
+        elif entry.is_dir():
+            yield entry.name, os.path.join(entry.path, "SKILL.md")  # noqa: PTH118 - a hundred of them at every start
+
+
+def _command_files(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and paths: `NAME.md`, and `GROUP/NAME.md` as GROUP:NAME."""
+    for entry in _entries(folder):
+        if entry.name.lower().endswith(".md"):
+            yield prefix + entry.name[:-3], entry.path
+        elif not prefix and entry.is_dir():
+            yield from _command_files(Path(entry.path), f"{entry.name}:")
+
+
+def _gather(
+    found: dict[str, Skill],
+    files: Iterable[tuple[str, str]],
+    kind: Literal["skill", "command"],
+    inside: Path | None,
+    broken: list[str],
+) -> None:
+    """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not."""
+    for name, path in files:
+        try:
+            skill = _load(name, path, kind, inside)
+        except FileNotFoundError:  # a folder beside the skills, or a link to nothing
+            continue
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
+            broken.append(f"The {kind} {_one_line(path)} is left out: {reason}.")
+            continue
+        found.setdefault(skill.name.casefold(), skill)
+
+
+def _load(name: str, path: str, kind: Literal["skill", "command"], inside: Path | None) -> Skill:
+    if inside is not None:
+        real = os.path.realpath(path)
+        if not Path(real).is_relative_to(os.path.realpath(inside)) or is_secret(Effect("read", real)):
+            raise ValueError("it is a link out of the project, or to a secret file")
+    head = read_head(path, HEAD_LIMIT).decode("utf-8", "replace")
+    values, body = frontmatter.split(head)
+    given = values.get("name") if kind == "skill" else None
+    name = re.sub(r"\s+", "-", given.strip() if isinstance(given, str) and given.strip() else name)
+    if not _NAME.match(name):
+        raise ValueError(f"{_one_line(name, 80)!r} cannot be typed as a name")
+    about = values.get("description") or next((line.lstrip("# ") for line in body.splitlines() if line.strip()), "")
+    names = values.get("arguments", ())
+    return Skill(
+        name,
+        _one_line(about if isinstance(about, str) else " ".join(about)),
+        Path(path),
+        kind,
+        tuple(re.findall(r"[A-Za-z_]\w*", names)) if isinstance(names, str) else names,
+        _one_line(_text(values.get("argumenthint", "")), 60),
+        for_model=_text(values.get("disablemodelinvocation", "")).lower() not in ("true", "yes", "on"),
+        for_person=_text(values.get("userinvocable", "")).lower() not in ("false", "no", "off"),
+    )
+
+
+def _text(value: frontmatter.Value) -> str:
+    return value if isinstance(value, str) else " ".join(f"[{item}]" for item in value)
+
+
+def _one_line(text: str, size: int = DESCRIPTION_SIZES[0]) -> str:
+    """A stranger's text as one line that shows all that it says: no control, no invisible character."""
+    text = _HIDDEN.sub("", visible(" ".join(plain(text).split())))
+    return text if len(text) <= size else text[: size - 1] + "…"

@@ -1,0 +1,195 @@
+"""Skills and custom commands: Markdown files with instructions. Names are listed, texts are read when they are called for.
+
+Nothing of such a file is executed here, and the file of a project may come from a stranger: it is text for the model, no more.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from kimi_agent.agent import frontmatter
+from kimi_agent.agent.tokens import text_tokens
+from kimi_agent.core.errors import SessionError
+
+TEXT_LIMIT = 128 * 1024
+"""Bytes of a file that are given to the model."""
+LISTING_TOKENS = 1400
+"""What the listing in the system prompt may cost; descriptions are shortened until it fits, then names are left out."""
+DESCRIPTION_SIZES = (240, 160, 120, 80, 60, 40, 24, 0)
+
+_CALL = re.compile(r"/(?P<name>\w[\w.:-]*)(?:\s+(?P<args>.*))?\Z", re.DOTALL)
+_PLACEHOLDER = re.compile(
+    r"\\\$|\$\{(?:KIMI|CLAUDE)_SKILL_DIR\}|\$ARGUMENTS(?:\[(?P<index>\d{1,3})\])?|\$(?P<number>\d{1,3})(?!\d|\.\d)"
+    r"|\$(?P<name>[A-Za-z_]\w*)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """A skill or a custom command. `arguments` are the names that `$name` may stand for, `hint` is for people."""
+
+    name: str
+    description: str
+    path: Path
+    kind: Literal["skill", "command"] = "skill"
+    arguments: tuple[str, ...] = ()
+    hint: str = ""
+    for_model: bool = True
+    for_person: bool = True
+
+    def text(self, arguments: str = "") -> str:
+        """The instructions with the arguments filled in, and where their files lie. Raises SessionError when they are gone."""
+        try:
+            data = read_head(self.path, TEXT_LIMIT + 1)
+            _, body = frontmatter.split(data[:TEXT_LIMIT].decode("utf-8", "replace"))
+        except OSError as error:
+            raise SessionError(f"the {self.kind} {self.name} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:
+            raise SessionError(f"the {self.kind} {self.name} cannot be used: {error}", str(self.path)) from None
+        body = fill(body, arguments.strip(), self.arguments, str(self.path.parent))
+        if len(data) > TEXT_LIMIT:
+            body += f"\n\n[cut after {TEXT_LIMIT} bytes; read {self.path} for the rest]"
+        where = f" Its files lie in {self.path.parent}." if self.path.name == "SKILL.md" else ""
+        return f"[Instructions of the {self.kind} {self.name}.{where}]\n\n{body}"
+
+
+def fill(body: str, arguments: str, names: Sequence[str] = (), folder: str = "") -> str:
+    """`body` with `$ARGUMENTS`, `$1`, `$ARGUMENTS[0]` and declared `$name`s replaced, in one pass.
+
+    `$1` is the first argument, or the second in a text that uses `$0`. What was not given stays as it is written (so does
+    `awk '{print $1}'`), `\\$` is a dollar sign. Arguments that a text does not place are put below it.
+    """
+    values = _words(arguments)
+    first = 0 if re.search(r"\$0(?!\d|\.\d)", body) else 1
+    placed = False
+
+    def value(match: re.Match[str]) -> str:
+        nonlocal placed
+        whole = match[0]
+        if whole == "\\$":
+            return "$"
+        if whole.startswith("${"):
+            return folder
+        if whole == "$ARGUMENTS":
+            placed = True
+            return arguments
+        name = match["name"]
+        if name is not None:
+            index = names.index(name) if name in names else -1
+        else:
+            index = int(match["index"]) if match["index"] is not None else int(match["number"]) - first
+        if not 0 <= index < len(values):
+            return whole
+        placed = True
+        return values[index]
+
+    text = _PLACEHOLDER.sub(value, body)
+    return text if placed or not arguments else f"{text}\n\nARGUMENTS: {arguments}"
+
+
+def _words(arguments: str) -> list[str]:
+    """As a shell splits them; quotes that do not match are ordinary characters."""
+    import shlex
+
+    try:
+        return shlex.split(arguments)
+    except ValueError:
+        return arguments.split()
+
+
+BUILT_IN = (
+    Skill(
+        "init", "let the agent write AGENTS.md", Path(__file__).with_name("init.md"), "command", hint="[what matters]"
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """What one folder's sessions can call. `broken` says, for the person, which files were left out and why.
+
+    `reserved` are the names of a front end's own commands: those are reached by `/skill:name` only.
+    """
+
+    skills: Mapping[str, Skill] = field(default_factory=dict)
+    commands: Mapping[str, Skill] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    reserved: frozenset[str] = frozenset()
+    offered: bool = True
+    """Whether the model is told of the skills and may call them."""
+
+    def for_model(self) -> list[Skill]:
+        return [skill for skill in self.skills.values() if skill.for_model] if self.offered else []
+
+    def for_person(self) -> dict[str, Skill]:
+        """By the name that is typed after the slash; a custom command comes before a skill of the same name."""
+        found = {f"skill:{s.name}": s for s in self.skills.values() if s.for_person}
+        taken = set(self.reserved)
+        for each in (*self.commands.values(), *self.skills.values()):
+            name = each.name.casefold()
+            if each.for_person and name not in taken and not name.startswith("skill:"):
+                found[each.name] = each
+                taken.add(name)
+        return found
+
+    def find(self, text: str) -> tuple[Skill, str] | None:
+        """The skill or command that a prompt such as `/name arguments` calls, and its arguments."""
+        match = _CALL.match(text.strip()) if text.lstrip().startswith("/") else None
+        if match is None:
+            return None
+        name, arguments = match["name"].casefold(), (match["args"] or "").strip()
+        if name.startswith("skill:"):
+            skill = self.skills.get(name.removeprefix("skill:"))
+        else:
+            own = next((skill for skill in BUILT_IN if skill.name == name), None)
+            skill = own or (None if name in self.reserved else self.commands.get(name) or self.skills.get(name))
+        return (skill, arguments) if skill is not None and skill.for_person else None
+
+    def expand(self, text: str) -> str:
+        """The instructions that a prompt calls for; empty when it calls none. Raises SessionError as `Skill.text` does."""
+        found = self.find(text)
+        return found[0].text(found[1]) if found else ""
+
+    def listing(self) -> str:
+        """The part of the system prompt that names the skills; empty when there is none."""
+        skills = self.for_model()
+        if not skills:
+            return ""
+        head = (
+            "# Skills\n\nInstructions for certain tasks. When one fits the task, call Skill with its name before you begin; "
+            "these lines only describe them."
+        )
+        for size in DESCRIPTION_SIZES:
+            text = "\n".join([head, "", *(_line(skill, size) for skill in skills)])
+            if text_tokens(text) <= LISTING_TOKENS:
+                return text
+        lines, spent = [], text_tokens(head) + 20
+        for skill in skills:
+            spent += text_tokens(_line(skill, 0)) + 1
+            if spent > LISTING_TOKENS:
+                break
+            lines.append(_line(skill, 0))
+        return "\n".join([head, "", *lines, f"- (and {len(skills) - len(lines)} more)"])
+
+
+def _line(skill: Skill, size: int) -> str:
+    text = skill.description
+    if len(text) > size:
+        text = text[: size - 1].rstrip() + "…" if size else ""
+    return f"- {skill.name}: {text}" if text else f"- {skill.name}"
+
+
+def read_head(path: Path | str, limit: int) -> bytes:
+    """The beginning of a regular file; a pipe in its place would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("it is no file")
+        data = b""
+        while len(data) < limit and (more := file.read(limit - len(data))):
+            data += more
+        return data
