@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 100_000
 """Characters of one result that join the history. Tools bound themselves well below; this holds for every tool there may be."""
+SHOWN_LIMIT = 4_000
+"""Characters of live output that an interrupted call leaves in the history."""
 CANCEL_GRACE = 0.15
 """Seconds that a cancelled tool gets before the turn ends without it."""
 
@@ -67,6 +69,7 @@ class Prepared:
     must_ask: bool = False  # a hook wants a person to be asked, whatever would allow the call
     remarks: list[str] = field(default_factory=list)  # of hooks; they join the result for the model
     begun: bool = False  # it acts
+    shown: str = ""  # the end of its live output
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
 
 
@@ -128,6 +131,8 @@ async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence
         if not item.answered:
             rejected = task.done() and not task.cancelled() and isinstance(task.exception(), Rejected)
             text = NOT_RUN if rejected else INTERRUPTED if item.begun else NOT_BEGUN
+            if item.shown:
+                text += f" Its output so far:\n{item.shown}"
             done = item.output if item.begun else None  # hooks were looking at it
             _finish(caller, item, done or text_output(text, Plain("interrupted"), is_error=True), 0.0)
 
@@ -163,6 +168,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
 
     def progress(text: str) -> None:
         if not item.answered:
+            item.shown = (item.shown + text)[-SHOWN_LIMIT:]
             caller.emit(ev.ToolProgress(call.id, text))
 
     item.ctx = ToolContext(
@@ -339,7 +345,7 @@ async def _act(caller: Caller, item: Prepared) -> ToolOutput:
     try:
         return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]
     except ToolError as error:
-        return text_output(f"{error}{' ' + error.hint if error.hint else ''}", is_error=True)
+        return text_output(error.full, is_error=True)
     except BaseException as error:
         return _internal_error(item.call, error)
 

@@ -34,6 +34,12 @@ Be exact and brief. The user's own messages, the todo list and the lists of file
 """
 
 
+NO_SUMMARY = (
+    "(No summary could be written: the conversation did not fit the context window. What was said before is lost but for "
+    "what follows; look at the files to see what is done.)"
+)
+
+
 @dataclass(slots=True)
 class Ledger:
     """Files that the session read and changed, in the order of their last use."""
@@ -100,6 +106,8 @@ def shortened(messages: Sequence[Message], share: float) -> list[Message]:
         start -= 1
     while start < len(messages) - 1 and messages[start].role != "user":
         start += 1
+    if start == len(messages) - 1:  # at least what the user said last
+        start = next((n for n in range(start - 1, -1, -1) if messages[n].role == "user"), start)
     return list(messages[start:])
 
 

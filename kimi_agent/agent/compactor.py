@@ -86,6 +86,8 @@ class Compactor:
 
     async def after_overflow(self, request: Request) -> bool:
         """The API said that the prompt is too long. True when the history is shorter now."""
+        if len(request.messages) < 3:
+            return False  # a single prompt is too long by itself
         self.emit(ev.Notice("warning", "The context window is full: compacting the history."))
         return await self.compact(request, below=0, trigger="auto")
 
@@ -142,8 +144,12 @@ class Compactor:
         """Ask for the summary; when even that request is too long, leave out the oldest outputs, then the oldest turns."""
         whole = compaction.summary_request(request.messages, focus)
         fits = not self.size or self.current(request) < self.size * 0.9
+        asked = 0
         for keep in (1.0, 0.5, 0.25, 0.1) if fits else (0.5, 0.25, 0.1):
             messages = whole if keep == 1.0 else compaction.shortened(whole, keep)
+            if len(messages) == asked:
+                continue  # it cannot be made shorter
+            asked = len(messages)
             try:
                 reply = await collect(
                     self.provider,
@@ -156,10 +162,8 @@ class Compactor:
             if reply.tokens is not None:
                 self.emit(self.usage(reply.tokens))
             return reply.text
-        raise ContextOverflowError(
-            "The history does not fit the model's context window, even shortened.", "Use /undo, /new or a larger model."
-        )
+        return compaction.NO_SUMMARY
 
     def _show_retries(self, event: ev.Event) -> None:
-        if isinstance(event, ev.Retrying):
+        if isinstance(event, ev.Retrying) and event.attempt:
             self.emit(event)

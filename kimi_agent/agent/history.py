@@ -51,7 +51,19 @@ class History:
             self.messages += self.repairs()
         elif message.result.call_id not in self.open_calls():
             return
-        self.messages.append(message)
+        self.messages.insert(self._place(message), message)
+
+    def _place(self, message: Message) -> int:
+        """Results stand in the order of their calls, whichever was ready first: some chat templates go by position."""
+        place = len(self.messages)
+        if message.result is None:
+            return place
+        start = next(i for i in range(place - 1, -1, -1) if self.messages[i].role == "assistant")
+        order = {call.id: n for n, call in enumerate(self.messages[start].calls)}
+        mine = order[message.result.call_id]
+        while place > start + 1 and order[result_id(self.messages[place - 1])] > mine:
+            place -= 1
+        return place
 
     def _compact(self, event: ev.Compacted) -> list[Message]:
         if event.kind == "summary":

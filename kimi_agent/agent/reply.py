@@ -135,7 +135,7 @@ async def collect(provider: Provider, request: Request, emit: Callable[[ev.Event
             if event is not None:
                 emit(event)
     except ContextOverflowError as error:
-        emit(ev.Retrying(1, 0.0, str(error), provider.model.name))
+        emit(ev.Retrying(0, 0.0, str(error)))  # no attempt again: it only voids what was streamed
         raise
     except (asyncio.CancelledError, Exception):
         if reply.text.strip():

@@ -136,7 +136,7 @@ class Transcript:
                 self.status.step, self.status.retry = step, None
                 self.status.model = model or self.status.model
             case ev.Retrying():
-                self.status.retry = event
+                self.status.retry = event if event.attempt else None
                 return self._void_from(self._step_start, _REPLY_BLOCKS)  # a summary's retry finds a prompt there
             case ev.Compacted(before, after, _, kind, _):
                 self.status.context = after

@@ -12,7 +12,7 @@ from kimi_agent.core.message import Message, ToolCall
 from kimi_agent.core.record import Record
 
 Mode: TypeAlias = Literal["default", "plan", "yolo", "afk"]
-Stop: TypeAlias = Literal["done", "interrupted", "error", "max_steps", "repeated_calls", "rejected"]
+Stop: TypeAlias = Literal["done", "interrupted", "error", "max_steps", "repeated_calls", "rejected", "cut_off"]
 
 
 class SessionStarted(Record):

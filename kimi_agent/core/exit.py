@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
     DENIED = 3
     """Something needed a permission that nobody gave: see `denied` in the result."""
     LIMIT = 4
-    """Stopped at a limit: too many steps, or the same call again and again."""
+    """Stopped at a limit: too many steps, the same call again and again, or an answer that was cut off."""
     SCHEMA = 5
     """The answer did not match the schema given with `--json-schema`."""
     GOAL = 6
@@ -38,6 +38,7 @@ _STOPS: dict[Stop, ExitCode] = {
     "interrupted": ExitCode.INTERRUPTED,
     "max_steps": ExitCode.LIMIT,
     "repeated_calls": ExitCode.LIMIT,
+    "cut_off": ExitCode.LIMIT,
     "rejected": ExitCode.DENIED,
 }
 

@@ -117,10 +117,10 @@ async def test_the_step_limit_asks_and_stops_or_goes_on(tmp_path: Path):
 
     house = House(tmp_path, ListProvider(reply), [FakeTool("Look", "read", instant())], Limits(max_steps=4))
     events = await play(house.open(ask=ask(Chosen((("Stop",),)))), "go")
-    assert (events[-1].stop, events[-1].steps, len(asked)) == ("max_steps", 5, 1)
+    assert (events[-1].stop, events[-1].steps, len(asked)) == ("max_steps", 4, 1)
     asked.clear()
     events = await play(house.open(ask=ask(Chosen((("Go on",),)))), "go")
-    assert (events[-1].stop, events[-1].steps) == ("max_steps", 13)
+    assert (events[-1].stop, events[-1].steps) == ("max_steps", 12)
 
 
 async def test_the_answer_may_come_after_the_last_allowed_step(tmp_path: Path):
@@ -426,3 +426,56 @@ async def test_the_request_prefix_is_stable_from_step_to_step(tmp_path: Path):
     for earlier, later in zip(provider.requests, provider.requests[1:], strict=False):
         assert (earlier.system, earlier.tools) == (later.system, later.tools)
         assert all(a is b for a, b in zip(earlier.messages, later.messages, strict=False))
+
+
+async def test_results_stand_in_the_order_of_their_calls(tmp_path: Path):
+    release = asyncio.Event()
+
+    async def slow(params: Params, ctx: ToolContext) -> str:
+        await release.wait()
+        return "slow"
+
+    async def quick(params: Params, ctx: ToolContext) -> str:
+        release.set()
+        return "quick"
+
+    reply = calls(call("Slow"), call("Nope", index=1), call("Quick", '{"path":"b"}', index=2))
+    provider = ListProvider([reply, say("done")])
+    house = House(tmp_path, provider, [FakeTool("Slow", "read", slow), FakeTool("Quick", "read", quick)])
+    session = house.open()
+    await play(session, "go")
+    ids = [m.result.call_id for m in provider.requests[1].messages if m.result]
+    assert ids == ["Slow:0", "Nope:1", "Quick:2"]
+    await session.aclose()
+    again = house.open(session.id)
+    assert again._history.messages[:5] == provider.requests[1].messages, "a replay gives the very same history"
+
+
+async def test_an_answer_that_is_cut_off_does_not_look_whole(tmp_path: Path):
+    provider = ListProvider([[TextChunk("half"), Finished("length")], [TextChunk("ha"), Finished("content_filter")]])
+    session = House(tmp_path, provider).open()
+    for words in ("output limit", "content filter"):
+        events = await play(session, "go")
+        assert events[-1].stop == "cut_off"
+        assert words in of(events, ev.Notice)[0].text
+
+
+async def test_an_interrupted_call_keeps_the_output_it_had(tmp_path: Path):
+    async def speak(params: Params, ctx: ToolContext) -> str:
+        ctx.progress("3 of 7 tests passed\n")
+        await asyncio.Event().wait()
+        return ""
+
+    provider = ListProvider([calls(call("Speak")), say("ok")])
+    session = House(tmp_path, provider, [FakeTool("Speak", "read", speak)]).open()
+    async for event in session.prompt("go"):
+        if isinstance(event, ev.ToolProgress):
+            session.interrupt()
+    assert "3 of 7 tests passed" in result_texts(session)[0]
+
+
+async def test_a_prompt_that_never_fits_is_not_asked_again_and_again(tmp_path: Path):
+    provider = ListProvider(lambda request: [ContextOverflowError("too long")])
+    session = House(tmp_path, provider).open()
+    events = await play(session, "hi")
+    assert (events[-1].stop, events[-1].kind, len(provider.requests)) == ("error", "ContextOverflowError", 1)

@@ -55,7 +55,7 @@ class LineShell:
 
     def apply(self, events: Iterable[ev.Event]) -> None:
         for event in events:
-            if isinstance(event, ev.Retrying):
+            if isinstance(event, ev.Retrying) and event.attempt:
                 self._retry_at = time.monotonic() + event.wait_s
                 self.screen.line(retrying(event), "warning")
                 asyncio.get_running_loop().call_later(1.0, self._count_down, event)

@@ -34,7 +34,7 @@ class Conversation:
         self._last_byte = self._clock()
         if isinstance(event, ev.TurnStarted):
             self._turn_began = self._last_byte
-        elif isinstance(event, ev.Retrying):
+        elif isinstance(event, ev.Retrying) and event.attempt:
             self._retry_began = self._last_byte
         return self._close_thought(self.transcript.apply(event))
 

@@ -205,3 +205,18 @@ async def test_a_question_may_be_answered_in_other_words_or_dismissed(tmp_path: 
         await seen(app, pilot, "Which database?")
         await pilot.press("escape")
         assert await again == Dismissed()
+
+
+async def test_the_enter_of_habit_after_a_digit_answers_nothing(tmp_path: Path) -> None:
+    home, clock = house(tmp_path), Clock()
+    items = tuple(Item(text, (Option("Yes"), Option("No")), header) for text, header in (("One?", "a"), ("Two?", "b")))
+    async with shell(home.agent, clock=clock) as (app, pilot):
+        answer = asyncio.create_task(app.asker.ask(Choice(items)))
+        await seen(app, pilot, "One?")
+        clock.now += 1
+        await pilot.press("2", "enter")
+        await seen(app, pilot, "Two?")
+        assert not answer.done()
+        clock.now += 1
+        await pilot.press("down", "enter")
+        assert await answer == Chosen((("No",), ("No",)))

@@ -14,7 +14,7 @@ from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock
+from kimi_agent.frontends.tui.widgets.panel import GUARD_S, AskPanel, Clock
 
 BOLD, UNDERLINE = Style(bold=True), Style(underline=True)
 OTHER = "Something else"
@@ -31,6 +31,8 @@ class QuestionPanel(AskPanel):
         self.picked: list[set[int]] = [set() for _ in self.items]
         self.other = [""] * len(self.items)
         self._rows: list[int] = []  # row of each option in the body
+        self._clock = clock
+        self._moved_on = float("-inf")  # when a digit settled a question
 
     def compose(self) -> ComposeResult:
         yield self.body
@@ -101,12 +103,14 @@ class QuestionPanel(AskPanel):
             case "space" if item.multiple:
                 self._mark(self.cursor[self.tab])
             case "enter":
-                self._take()
+                if self._clock() - self._moved_on >= GUARD_S:  # the Enter of habit after a digit answers nothing
+                    self._take()
             case _ if event.character in tuple("123456789"[:count]):
                 self.cursor[self.tab] = int(event.character or 1) - 1
                 if item.multiple:
                     self._mark(self.cursor[self.tab])
                 else:
+                    self._moved_on = self._clock()
                     self._take()
             case _:
                 pass
