@@ -108,9 +108,10 @@ def _gather(
     broken: list[str],
 ) -> None:
     """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not."""
+    bound = os.path.join(os.path.realpath(inside), "") if inside is not None else ""  # noqa: PTH118
     for name, path in files:
         try:
-            skill = _load(name, path, kind, inside)
+            skill = _load(name, path, kind, bound)
         except FileNotFoundError:  # a folder beside the skills, or a link to nothing
             continue
         except (OSError, ValueError) as error:
@@ -120,10 +121,10 @@ def _gather(
         found.setdefault(skill.name.casefold(), skill)
 
 
-def _load(name: str, path: str, kind: Literal["skill", "command"], inside: Path | None) -> Skill:
-    if inside is not None:
+def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -> Skill:
+    if bound:
         real = os.path.realpath(path)
-        if not Path(real).is_relative_to(os.path.realpath(inside)) or is_secret(Effect("read", real)):
+        if not real.startswith(bound) or is_secret(Effect("read", real)):
             raise ValueError("it is a link out of the project, or to a secret file")
     head = read_head(path, HEAD_LIMIT).decode("utf-8", "replace")
     values, body = frontmatter.split(head)
