@@ -8,13 +8,18 @@ from kimi_agent.core.errors import ConfigError
 OPTIONAL = {"-r": "", "-S": "", "--session": "", "--resume": "", "-p": "", "--prompt": ""}
 """Options whose value may be missing, and the value that then stands for that."""
 
+FOREIGN = frozenset(
+    ["acp", "mcp", "migrate", "plugin", "provider", "server", "term", "update", "upgrade", "vis", "web"],
+)
+"""Subcommands of other versions of kimi: a script that calls one must not pay for a prompt of that word."""
+
 
 def normalise(arguments: Sequence[str], takes_value: Mapping[str, bool], commands: Sequence[str]) -> list[str]:
     """The arguments as Typer can parse them.
 
     `takes_value` tells for each option of the program whether a value follows it. The first word that belongs to no option
     is a subcommand, or else the prompt of an interactive session, which becomes `--start TEXT`.
-    Raises ConfigError for a second word, and for one that is nearly a subcommand.
+    Raises ConfigError for a second word, and for one that is nearly a subcommand, or one of another version.
     """
     given, result = list(arguments), list[str]()
     while given:
@@ -24,7 +29,7 @@ def normalise(arguments: Sequence[str], takes_value: Mapping[str, bool], command
         if not word.startswith("-") or word == "-":
             if word in commands:
                 return [*result, word, *given]
-            _check_prompt(word, result, commands)
+            _check_prompt(word, result, given, commands)
             result += ["--start", word]
         elif word == "-c" and _ends(given):
             result.append("--continue")
@@ -37,10 +42,14 @@ def normalise(arguments: Sequence[str], takes_value: Mapping[str, bool], command
     return result
 
 
-def _check_prompt(word: str, before: Sequence[str], commands: Sequence[str]) -> None:
+def _check_prompt(word: str, before: Sequence[str], after: Sequence[str], commands: Sequence[str]) -> None:
     if "--start" in before:
         raise ConfigError(
             f'unexpected argument "{word}"', 'Put the whole prompt in quotes: kimi "fix the failing test".'
+        )
+    if word in FOREIGN and (len(after) < 3 or after[0].startswith("-")):  # else: a prompt without its quotes
+        raise ConfigError(
+            f"kimi {word} is not in this version", f'A prompt of one word goes after "--": kimi -- {word}'
         )
     near = difflib.get_close_matches(word, commands, n=1, cutoff=0.75) if " " not in word else []
     if near:

@@ -20,13 +20,13 @@ MARKS = {"ok": "ok  ", "warning": "warn", "error": "FAIL"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`code` is the exit code that an error leads to; `hint` says what to do."""
+    """`code` is the exit code that an error leads to, 0 for what is none; `hint` says what to do."""
 
     check: str
     level: Literal["ok", "warning", "error"]
     text: str
     hint: str = ""
-    code: int = ExitCode.FAILED
+    code: int = ExitCode.DONE
 
 
 def register(app: typer.Typer) -> None:
@@ -83,7 +83,7 @@ def _home(options: Options) -> Iterator[Finding]:
         yield Finding("home", "ok", str(home))
     except OSError as error:
         hint = "Sessions cannot be saved. Set KIMI_HOME to a folder that you may write to."
-        yield Finding("home", "error", f"{nearest}: {error.strerror}", hint)
+        yield Finding("home", "error", f"{nearest}: {error.strerror}", hint, ExitCode.FAILED)
     path = options.config_path
     if os.access(path, os.F_OK) and path.stat().st_mode & 0o077 and path.is_file():
         yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")

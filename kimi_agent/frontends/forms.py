@@ -4,16 +4,19 @@ from typing import Protocol
 
 import msgspec
 
+from kimi_agent.agent.permissions import PLAN_DENIAL
 from kimi_agent.core import event as ev
 from kimi_agent.core.exit import ExitCode
+from kimi_agent.core.message import Message, Text, ToolCall
 from kimi_agent.core.record import Record
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.json_lines import Result, TokenCount, encode
+from kimi_agent.frontends.common.describe import about
+from kimi_agent.frontends.json_lines import Denied, Result, TokenCount, encode
 from kimi_agent.frontends.stdio import Output
 
 
 class Tally:
-    """What a run came to: tokens, cost, steps, turns, the last answer and how the last turn ended."""
+    """What a run came to: tokens, cost, steps, turns, what was denied, the last answer and how the last turn ended."""
 
     def __init__(self) -> None:
         self.tokens = TokenCount()
@@ -22,6 +25,8 @@ class Tally:
         self.answer = ""
         self.model = ""
         self.end: ev.TurnEnded | None = None
+        self.denied: list[Denied] = []
+        self._calls: dict[tuple[str, str], ToolCall] = {}
 
     def apply(self, event: ev.Event) -> None:
         match event:
@@ -29,25 +34,46 @@ class Tally:
                 self.answer, self.end = "", None
                 self.turns += 1
             case ev.StepStarted(model=model):
-                self.steps += 1
                 self.model = model or self.model
             case ev.Retrying(model=model) if model:  # a fallback answers instead
                 self.model = model
-            case ev.MessageAdded(message) if message.role == "assistant" and message.text.strip():
-                self.answer = message.text
-            case ev.TurnEnded():
+            case ev.MessageAdded(message):
+                self._note(message)
+                if message.role == "assistant" and message.text.strip():
+                    self.answer = message.text
+            case ev.TurnEnded(steps=steps):
+                self.steps += steps
                 self.end = event
-            case ev.Usage() | ev.Nested():
+            case ev.Usage():
                 self._count(event)
+            case ev.Nested(call_id, inner):
+                self._inside(call_id, inner)
 
-    def _count(self, event: ev.Event) -> None:
-        if isinstance(event, ev.Nested):
-            self._count(event.event)
-        elif isinstance(event, ev.Usage):
-            old = self.tokens
-            self.tokens = TokenCount(old.input + event.input, old.cached + event.cached, old.output + event.output)
-            if event.cost is not None:
-                self.cost = (self.cost or 0.0) + event.cost
+    def _inside(self, path: str, event: ev.Event) -> None:
+        """An event of a subagent; `path` keeps its call ids apart from those of others."""
+        match event:
+            case ev.Nested(call_id, inner):
+                self._inside(f"{path}/{call_id}", inner)
+            case ev.Usage():
+                self._count(event)
+            case ev.MessageAdded(message):
+                self._note(message, path)
+
+    def _count(self, event: ev.Usage) -> None:
+        old = self.tokens
+        self.tokens = TokenCount(old.input + event.input, old.cached + event.cached, old.output + event.output)
+        if event.cost is not None:
+            self.cost = (self.cost or 0.0) + event.cost
+
+    def _note(self, message: Message, within: str = "") -> None:
+        """Plan mode refuses without a question to anybody: only the call's result tells of it."""
+        self._calls |= {(within, call.id): call for call in message.calls}
+        if (result := message.result) is None or not result.is_error:
+            return
+        text = "".join(part.text for part in result.content if isinstance(part, Text))
+        call = self._calls.get((within, result.call_id))
+        if call and text.startswith(f"Not allowed: {PLAN_DENIAL}"):
+            self.denied.append(Denied(call.name, tuple(filter(None, [about(call)])), PLAN_DENIAL))
 
 
 class Form(Protocol):

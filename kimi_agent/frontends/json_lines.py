@@ -20,7 +20,8 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Denied(msgspec.Struct, frozen=True):
-    """A call that was refused: the tool, what it wanted (targets of its effects), and why not."""
+    """A call that needed a permission that nobody gave, or that plan mode refused: the tool, what it wanted (targets of its
+    effects; in plan mode its main argument), and why not. What a hook refused is not listed."""
 
     tool: str
     targets: tuple[str, ...]
@@ -39,8 +40,9 @@ class Result(msgspec.Struct, frozen=True, tag="result", tag_field="type"):
     """The last record of every run; with `--output-format json` the only one. No field is ever left out.
 
     `result` is the answer's text, `structured` the checked JSON value (only with `--json-schema`). `cost` is in the currency of
-    the configured prices, null when the model has none. `stop` is how the last turn ended (see `turn_ended`), empty when
-    none ran; `kind` names the class of `error`. `exit_code` is the process's exit code.
+    the configured prices, null when the model has none. `steps` is the sum over the turns that ended. `stop` is how the last
+    turn ended (see `turn_ended`), empty when none ran; `kind` names the class of `error`. `exit_code` is the process's exit
+    code.
     """
 
     session_id: str

@@ -72,7 +72,6 @@ class PrintFrontend:
         self._progress = Progress(err, shown=(verbose or err.isatty()) and not final_only)
         self._input = LineInput(InputLines(stdin), self._form.record, self._nobody) if input == "stream-json" else None
         self._tally = Tally()
-        self._denied: list[Denied] = []
         self._unanswered = False
         self._structured: Any = msgspec.UNSET
         self._mismatch: list[str] = []
@@ -89,6 +88,9 @@ class PrintFrontend:
             return self._finish("", error)
         self._progress.root = str(session.cwd)
         self._form.record(session.events()[0])
+        for event in session.events_since_opened():  # what was wrong with it; its repairs are no news here
+            if isinstance(event, ev.Notice):
+                self._show(event)
         work = asyncio.ensure_future(self._converse(session, structured))
         with self._signals(session, work):
             try:
@@ -169,7 +171,7 @@ class PrintFrontend:
         answer = await (self._input.ask if self._input else self._nobody)(question)
         if isinstance(question, Permission) and isinstance(answer, Deny):
             targets = tuple(effect.target for effect in question.effects)
-            self._denied.append(Denied(question.call.name, targets, answer.feedback))
+            self._tally.denied.append(Denied(question.call.name, targets, answer.feedback))
         return answer
 
     async def _nobody(self, question: Question) -> Answer:
@@ -224,7 +226,7 @@ class PrintFrontend:
             kind=kind,
             model=tally.model,
             duration_s=round(time.monotonic() - self._started, 3),
-            denied=tuple(self._denied),
+            denied=tuple(self._tally.denied),
             exit_code=code,
             structured=self._structured,
         )

@@ -77,6 +77,8 @@ def test_doctor_tries_the_key(kimi: Program) -> None:
     assert "m (kimi at" in good.stdout
     findings = {finding["check"]: finding for finding in json.loads(bad.stdout)}
     assert findings["model"]["level"] == "error"
+    assert findings["model"]["code"] == 7
+    assert {finding["code"] for finding in findings.values() if finding["level"] != "error"} == {0}
     assert bad.returncode == 7
 
 

@@ -95,6 +95,11 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
         (["--output-format", "xml"], "xml"),
         (["--max-steps-per-turn", "0"], "--max-steps-per-turn"),
         (["--provider", "chaos:x"], "needs a number"),
+        (["acp"], "kimi: kimi acp is not in this version\n"),
+        (["--agent", "okabe"], "kimi: --agent okabe is not in this version\n"),
+        (["--max-ralph-iterations", "3"], "kimi: --max-ralph-iterations 3 is not in this version\n"),
+        (["--wire"], "kimi: --wire is not in this version\n"),
+        (["--acp"], "kimi: --acp is not in this version\n"),
     ],
 )
 def test_wrong_usage_says_so(kimi: Program, arguments: list[str], told: str) -> None:

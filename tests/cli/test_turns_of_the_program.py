@@ -199,3 +199,36 @@ def test_another_model_is_never_silent(kimi: Program) -> None:
         done = kimi.run("-p", "hi", "--max-retries-per-step", "0", "--output-format", "json")
     assert (done.returncode, json.loads(done.stdout)["model"]) == (0, "n")
     assert done.stderr == "p failed: down. Trying again with n in 0.0 s (attempt 1).\n"
+
+
+def test_defaults_of_kimi_cli_are_taken(kimi: Program) -> None:
+    flags = ["--agent", "default", "--max-ralph-iterations", "0"]
+    assert kimi.run("-p", "hi", *flags, "--provider", kimi.scenario(HELLO)).stdout == "Hello\n"
+
+
+@pytest.mark.parametrize("form", ["text", "stream-json"])
+def test_what_is_wrong_with_a_session_is_told_when_it_goes_on(kimi: Program, form: str) -> None:
+    provider = kimi.scenario({"repeat": 2, "steps": [HELLO]})
+    kimi.run("-p", "ALPHA", "--provider", provider)
+    kimi.run("-C", "-p", "BRAVO", "--provider", provider)
+    (log,) = (kimi.home / "sessions").glob("*.jsonl")
+    log.write_text(log.read_text().replace('"BRAVO"', '"BRAV0"'))
+    (kimi.work / "inner").mkdir()
+    arguments = ["-w", "inner", "-r", log.stem, "-p", "next", "--output-format", form, "--provider", provider]
+    done = kimi.run(*arguments)
+    damaged = "1 damaged record of this session was left out."
+    moved = f"This session began in {kimi.work}; it goes on in {kimi.work / 'inner'}."
+    assert f"warning: {damaged}\nwarning: {moved}\n" in done.stderr
+    if form == "stream-json":
+        first, *rest = (json.loads(line) for line in done.stdout.splitlines())
+        assert first["type"] == "session_started"
+        assert [line["text"] for line in rest[:2]] == [damaged, moved]
+        assert [line["type"] for line in rest[:3]] == ["notice", "notice", "turn_started"]
+
+
+def test_what_plan_mode_refused_is_in_the_result(kimi: Program) -> None:
+    write = [{"call": {"name": "WriteFile", "arguments": {"path": "new.txt", "content": "x"}}}]
+    done = kimi.run("-p", "write", "--plan", "--output-format", "json", "--provider", kimi.scenario(write, HELLO))
+    result = json.loads(done.stdout)
+    assert [(denied["tool"], denied["targets"]) for denied in result["denied"]] == [("WriteFile", ["new.txt"])]
+    assert (result["steps"], result["exit_code"]) == (2, 0)

@@ -112,6 +112,16 @@ async def test_json_is_one_object_with_every_field() -> None:
     }
 
 
+async def test_a_step_that_is_asked_again_counts_once() -> None:
+    async def turn(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
+        yield ev.StepStarted(1, "fake")
+        yield ev.Compacted(900, 100)
+        yield ev.StepStarted(1, "fake")
+        yield ev.TurnEnded("done", steps=1)
+
+    assert (await run(turn, output="json")).result["steps"] == 1
+
+
 async def test_cost_and_tokens_count_subagents() -> None:
     async def turn(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
         yield ev.StepStarted(1, "fake")

@@ -35,11 +35,11 @@ def beginning(text: str) -> tuple[str, str]:
 
 def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", width: int = 100) -> str:
     """`Shell pytest -q`: the tool's name and what the call is about; paths below `root` are shown relative to it."""
-    about = _about(call, effects, root)
-    return f"{plain(call.name)} {one_line(about, width)}".rstrip()
+    return f"{plain(call.name)} {one_line(about(call, effects, root), width)}".rstrip()
 
 
-def _about(call: ToolCall, effects: Sequence[Effect], root: str) -> str:
+def about(call: ToolCall, effects: Sequence[Effect] = (), root: str = "") -> str:
+    """The argument that tells most about a call, else the target of its first effect; not sanitised."""
     try:
         arguments = parse_arguments(call.arguments)
     except ValueError:
