@@ -94,7 +94,8 @@ class TextForm:
         pass
 
     def finish(self, result: Result) -> None:
-        if result.exit_code not in (ExitCode.DONE, ExitCode.DENIED) or result.stop != "done":
+        whole = result.stop == "done" and result.exit_code in (ExitCode.DONE, ExitCode.DENIED)
+        if not whole and not (result.stop == "cut_off" and result.exit_code == ExitCode.LIMIT):
             return
         text = result.result
         if result.structured is not msgspec.UNSET:

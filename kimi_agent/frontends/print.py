@@ -34,6 +34,7 @@ NOBODY = (
     "This is a non-interactive run: nobody can give the permission that this call needs. Do not try to get around it. Go on "
     "without it if the task allows that; else say in the final answer what was needed. The user can allow it with --yolo."
 )
+ANSWERED = ("done", "cut_off")  # how a turn ends that has an answer
 NO_ANSWER = "This is a non-interactive run: nobody can answer. Say in the final answer what you assumed."
 
 
@@ -150,7 +151,7 @@ class PrintFrontend:
         await self._turn(session, text + structured.instruction(), images)
         for tries_left in reversed(range(TRIES)):
             self._structured, self._mismatch = msgspec.UNSET, []
-            if self._tally.end is None or self._tally.end.stop != "done" or self._signal:
+            if self._tally.end is None or self._tally.end.stop not in ANSWERED or self._signal:
                 return
             value, self._mismatch = structured.check(self._tally.answer)
             if not self._mismatch:
@@ -239,10 +240,10 @@ class PrintFrontend:
             return ExitCode(128 + self._signal)
         if end is None:
             return ExitCode.DONE
+        if self._mismatch and end.stop in ANSWERED:
+            return ExitCode.SCHEMA
         if end.stop != "done":
             return exit_code(end)
-        if self._mismatch:
-            return ExitCode.SCHEMA
         return ExitCode.DENIED if self._unanswered else ExitCode.DONE
 
 

@@ -38,7 +38,7 @@ class Progress:
                     self._failed(result)
             case ev.ToolFinished(call_id, display, True) if display is not None:
                 self._displays[call_id] = display
-            case ev.Retrying():
+            case ev.Retrying() if event.attempt:
                 self._say(retrying(event))
             case ev.Compacted(before, after):
                 self._say(f"compacted the history: {before} -> {after} tokens")

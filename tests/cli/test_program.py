@@ -249,3 +249,13 @@ def test_a_silent_standard_input_is_told_of_and_left(tmp_path: Path) -> None:
     os.close(writer)
     assert (done.returncode, done.stdout) == (0, "hello\n")
     assert "going on without it" in done.stderr
+
+
+def test_an_answer_that_was_cut_off_does_not_look_whole(tmp_path: Path) -> None:
+    kimi = Program(tmp_path)
+    scenario = kimi.scenario([{"text": "half an ans"}, {"finish": "length"}])
+    done = kimi.run("--provider", scenario, "-p", "hi")
+    assert (done.returncode, done.stdout) == (4, "half an ans\n")
+    assert "output limit" in done.stderr
+    done = kimi.run("--provider", scenario, "-p", "hi", "--output-format", "json")
+    assert json.loads(done.stdout)["stop"] == "cut_off"
