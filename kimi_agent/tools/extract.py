@@ -4,16 +4,20 @@ As a program (`python -m kimi_agent.tools.extract html|pdf URL`) it takes the do
 """
 
 import asyncio
+import copy
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 from kimi_agent.core.errors import ToolError
 
 MAX_CHARS = 5_000_000
 _MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
 _CPU_S = 120  # whoever wanted the text may be gone without having killed this
-_THIN = 250  # characters below which an extraction is doubted when the page holds much more
+_THIN = 250  # characters below which an extraction is doubted
+_UNSEEN = ("script", "style", "noscript", "template", "svg", "head")
+_AROUND = ("nav", "footer")
 _INLINE = frozenset(
     ["a", "abbr", "b", "cite", "code", "em", "font", "i", "kbd", "mark", "q", "s", "small", "span", "strong"]
 )
@@ -45,7 +49,7 @@ async def extract(kind: str, document: bytes, url: str) -> str:
 
 
 def html_to_markdown(page: str, url: str) -> str:
-    """The main content as Markdown, or all visible text where no main content is found."""
+    """The main content as Markdown, or the whole page where no main content is found."""
     import trafilatura
 
     found = (
@@ -54,29 +58,56 @@ def html_to_markdown(page: str, url: str) -> str:
         )
         or ""
     )
-    if len(found) < _THIN:
-        title, everything = _visible_text(page)
-        if len(everything) > 2 * len(found):
-            return f"# {title}\n\n{everything}" if title else everything
-    return found
+    return found if len(found) >= _THIN else _whole_page(page, url) or found
 
 
-def _visible_text(page: str) -> tuple[str, str]:
-    """Title and text, one line per block that holds some."""
+def _whole_page(page: str, url: str) -> str:
+    """The page as Markdown without what surrounds its content; with it where nothing else is there."""
     from lxml import etree, html
 
     try:
-        tree = html.document_fromstring(page.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8"))
+        tree = html.document_fromstring(page.encode("utf-8"), parser=html.HTMLParser(encoding="utf-8", huge_tree=True))
     except etree.ParserError:
-        return "", ""
+        return ""
     title = " ".join(tree.findtext(".//title", "").split())
-    etree.strip_elements(tree, "script", "style", "noscript", "template", "svg", "head", with_tail=False)
+    tree.make_links_absolute(url, handle_failures="ignore")
+    etree.strip_elements(tree, *_UNSEEN, with_tail=False)
+    content = copy.deepcopy(tree)
+    etree.strip_elements(content, *_AROUND, with_tail=False)
+    text = _markdown(content) or _markdown(tree)
+    return f"# {title}\n\n{text}" if title and text and not text.startswith("# ") else text
+
+
+def _markdown(tree: Any) -> str:
+    from lxml import html
+    from markdownify import markdownify
+
+    source = html.tostring(tree, encoding="unicode")
+    try:
+        text = markdownify(
+            source,
+            bs4_options="lxml",
+            heading_style="ATX",
+            bullets="-",
+            strip=["img"],
+            escape_asterisks=False,  # the reader is a model, not a renderer
+            escape_underscores=False,
+        )
+    except RecursionError:  # hundreds of elements in one another
+        return _visible_text(tree)
+    return str(text).strip()
+
+
+def _visible_text(tree: Any) -> str:
+    """One line per block that holds some text."""
+    from lxml import etree
+
     for element in tree.iter(etree.Element):
         if element.tag not in _INLINE:
             element.text = "\n" + (element.text or "")
             element.tail = "\n" + (element.tail or "")
     lines = (" ".join(line.split()) for line in str(tree.text_content()).splitlines())
-    return title, "\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line)
 
 
 def pdf_to_text(document: bytes) -> str:

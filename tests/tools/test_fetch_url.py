@@ -149,8 +149,21 @@ async def test_a_page_becomes_markdown(tmp_path: Path) -> None:
 
 def test_a_page_without_an_article_still_gives_its_text() -> None:
     page = "<title>Hi</title><body><script>no()</script><aside>Go</aside><footer>Name</footer></body>"
-    assert html_to_markdown(page, "http://h/").splitlines() == ["# Hi", "", "Go", "Name"]
-    assert html_to_markdown("", "http://h/") == ""
+    assert html_to_markdown(page, "http://h/").splitlines() == ["# Hi", "", "Go"]
+    assert html_to_markdown("<nav>Only</nav>", "http://h/") == "Only"
+    for nothing in ("", "<title>App</title><div id=root></div><script>draw()</script>"):
+        assert html_to_markdown(nothing, "http://h/") == ""
+
+
+def test_a_short_page_keeps_its_structure() -> None:
+    page = """<nav>menu menu</nav><article><h1>Head</h1><p>Para with <a href="/x">link</a> and <code>a_b*</code>.</p>
+<ul><li>one<li>two</ul><pre>x = 1\n\n\n  y</pre><style>p {}</style></article><footer>foot</footer>"""
+    found = html_to_markdown(page, "http://h/a/b")
+    assert found == "# Head\n\nPara with [link](http://h/x) and `a_b*`.\n\n- one\n- two\n\n```\nx = 1\n\n\n  y\n```"
+
+
+def test_a_page_nested_too_deeply_for_markdown_gives_its_text() -> None:
+    assert html_to_markdown(f"{'<div>' * 1000}deep<p>down", "http://h/").split() == ["deep", "down"]
 
 
 @pytest.mark.parametrize(
