@@ -74,11 +74,12 @@ PRESETS = (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a set-up came to: the names under which it is saved, and the file."""
+    """What a set-up came to: the names under which it is saved, the file, and why another model than the usual."""
 
     provider: str
     model: str
     path: Path
+    note: str = ""
 
 
 def preset(name: str) -> Preset:
@@ -160,11 +161,11 @@ async def _pick_model(person: Person, chosen: Preset, served: Sequence[Model]) -
     if len(served) == 1:
         return served[0]
     if not served or len(served) > MANY:
-        default = f" (nothing for {chosen.model})" if chosen.model else ""
-        name = await person.ask_text(f"Model{default}")
-        if name is None or not (name or chosen.model):
+        usual = chosen.model if not served or chosen.model in known else ""
+        name = await person.ask_text("Model" + (f" (nothing for {usual})" if usual else ""))
+        if name is None or not (name or usual):
             return None
-        return known.get(name or chosen.model) or Model(name or chosen.model, name or chosen.model, chosen.name)
+        return known.get(name or usual) or Model(name or usual, name or usual, chosen.name)
     ordered = sorted(served, key=lambda model: model.id != chosen.model)
     options = [Option(model.id, f"{model.context_size} tokens" if model.context_size else "") for model in ordered]
     picked = await person.choose("Which model?", options)
@@ -172,15 +173,24 @@ async def _pick_model(person: Person, chosen: Preset, served: Sequence[Model]) -
 
 
 async def login_directly(path: Path, chosen: Preset, key: str, model_id: str) -> Account:
-    """Set up without questions: the key is tried by a real request, then saved. Raises KimiError; then nothing is saved."""
+    """Set up without questions: the key is tried by a real request, then saved. Raises KimiError; then nothing is saved.
+
+    Where the server lists several models, and not the usual one of `chosen`, the first is taken.
+    """
     served = await _served(chosen, key)
     known = {model.id: model for model in served}
-    name = model_id or (served[0].id if len(served) == 1 else chosen.model)
-    if not name:
-        raise ConfigError("which model?", f"Choose one with --model: {', '.join(list(known)[:MANY]) or 'its name'}.")
+    listed = ", ".join(list(known)[:MANY])
+    name, note = model_id or chosen.model, ""
+    if not model_id and len(served) == 1:
+        name = served[0].id
+    elif not name:
+        raise ConfigError("which model?", f"Choose one with --model: {listed or 'its name'}.")
+    elif not model_id and served and name not in known:
+        note = f"{name} is not served there: the first model was taken. Choose another with --model: {listed}."
+        name = served[0].id
     model = known.get(name) or Model(name, name, chosen.name)
     await _try_out(chosen, key, model)
-    return save_account(path, chosen, key, model)
+    return replace(save_account(path, chosen, key, model), note=note)
 
 
 async def with_served_model(config: Config) -> Config:

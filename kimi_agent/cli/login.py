@@ -42,6 +42,8 @@ def login(
             raise ConfigError(f"--provider {chosen.name} needs --base-url")
         account = _await(flow.login_directly(path, chosen, _read_key(chosen), model))
         sys.stderr.write(f"{chosen.label} answers. Saved in {path}; the model is {account.model}.\n")
+        if account.note:
+            sys.stderr.write(f"{account.note}\n")
     else:
         found = _await(flow.login(TerminalPerson(), path))
         if found is None:

@@ -103,3 +103,24 @@ def test_doctor_warns_of_a_file_that_others_can_read(kimi: Program) -> None:
     done = kimi.run("doctor", "--offline")
     assert f"chmod 600 {kimi.config}" in done.stdout
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("served", "model", "told"),
+    [
+        (["a", "kimi-k2.6"], "kimi-k2.6", False),
+        (["only"], "only", False),
+        (["a", "b"], "a", True),
+        ([], "kimi-k2.6", False),
+    ],
+)
+def test_the_model_is_one_that_the_server_has(kimi: Program, served: list[str], model: str, told: bool) -> None:
+    models = [{"id": name, "context_length": 5000} for name in served]
+    with FakeAPI([[{"text": "ok"}]], models=models) as api:
+        done = kimi.run("login", "--provider", "moonshot", "--base-url", api.url, stdin="sk-1\n")
+        assert api.requests[0].json["model"] == model
+    assert done.returncode == 0, done.stderr
+    saved = tomllib.loads(kimi.config.read_text())
+    assert saved["default_model"] == model
+    assert saved["models"][model].get("max_context_size") == (5000 if served else None)
+    assert ("kimi-k2.6 is not served there: the first model was taken" in done.stderr) == told
