@@ -117,6 +117,10 @@ def test_new_keys() -> None:
             'c.toml:7: unknown key "hooks.1.x"',
         ),
         ('default_editor = """\n[tools]\nfoo = 1\n"""\nfoo = 2', 'c.toml:5: unknown key "foo"'),
+        (
+            '[providers.p]\ntype="kimi"\n[models.m]\nprovider="p"\nmodel="m"\ncapabilities = ["telepathy", "thinking"]',
+            'c.toml:6: model "m" has unknown capabilities: "telepathy". Known: thinking, always_thinking, image_in, video_in',
+        ),
         ("network.allow_privat = true", 'c.toml:1: unknown key "network.allow_privat" (did you mean "allow_private"?)'),
     ],
 )

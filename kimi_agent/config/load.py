@@ -23,6 +23,8 @@ OUTPUT_LIMIT = {
 """What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
+CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
+
 HOOK_EVENTS = (
     "PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "Stop", "StopFailure", "SessionStart",
     "SessionEnd", "PreCompact", "PostCompact", "Notification",
@@ -60,7 +62,7 @@ def read_config(source: Source) -> Config:
     """The file alone. Raises ConfigError with one line per fatal problem."""
     problems: list[Problem] = []
     config = fill(Config, source.data, problems)
-    problems += [*_dangling(config), *_wrong_hooks(config)]
+    problems += [*_dangling(config), *_wrong_hooks(config), *_unknown_capabilities(config)]
     fatal = [source.describe(problem) for problem in problems if problem.fatal]
     if fatal:
         raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
@@ -97,6 +99,17 @@ def _wrong_hooks(config: Config) -> list[Problem]:
             known = ", ".join(HOOK_EVENTS)
             text = f'hook event "{hook.event}" does not happen here, the hook never runs. Events: {known}'
             found.append(Problem((*at, "event"), text, fatal=False))
+    return found
+
+
+def _unknown_capabilities(config: Config) -> list[Problem]:
+    """Words that nothing asks about. `tools`, which `kimi login` writes for models with nothing else, is taken quietly."""
+    found = []
+    for name, model in config.models.items():
+        if unknown := sorted((model.capabilities or frozenset()) - {*CAPABILITIES, "tools"}):
+            words = ", ".join(f'"{word}"' for word in unknown)
+            text = f'model "{name}" has unknown capabilities: {words}. Known: {", ".join(CAPABILITIES)}'
+            found.append(Problem(("models", name, "capabilities"), text, fatal=False))
     return found
 
 
