@@ -86,6 +86,18 @@ def tool_message(call_id: str, text: str, *, is_error: bool = False) -> Message:
     return Message("tool", (ToolResult(call_id, (Text(text),), is_error),), "agent")
 
 
+JSON_TYPES = {
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    list: "array",
+    dict: "object",
+    type(None): "null",
+}
+"""What JSON calls the types that its values have in Python."""
+
+
 def parse_arguments(text: str) -> dict[str, Any]:
     """The arguments of a call as an object. Raw line breaks inside strings are accepted: models write them.
 
@@ -101,5 +113,5 @@ def parse_arguments(text: str) -> dict[str, Any]:
     except RecursionError:
         raise ValueError("invalid JSON: nested too deeply") from None
     if not isinstance(value, dict):
-        raise ValueError(f"expected a JSON object, got {type(value).__name__}")
+        raise ValueError(f"expected a JSON object, got {JSON_TYPES[type(value)]}")
     return value

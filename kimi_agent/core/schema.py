@@ -1,18 +1,20 @@
 """Between a tool's `Params` and the model: the JSON Schema it is shown, and the check of what it sends back."""
 
 import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
 
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.message import JSON_TYPES
 from kimi_agent.core.provider import ToolSpec
 from kimi_agent.core.tool import Tool
 
 P = TypeVar("P")
 JsonSchema = dict[str, Any]
 
-_JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+_TYPE_NAMES = {kind.__name__: name for kind, name in JSON_TYPES.items()}
 
 
 def tool_spec(tool: Tool) -> ToolSpec:
@@ -50,7 +52,7 @@ def _plain(node: JsonSchema, defs: dict[str, JsonSchema], open_refs: tuple[str, 
         else:
             out[key] = value
     if "enum" in out and "type" not in out:
-        out = {"type": _JSON_TYPES[type(out["enum"][0])], **out}
+        out = {"type": JSON_TYPES[type(out["enum"][0])], **out}
     elif not out.keys() & {"type", "anyOf"}:
         out = {"type": "object", **out}
     return out
@@ -92,6 +94,7 @@ def _given(value: Any) -> Any:
 
 def _explain(problem: str, params_type: type[Any], arguments: dict[str, Any]) -> str:
     schema = params_schema(params_type)
+    problem = re.sub(r"(?<=xpected )`[^`]+`|(?<=got )`[^`]+`", _in_json, problem)
     message = "Invalid arguments: " + (problem[:1].lower() + problem[1:]).replace(" - at `$.", " at `").replace(
         "`$.", "`"
     )
@@ -99,6 +102,10 @@ def _explain(problem: str, params_type: type[Any], arguments: dict[str, Any]) ->
     if unknown:
         message += f" (no such parameter: {', '.join(f'`{key[:40]}`' for key in unknown[:5])})"
     return f"{message}. Expected: {_signature(schema)}"
+
+
+def _in_json(types: re.Match[str]) -> str:
+    return re.sub(r"\w+", lambda word: _TYPE_NAMES.get(word[0], word[0]), types[0])
 
 
 def _signature(schema: JsonSchema) -> str:

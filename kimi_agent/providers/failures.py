@@ -213,6 +213,8 @@ def _retry_after(failure: Failure, now: float) -> float | None:
 
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
+    if seconds < 1:
+        return f"{max(1, round(seconds * 1000))} ms"
     if minutes < 2:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -201,8 +201,9 @@ def _answer(rows: list[Row], raw: Rows, params: GrepParams, base: Path, root: Pa
         text = f"No results at offset {params.offset}: there are {len(rows):,}"
     else:
         text = "\n".join(lines)
-    unit = "files" if params.output_mode != "content" else "lines"
-    summary = f"{shown}{'+' if more else ''} {unit}" if rows else "no matches"
+    unit = "file" if params.output_mode != "content" else "line"
+    plural = "" if shown == 1 and not more else "s"
+    summary = f"{shown}{'+' if more else ''} {unit}{plural}" if rows else "no matches"
     return text_output("\n".join([text, *(f"[{note}]" for note in notes)]), Plain(summary))
 
 

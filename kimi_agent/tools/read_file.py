@@ -55,8 +55,8 @@ class ReadFile:
         window = window_of(data, offset, count) if small else await large.window(offset, count)
         self._files.saw(path, stat, window.content)
         if not window.lines and offset > 1:
-            total = "fewer" if window.total is None else f"only {window.total:,}"
-            raise ToolError(f"{name} has {total} lines: there is no line {offset:,}.")
+            total = "fewer lines" if window.total is None else f"only {window.total:,} line{'s' * (window.total != 1)}"
+            raise ToolError(f"{name} has {total}: there is no line {offset:,}.")
         numbered = [f"{number:6d}\t{line}" for number, line in enumerate(window.lines, window.first)]
         count = len(window.lines)
         for_user = Plain(f"{count} line{'s' if count != 1 else ''} of {name}")

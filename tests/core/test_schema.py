@@ -5,6 +5,7 @@ import pytest
 from msgspec import Meta, Struct
 
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.message import parse_arguments
 from kimi_agent.core.schema import params_schema, validate
 
 
@@ -58,7 +59,7 @@ def test_a_type_that_contains_itself_ends() -> None:
 def test_null_stands_for_not_given() -> None:
     arguments = {"path": "p", "one_or_more": {"kind": "a", "weight": None}, "depth": None, "every": None, "level": None}
     assert validate(Params, arguments) == Params("p", Inner("a"))
-    with pytest.raises(ToolError, match="expected `str`, got `null` at `path`"):
+    with pytest.raises(ToolError, match="expected `string`, got `null` at `path`"):
         validate(Params, {"path": None, "one_or_more": []})
     deep: Any = None
     for _ in range(50_000):
@@ -79,11 +80,11 @@ def test_numbers_and_truths_may_come_as_strings_and_json_inside_json() -> None:
     [
         ({"one_or_more": []}, "missing required field `path`"),
         ({"file_path": "x", "one_or_more": []}, "(no such parameter: `file_path`)"),
-        ({"path": 1, "one_or_more": []}, "expected `str`, got `int` at `path`"),
+        ({"path": 1, "one_or_more": []}, "expected `string`, got `integer` at `path`"),
         ({"path": "p", "one_or_more": [{"kind": "a"}, {"kind": 3}]}, "at `one_or_more[1].kind`"),
-        ({"path": "p", "one_or_more": [], "depth": 0}, "expected `int` >= 1 at `depth`"),
-        ({"path": "p", "one_or_more": [], "depth": "many"}, "expected `int`, got `str` at `depth`"),
-        ({"path": "p", "one_or_more": "text"}, "got `str` at `one_or_more`"),
+        ({"path": "p", "one_or_more": [], "depth": 0}, "expected `integer` >= 1 at `depth`"),
+        ({"path": "p", "one_or_more": [], "depth": "many"}, "expected `integer`, got `string` at `depth`"),
+        ({"path": "p", "one_or_more": "text"}, "got `string` at `one_or_more`"),
     ],
 )
 def test_errors_say_what_was_expected_and_where(arguments: dict[str, Any], words: str) -> None:
@@ -93,3 +94,20 @@ def test_errors_say_what_was_expected_and_where(arguments: dict[str, Any], words
     assert message.startswith("Invalid arguments: ")
     assert words in message
     assert 'kind: "a" | "b", weight?: integer' in message
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("[]", "array"), ("null", "null"), ('"x"', "string"), ("1", "integer"), ("1.5", "number"), ("true", "boolean")],
+)
+def test_arguments_that_are_no_object_are_named_as_json_does(text: str, word: str) -> None:
+    with pytest.raises(ValueError, match=f"expected a JSON object, got {word}$"):
+        parse_arguments(text)
+
+
+def test_a_parameter_named_like_a_type_keeps_its_name() -> None:
+    class Odd(Struct):
+        str: int
+
+    with pytest.raises(ToolError, match=r"expected `integer`, got `array` at `str`\. Expected: \{str: integer\}"):
+        validate(Odd, {"str": []})

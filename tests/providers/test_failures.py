@@ -146,6 +146,14 @@ def test_how_long_to_wait(headers: dict[str, str], message: str, wait: float | N
     assert error.retry_after == wait
 
 
+@pytest.mark.parametrize(
+    ("headers", "shown"),
+    [({"retry_after_ms": "280"}, "280 ms"), ({"retry_after": "7"}, "7 s"), ({"retry_after": "7200"}, "2 h")],
+)
+def test_the_wait_is_told_in_a_fitting_unit(headers: dict[str, str], shown: str) -> None:
+    assert f"(it asks to wait {shown})" in str(error_of(429, openai_error("slow"), **headers))
+
+
 def test_the_other_region_is_hinted_at() -> None:
     assert "api.moonshot.cn" in error_of(401, openai_error("Invalid Authentication")).hint
     china = Endpoint("moonshot", "kimi", "https://api.moonshot.cn/v1", "sk-secret-key")

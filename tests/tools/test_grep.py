@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
+from kimi_agent.core.display import Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Text
@@ -75,6 +76,22 @@ async def test_files_come_newest_first_then_by_path(grep: Grep, ctx: ToolContext
     os.utime(ctx.workspace.root / "src/deep/two.ts")
     found = await run(grep, ctx, "alpha")
     assert found.splitlines() == ["src/deep/two.ts", ".hidden/three.py", "README.md", "keep.log", "src/one.py"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "arguments", "shown"),
+    [
+        ("import os", {}, "1 file"),
+        ("import os", {"output_mode": "content"}, "1 line"),
+        ("alpha", {"head_limit": 1}, "1+ files"),
+        ("nowhere", {}, "no matches"),
+    ],
+)
+async def test_the_summary_counts(
+    grep: Grep, ctx: ToolContext, pattern: str, arguments: dict[str, object], shown: str
+) -> None:
+    params = validate(GrepParams, {"pattern": pattern, **arguments})
+    assert (await grep.run(params, ctx)).for_user == Plain(shown)
 
 
 async def test_ignored_files_are_found_on_demand(grep: Grep, ctx: ToolContext) -> None:

@@ -70,6 +70,9 @@ async def test_past_the_end_says_how_long_it_is(ctx: ToolContext, tmp_path: Path
     (tmp_path / "f").write_text("1\n2\n")
     with pytest.raises(ToolError, match="only 2 lines"):
         await read(ctx, line_offset=3)
+    (tmp_path / "f").write_text("1\n")
+    with pytest.raises(ToolError, match="only 1 line: there is no line 2"):
+        await read(ctx, line_offset=2)
 
 
 async def test_long_lines_are_cut_and_said_to_be(ctx: ToolContext, tmp_path: Path) -> None:
