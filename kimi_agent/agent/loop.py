@@ -179,7 +179,7 @@ async def _held_back(turn: Turn) -> bool:
 
 async def _ask_to_go_on(turn: Turn) -> bool:
     question = Item(
-        f"{turn.steps - 1} steps are done, which is the limit for one turn. Go on?",
+        f"The turn has reached its limit of steps ({turn.steps - 1} done). Go on?",
         (Option(GO_ON, f"up to {turn.max_steps} more steps"), Option("Stop", "keep what is done so far")),
         "Step limit",
     )
