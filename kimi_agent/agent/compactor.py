@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from kimi_agent.agent.hooks import Hooks
 
 
+MIN_MESSAGES = 3
+"""A shorter history is one prompt, which no summary makes shorter."""
+
+
 @dataclass(slots=True)
 class Compactor:
     """Compaction of one session.
@@ -72,7 +76,7 @@ class Compactor:
 
     async def before_step(self, request: Request) -> None:
         """Compact when the window is nearly full."""
-        if not self.size:
+        if not self.size or len(request.messages) < MIN_MESSAGES:
             return
         limit = compaction.threshold(self.size, self.ratio, self.reserved)
         context = self.current(request)
@@ -86,8 +90,8 @@ class Compactor:
 
     async def after_overflow(self, request: Request) -> bool:
         """The API said that the prompt is too long. True when the history is shorter now."""
-        if len(request.messages) < 3:
-            return False  # a single prompt is too long by itself
+        if len(request.messages) < MIN_MESSAGES:
+            return False
         self.emit(ev.Notice("warning", "The context window is full: compacting the history."))
         return await self.compact(request, below=0, trigger="auto")
 

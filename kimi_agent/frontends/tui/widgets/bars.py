@@ -100,7 +100,8 @@ class StatusBar(Bar):
 
     def update(self, status: Status, *, cwd: Path, branch: str, shell: bool) -> None:
         self._shown = (status, cwd, branch, shell)
-        self._compose_line(*self._shown)
+        if self.size.width:  # before the first layout there is no room to fit anything into
+            self._compose_line(*self._shown)
 
     def on_resize(self) -> None:
         if self._shown:
