@@ -139,8 +139,8 @@ class Agent:
                 text = (
                     f"The model {had} of this session is not configured any more; it goes on with {session.model.name}."
                 )
-                session._emit(ev.Notice("warning", text))
-            session._emit(ev.ModelChanged(session.model.name))
+                session.announce(ev.Notice("warning", text))
+            session.announce(ev.ModelChanged(session.model.name))
         started = log.events[0]
         assert isinstance(started, ev.SessionStarted)
         session.tell_folder(started.cwd)

@@ -350,6 +350,10 @@ class Session:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
+    def announce(self, event: ev.Event) -> None:
+        """Log and show what happened outside of a turn. Raises as `_emit` does."""
+        self._emit(event)
+
     def _emit(self, event: ev.Event) -> None:
         """Apply, show and log one event. Raises SessionError once when the log cannot be written.
 

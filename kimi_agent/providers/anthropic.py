@@ -1,5 +1,6 @@
 """Anthropic's Messages API on their SDK, an extra: `pip install 'kimi-agent[anthropic]'`."""
 
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from importlib.util import find_spec
@@ -7,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kimi_agent.core.errors import ConfigError, ConnectionFailed
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult
 from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, Model, Request, TextChunk, ThinkChunk, Tokens
 from kimi_agent.providers.chat_request import CANNOT_SEE, encodable, wire_arguments, wire_id, wire_name
-from kimi_agent.providers.sdk import client_options, events
+from kimi_agent.providers.sdk import client_options, deltas
 
 if TYPE_CHECKING:
     import anthropic
@@ -56,11 +57,9 @@ class Anthropic:
         required = {name: body.pop(name) for name in ("model", "messages", "max_tokens")}
         opening = self._client.messages.create(**required, stream=True, extra_body=body)
         reply = _Reply()
-        async for event in events(opening, self.endpoint, anthropic):
-            for delta in reply.feed(event):
+        async with contextlib.aclosing(deltas(opening, self.endpoint, anthropic, reply)) as found:
+            async for delta in found:
                 yield delta
-        if not reply.finished:
-            raise ConnectionFailed(f"The reply of {self.endpoint.name} broke off before its end.")
 
     async def aclose(self) -> None:
         client, self._client = self._client, None

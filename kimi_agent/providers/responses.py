@@ -1,9 +1,9 @@
 """OpenAI's Responses API, for OpenAI's own models, on their SDK. Nothing is stored there: reasoning goes back encrypted."""
 
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from kimi_agent.core.errors import ConnectionFailed
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult
 from kimi_agent.core.provider import (
     CallChunk,
@@ -19,7 +19,7 @@ from kimi_agent.core.provider import (
 )
 from kimi_agent.providers.chat_request import CANNOT_SEE, encodable, wire_arguments, wire_id, wire_name
 from kimi_agent.providers.failures import failure_of, to_error
-from kimi_agent.providers.sdk import client_options, events
+from kimi_agent.providers.sdk import client_options, deltas
 
 if TYPE_CHECKING:
     import openai
@@ -49,11 +49,9 @@ class Responses:
         opening = self._client.responses.create(
             model=body.pop("model"), input=body.pop("input"), stream=True, extra_body=body
         )
-        async for event in events(opening, self.endpoint, openai):
-            for delta in reply.feed(event):
+        async with contextlib.aclosing(deltas(opening, self.endpoint, openai, reply)) as found:
+            async for delta in found:
                 yield delta
-        if not reply.finished:
-            raise ConnectionFailed(f"The reply of {self.endpoint.name} broke off before its end.")
 
     async def aclose(self) -> None:
         client, self._client = self._client, None

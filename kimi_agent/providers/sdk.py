@@ -1,12 +1,13 @@
 """What the providers on an SDK share: time limits, errors put into words, and no headers that tell the device apart."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from kimi_agent.core.errors import ConfigError, ConnectionFailed, ProviderError
-from kimi_agent.core.provider import Endpoint
+from kimi_agent.core.provider import Delta, Endpoint
 from kimi_agent.providers.failures import failure_of, to_error
 from kimi_agent.providers.transport import PROXY_HINT, check_address, headers_for, host_of, proxy_for, ssl_context
 
@@ -39,7 +40,27 @@ def client_options(endpoint: Endpoint, sdk: ModuleType) -> dict[str, Any]:
     }
 
 
-async def events(opening: Awaitable[Any], endpoint: Endpoint, sdk: ModuleType) -> AsyncIterator[Any]:
+class Reply(Protocol):
+    """Turns the events of one stream into deltas; `finished` once it has seen the end."""
+
+    finished: bool
+
+    def feed(self, event: Any) -> Iterable[Delta]: ...
+
+
+async def deltas(
+    opening: Awaitable[Any], endpoint: Endpoint, sdk: ModuleType, reply: Reply
+) -> AsyncGenerator[Delta, None]:
+    """The whole reply. Raises ProviderError, ConnectionFailed for one that ends too early."""
+    async with contextlib.aclosing(events(opening, endpoint, sdk)) as stream:
+        async for event in stream:
+            for delta in reply.feed(event):
+                yield delta
+    if not reply.finished:
+        raise ConnectionFailed(f"The reply of {endpoint.name} broke off before its end.")
+
+
+async def events(opening: Awaitable[Any], endpoint: Endpoint, sdk: ModuleType) -> AsyncGenerator[Any, None]:
     """The events of the stream that `opening` opens. Raises ProviderError; a silent stream is ConnectionFailed."""
     stream = None
     limit = max(endpoint.first_byte_timeout, endpoint.idle_timeout)  # SDKs hide the pings that show a stream is alive
