@@ -12,15 +12,15 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Limits, MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
+from kimi_agent.builtin import builtin_plugin
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
+from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.tool import Tool
-from kimi_agent.core.workspace import Workspace
-from kimi_agent.providers import make_provider
-from kimi_agent.tools import builtin_tools
-from kimi_agent.workspaces.local import LocalWorkspace
+from kimi_agent.parts import Parts, assemble
+from kimi_agent.plugin import Host, Plugin
 
 SERVED_TIMEOUT = 5.0
 """Seconds that a server gets to list its models."""
@@ -28,15 +28,20 @@ NO_LIST = ("scripted", "chaos")
 
 
 def build(
-    config: Config, *, cwd: Path, home: Path, extra_roots: Sequence[Path] = (), skill_dirs: Sequence[Path] = ()
+    config: Config,
+    *,
+    cwd: Path,
+    home: Path,
+    extra_roots: Sequence[Path] = (),
+    skill_dirs: Sequence[Path] = (),
+    plugins: Sequence[Plugin] = (),
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work."""
-
-    def workspace(folder: Path) -> Workspace:
-        return LocalWorkspace(folder, tuple(extra_roots))
+    parts = assemble(builtin_plugin(think="Think" in config.tools.enabled), plugins)
+    hooks = [*(Hook(h.event, h.command, h.matcher, h.timeout, h.strict) for h in config.hooks), *parts.hooks]
 
     def skills(folder: Path) -> Library:
-        return find_skills(config, folder, home, skill_dirs)
+        return find_skills(config, parts, folder, home, skill_dirs)
 
     loop = config.loop_control
     agent = Agent(
@@ -45,31 +50,36 @@ def build(
         store=SessionStore(home),
         models={},
         default_model="",
-        make_provider=lambda name: provider_chain(config, agent.models, name),
-        make_tools=lambda model: tools_for(config, model),
-        make_workspace=workspace,
-        make_hooks=hooks_of(config) if config.hooks else None,
+        make_provider=lambda name: provider_chain(config, parts, agent.models, name),
+        make_tools=lambda model, folder: tools_for(config, parts, model, folder, home),
+        make_workspace=lambda folder: parts.workspace(folder, extra_roots),
+        make_hooks=hooks_of(hooks) if hooks else None,
+        gates=parts.gates,
+        commands=parts.commands,
         limits=Limits(loop.max_steps_per_turn, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
-        notices=config.warnings,
+        notices=(*config.warnings, *parts.problems),
         find_skills=skills,
         export=export_session,
     )
-    configure_models(agent, config)
+    agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
+    agent.reconfigure(config)
     return agent
 
 
-def find_skills(config: Config, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
+def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
     """The skills and custom commands of sessions in a folder; `only` replaces every folder where skills are looked for."""
     from kimi_agent.agent.skill_files import Places, discover
-    from kimi_agent.commands import NAMES
 
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
     extra = tuple(folder / os.path.expanduser(name) for name in config.extra_skill_dirs)  # noqa: PTH111
     names = set(config.tools.enabled)
     offered = (not names or "Skill" in names) and "Skill" not in config.tools.disabled
-    places = Places(home, user, extra, tuple(only), config.merge_all_available_skills)
-    return discover(folder, places, reserved=NAMES, offered=offered)
+    places = Places(
+        home, user, extra, tuple(only), config.merge_all_available_skills, tuple(parts.skills), tuple(parts.prompts)
+    )
+    reserved = frozenset(name for c in parts.commands.values() for name in (c.name, *c.aliases))
+    return discover(folder, places, reserved=reserved, offered=offered)
 
 
 def export_session(events: Sequence[Event], path: Path) -> None:
@@ -79,21 +89,19 @@ def export_session(events: Sequence[Event], path: Path) -> None:
     write(events, path)
 
 
-def hooks_of(config: Config) -> MakeHooks:
+def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
     """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
     from kimi_agent.agent.hooks import Hooks
-    from kimi_agent.core.hook import Hook
     from kimi_agent.workspaces.command import run_hook
 
-    hooks = [Hook(entry.event, entry.command, entry.matcher, entry.timeout, entry.strict) for entry in config.hooks]
     return lambda *session: Hooks(hooks, run_hook, *session)
 
 
-def configure_models(agent: Agent, config: Config) -> None:
+def configure_models(agent: Agent, config: Config, parts: Parts) -> None:
     """Give the agent the models of a configuration, also a running one after a login."""
     agent.models = {name: model_of(name, entry) for name, entry in config.models.items()}
     agent.default_model = config.default_model
-    agent.make_provider = lambda name: provider_chain(config, agent.models, name)
+    agent.make_provider = lambda name: provider_chain(config, parts, agent.models, name)
     agent.served = lambda: served_models(config)
 
 
@@ -138,7 +146,7 @@ def endpoint_of(config: Config, entry: ModelConfig) -> Endpoint:
     )
 
 
-def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provider:
+def provider_chain(config: Config, parts: Parts, models: dict[str, Model], name: str) -> Provider:
     """The provider of a model with retries around it, and the configured fallback models behind it.
 
     Raises NoModelError when the model is unknown or none is configured, ConfigError when its provider cannot be made.
@@ -160,7 +168,7 @@ def provider_chain(config: Config, models: dict[str, Model], name: str) -> Provi
     names = [name, *(other for other in config.fallback_models if other != name and other in models)]
     chain: list[Provider] = [
         Retry(
-            _unreliable(make_provider(endpoint_of(config, entry(each)), models[each]), config.chaos),
+            _unreliable(parts.provider(endpoint_of(config, entry(each)), models[each]), config.chaos),
             attempts=config.loop_control.max_retries_per_step + 1,
         )
         for each in names
@@ -177,12 +185,12 @@ def _unreliable(provider: Provider, seed: int | None) -> Provider:
     return Chaos(provider, seed)
 
 
-def tools_for(config: Config, model: Model) -> list[Tool]:
-    """The built-in tools that the configuration and the model allow, in their fixed order."""
-    media = not model.capabilities or "image_in" in model.capabilities
+def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path) -> list[Tool]:
+    """The tools that the configuration and the model allow, in their fixed order."""
     names = set(config.tools.enabled)
-    return [
-        tool
-        for tool in builtin_tools(media=media, think="Think" in names, allow_private=config.network.allow_private)
-        if (not names or tool.name in names) and tool.name not in config.tools.disabled
-    ]
+
+    def host(name: str) -> Host:
+        options = config.plugins.get(name, {})
+        return Host(model, folder, home, options, config.network.allow_private, parts.readers, config.services)
+
+    return parts.tools(host, lambda name: (not names or name in names) and name not in config.tools.disabled)

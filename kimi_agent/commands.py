@@ -1,6 +1,6 @@
 """Slash commands: one registry for every front end. A command says what it does through `Shell`, never through a screen."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -247,17 +247,21 @@ _ALL = (
 )  # fmt: skip
 
 COMMANDS: dict[str, Command] = {command.name: command for command in _ALL}
-_BY_NAME = {name: command for command in _ALL for name in (command.name, *command.aliases)}
 
 
-NAMES = frozenset(_BY_NAME)
+NAMES = frozenset(name for command in _ALL for name in (command.name, *command.aliases))
 """What no skill and no custom command can be called by."""
+
+
+def _table(session: Session) -> Mapping[str, Command]:
+    """The commands of an agent that was built with plugins, else ours."""
+    return session.commands or COMMANDS
 
 
 def available(session: Session) -> list[Command]:
     """The commands of a session: ours, then its custom commands and skills."""
     own = session.skills.for_person()
-    commands = list(COMMANDS.values())
+    commands = list(_table(session).values())
     for name, skill in own.items():
         long = f"skill:{skill.name}"
         if name != long or own.get(skill.name) is not skill:
@@ -271,9 +275,10 @@ def find(text: str, session: Session) -> tuple[Command, str] | None:
     if not text.startswith("/"):
         return None
     name, _, args = text[1:].partition(" ")
-    command = _BY_NAME.get(name.strip())
-    if command is not None:
-        return command, args
+    name = name.strip()
+    for command in _table(session).values():
+        if name == command.name or name in command.aliases:
+            return command, args
     if (found := session.skills.find(text)) is not None:
         name = text[1:].split(maxsplit=1)[0]
         return Command(name, found[0].description, partial(_prompt, name), prompt=True), found[1]

@@ -117,7 +117,7 @@ class House:
             models={"fake": provider.model},
             default_model="fake",
             make_provider=lambda name: provider,
-            make_tools=lambda model: list(tools),
+            make_tools=lambda model, folder: list(tools),
             make_workspace=lambda cwd: LocalWorkspace(cwd),
             limits=limits or Limits(),
         )

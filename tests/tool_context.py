@@ -1,13 +1,15 @@
 """A context for tools under test: a real workspace, a scratch folder, a person with prepared answers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.display import Todo
+from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Text
 from kimi_agent.core.schema import validate
+from kimi_agent.core.task import Task, TaskEnd
 from kimi_agent.core.tool import Tool, ToolContext, ToolOutput
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.workspaces.local import LocalWorkspace
@@ -25,6 +27,34 @@ class Person:
         return self.answers.pop(0) if self.answers else Dismissed()
 
 
+class NoTasks:
+    """Tasks for tools that start none."""
+
+    def start(
+        self,
+        kind: Literal["command", "agent"],
+        title: str,
+        work: Awaitable[TaskEnd],
+        *,
+        call_id: str,
+        output: Path,
+        limit: float | None = None,
+    ) -> Task:
+        raise AssertionError("no background task is expected here")
+
+    def list(self) -> Sequence[Task]:
+        return []
+
+    def get(self, task_id: str) -> Task:
+        raise ToolError("There is no background task.")
+
+    async def wait(self, task_id: str, timeout: float) -> Task:
+        return self.get(task_id)
+
+    async def stop(self, task_id: str) -> Task:
+        return self.get(task_id)
+
+
 def make_context(
     root: Path,
     *,
@@ -37,7 +67,7 @@ def make_context(
     scratch = scratch or root.parent / f"{root.name}-scratch"
     scratch.mkdir(exist_ok=True)
     workspace = workspace or LocalWorkspace(root)
-    return ToolContext(call_id, workspace, ask or Person(), lambda text: None, todos, scratch)
+    return ToolContext(call_id, workspace, ask or Person(), lambda text: None, todos, scratch, NoTasks())
 
 
 async def call(tool: Tool, ctx: ToolContext, **arguments: Any) -> ToolOutput:

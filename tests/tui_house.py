@@ -72,7 +72,7 @@ def house(folder: Path) -> House:
     """An agent with real tools in `folder/work`, and a model that is fed by the test."""
     made = House(folder, FedProvider())
     made.agent.models, made.agent.default_model = {"kimi-k2": made.provider.model}, "kimi-k2"
-    made.agent.make_tools = lambda model: file_and_shell_tools()
+    made.agent.make_tools = lambda model, folder: file_and_shell_tools()
     return made
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,10 @@ class Agent:
     models: dict[str, Model]
     default_model: str
     make_provider: Callable[[str], Provider]
-    make_tools: Callable[[Model], Sequence[Tool]]
+    make_tools: Callable[[Model, Path], Sequence[Tool]]
     make_workspace: Callable[[Path], Workspace]
     gates: Sequence[Gate] = ()
+    commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
     make_hooks: MakeHooks | None = None
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
@@ -48,6 +49,7 @@ class Agent:
     login: Callable[[Any], Awaitable[None]] | None = (
         None  # set-up of a provider, given the front end's `commands.Shell`
     )
+    reconfigure: Callable[[Any], None] | None = None  # take the models of a changed configuration
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
@@ -168,7 +170,7 @@ class Agent:
             log=log,
             scratch=self.store.scratch(log.path.stem),
             workspace=self.make_workspace(folder),
-            tools=[*self.make_tools(model), *([SkillTool(library)] if library.for_model() else [])],
+            tools=[*self.make_tools(model, folder), *([SkillTool(library)] if library.for_model() else [])],
             skills=library,
             gates=self.gates,
             permissions=permissions,
@@ -180,6 +182,7 @@ class Agent:
             thinking=self.thinking,
             limits=self.limits,
             make_hooks=self.make_hooks,
+            commands=self.commands,
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
             session.set_mode(session.mode)

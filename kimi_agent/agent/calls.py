@@ -18,6 +18,7 @@ from kimi_agent.core.errors import ToolError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.schema import validate
+from kimi_agent.core.task import Tasks
 from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Workspace
 
@@ -52,6 +53,7 @@ class Caller:
     emit: Callable[[ev.Event], None]
     sync: Callable[[], Any]
     todos: Callable[[], tuple[Todo, ...]]
+    tasks: Tasks
     hooks: "Hooks | None" = None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -178,6 +180,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
         progress=progress,
         todos=caller.todos(),
         scratch=caller.scratch,
+        tasks=caller.tasks,
     )
     try:
         item.params = validate(item.tool.Params, parse_arguments(call.arguments))

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -15,6 +15,7 @@ from kimi_agent.agent.loop import Turn, run_turn
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
+from kimi_agent.agent.tasks import BackgroundTasks
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
@@ -69,6 +70,7 @@ class Session:
         limits: Limits,
         skills: Library | None = None,
         make_hooks: MakeHooks | None = None,
+        commands: Mapping[str, Any] | None = None,
     ) -> None:
         started = log.events[0]
         assert isinstance(started, ev.SessionStarted)
@@ -77,6 +79,7 @@ class Session:
         self.workspace, self.cwd, self.model, self.thinking = workspace, workspace.root, model, thinking
         self.ask = ask
         self.skills = skills or Library()
+        self.commands = commands or {}  # slash commands by name, for `commands.py` alone
         self.todos: tuple[Todo, ...] = ()
         self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
@@ -98,11 +101,11 @@ class Session:
         self._saving = True
         self._went_well = False  # the last turn was done, or the compaction
         self._compactor: Compactor | None = None
-        resumed = self._turns_done > 0
-        self._hooks = make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if make_hooks else None
+        self._hooks = make_hooks(self.id, self.cwd, log.path, self._emit, self._turns_done > 0) if make_hooks else None
+        self.tasks = BackgroundTasks(self._emit, lambda: None)
         self._caller = Caller(
             self._tools, [*gates, *permissions.gates()], permissions, workspace, scratch, ask, self._emit, log.sync,
-            lambda: self.todos, self._hooks,
+            lambda: self.todos, self.tasks, self._hooks,
         )  # fmt: skip
         for event in log.events:
             self._history.apply(event)
@@ -128,7 +131,7 @@ class Session:
         return list(self._log.events)
 
     def events_since_opened(self) -> list[ev.Event]:
-        """What was added to the durable events since this process took the session up, by opening it too."""
+        """The durable events since this process took the session up, by opening it too."""
         return list(self._log.events[self._events_before :])
 
     # --- turns --------------------------------------------------------------------------------------------------------
@@ -342,6 +345,7 @@ class Session:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=1)
+        await self.tasks.aclose()
         if self._hooks is not None:
             await self._hooks.aclose()
         self._log.close()

@@ -35,6 +35,8 @@ class Places:
     extra: tuple[Path, ...] = ()
     only: tuple[Path, ...] = ()
     merge: bool = True
+    plugin_skills: tuple[Path, ...] = ()
+    plugin_commands: tuple[Path, ...] = ()
 
 
 def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:
@@ -56,7 +58,7 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
             wanted += [(folder / name / "skills", root) for name in GENERIC]
         generic = [places.user / ".agents", places.user / ".config" / "agents"]
         wanted += [(f / "skills", None) for f in (*_merged(user_brands, places.merge), *generic)]
-        wanted += [(folder, None) for folder in places.extra]
+        wanted += [(folder, None) for folder in (*places.extra, *places.plugin_skills)]
     for folder, inside in wanted:
         _gather(skills, _skill_files(folder), "skill", inside, broken)
     for folder in project:
@@ -64,6 +66,8 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
             _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken)
     for folder in user_brands[:2]:
         _gather(commands, _command_files(folder / "commands"), "command", None, broken)
+    for folder in places.plugin_commands:
+        _gather(commands, _command_files(folder), "command", None, broken)
     return Library(skills, commands, tuple(broken), frozenset(name.casefold() for name in reserved), offered)
 
 

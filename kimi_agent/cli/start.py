@@ -74,13 +74,13 @@ def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitabl
     """What `/login` does: the set-up of `kimi login` in the front end's own panels, then the new model at once."""
 
     async def log_in(shell: "Shell") -> None:
-        from kimi_agent.build import configure_models
         from kimi_agent.login import login
 
         account = await login(shell, options.config_path)
         if account is None:
             return
-        configure_models(agent, replace(options, model="", config=None).load())
+        assert agent.reconfigure is not None
+        agent.reconfigure(replace(options, model="", config=None).load())
         agent.default_model = account.model
         shell.apply(shell.session.set_model(account.model))
 

@@ -63,14 +63,20 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True)
 class LoopControl:
-    """Limits of a turn. `reserved_context_size` is in tokens; compaction begins when the window is filled to `ratio`."""
+    """Limits of a turn. `reserved_context_size` is in tokens; compaction begins when the window is filled to `ratio`.
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"max_ralph_iterations", "max_steps_per_run"})
+    `max_ralph_iterations` makes every prompt a goal with that many turns (-1: as many as it takes, 0: off). `evidence` says what
+    happens to a claim that tests pass when no command shows it: nothing, a mark, or the model is asked once to run one.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"max_steps_per_run"})
 
     max_steps_per_turn: Annotated[int, Meta(ge=1)] = 300
     max_retries_per_step: Annotated[int, Meta(ge=0)] = 5
     reserved_context_size: Annotated[int, Meta(ge=0)] = 50_000
     compaction_trigger_ratio: Annotated[float, Meta(ge=0.5, le=0.99)] = 0.85
+    max_ralph_iterations: Annotated[int, Meta(ge=-1)] = 0
+    evidence: Literal["off", "mark", "ask"] = "mark"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,34 @@ class ServiceConfig:
     base_url: str = ""
     api_key: str = field(default="", repr=False)
     custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundConfig:
+    """Background tasks; times in seconds. `print_wait_ceiling_s` bounds how long a headless run waits for those with a limit.
+
+    `bash_auto_background_on_timeout` moves a command that outlives its timeout to the background instead of killing it.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"read_max_bytes", "notification_tail_lines", "notification_tail_chars", "wait_poll_interval_ms"}
+        | {"worker_heartbeat_interval_ms", "worker_stale_after_ms", "kill_grace_period_ms", "keep_alive_on_exit"}
+        | {"bash_task_timeout_s", "print_background_mode"}
+    )
+
+    max_running_tasks: Annotated[int, Meta(ge=1, le=64)] = 4
+    bash_auto_background_on_timeout: bool = True
+    agent_task_timeout_s: Annotated[int, Meta(ge=30)] = 900
+    print_wait_ceiling_s: Annotated[int, Meta(ge=0)] = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class SubagentConfig:
+    """What one run of a subagent may use at most: steps, tokens (input that is not cached, and output), milliseconds."""
+
+    max_steps: Annotated[int, Meta(ge=1)] = 100
+    max_tokens: Annotated[int, Meta(ge=1000)] = 1_000_000
+    timeout_ms: Annotated[int, Meta(ge=1000)] = 7_200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +165,12 @@ class ThinkingConfig:
 class Config:
     """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all.
 
+    `plugins` holds what each plugin is told: `[plugins.NAME]`, with `enabled = true|false` and the plugin's own keys.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"telemetry", "background", "notifications", "token_counting", "image", "identity", "subagent", "permission"}
+        {"telemetry", "notifications", "token_counting", "image", "identity", "permission"}
         | {"skip_afk_prompt_injection", "is_from_default_location", "experimental"}
     )
 
@@ -156,6 +191,9 @@ class Config:
     services: dict[str, ServiceConfig] = field(default_factory=dict)
     hooks: tuple[HookConfig, ...] = ()
     mcp: McpConfig = field(default_factory=McpConfig)
+    background: BackgroundConfig = field(default_factory=BackgroundConfig)
+    subagent: SubagentConfig = field(default_factory=SubagentConfig)
+    plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)

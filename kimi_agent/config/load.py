@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
@@ -115,7 +115,7 @@ def _unknown_capabilities(config: Config) -> list[Problem]:
 
 def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Config:
     limits = {"max_steps_per_turn": flags.max_steps_per_turn, "max_retries_per_step": flags.max_retries_per_step}
-    given = {name: value for name, value in limits.items() if value is not None}
+    given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     config = replace(config, loop_control=replace(config.loop_control, **given))
     if flags.thinking is not None:
         config = replace(config, default_thinking=flags.thinking)

@@ -1,7 +1,8 @@
-"""What a person is shown of a tool call: four forms, which every front end can draw."""
+"""What a person is shown of a tool call: five forms, which every front end can draw."""
 
 from typing import Literal, TypeAlias
 
+from kimi_agent.core.message import Image
 from kimi_agent.core.record import Record
 
 
@@ -41,4 +42,11 @@ class TodoList(Record):
     items: tuple[Todo, ...]
 
 
-Display: TypeAlias = Plain | Diff | Terminal | TodoList
+class Pictures(Record):
+    """Pictures, such as the plots of a notebook cell, below a text (which may be empty)."""
+
+    text: str
+    images: tuple[Image, ...]
+
+
+Display: TypeAlias = Plain | Diff | Terminal | TodoList | Pictures

@@ -10,6 +10,7 @@ from kimi_agent.core.display import Display
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Message, ToolCall
 from kimi_agent.core.record import Record
+from kimi_agent.core.task import Task
 
 Mode: TypeAlias = Literal["default", "plan", "yolo", "afk"]
 Stop: TypeAlias = Literal["done", "interrupted", "error", "max_steps", "repeated_calls", "rejected", "cut_off"]
@@ -153,6 +154,28 @@ class Nested(Record):
     event: "Event"
 
 
+class SubagentStarted(Record):
+    """The first event of a subagent's life, and of each time that it is taken up again; always inside `Nested`.
+
+    `agent_id` is unique in the session, `agent_type` the name of its type, `prompt` what it was asked to do. `system_prompt` is empty
+    when it shares its parent's, `forked` is how many messages of its parent's history it begins with.
+    """
+
+    agent_id: str
+    agent_type: str
+    description: str
+    prompt: str
+    model: str = ""
+    system_prompt: str = ""
+    forked: int = 0
+
+
+class TaskChanged(Record):
+    """A background task was started, or has ended."""
+
+    task: Task
+
+
 class Notice(Record):
     level: Literal["info", "warning", "error"]
     text: str
@@ -188,6 +211,8 @@ Event: TypeAlias = (
     | Titled
     | Queued
     | Nested
+    | SubagentStarted
+    | TaskChanged
     | Notice
     | TurnEnded
 )

@@ -10,6 +10,7 @@ from kimi_agent.core.display import Display, Todo
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Text
 from kimi_agent.core.record import Record
+from kimi_agent.core.task import Tasks
 from kimi_agent.core.workspace import Workspace
 
 Content: TypeAlias = tuple[Text | Image, ...]
@@ -32,7 +33,8 @@ class ToolContext:
     """What a call may use besides its parameters.
 
     `progress` shows live output to the person. `todos` is the current list. `scratch` is a folder of this session for whole
-    outputs that were too long for the history (the model may read it). `call_id` is unique in the session.
+    outputs that were too long for the history (the model may read it). `call_id` is unique in the session. `tasks` is where
+    work is left that goes on after the call.
     """
 
     call_id: str
@@ -41,6 +43,7 @@ class ToolContext:
     progress: Callable[[str], None]
     todos: tuple[Todo, ...]
     scratch: Path
+    tasks: Tasks
 
 
 class Tool(Protocol):
@@ -48,7 +51,8 @@ class Tool(Protocol):
 
     `effects` is quick, has no side effect and may raise ToolError (the call is then answered with that text). `preview` is
     called only when a person is going to be asked; it may read files. `run` raises ToolError for what the model can mend;
-    any other exception is reported to the model as an internal error of the tool.
+    any other exception is reported to the model as an internal error of the tool. A tool that holds something open may have
+    an `async def aclose(self) -> None`, which the end of the session calls.
     """
 
     name: str

@@ -1,13 +1,25 @@
 """The table of built-in tools. A new one is a file in this folder and a line here."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from kimi_agent.core.reader import Reader
 from kimi_agent.core.tool import Tool
 
 
-def builtin_tools(*, think: bool = False, media: bool = True, allow_private: bool = False) -> list[Tool]:
+def builtin_tools(
+    *,
+    think: bool = False,
+    media: bool = True,
+    allow_private: bool = False,
+    readers: Mapping[str, Reader] | None = None,
+    services: Mapping[str, Any] | None = None,
+) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
-    `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks.
+    `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks;
+    `readers` read documents by suffix, `services` are the configured web services by name.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL

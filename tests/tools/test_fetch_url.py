@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.effect import Effect
@@ -56,7 +57,7 @@ async def nobody(question: Question) -> Answer:
 
 
 def context(tmp_path: Path) -> ToolContext:
-    return ToolContext("c1", LocalWorkspace(tmp_path), nobody, lambda text: None, (), tmp_path / "scratch")
+    return ToolContext("c1", LocalWorkspace(tmp_path), nobody, lambda text: None, (), tmp_path / "scratch", NoTasks())
 
 
 async def fetch(tmp_path: Path, url: str, allow_private: bool = True) -> str:

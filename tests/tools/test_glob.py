@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.effect import Effect
@@ -41,7 +42,7 @@ def ctx(tmp_path: Path) -> ToolContext:
     for folder in ("src", "src/deep", "src/deep/er"):
         os.utime(root / folder, (100, 100))
     (root / ".gitignore").write_text("node_modules\n")
-    return ToolContext("c1", LocalWorkspace(root), nobody, lambda text: None, (), tmp_path / "scratch")
+    return ToolContext("c1", LocalWorkspace(root), nobody, lambda text: None, (), tmp_path / "scratch", NoTasks())
 
 
 async def run(ctx: ToolContext, pattern: str, directory: str | None = None, include_dirs: bool = True) -> list[str]:

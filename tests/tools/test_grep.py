@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.display import Plain
@@ -35,7 +36,7 @@ async def nobody(question: Question) -> Answer:
 
 
 def context(root: Path) -> ToolContext:
-    return ToolContext("c1", LocalWorkspace(root), nobody, lambda text: None, (), root.parent / "scratch")
+    return ToolContext("c1", LocalWorkspace(root), nobody, lambda text: None, (), root.parent / "scratch", NoTasks())
 
 
 @pytest.fixture(params=COMMANDS.values(), ids=COMMANDS)

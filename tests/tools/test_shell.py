@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.display import Terminal
@@ -30,7 +31,7 @@ async def nobody(question: Question) -> Answer:
 def context(tmp_path: Path, progress: Callable[[str], None] = lambda text: None) -> ToolContext:
     root = tmp_path / "project"
     root.mkdir(exist_ok=True)
-    return ToolContext("Shell:1", LocalWorkspace(root), nobody, progress, (), tmp_path / "scratch")
+    return ToolContext("Shell:1", LocalWorkspace(root), nobody, progress, (), tmp_path / "scratch", NoTasks())
 
 
 async def run(ctx: ToolContext, command: str, timeout: int = 60) -> tuple[str, ToolOutput]:

@@ -1,0 +1,103 @@
+"""What an agent is made of: the parts of the built-in plugin and of every other one, by name. The first one of a name holds."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.gate import Gate
+from kimi_agent.core.hook import Hook
+from kimi_agent.core.provider import Endpoint, Model
+from kimi_agent.core.reader import Reader
+from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
+from kimi_agent.plugin import Host, MakeProvider, MakeWorkspace, Plugin
+
+if TYPE_CHECKING:
+    from kimi_agent.commands import Command
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Parts:
+    """The tables of all plugins together. `problems` tell the person what was left out and why."""
+
+    plugins: list[Plugin] = field(default_factory=list)
+    readers: dict[str, Reader] = field(default_factory=dict)
+    providers: dict[str, MakeProvider] = field(default_factory=dict)
+    workspaces: dict[str, MakeWorkspace] = field(default_factory=dict)
+    frontends: dict[str, str] = field(default_factory=dict)
+    commands: dict[str, "Command"] = field(default_factory=dict)
+    mcp_servers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    gates: list[Gate] = field(default_factory=list)
+    hooks: list[Hook] = field(default_factory=list)
+    agents: list[Path] = field(default_factory=list)
+    skills: list[Path] = field(default_factory=list)
+    prompts: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def add(self, plugin: Plugin) -> None:
+        self.plugins.append(plugin)
+        self.problems += [f"Plugin {plugin.name}: {text}" for text in plugin.problems]
+        for table, more, what in (
+            (self.readers, plugin.readers, "reader"),
+            (self.providers, plugin.providers, "provider type"),
+            (self.workspaces, plugin.workspaces, "workspace"),
+            (self.frontends, plugin.frontends, "front end"),
+            (self.commands, {command.name: command for command in plugin.commands}, "command"),
+            (self.mcp_servers, plugin.mcp_servers, "MCP server"),
+        ):
+            self._merge(plugin.name, table, more, what)
+        self.gates += plugin.gates
+        self.hooks += plugin.hooks
+        self.agents += plugin.agents
+        self.skills += plugin.skills
+        self.prompts += plugin.prompts
+
+    def tools(self, host: Callable[[str], Host], wanted: Callable[[str], bool]) -> list[Tool]:
+        """Fresh tools of every plugin, in a fixed order; `host` answers what a plugin of that name is told.
+
+        A plugin that fails is left out and told, and so is a tool whose name is taken.
+        """
+        found: dict[str, Tool] = {}
+        for plugin in self.plugins:
+            if plugin.tools is None:
+                continue
+            try:
+                made = list(plugin.tools(host(plugin.name)))
+            except Exception as error:  # a stranger's code
+                self._tell(f"Plugin {plugin.name}: its tools are left out: {type(error).__name__}: {error}")
+                continue
+            self._merge(plugin.name, found, {tool.name: tool for tool in made if wanted(tool.name)}, "tool")
+        return list(found.values())
+
+    def provider(self, endpoint: Endpoint, model: Model) -> Any:
+        """The provider of an endpoint's kind. Raises ConfigError for a kind that nobody offers."""
+        make = self.providers.get(endpoint.kind)
+        if make is None:
+            known = ", ".join(sorted(self.providers))
+            raise ConfigError(
+                f"provider {endpoint.name!r} has the unknown type {endpoint.kind!r}.", f"Known types: {known}."
+            )
+        return make(endpoint, model)
+
+    def workspace(self, folder: Path, extra_roots: Sequence[Path], name: str = "local") -> Workspace:
+        return self.workspaces[name](folder, extra_roots)
+
+    def _merge(self, plugin: str, table: dict[str, T], more: Mapping[str, T], what: str) -> None:
+        for name, value in more.items():
+            if table.setdefault(name, value) is not value:
+                self._tell(f"Plugin {plugin}: its {what} {name} is left out: there is one of that name already.")
+
+    def _tell(self, text: str) -> None:
+        if text not in self.problems:
+            self.problems.append(text)
+
+
+def assemble(builtin: Plugin, others: Sequence[Plugin]) -> Parts:
+    parts = Parts()
+    for plugin in (builtin, *others):
+        parts.add(plugin)
+    return parts
