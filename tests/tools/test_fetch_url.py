@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from document_files import make_pdf
 from hypothesis import given
 from hypothesis import strategies as st
 from tool_context import NoTasks
@@ -191,30 +192,9 @@ async def test_a_pdf_gives_its_text(tmp_path: Path) -> None:
     async with serving(
         {"/": answer(make_pdf("Hello from a PDF"), "application/pdf"), "/bad": answer(b"%PDF-1.4 garbage")}
     ) as server:
-        assert "## Page 1\n\nHello from a PDF" in await fetch(tmp_path, f"http://127.0.0.1:{server.port}/")
+        assert "[page 1]\nHello from a PDF" in await fetch(tmp_path, f"http://127.0.0.1:{server.port}/")
         with pytest.raises(ToolError, match="PDF document cannot be read"):
             await fetch(tmp_path, f"http://127.0.0.1:{server.port}/bad")
-
-
-def make_pdf(text: str) -> bytes:
-    stream = f"BT /F1 24 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    out = io.BytesIO(b"%PDF-1.4\n")
-    out.seek(0, 2)
-    offsets = []
-    for number, content in enumerate(objects, start=1):
-        offsets.append(out.tell())
-        out.write(b"%d 0 obj\n%s\nendobj\n" % (number, content))
-    table = out.tell()
-    out.write(b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % at for at in offsets))
-    out.write(b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % table)
-    return out.getvalue()
 
 
 @pytest.mark.parametrize(
