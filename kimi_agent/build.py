@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
-from kimi_agent.agent.session import Limits, MakeHooks
+from kimi_agent.agent.runner import Limits
+from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.builtin import builtin_plugin

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from kimi_agent.agent.agent import Agent
-from kimi_agent.agent.session import Limits, Session
+from kimi_agent.agent.runner import Limits
+from kimi_agent.agent.session import Session
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Question

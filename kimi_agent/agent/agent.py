@@ -11,12 +11,15 @@ from typing import Any
 from kimi_agent import __version__
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.prompt import system_prompt
-from kimi_agent.agent.session import Limits, MakeHooks, Session
+from kimi_agent.agent.runner import Limits, Models
+from kimi_agent.agent.session import Session
+from kimi_agent.agent.session_parts import MakeHooks, SessionParts
 from kimi_agent.agent.skill_tool import SkillTool
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
+from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
@@ -44,6 +47,8 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
+    max_tasks: int = 4  # in the background of a session at once
+    make_attach: Callable[[Model], Attach] | None = None
     notices: Sequence[str] = ()
     served: Callable[[], Awaitable[Sequence[Model]]] | None = None  # what the providers' servers list (GET /models)
     login: Callable[[Any], Awaitable[None]] | None = (
@@ -165,29 +170,36 @@ class Agent:
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode)
-        library = self.skills(folder)
         session = Session(
-            log=log,
-            scratch=self.store.scratch(log.path.stem),
-            workspace=self.make_workspace(folder),
-            tools=[*self.make_tools(model, folder), *([SkillTool(library)] if library.for_model() else [])],
-            skills=library,
-            gates=self.gates,
-            permissions=permissions,
-            ask=ask,
-            make_provider=lambda name: self.make_provider(name),
-            find_window=self.window,  # a login replaces it while sessions are open
-            fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
-            model=model,
-            thinking=self.thinking,
-            limits=self.limits,
-            make_hooks=self.make_hooks,
-            commands=self.commands,
+            SessionParts(
+                log=log,
+                scratch=self.store.scratch(log.path.stem),
+                workspace=self.make_workspace(folder),
+                tools=self.make_tools(model, folder),
+                session_tools=self._session_tools,
+                gates=self.gates,
+                permissions=permissions,
+                ask=ask,
+                models=Models(lambda name: self.make_provider(name), self.window),  # a login replaces it meanwhile
+                model=model,
+                thinking=self.thinking,
+                limits=self.limits,
+                skills=self.skills(folder),
+                commands=self.commands,
+                make_hooks=self.make_hooks,
+                attach=self.make_attach(model) if self.make_attach is not None else None,
+                max_tasks=self.max_tasks,
+                fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
+            )
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
             session.set_mode(session.mode)
         self._sessions.append(session)
         return session
+
+    def _session_tools(self, session: Session) -> Sequence[Tool]:
+        """The tools that act on their session, in a fixed order."""
+        return [SkillTool(session.skills)] if session.skills.for_model() else []
 
     def _fork(self, events: Sequence[ev.Event], ask: Ask, folder: Path, mode: ev.Mode) -> Session:
         started = events[0]

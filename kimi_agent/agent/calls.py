@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions, session_scope
+from kimi_agent.agent.traffic import Traffic, conflict
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
 from kimi_agent.core.display import Display, Plain, Todo
@@ -42,7 +43,11 @@ NOT_RUN = "Not run: the user rejected another call of this reply."
 
 @dataclass(slots=True)
 class Caller:
-    """What calls need. `emit` logs and shows an event; `todos` gives the current list."""
+    """What calls need. `emit` logs and shows an event; `todos` gives the current list.
+
+    A session's agent and its subagents have one each, and share `traffic`, `permissions` and the `lock` under which people
+    are asked.
+    """
 
     tools: Mapping[str, Tool]
     gates: Sequence[Gate]
@@ -55,6 +60,7 @@ class Caller:
     todos: Callable[[], tuple[Todo, ...]]
     tasks: Tasks
     hooks: "Hooks | None" = None
+    traffic: Traffic = field(default_factory=Traffic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -139,33 +145,12 @@ async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence
             _finish(caller, item, done or text_output(text, Plain("interrupted"), is_error=True), 0.0)
 
 
-def conflict(first: Sequence[Effect], second: Sequence[Effect]) -> bool:
-    return any(_conflicting(a, b) for a in first for b in second)
-
-
-def _conflicting(a: Effect, b: Effect) -> bool:
-    kinds = {a.kind, b.kind}
-    if kinds <= {"read", "fetch"}:
-        return False
-    if "run" in kinds:
-        return kinds != {"run", "fetch"}
-    if kinds == {"mcp"}:
-        return a.target.split("/")[0] == b.target.split("/")[0]
-    if "mcp" in kinds or "fetch" in kinds:
-        return False
-    return a.target == b.target or _inside(a.target, b.target) or _inside(b.target, a.target)
-
-
-def _inside(path: str, folder: str) -> bool:
-    return path.startswith(folder.rstrip("/") + "/")
-
-
 def prepare(caller: Caller, call: ToolCall) -> Prepared:
     """Check a call before anything runs. A bad call becomes an answer that says precisely what was expected."""
     item = Prepared(call, caller.tools.get(call.name))
     if item.tool is None:
         known = ", ".join(caller.tools)
-        item.output = text_output(f"There is no tool {call.name[:60]!r}. Tools: {known}.", is_error=True)
+        item.output = text_output(f"There is no tool {call.name[:60]!r} for you. Tools: {known}.", is_error=True)
         return item
 
     def progress(text: str) -> None:
@@ -229,15 +214,31 @@ async def _run_after(
             raise Rejected(NOT_RUN)
         if item.output is None:
             _foresee(item)  # the calls before it may have changed what a path or a link leads to
-    started = time.monotonic()
+    seconds = 0.0
     if item.output is None:
-        denial = await _permit(caller, item, batch)
-        started = time.monotonic()  # the person's time is not the tool's
-        item.output = denial or await _act(caller, item)
-    seconds = time.monotonic() - started
+        item.output = await _permit(caller, item, batch)
+    if item.output is None:
+        seconds = await _act_in_traffic(caller, item, batch)
+    assert item.output is not None
     if caller.hooks is not None:
         await _show_result_to_hooks(caller, item, item.output)
     return _finish(caller, item, item.output, seconds)
+
+
+async def _act_in_traffic(caller: Caller, item: Prepared, batch: Batch) -> float:
+    """Act when no conflicting call of a subagent does any more; answer the seconds that it took.
+
+    What happened meanwhile may have changed what a path leads to: then the call is permitted anew, or refused.
+    """
+    had_to_wait, permitted = caller.traffic.busy(item.effects), item.effects
+    async with caller.traffic.act(item.effects):
+        if had_to_wait:
+            _foresee(item)
+            if item.output is None and item.effects != permitted:
+                item.output = await _permit(caller, item, batch)
+        started = time.monotonic()  # the time of people and of other calls is not the tool's
+        item.output = item.output or await _act(caller, item)
+        return time.monotonic() - started
 
 
 async def _show_to_hooks(caller: Caller, item: Prepared) -> None:

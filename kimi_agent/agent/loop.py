@@ -3,9 +3,9 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from kimi_agent.agent.calls import Caller, Prepared, run_calls
 from kimi_agent.agent.compactor import Compactor
@@ -28,9 +28,27 @@ CUT_OFF = {
 }
 
 
+EndGate: TypeAlias = Callable[[str], Awaitable[str | None]]
+"""Asked when the model is done, with its last words: what it is to be told so that it goes on, None to let the turn end."""
+Attached: TypeAlias = tuple[str, tuple[Image, ...]]
+
+
+def _nothing() -> list[str]:
+    return []
+
+
+async def _no_attachments(text: str) -> Attached:
+    return "", ()
+
+
 @dataclass(slots=True)
 class Turn:
-    """Everything that one turn works with. `emit` applies an event to the history, logs it and shows it."""
+    """Everything that one turn works with. `emit` applies an event to the history, logs it and shows it.
+
+    `take_steering` gives what a person sent meanwhile, `take_notes` what the program has to tell the model. `expand` answers the
+    instructions that a text calls for, `attach` what its mentions (`@file`) name. A turn that is `alone` has nobody to ask:
+    at its limit of steps or of `max_tokens` (input that was not cached, and output) it is told to report, and ends.
+    """
 
     provider: Provider
     system: str
@@ -39,24 +57,34 @@ class Turn:
     caller: Caller
     compactor: Compactor
     emit: Callable[[ev.Event], None]
-    take_steering: Callable[[], list[str]]
-    expand: Callable[[str], str]
     session_id: str
     max_steps: int = 300
     thinking: str | None = None
     max_output: int | None = None
+    used_ids: set[str] = field(default_factory=set)
+    take_steering: Callable[[], list[str]] = _nothing
+    take_notes: Callable[[], list[str]] = _nothing
+    expand: Callable[[str], str] = lambda text: ""
+    attach: Callable[[str], Awaitable[Attached]] = _no_attachments
+    end_gates: Sequence[EndGate] = ()
+    hooks: "Hooks | None" = None
+    alone: bool = False
+    max_tokens: int | None = None
     repeats: RepeatGuard = field(default_factory=RepeatGuard)
     steps: int = 0
-    used_ids: set[str] = field(default_factory=set)
-    hooks: "Hooks | None" = None
+    spent: int = 0
     held_back: bool = False  # a hook has made it go on when it was done
+    told_limit: bool = False
 
     def request(self) -> Request:
         return Request(self.session_id, self.system, self.history.messages, self.tools, self.max_output, self.thinking)
 
 
 async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...] = ()) -> ev.TurnEnded:
-    """Run one turn to its end and emit `TurnEnded`. Raises CancelledError when it is interrupted, with the history whole."""
+    """Run one turn to its end and emit `TurnEnded`. Raises CancelledError when it is interrupted, with the history whole.
+
+    Without a text the turn is about the notes that wait for the model.
+    """
     started = time.monotonic()
     stop: ev.Stop = "error"
     error = kind = ""
@@ -77,7 +105,8 @@ async def _to_the_end(turn: Turn, number: int, text: str, images: tuple[Image, .
     """How the turn ended: `stop`, `error` and `kind` of its `TurnEnded`."""
     try:
         turn.emit(ev.TurnStarted(number, round(time.time(), 3)))
-        await _take(turn, text, images)
+        if text or images:
+            await _take(turn, text, images)
         await turn.caller.sync()
         return await _steps(turn), "", ""
     except PromptRefusedError as refusal:
@@ -101,6 +130,9 @@ async def _take(turn: Turn, text: str, images: tuple[Image, ...] = ()) -> None:
     turn.emit(ev.MessageAdded(user_message(text, images)))
     if instructions := turn.expand(text):
         turn.emit(ev.MessageAdded(user_message(instructions, origin="agent")))
+    attached, pictures = await turn.attach(text)
+    if attached or pictures:
+        turn.emit(ev.MessageAdded(user_message(attached, pictures, origin="agent")))
     if context:
         turn.emit(ev.MessageAdded(user_message(f"[Context from the user's hooks]\n{context}", origin="agent")))
 
@@ -109,14 +141,17 @@ async def _steps(turn: Turn) -> ev.Stop:
     allowed = turn.max_steps
     while True:
         turn.steps += 1
-        await _join_steering(turn)
+        await _join_waiting(turn)
+        over = turn.steps > allowed or (turn.max_tokens is not None and turn.spent >= turn.max_tokens)
+        if over and turn.alone:
+            _tell_limit(turn)
         reply = await _reply(turn)
         if not reply.calls:
-            if await _join_steering(turn) or await _held_back(turn):
+            if await _join_waiting(turn) or await _held_back(turn, reply):
                 continue
             return "cut_off" if reply.finish in CUT_OFF else "done"
-        if turn.steps > allowed:  # an answer may still come after the last allowed step, calls may not
-            if not await _ask_to_go_on(turn):
+        if over:  # an answer may still come after the last allowed step, calls may not
+            if turn.alone or not await _ask_to_go_on(turn):
                 turn.steps -= 1  # its calls do not run
                 return "max_steps"
             allowed += turn.max_steps
@@ -141,6 +176,7 @@ async def _reply(turn: Turn) -> Reply:
     turn.compactor.measure(turn.history.messages, reply.tokens)
     turn.emit(ev.MessageAdded(reply.message()))
     if reply.tokens is not None:
+        turn.spent += reply.tokens.input - reply.tokens.cached + reply.tokens.output
         turn.emit(turn.compactor.usage(reply.tokens))
     if not reply.calls and not reply.text.strip():
         raise ProviderError(
@@ -153,8 +189,12 @@ async def _reply(turn: Turn) -> Reply:
     return reply
 
 
-async def _join_steering(turn: Turn) -> bool:
-    joined = False
+async def _join_waiting(turn: Turn) -> bool:
+    """Let what waits for the model join the history; answer whether there was something."""
+    notes = turn.take_notes()
+    for note in notes:
+        turn.emit(ev.MessageAdded(user_message(note, origin="agent")))
+    joined = bool(notes)
     for text in turn.take_steering():
         try:
             await _take(turn, text)
@@ -164,17 +204,31 @@ async def _join_steering(turn: Turn) -> bool:
     return joined
 
 
-async def _held_back(turn: Turn) -> bool:
-    """Whether a Stop hook makes a turn that is done go on. It can do so once per turn."""
-    if turn.hooks is None:
-        return False
-    said = await turn.hooks.fire("Stop", "", stop_hook_active=turn.held_back)
-    if said.denial is None or turn.held_back:
-        return False
-    turn.held_back = True
-    text = f"[A hook of the user wants you to go on] {said.denial}"
-    turn.emit(ev.MessageAdded(user_message(text, origin="agent")))
+async def _held_back(turn: Turn, reply: Reply) -> bool:
+    """Whether a turn that is done goes on: because of a Stop hook, once per turn, or of a gate on its end."""
+    if turn.hooks is not None:
+        said = await turn.hooks.fire("Stop", "", stop_hook_active=turn.held_back)
+        if said.denial is not None and not turn.held_back:
+            turn.held_back = True
+            return _go_on(turn, f"[A hook of the user wants you to go on] {said.denial}")
+    for gate in () if reply.finish in CUT_OFF or turn.told_limit else turn.end_gates:
+        if reason := await gate(reply.text):
+            return _go_on(turn, reason)
+    return False
+
+
+def _go_on(turn: Turn, reason: str) -> bool:
+    turn.emit(ev.MessageAdded(user_message(reason, origin="agent")))
     return True
+
+
+def _tell_limit(turn: Turn) -> None:
+    if not turn.told_limit:
+        text = (
+            "[Your budget is used up. Report now what you have found and done, and what is left. Call no more tools.]"
+        )
+        turn.emit(ev.MessageAdded(user_message(text, origin="agent")))
+    turn.told_limit = True
 
 
 async def _ask_to_go_on(turn: Turn) -> bool:

@@ -3,116 +3,74 @@
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Literal
 
 from kimi_agent.agent.calls import Caller
-from kimi_agent.agent.compactor import Compactor
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
-from kimi_agent.agent.permissions import Permissions
-from kimi_agent.agent.skills import Library
-from kimi_agent.agent.store import SessionLog, clean, encode_line, scrubbed
-from kimi_agent.agent.tasks import BackgroundTasks
+from kimi_agent.agent.runner import Runner
+from kimi_agent.agent.session_parts import Listener, SessionParts
+from kimi_agent.agent.store import clean, encode_line, scrubbed
+from kimi_agent.agent.tasks import BackgroundTasks, told_end
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
-from kimi_agent.core.ask import Ask
 from kimi_agent.core.display import Todo, TodoList
 from kimi_agent.core.errors import KimiError, SessionError
-from kimi_agent.core.gate import Gate
-from kimi_agent.core.message import Image, Message, user_message
-from kimi_agent.core.provider import Model, Provider, ToolSpec
+from kimi_agent.core.message import Image, user_message
+from kimi_agent.core.provider import Model
 from kimi_agent.core.schema import tool_spec
-from kimi_agent.core.tool import Tool
-from kimi_agent.core.workspace import Workspace
 
-if TYPE_CHECKING:
-    from kimi_agent.agent.hooks import Hooks
-
-MakeHooks: TypeAlias = Callable[[str, Path, Path, Callable[[ev.Event], None], bool], "Hooks"]
-"""Makes a session's hooks from its id, its folder, its file, its `emit` and whether it is resumed."""
 MOVED = "[The working folder is now"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """`max_steps` per turn; the history is compacted at `compaction_ratio` of the window or when `reserved` tokens are left.
-
-    `max_output` bounds one reply in tokens, None leaves it to the provider.
-    """
-
-    max_steps: int = 300
-    compaction_ratio: float = 0.85
-    reserved: int = 50_000
-    max_output: int | None = None
 
 
 class Session:
     """Made by `Agent.open`. One turn runs at a time; everything else may be called while it runs unless it says otherwise."""
 
-    def __init__(
-        self,
-        *,
-        log: SessionLog,
-        scratch: Path,
-        workspace: Workspace,
-        tools: Sequence[Tool],
-        gates: Sequence[Gate],
-        permissions: Permissions,
-        ask: Ask,
-        make_provider: Callable[[str], Provider],
-        find_window: Callable[[Model], Awaitable[int]],
-        fork_log: Callable[[Sequence[ev.Event]], "Session"],
-        model: Model,
-        thinking: str | None,
-        limits: Limits,
-        skills: Library | None = None,
-        make_hooks: MakeHooks | None = None,
-        commands: Mapping[str, Any] | None = None,
-    ) -> None:
-        started = log.events[0]
+    def __init__(self, parts: SessionParts) -> None:
+        log, started = parts.log, parts.log.events[0]
         assert isinstance(started, ev.SessionStarted)
         self.id = started.id
-        self.system = started.system_prompt
-        self.workspace, self.cwd, self.model, self.thinking = workspace, workspace.root, model, thinking
-        self.ask = ask
-        self.skills = skills or Library()
-        self.commands = commands or {}  # slash commands by name, for `commands.py` alone
+        self.workspace, self.cwd = parts.workspace, parts.workspace.root
+        self.ask = parts.ask
+        self.skills = parts.skills
+        self.commands = parts.commands  # slash commands by name, for `commands.py` alone
         self.todos: tuple[Todo, ...] = ()
         self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
-        self._log, self._scratch, self._limits = log, scratch, limits
-        self._tools = {tool.name: tool for tool in tools}
-        self._specs: tuple[ToolSpec, ...] = tuple(tool_spec(tool) for tool in tools)
-        self._permissions, self._make_provider, self._fork_log = permissions, make_provider, fork_log
-        self._find_window = find_window
-        self._window_search: asyncio.Task[None] | None = None
-        self._provider: Provider | None = None
-        self._history = History(scratch)
-        self._last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
+        self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
+        self._attach = parts.attach
         self._events_before = len(log.events)
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
-        self._used_ids = {call.id for e in log.events if isinstance(e, ev.MessageAdded) for call in e.message.calls}
         self._waiting = Waiting(self._show)
+        self._notes: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
+        self._listener: Listener | None = None
         self._saving = True
         self._went_well = False  # the last turn was done, or the compaction
-        self._compactor: Compactor | None = None
-        self._hooks = make_hooks(self.id, self.cwd, log.path, self._emit, self._turns_done > 0) if make_hooks else None
-        self.tasks = BackgroundTasks(self._emit, lambda: None)
-        self._caller = Caller(
-            self._tools, [*gates, *permissions.gates()], permissions, workspace, scratch, ask, self._emit, log.sync,
-            lambda: self.todos, self.tasks, self._hooks,
+        resumed = self._turns_done > 0
+        self._hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if parts.make_hooks else None
+        self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
+        tools = [*parts.tools, *parts.session_tools(self)]
+        caller = Caller(
+            {tool.name: tool for tool in tools}, [*parts.gates, *parts.permissions.gates()], parts.permissions,
+            parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self._hooks,
         )  # fmt: skip
-        for event in log.events:
-            self._history.apply(event)
+        self.runner = Runner(
+            self.id, started.system_prompt, caller, tuple(tool_spec(tool) for tool in tools), parts.models, parts.model,
+            parts.thinking, parts.limits, History(parts.scratch),
+        )  # fmt: skip
+        self._take_up(log.events)
+
+    def _take_up(self, events: Sequence[ev.Event]) -> None:
+        """Fold the log in, and close what a crash left open."""
+        for event in events:
             self._follow(event)
-        for repair in self._history.repairs():
+        for repair in self.runner.history.repairs():
             self._emit(ev.MessageAdded(repair))
-        ends = [event for event in log.events if isinstance(event, ev.TurnStarted | ev.TurnEnded)]
+        self.tasks.close_lost()
+        ends = [event for event in events if isinstance(event, ev.TurnStarted | ev.TurnEnded)]
         if ends and isinstance(ends[-1], ev.TurnStarted):  # killed in the middle of a turn
             self._emit(ev.TurnEnded("interrupted"))
 
@@ -121,6 +79,19 @@ class Session:
     @property
     def running(self) -> bool:
         return self._task is not None
+
+    @property
+    def model(self) -> Model:
+        return self.runner.model
+
+    @property
+    def thinking(self) -> str | None:
+        """None (as the model does), "off", "on" or an effort."""
+        return self.runner.thinking
+
+    @thinking.setter
+    def thinking(self, value: str | None) -> None:
+        self.runner.thinking = value
 
     @property
     def mode(self) -> ev.Mode:
@@ -144,6 +115,13 @@ class Session:
         async with contextlib.aclosing(self._chain(lambda: self._turns(text, images))) as events:
             async for event in events:
                 yield event
+
+    async def go_on(self) -> AsyncIterator[ev.Event]:
+        """A turn about what the model has not heard yet (a background task has ended); nothing when there is nothing."""
+        if self.has_news:
+            async with contextlib.aclosing(self._chain(lambda: self._turns("", ()))) as events:
+                async for event in events:
+                    yield event
 
     async def compact(self, focus: str = "") -> AsyncIterator[ev.Event]:
         """Make the history short now, then run the texts queued meanwhile. Raises as `prompt` does."""
@@ -184,70 +162,42 @@ class Session:
 
     async def _turns(self, text: str, images: tuple[Image, ...]) -> None:
         while True:
+            self._turns_done += 1
             try:
                 turn = self._turn()
             except KimiError as error:
-                self._turns_done += 1
                 self._emit(ev.TurnStarted(self._turns_done))
-                self._emit(ev.MessageAdded(user_message(text, images)))
-                end = ev.TurnEnded("error", error.full, type(error).__name__)
-                self._emit(end)
+                if text or images:
+                    self._emit(ev.MessageAdded(user_message(text, images)))
+                self._emit(ev.TurnEnded("error", error.full, type(error).__name__))
                 return
-            self._turns_done += 1
             try:
                 end = await run_turn(turn, self._turns_done, text, images)
             finally:
                 self._waiting.end_turn()
             self._went_well = end.stop == "done"
             following = self._waiting.next_prompt() if self._went_well else None
-            if following is None:
+            if following is None and not (self._went_well and self.has_news):
                 return
-            text, images = following, ()
+            text, images = following or "", ()
 
     def _turn(self) -> Turn:
-        provider = self._get_provider()
-        return Turn(
-            provider, self.system, self._specs, self._history, self._caller, self._get_compactor(provider), self._emit,
-            self._waiting.take_steering, self.skills.expand, self.id, self._limits.max_steps,
-            self.thinking, self._limits.max_output, used_ids=self._used_ids, hooks=self._hooks,
-        )  # fmt: skip
+        turn = self.runner.turn()
+        turn.take_steering, turn.take_notes = self._waiting.take_steering, self._take_notes
+        turn.expand, turn.attach, turn.hooks = self.skills.expand, self._attached, self._hooks
+        return turn
+
+    async def _attached(self, text: str) -> tuple[str, tuple[Image, ...]]:
+        """What the mentions in a person's text name, for the model; the person is told what was left out."""
+        if self._attach is None:
+            return "", ()
+        found = await self._attach(text, self.workspace)
+        for notice in found.notices:
+            self._emit(ev.Notice("info", notice))
+        return found.text, found.images
 
     async def _compact(self, focus: str) -> None:
-        try:
-            turn = self._turn()
-            await turn.compactor.compact(turn.request(), focus)
-            self._went_well = True
-        except KimiError as error:
-            self._emit(ev.Notice("error", f"Compaction failed: {error.full}"))
-        except Exception as error:  # a bug of ours must not lose the session
-            self._emit(ev.Notice("error", f"Compaction failed: {type(error).__name__}: {error}"))
-
-    def _get_provider(self) -> Provider:
-        if self._provider is None:
-            self._provider = self._make_provider(self.model.name)
-        return self._provider
-
-    def _get_compactor(self, provider: Provider) -> Compactor:
-        if self._compactor is None:
-            self._compactor = Compactor(
-                provider, self._emit, lambda: self.todos, self._scratch,
-                self._limits.compaction_ratio, self._limits.reserved, hooks=self._hooks,
-            )  # fmt: skip
-            for event in self._log.events:
-                if isinstance(event, ev.ToolStarted):
-                    self._compactor.ledger.note(event.effects)
-            messages, counted, context = self._last_count
-            if messages is self._history.messages and counted <= len(messages):
-                self._compactor.resume(context, counted)
-        self._compactor.provider = provider
-        if not self._compactor.size and self._window_search is None:
-            self._window_search = asyncio.create_task(self._look_up_window(self._compactor))
-        return self._compactor
-
-    async def _look_up_window(self, compactor: Compactor) -> None:
-        """Beside the first turn, ask the server how large the window is. Without an answer nothing is compacted by itself."""
-        with contextlib.suppress(KimiError, TimeoutError, OSError):
-            compactor.window = await self._find_window(compactor.provider.model)
+        self._went_well = await self.runner.compact(focus)
 
     def interrupt(self) -> None:
         """End the running turn, if any; its history is closed properly."""
@@ -273,6 +223,29 @@ class Session:
         if self._watcher is not None:
             self._watcher(event)
 
+    # --- what the model is told by the program ------------------------------------------------------------------------
+
+    def note(self, text: str) -> None:
+        """Tell the model before its next step; that alone does not wake it."""
+        self._notes.append(text)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something for which `go_on` would start a turn."""
+        return self.tasks.has_news
+
+    def _take_notes(self) -> list[str]:
+        notes, self._notes = self._notes, []
+        return [*notes, *(told_end(task) for task in self.tasks.take_ended())]
+
+    def listen(self, listener: Listener | None) -> None:
+        """Who is told of what happens while no turn runs."""
+        self._listener = listener
+
+    def _wake(self) -> None:
+        if not self.running and self._listener is not None:
+            self._listener.wake()
+
     # --- what can be changed ------------------------------------------------------------------------------------------
 
     def undo(self, turns: int = 1) -> list[ev.Event]:
@@ -282,11 +255,11 @@ class Session:
         """
         self._refuse_while_running("undone")
         undone: list[ev.Event] = []
-        while self._history.last_is_compaction():  # it may have pruned first and summarised then
+        while self.runner.history.last_is_compaction():  # it may have pruned first and summarised then
             undone += self._change(ev.Rewound(compaction=True))
         if undone:
             return undone
-        available = self._history.turns()
+        available = self.runner.history.turns()
         if not 0 < turns <= available:
             raise SessionError(f"there are {available} turns to undo, not {turns}" if available else "nothing to undo")
         return self._change(ev.Rewound(turns=turns))
@@ -304,7 +277,7 @@ class Session:
     def tell_folder(self, recorded: str) -> None:
         """When the system prompt, or what was told since, names another working folder: tell the model and the person."""
         folder = clean(str(self.cwd))
-        told = [m.text for m in self._history.messages if m.origin == "agent" and m.text.startswith(MOVED)]
+        told = [m.text for m in self.runner.history.messages if m.origin == "agent" and m.text.startswith(MOVED)]
         text = f"{MOVED} {folder}]"
         if (told[-1] != text) if told else (folder != recorded):
             self._change(ev.MessageAdded(user_message(text, origin="agent")))
@@ -320,10 +293,7 @@ class Session:
     def set_model(self, name: str, thinking: str | None = None) -> list[ev.Event]:
         """Go on with another model. Raises KimiError when it is unknown, or while a turn runs."""
         self._refuse_while_running("given another model")
-        provider = self._make_provider(name)
-        self._provider, self.model, self._window_search = provider, provider.model, None
-        if self._compactor is not None:
-            self._compactor.window = 0
+        self.runner.set_model(name)
         self.thinking = thinking if thinking is not None else self.thinking
         return self._change(ev.ModelChanged(name))
 
@@ -334,23 +304,18 @@ class Session:
     def _change(self, event: ev.Event) -> list[ev.Event]:
         self._saving = True
         self._emit(event)
-        if self._compactor is not None and isinstance(event, ev.Rewound):
-            self._compactor.forget()
         return [event]
 
     async def aclose(self) -> None:
         """End the running turn and close the file and the connection."""
-        tasks = [task for task in (self._task, self._window_search) if task is not None and not task.done()]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks, timeout=1)
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1)
         await self.tasks.aclose()
         if self._hooks is not None:
             await self._hooks.aclose()
         self._log.close()
-        if self._provider is not None:
-            await self._provider.aclose()
+        await self.runner.aclose()
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -368,11 +333,10 @@ class Session:
         except UnicodeEncodeError:
             event = scrubbed(event)
             line = encode_line(event)
-        self._history.apply(event)
         self._follow(event)
         if self._watcher is not None:
             self._watcher(event)
-        if isinstance(event, ev.DELTAS):
+        if ev.is_delta(event):
             return
         try:
             self._log.append(event, line)
@@ -381,7 +345,15 @@ class Session:
                 self._saving = False
                 raise
 
+    def _emit_aside(self, event: ev.Event) -> None:
+        """As `_emit`, for what may happen while no turn runs: the listener is shown it then."""
+        if self._watcher is None and self._listener is not None:
+            self._listener.show(event)
+        self._emit(event)
+
     def _follow(self, event: ev.Event) -> None:
+        self.runner.apply(event)
+        self.tasks.apply(event)
         match event:
             case ev.ToolFinished(_, TodoList(items)):
                 self.todos = items
@@ -392,9 +364,5 @@ class Session:
                 del self._todos_before[-turns:]
             case ev.Titled(title):
                 self.title = title
-            case ev.Usage():
-                self._last_count = (self._history.messages, len(self._history.messages), event.context)
-            case ev.ToolStarted(_, effects) if self._compactor is not None:
-                self._compactor.ledger.note(effects)
             case _:
                 pass

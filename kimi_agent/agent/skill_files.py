@@ -19,7 +19,7 @@ MAX_FILES = 1000
 """Entries of one folder that are looked at."""
 BRANDS, GENERIC = (".kimi", ".claude", ".codex"), (".agents",)
 
-_NAME = re.compile(r"\w[\w.:-]{0,63}\Z")
+NAME = re.compile(r"\w[\w.:-]{0,63}\Z")
 _HIDDEN = re.compile(r"⟨U\+[0-9A-F]{4,6}⟩")
 
 
@@ -41,9 +41,7 @@ class Places:
 
 def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:
     """What a session in `cwd` can call: project before user before extra, the nearest folder first, the first name wins."""
-    root = next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
-    project = [folder for folder in (cwd, *cwd.parents) if folder == root or root in folder.parents]
-    project = [folder for folder in project if folder != places.user]  # its folders are the person's own
+    root, project = project_folders(cwd, places.user)
     skills: dict[str, Skill] = {}
     commands: dict[str, Skill] = {}
     broken: list[str] = []
@@ -71,24 +69,32 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
     return Library(skills, commands, tuple(broken), frozenset(name.casefold() for name in reserved), offered)
 
 
+def project_folders(cwd: Path, user: Path) -> tuple[Path, list[Path]]:
+    """The root of the project around `cwd`, and its folders from `cwd` up to it; the person's home is none of them."""
+    root = next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
+    project = [folder for folder in (cwd, *cwd.parents) if folder == root or root in folder.parents]
+    return root, [folder for folder in project if folder != user]  # its folders are the person's own
+
+
 def _merged(folders: list[Path], merge: bool) -> list[Path]:
     if merge:
         return folders
     return [folder for folder in folders if (folder / "skills").is_dir()][:1]
 
 
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, by name, hidden ones left out; nothing when it cannot be read."""
     try:
         with os.scandir(folder) as found:
-            entries = [entry for _, entry in zip(range(MAX_FILES), found, strict=False)]
+            first = [entry for _, entry in zip(range(MAX_FILES), found, strict=False)]
     except OSError:
         return []
-    return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+    return sorted((e for e in first if not e.name.startswith(".")), key=lambda entry: entry.name)
 
 
 def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
     """Names and paths: `NAME/SKILL.md`, and `NAME.md`."""
-    for entry in _entries(folder):
+    for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield entry.name[:-3], entry.path
         elif entry.is_dir():
@@ -97,7 +103,7 @@ def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 def _command_files(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
     """Names and paths: `NAME.md`, and `GROUP/NAME.md` as GROUP:NAME."""
-    for entry in _entries(folder):
+    for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield prefix + entry.name[:-3], entry.path
         elif not prefix and entry.is_dir():
@@ -112,7 +118,7 @@ def _gather(
     broken: list[str],
 ) -> None:
     """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not."""
-    bound = os.path.join(os.path.realpath(inside), "") if inside is not None else ""  # noqa: PTH118
+    bound = bound_of(inside) if inside is not None else ""
     for name, path in files:
         try:
             skill = _load(name, path, kind, bound)
@@ -120,31 +126,41 @@ def _gather(
             continue
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-            broken.append(f"The {kind} {_one_line(path)} is left out: {reason}.")
+            broken.append(f"The {kind} {one_line(path)} is left out: {reason}.")
             continue
         found.setdefault(skill.name.casefold(), skill)
 
 
+def bound_of(folder: Path) -> str:
+    """What `check_inside` takes: resolved once for many files."""
+    return os.path.join(os.path.realpath(folder), "")  # noqa: PTH118
+
+
+def check_inside(path: Path | str, bound: str) -> None:
+    """Raises ValueError for a file that does not really lie inside of `bound` ("" is anywhere), and for a secret one."""
+    real = os.path.realpath(path)
+    if not real.startswith(bound) or is_secret(Effect("read", real)):
+        raise ValueError("it is a link out of the project, or to a secret file")
+
+
 def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -> Skill:
     if bound:
-        real = os.path.realpath(path)
-        if not real.startswith(bound) or is_secret(Effect("read", real)):
-            raise ValueError("it is a link out of the project, or to a secret file")
+        check_inside(path, bound)
     head = read_head(path, HEAD_LIMIT).decode("utf-8", "replace")
     values, body = frontmatter.split(head)
     given = values.get("name") if kind == "skill" else None
     name = re.sub(r"\s+", "-", given.strip() if isinstance(given, str) and given.strip() else name)
-    if not _NAME.match(name):
-        raise ValueError(f"{_one_line(name, 80)!r} cannot be typed as a name")
+    if not NAME.match(name):
+        raise ValueError(f"{one_line(name, 80)!r} cannot be typed as a name")
     about = values.get("description") or next((line.lstrip("# ") for line in body.splitlines() if line.strip()), "")
     names = values.get("arguments", ())
     return Skill(
         name,
-        _one_line(about if isinstance(about, str) else " ".join(about)),
+        one_line(about if isinstance(about, str) else " ".join(about)),
         Path(path),
         kind,
         tuple(re.findall(r"[A-Za-z_]\w*", names)) if isinstance(names, str) else names,
-        _one_line(_text(values.get("argumenthint", "")), 60),
+        one_line(_text(values.get("argumenthint", "")), 60),
         for_model=_text(values.get("disablemodelinvocation", "")).lower() not in ("true", "yes", "on"),
         for_person=_text(values.get("userinvocable", "")).lower() not in ("false", "no", "off"),
     )
@@ -154,7 +170,7 @@ def _text(value: frontmatter.Value) -> str:
     return value if isinstance(value, str) else " ".join(f"[{item}]" for item in value)
 
 
-def _one_line(text: str, size: int = DESCRIPTION_SIZES[0]) -> str:
+def one_line(text: str, size: int = DESCRIPTION_SIZES[0]) -> str:
     """A stranger's text as one line that shows all that it says: no control, no invisible character."""
     text = _HIDDEN.sub("", visible(" ".join(plain(text).split())))
     return text if len(text) <= size else text[: size - 1] + "…"

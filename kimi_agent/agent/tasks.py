@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -166,3 +167,23 @@ class BackgroundTasks:
         self._tasks[task.id] = changed
         with contextlib.suppress(KimiError):  # a log that cannot be written: told already
             self._emit(ev.TaskChanged(changed))
+
+
+def told_end(task: Task) -> str:
+    """What the model is told of a task that has ended."""
+    how = task.state.replace("_", " ") + (f", exit code {task.exit_code}" if task.exit_code is not None else "")
+    seconds = max(0.0, task.ended - task.started)
+    text = f"[The background task {task.id} has ended: {how}, after {seconds:.0f} s. {task.title[:200]}]"
+    said = task.report or last_lines(Path(task.output))
+    return f"{text}\n{said}\n[Its whole output: {task.output}]" if said else text
+
+
+def last_lines(path: Path, limit: int = 3_000) -> str:
+    """The end of a task's output file, at most `limit` bytes; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            return file.read().decode("utf-8", "replace").strip()
+    except OSError:
+        return ""

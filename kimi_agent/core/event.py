@@ -157,8 +157,8 @@ class Nested(Record):
 class SubagentStarted(Record):
     """The first event of a subagent's life, and of each time that it is taken up again; always inside `Nested`.
 
-    `agent_id` is unique in the session, `agent_type` the name of its type, `prompt` what it was asked to do. `system_prompt` is empty
-    when it shares its parent's, `forked` is how many messages of its parent's history it begins with.
+    `agent_id` is unique in the session, `agent_type` the name of its type, `prompt` what it was asked to do. `system_prompt` is
+    empty when it shares its parent's, `forked` is how many messages of its parent's history it begins with.
     """
 
     agent_id: str
@@ -218,3 +218,10 @@ Event: TypeAlias = (
 )
 
 DELTAS = (TextDelta, ThinkDelta, CallDelta, ToolProgress, Queued)
+
+
+def is_delta(event: Event) -> bool:
+    """Whether the event is live only, itself or inside of a subagent."""
+    while isinstance(event, Nested):
+        event = event.event
+    return isinstance(event, DELTAS)

@@ -7,7 +7,7 @@ from machine import FakeTool, House, ListProvider, Params, call, calls, of, play
 
 from kimi_agent.agent import compaction
 from kimi_agent.agent.history import is_well_formed
-from kimi_agent.agent.session import Limits
+from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.tokens import history_tokens
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Todo, TodoList

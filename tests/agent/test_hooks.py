@@ -219,7 +219,7 @@ async def test_an_interrupt_kills_the_hook_with_its_children_and_closes_the_call
         session.interrupt()
         events = await turn
     assert of(events, ev.TurnEnded)[-1].stop == "interrupted"
-    assert is_well_formed(session._history.messages)
+    assert is_well_formed(session.runner.history.messages)
     assert results(session) == ["Interrupted by the user before the call began. Nothing was done."]
     for pid in pids.read_text().split():
         stat = Path(f"/proc/{pid}/stat")
@@ -279,7 +279,7 @@ async def test_a_refused_prompt_reaches_neither_the_model_nor_the_history(tmp_pa
     session = house.open()
     end = of(await play(session, "my password is x"), ev.TurnEnded)[-1]
     assert (end.stop, end.kind, end.error) == ("error", "PromptRefusedError", "A hook refused the prompt: no secrets")
-    assert not session._history.messages
+    assert not session.runner.history.messages
     assert of(await play(session, "hello"), ev.TurnEnded)[-1].stop == "done"
     assert [m.text for m in provider.requests[0].messages] == ["hello"]
     assert not (tmp_path / "work" / "no.txt").exists()

@@ -110,7 +110,7 @@ async def test_call_ids_of_any_length_are_saved(tmp_path: Path):
     assert pruned
     assert len(list(session._scratch.iterdir())) == len(pruned)
     session.undo()
-    assert "[Output removed" not in str(session._history.messages)
+    assert "[Output removed" not in str(session.runner.history.messages)
 
 
 async def test_undo_takes_the_turn_when_the_compaction_was_inside_it(tmp_path: Path):
@@ -126,7 +126,7 @@ async def test_undo_takes_the_turn_when_the_compaction_was_inside_it(tmp_path: P
     events = await play(session, "second")
     assert of(events, ev.Compacted)
     session.undo()
-    assert [m.text[:5] for m in session._history.messages] == ["first", "word "]
+    assert [m.text[:5] for m in session.runner.history.messages] == ["first", "word "]
     await session.aclose()
 
 
@@ -137,7 +137,7 @@ async def test_two_overflows_end_the_turn_with_a_way_out(tmp_path: Path):
     session = House(tmp_path, ListProvider(reply)).open()
     events = await play(session, "go " * 3000)
     assert events[-1].kind == "ContextOverflowError"
-    assert is_well_formed(session._history.messages)
+    assert is_well_formed(session.runner.history.messages)
 
 
 async def test_a_resumed_session_knows_how_full_its_context_is(tmp_path: Path):

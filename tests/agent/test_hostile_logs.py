@@ -173,7 +173,7 @@ async def test_another_working_folder_is_told_to_the_model_and_the_person(tmp_pa
         told = [e.message.text for e in of(session.events(), ev.MessageAdded) if str(other) in e.message.text]
         assert len(told) == 1, "once, not at every start"
         assert any(str(other) in n.text for n in of(session.events(), ev.Notice))
-        assert is_well_formed(session._history.messages)
+        assert is_well_formed(session.runner.history.messages)
         await session.aclose()
     session = house.open(name)
     last = of(session.events(), ev.MessageAdded)[-1].message.text

@@ -63,7 +63,7 @@ async def test_undo_after_steering_takes_the_whole_turn_from_the_screen(tmp_path
     assert prompts(transcript_of(session.events())) == ["first", "second", "and quickly"]
     session.undo()
     assert prompts(transcript_of(session.events())) == ["first"]
-    assert [m.text for m in session._history.messages] == ["first", "one"]
+    assert [m.text for m in session.runner.history.messages] == ["first", "one"]
 
 
 def test_calls_that_stream_out_of_order_are_drawn_in_order(tmp_path: Path):

@@ -99,7 +99,7 @@ class Life:
         return transcript
 
     def check(self) -> None:
-        messages = self.session._history.messages
+        messages = self.session.runner.history.messages
         assert is_well_formed(messages)
         assert all(is_well_formed(request.messages) for request in self.provider.requests)
         assert fold(self.session.events(), self.house.store.scratch(self.session.id)).messages == messages

@@ -6,7 +6,7 @@ from pathlib import Path
 from machine import FakeTool, House, ListProvider, Params, call, calls, instant, of, play, say
 
 from kimi_agent.agent.history import is_well_formed
-from kimi_agent.agent.session import Limits
+from kimi_agent.agent.runner import Limits
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Choice, Chosen, Deny, Dismissed, Permission, Question
 from kimi_agent.core.errors import AuthError, ContextOverflowError
@@ -141,7 +141,7 @@ async def test_the_answer_may_come_after_the_last_allowed_step(tmp_path: Path):
         session = House(tmp_path, ListProvider(reply(steps)), [FakeTool("Look", "read", run)], limits).open(ask=nobody)
         assert (await play(session, "go"))[-1].stop == stop
         assert len(ran) == 3, "never more than the limit allows"
-        assert is_well_formed(session._history.messages)
+        assert is_well_formed(session.runner.history.messages)
 
 
 async def nobody(question: Question) -> Answer:
@@ -358,7 +358,7 @@ async def test_a_rejection_ends_the_turn_and_feedback_goes_on(tmp_path: Path):
     provider = ListProvider(replies)
     session = House(tmp_path, provider, [FakeTool("Run", "run", instant())]).open(ask=reject)
     assert (await play(session, "go"))[-1].stop == "rejected"
-    assert is_well_formed(session._history.messages)
+    assert is_well_formed(session.runner.history.messages)
     provider = ListProvider(replies)
     session = House(tmp_path, provider, [FakeTool("Run", "run", instant())]).open(ask=explain)
     assert (await play(session, "go"))[-1].stop == "done"
@@ -448,7 +448,7 @@ async def test_results_stand_in_the_order_of_their_calls(tmp_path: Path):
     assert ids == ["Slow:0", "Nope:1", "Quick:2"]
     await session.aclose()
     again = house.open(session.id)
-    assert again._history.messages[:5] == provider.requests[1].messages, "a replay gives the very same history"
+    assert again.runner.history.messages[:5] == provider.requests[1].messages, "a replay gives the very same history"
 
 
 async def test_an_answer_that_is_cut_off_does_not_look_whole(tmp_path: Path):

@@ -1,0 +1,45 @@
+"""What the tools of other programs are called here, for agent files that were written for those."""
+
+import re
+
+NAMES = {
+    # kimi-cli, by the class in "module:Class"; also what they are called here
+    "agent": "Agent", "askuserquestion": "AskUserQuestion", "enterplanmode": "EnterPlanMode",
+    "exitplanmode": "ExitPlanMode", "fetchurl": "FetchURL", "glob": "Glob", "grep": "Grep", "patchfile": "StrReplaceFile",
+    "readfile": "ReadFile", "readmediafile": "ReadMediaFile", "searchweb": "SearchWeb", "settodolist": "SetTodoList",
+    "shell": "Shell", "skill": "Skill", "strreplacefile": "StrReplaceFile", "task": "Agent", "tasklist": "TaskList",
+    "taskoutput": "TaskOutput", "taskstop": "TaskStop", "think": "Think", "writefile": "WriteFile", "cmd": "Shell",
+    # Claude Code and kimi-code
+    "bash": "Shell", "bashoutput": "TaskOutput", "edit": "StrReplaceFile", "killbash": "TaskStop",
+    "killshell": "TaskStop", "ls": "Glob", "multiedit": "StrReplaceFile", "read": "ReadFile", "todolist": "SetTodoList",
+    "todowrite": "SetTodoList", "webfetch": "FetchURL", "websearch": "SearchWeb", "write": "WriteFile",
+}  # fmt: skip
+"""Our names by foreign ones, in small letters."""
+ABSENT = frozenset(
+    {
+        "agentswarm", "archivesearch", "createsubagent", "croncreate", "crondelete", "cronlist", "notebookedit",
+        "notebookread", "senddmail", "slashcommand", "todoread", "waitfor",
+    }
+)  # fmt: skip
+"""Foreign tools that have no counterpart here."""
+
+_ITEM = re.compile(r"[^,()]+(?:\([^()]*\))?")
+
+
+def split_names(text: str) -> list[str]:
+    """The names of a comma list; `Agent(a, b)` is one of them."""
+    return [item.strip() for item in _ITEM.findall(text) if item.strip()]
+
+
+def our_name(name: str) -> str | None:
+    """Our name of a tool, also for "kimi_cli.tools.file:ReadFile"; None when there is none.
+
+    A plain name that nobody knows is kept: it may be the tool of a plugin or of an MCP server.
+    """
+    module, colon, short = name.strip().rpartition(":")
+    found = NAMES.get(short.casefold())
+    if found is not None:
+        return found
+    if colon or module or short.casefold() in ABSENT or not re.fullmatch(r"[\w.*?-]+", short):
+        return None
+    return short
