@@ -19,7 +19,7 @@ from kimi_agent.agent.transcript import (
     Transcript,
 )
 from kimi_agent.core import event as ev
-from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
@@ -101,7 +101,7 @@ def to_markdown(events: Iterable[ev.Event]) -> str:
 def _block_markdown(block: AnyBlock, root: str) -> str:
     match block:
         case PromptBlock(text=text, images=images):
-            pictures = "".join(f"\n\n*[picture {one_line(image.name or image.media_type)}]*" for image in images)
+            pictures = "".join(f"\n\n*{_note(image)}*" for image in images)
             return f"## You\n\n{_quote(plain(text))}{pictures}"
         case ThoughtBlock(text=text):
             return f"<details><summary>Thinking</summary>\n\n{_fence(text)}\n\n</details>" if text.strip() else ""
@@ -125,12 +125,19 @@ def _call_markdown(block: CallBlock, root: str) -> str:
             parts.append(_fence(unified, "diff"))
         case TodoList(items=items):
             parts.append("\n".join(f"- [{_MARKS[item.status]}] {one_line(item.title, 500)}" for item in items))
+        case Pictures(text=text, images=images):
+            parts.append(_fence(text) if text.strip() else "")
+            parts += [f"*{_note(image)}*" for image in images]
         case _:
             parts.append(_fence(_display_text(block.display)))
     if block.nested:
         inner = [_block_markdown(each, root) for each in block.nested.blocks if not each.void]
         parts.append(_quote("\n\n".join(part for part in inner if part)))
     return "\n\n".join(part for part in parts if part)
+
+
+def _note(image: Image) -> str:
+    return f"[picture {one_line(image.name or image.media_type)}]"
 
 
 def _code(text: str) -> str:
@@ -157,7 +164,7 @@ def _display_text(display: Display) -> str:
         case Terminal(command=command, output=output, exit_code=code):
             end = "" if code == 0 else "\n(killed)" if code is None else f"\n(exit {code})"
             return f"$ {command}\n{output.rstrip()}{end}"
-        case Plain(text=text):
+        case Plain(text=text) | Pictures(text=text):
             return text
         case Diff(unified=unified):
             return unified
@@ -236,8 +243,10 @@ def _call_html(block: CallBlock, root: str) -> str:
     else:
         inner = _escape(block.result if display is None else _display_text(display))
     nested = [_block_html(each, root) for each in block.nested.blocks if not each.void] if block.nested else []
+    pictures = [_image_html(image) for image in display.images] if isinstance(display, Pictures) else []
     head = _escape(headline(block.call, block.effects, root))
-    return f'<details class="call {block.state}"><summary>{head}</summary><pre>{inner}</pre>{"".join(nested)}</details>'
+    below = "".join([*pictures, *nested])
+    return f'<details class="call {block.state}"><summary>{head}</summary><pre>{inner}</pre>{below}</details>'
 
 
 def _diff_line(line: str) -> str:

@@ -4,11 +4,12 @@ import contextlib
 from typing import TextIO
 
 from kimi_agent.core import event as ev
-from kimi_agent.core.display import Display
+from kimi_agent.core.display import Display, Pictures
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Text, ToolCall, ToolResult
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import headline, one_line, outcome, retrying
+from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.json_lines import Result
 
 
@@ -36,6 +37,9 @@ class Progress:
                 self._calls |= {call.id: call for call in message.calls}
                 if (result := message.result) and result.is_error:
                     self._failed(result)
+            case ev.ToolFinished(_, Pictures(images=images), False):
+                for image in images:
+                    self._say(f"  {caption(image)}")
             case ev.ToolFinished(call_id, display, True) if display is not None:
                 self._displays[call_id] = display
             case ev.Retrying() if event.attempt:

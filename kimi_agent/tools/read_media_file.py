@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from kimi_agent.core.display import Display, Plain
+from kimi_agent.core.display import Display, Pictures
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Image, Text
@@ -54,7 +54,7 @@ class ReadMediaFile:
         if picture.size != picture.original_size:
             line += f", shown at {picture.size[0]}x{picture.size[1]}"
         image = Image(base64.b64encode(picture.data).decode(), picture.media_type, name)
-        return ToolOutput((Text(line), image), Plain(line))
+        return ToolOutput((Text(line), image), Pictures(line, (image,)))
 
 
 def _text_hint(name: str) -> str:

@@ -14,7 +14,9 @@ from machine import FakeTool, House, ListProvider, call, calls, instant, say
 from kimi_agent.agent.transcript import Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
+from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.screen import Owner, Style
 from kimi_agent.frontends.line.shell import REPLAYED_TURNS, LineShell
@@ -42,6 +44,9 @@ class RecordingScreen:
 
     def markdown(self, text: str) -> None:
         self.line(text)
+
+    def picture(self, image: Image) -> None:
+        self.line(caption(image))
 
     def refresh(self) -> None:
         self.changed.set()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Retrying
 from kimi_agent.core.message import ToolCall, parse_arguments
@@ -74,6 +74,9 @@ def outcome(display: Display | None, result: str, is_error: bool, root: str = ""
             return ", ".join(filter(None, [end, one_line(lines[-1]) if lines else "no output"]))
         case TodoList(items=items):
             return f"{sum(item.status == 'done' for item in items)} of {len(items)} done"
+        case Pictures(text=text, images=images):
+            count = f"{len(images)} picture{'s' * (len(images) != 1)}"
+            return f"{one_line(text)}, {count}" if text.strip() else count
         case Plain(text=text):
             return one_line(text)
     lines = plain(result).strip().splitlines()

@@ -12,7 +12,7 @@ from kimi_agent.agent.transcript import (
     ThoughtBlock,
     Transcript,
 )
-from kimi_agent.core.display import Diff, Terminal, TodoList
+from kimi_agent.core.display import Diff, Pictures, Terminal, TodoList
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import beginning, headline, one_line, outcome, seconds
 from kimi_agent.frontends.line.markdown import MarkdownStream
@@ -163,6 +163,9 @@ class Drawer:
                     self._screen.line(text, style)
                 if len(lines) > MAX_DIFF_LINES:
                     self._screen.line(f"  ... {len(lines) - MAX_DIFF_LINES} more lines", "dim")
+            case Pictures(images=images):
+                for image in images:
+                    self._screen.picture(image)
             case TodoList():
                 for text, style in display_lines(block.display):
                     self._screen.line(text, style)

@@ -7,6 +7,8 @@ import signal
 import sys
 from typing import TextIO
 
+from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.screen import Owner, Style
 from kimi_agent.frontends.stdio import InputLines
 
@@ -34,6 +36,9 @@ class PlainScreen:
 
     def markdown(self, text: str) -> None:
         self.line("\n" + text.replace("\\|", "|"))
+
+    def picture(self, image: Image) -> None:
+        self.line(f"  {caption(image)}")
 
     def refresh(self) -> None:
         self._echo(not self._owner.secret)

@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
-from kimi_agent.core.display import Diff, Display, Plain, Terminal, TodoList
+from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.line.screen import Style
 
@@ -46,7 +46,7 @@ def display_lines(display: Display) -> Lines:
                 (f"  $ {line}" if n == 0 else f"    {line}", "bold")
                 for n, line in enumerate(visible(command).split("\n"))
             ]
-        case Plain(text=text):
+        case Plain(text=text) | Pictures(text=text):
             return [(f"  {line}", "") for line in visible(text).split("\n")]
         case TodoList(items=items):
             marks = {"done": "[x]", "in_progress": "[>]", "pending": "[ ]"}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from kimi_agent.commands import Command
+from kimi_agent.core.message import Image
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
 
@@ -74,6 +75,9 @@ class Screen(Protocol):
         ...
 
     def markdown(self, text: str) -> None: ...
+    def picture(self, image: Image) -> None:
+        """Draw a picture, or say in a line that there is one."""
+        ...
 
     def refresh(self) -> None:
         """Something that the owner shows has changed."""

@@ -16,12 +16,16 @@ from prompt_toolkit.history import History
 from prompt_toolkit.renderer import CPR_Support
 from prompt_toolkit.styles import Style as PromptStyle
 from rich.cells import cell_len, set_cell_size
+from rich.color import Color
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
+from rich.style import Style as RichStyle
 from rich.text import Text
 
+from kimi_agent.core.message import Image
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.common.pictures import UPPER_HALF, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
 from kimi_agent.frontends.line.keys import bindings
 from kimi_agent.frontends.line.screen import Owner, Style
@@ -91,6 +95,17 @@ class RichScreen:
 
     def markdown(self, text: str) -> None:
         self._print(_Markdown(text, hyperlinks=False))
+
+    def picture(self, image: Image) -> None:
+        rows = half_blocks(image, self._prompt.app.output.get_size().columns - 4) if self._colors else None
+        if rows is None:
+            self.line(f"  {caption(image)}", "dim")
+            return
+        for row in rows:
+            line = Text("  ")
+            for upper, lower in row:
+                line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
+            self._print(line)
 
     def refresh(self) -> None:
         self._put_draft_aside()

@@ -21,6 +21,7 @@ from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, durati
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock, ShellBlock
+from kimi_agent.frontends.tui.draw.picture import picture_lines
 
 Drawable: TypeAlias = AnyBlock | IntroBlock | NoteBlock | ShellBlock
 
@@ -88,6 +89,7 @@ def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
     lines = wrap(Text(text, palette.text), canvas.inner) if text else []
     lines += [[Segment(f"… {hidden}", palette.muted)]] if hidden else []
     lines += [[Segment(f"[image: {plain(image.name) or 'unnamed'}]", palette.accent)] for image in block.images]
+    lines += [line for image in block.images for line in picture_lines(image, canvas, told=False)]
     return fill(indent(lines, Segment(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
 
 

@@ -1,11 +1,13 @@
 """Tool calls as cards: a head line (state, name, target, numbers) and a folded body."""
 
+from dataclasses import replace
+
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
 from kimi_agent.agent.transcript import CallBlock, Transcript
-from kimi_agent.core.display import Diff, Plain, Terminal, TodoList
+from kimi_agent.core.display import Diff, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
@@ -13,6 +15,7 @@ from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, spread
 from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.draw.picture import picture_lines
 
 BOLD = Style(bold=True)
 FOLDED_OUTPUT = 6
@@ -57,7 +60,7 @@ def has_body(block: CallBlock) -> bool:
             return "\n" in text.strip()
         case Terminal(output=output):
             return bool(output.strip())
-        case Diff() | TodoList():
+        case Diff() | TodoList() | Pictures():
             return True
         case _:
             return False
@@ -87,7 +90,7 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
                 text.append(f" −{removed}", palette.error)
             if created:
                 text.append("  new file", palette.muted)
-        case Plain(summary) if "\n" not in summary.strip() and summary.strip():
+        case Plain(summary) | Pictures(summary) if "\n" not in summary.strip() and summary.strip():
             text.append(f"  {one_line(summary, 1000)}", palette.muted)
         case _:
             pass
@@ -125,11 +128,14 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
             )
         case TodoList(items):
             lines += [_todo(item.title, item.status, canvas) for item in items]
+        case Pictures(text, images):
+            lines += output_lines(text, canvas, FOLDED_OUTPUT) if "\n" in text.strip() else []
+            lines += [line for image in images for line in picture_lines(image, canvas)]
         case None if block.output:
             lines += output_lines(block.output, canvas, FOLDED_OUTPUT)
         case _:
             pass
-    if block.state == "failed" and not isinstance(block.display, Terminal) and block.result:
+    if block.state == "failed" and not isinstance(block.display, Terminal | Pictures) and block.result:
         error = fold(Text(plain(block.result).strip("\n"), canvas.palette.error), canvas.inner)
         lines += head_of(error, canvas, FOLDED_OUTPUT)
     elif canvas.expanded and not lines and block.result:
@@ -173,9 +179,9 @@ def _nested(nested: Transcript, canvas: Canvas) -> list[Line]:
     shown = [block for block in nested.blocks if not block.void]
     calls = [block for block in shown if isinstance(block, CallBlock)]
     if canvas.expanded:
-        inner = Canvas(canvas.inner, canvas.palette, True, canvas.cwd)
+        inner = replace(canvas, width=canvas.inner, expanded=True)
         return [line for block in shown for line in block_lines(block, inner)]
-    narrow = Canvas(canvas.inner, canvas.palette, False, canvas.cwd)
+    narrow = replace(canvas, width=canvas.inner, expanded=False)
     lines = [_head(block, narrow) for block in calls[-NESTED_CALLS:]]
     hidden = len(calls) - len(lines)
     return (

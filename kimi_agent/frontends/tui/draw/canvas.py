@@ -11,12 +11,15 @@ RIGHT_MARGIN = 1
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise."""
+    """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise.
+
+    Without `colors`, pictures are told in words."""
 
     width: int
     palette: Palette
     expanded: bool = False
     cwd: str = ""
+    colors: bool = True
 
     @property
     def inner(self) -> int:
