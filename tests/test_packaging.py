@@ -14,7 +14,8 @@ from kimi_program import Program
 from kimi_agent import __version__
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, TOOLS = PYPROJECT["project"], PYPROJECT["tool"]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
@@ -37,7 +38,8 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         read = {Path(name).name: archive.read(name).decode() for name in names if ".dist-info/" in name}
-    package = {str(path.relative_to(ROOT)) for path in (ROOT / "kimi_agent").rglob("*") if path.is_file()}
+    folders = [ROOT / name for name in TOOLS["hatch"]["build"]["targets"]["wheel"]["packages"]]
+    package = {str(path.relative_to(top.parent)) for top in folders for path in top.rglob("*") if path.is_file()}
     assert {n for n in names if ".dist-info/" not in n} == {n for n in package if "__pycache__" not in n}
     assert {Path(name).suffix for name in package} >= {".py", ".md", ".tcss"}
 
