@@ -185,7 +185,8 @@ def configuration() -> str:
     for title, cls in (
         ("providers.NAME", config.ProviderConfig), ("models.NAME", config.ModelConfig),
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
-        ("tools", config.ToolsConfig), ("network", config.NetworkConfig),
+        ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("services.NAME", config.ServiceConfig),
+        ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),
     ):  # fmt: skip
         parts += [f"### `[{title}]`", inspect.cleandoc(cls.__doc__ or ""), keys(cls, title)]

@@ -63,6 +63,7 @@ def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
     if config:
         yield from _config(options, config)
         yield from _model(config, offline)
+        yield from _search(config)
     yield _git()
     yield _ripgrep()
     yield _terminal()
@@ -127,6 +128,24 @@ async def _ask(config: Config) -> None:
         config = await with_served_model(config)
     entry = config.models[config.default_model]
     await check(endpoint_of(config, entry), model_of(config.default_model, entry))
+
+
+def _search(config: Config) -> Iterator[Finding]:
+    """Only where one is configured; a search is not tried, it may cost money."""
+    from kimi_agent.tools.search import SERVICES, search_client
+
+    named = next((name for name in SERVICES if name in config.services), "")
+    if not named:
+        return
+    client = search_client(config.services)
+    if client is None:
+        hint = f"The model has no SearchWeb until [services.{named}] has what it needs, see docs/guides/search.md."
+        yield Finding("search", "warning", f"services.{named} has no key or no address", hint)
+        return
+    try:
+        yield Finding("search", "ok", f"{client.setting} at {client.host}, not tried")
+    except KimiError as error:
+        yield Finding("search", "warning", str(error), "Correct base_url.")
 
 
 def _git() -> Finding:

@@ -94,12 +94,34 @@ class HookConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultFields:
+    """Where things stand inside one result of a search service of the type `http`: dotted paths, empty for what is not there."""
+
+    title: str = "title"
+    url: str = "url"
+    snippet: str = "snippet"
+    date: str = "date"
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
+    """A web service, see guides/search.md: `search`, and `moonshot_search` as kimi-cli wrote it.
+
+    `type` is one of `moonshot brave tavily searxng http`. The keys from `method` on describe one of the type `http`: `results` is
+    the dotted path of the list of results in its answer.
+    """
+
     IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth"})
 
+    type: str = ""
     base_url: str = ""
     api_key: str = field(default="", repr=False)
     custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
+    method: Literal["GET", "POST"] = "GET"
+    body: dict[str, Any] = field(default_factory=dict, repr=False)
+    results: str = "results"
+    fields: ResultFields = field(default_factory=ResultFields)
 
 
 @dataclass(frozen=True, slots=True)

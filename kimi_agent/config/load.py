@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
+from kimi_agent.config.services import what_is_missing, with_keys, wrong_services
 from kimi_agent.core.errors import ConfigError
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ def read_config(source: Source) -> Config:
     """The file alone. Raises ConfigError with one line per fatal problem."""
     problems: list[Problem] = []
     config = fill(Config, source.data, problems)
-    problems += [*_dangling(config), *_wrong_hooks(config), *_unknown_capabilities(config)]
+    problems += [*_dangling(config), *_wrong_hooks(config), *_unknown_capabilities(config), *wrong_services(config)]
     fatal = [source.describe(problem) for problem in problems if problem.fatal]
     if fatal:
         raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
@@ -178,7 +179,10 @@ def _from_environment(config: Config, env: Mapping[str, str], model: str) -> Con
 
 
 def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) -> Config:
-    """The KIMI_* and OPENAI_* variables: keys and addresses of every provider of the kind, the rest for the chosen model."""
+    """The KIMI_* and OPENAI_* variables: keys and addresses of every provider of the kind, the rest for the chosen model.
+
+    Search services get the key of theirs where the file has none.
+    """
     providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
     models = dict(config.models)
     chosen = models.get(config.default_model)
@@ -187,7 +191,10 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
     models = {name: _completed(entry, providers[entry.provider].type) for name, entry in models.items()}
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
     thinking = replace(config.thinking, keep=keep) if keep else config.thinking
-    return replace(config, providers=providers, models=models, thinking=thinking)
+    services = with_keys(config.services, env)
+    missing = what_is_missing(services)
+    warnings = (*config.warnings, missing) if missing else config.warnings
+    return replace(config, providers=providers, models=models, thinking=thinking, services=services, warnings=warnings)
 
 
 def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:

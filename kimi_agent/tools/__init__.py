@@ -36,16 +36,23 @@ def builtin_tools(
 
     files = KnownFiles()
     tools: list[Tool | None] = [
-        ReadFile(files),
+        ReadFile(files, readers),
         WriteFile(files),
         StrReplaceFile(files),
         ReadMediaFile() if media else None,
         Glob(),
         Grep(),
         Shell(),
+        _search_web(services) if services else None,
         FetchURL(allow_private=allow_private),
         SetTodoList(),
         AskUserQuestion(),
         Think() if think else None,
     ]
     return [tool for tool in tools if tool is not None]
+
+
+def _search_web(services: Mapping[str, Any]) -> Tool | None:
+    from kimi_agent.tools.search_web import search_web
+
+    return search_web(services)

@@ -70,7 +70,7 @@ def _same_site(here: Target, there: Target) -> bool:
 async def _page(target: Target, response: "httpx.Response") -> Page:
     if response.status_code >= 400:
         raise ToolError(f"{target.url} answered {response.status_code} {response.reason_phrase}".rstrip())
-    body, truncated = await _read(response)
+    body, truncated = await read_body(response)
     return Page(target.url, response.headers.get("content-type", ""), body, truncated)
 
 
@@ -79,7 +79,7 @@ async def _response(target: Target, allow_private: bool) -> AsyncIterator["httpx
     """Connects to the checked address and to no other; the name is still in the Host header and in the TLS handshake."""
     import httpx
 
-    proxy = _proxy_for(target)
+    proxy = proxy_for(target)
     try:
         addresses = await resolve(target, allow_private=allow_private)
     except OSError:
@@ -87,7 +87,7 @@ async def _response(target: Target, allow_private: bool) -> AsyncIterator["httpx
             raise
         addresses = []  # behind a proxy the names outside are often known only to the proxy
     async with httpx.AsyncClient(
-        verify=_tls(), proxy=proxy, trust_env=False, timeout=httpx.Timeout(15), max_redirects=0
+        verify=tls(), proxy=proxy, trust_env=False, timeout=httpx.Timeout(15), max_redirects=0
     ) as client:
         if proxy is not None:
             request = client.build_request("GET", target.url, headers=_HEADERS)
@@ -119,7 +119,7 @@ async def _send_pinned(client: "httpx.AsyncClient", target: Target, addresses: l
     raise ToolError(f"{target.host} has no address.")
 
 
-def _proxy_for(target: Target) -> str | None:
+def proxy_for(target: Target) -> str | None:
     """The user's proxy for the URL, from the environment (or, on macOS, the system)."""
     proxies = urllib.request.getproxies()
     proxy = proxies.get(target.scheme) or proxies.get("all")
@@ -129,7 +129,7 @@ def _proxy_for(target: Target) -> str | None:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     import httpx
 
     return httpx.create_ssl_context()
@@ -139,11 +139,11 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, max_length: int = ..., /) -> bytes: ...
 
 
-async def _read(response: "httpx.Response") -> tuple[bytes, bool]:
+async def read_body(response: "httpx.Response") -> tuple[bytes, bool]:
     """The body, decompressed here because a small compressed one can be gigabytes; and whether it was cut."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-        raise ToolError(f"The server sent the page in an encoding that was not asked for: {encoding}")
+        raise ToolError(f"The server answered in an encoding that was not asked for: {encoding}")
     body = bytearray()
     unpacker: _Decompressor | None = None
     try:

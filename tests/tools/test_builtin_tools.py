@@ -5,12 +5,14 @@ from typing import Any
 import pytest
 from tool_context import make_context
 
+from kimi_agent.config import ServiceConfig
 from kimi_agent.core.schema import tool_spec, validate
 from kimi_agent.core.tool import Tool
 from kimi_agent.tools import builtin_tools
 
 NAMES = ["ReadFile", "WriteFile", "StrReplaceFile", "ReadMediaFile", "Glob", "Grep", "Shell", "FetchURL", "SetTodoList"]
-TOOLS = builtin_tools(think=True)
+SERVICES = {"search": ServiceConfig("searxng", "http://localhost:8080")}
+TOOLS = builtin_tools(think=True, services=SERVICES)
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ReadFile": {"path": "f"},
     "WriteFile": {"path": "f", "content": ""},
@@ -19,6 +21,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Glob": {"pattern": "*"},
     "Grep": {"pattern": "a"},
     "Shell": {"command": "true"},
+    "SearchWeb": {"query": "a"},
     "FetchURL": {"url": "https://example.com"},
     "SetTodoList": {},
     "AskUserQuestion": {"questions": [{"question": "?", "options": [{"label": "a"}, {"label": "b"}]}]},
@@ -29,10 +32,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def test_the_table_has_the_official_names_in_a_fixed_order() -> None:
     assert [tool.name for tool in builtin_tools()] == [*NAMES, "AskUserQuestion"]
-    assert [tool.name for tool in TOOLS] == [*NAMES, "AskUserQuestion", "Think"]
+    assert [tool.name for tool in TOOLS] == [*NAMES[:7], "SearchWeb", *NAMES[7:], "AskUserQuestion", "Think"]
     assert "ReadMediaFile" not in [tool.name for tool in builtin_tools(media=False)]
     assert json.dumps([tool_spec(tool).schema for tool in TOOLS]) == json.dumps(
-        [tool_spec(tool).schema for tool in builtin_tools(think=True)]
+        [tool_spec(tool).schema for tool in builtin_tools(think=True, services=SERVICES)]
     )
 
 

@@ -306,14 +306,14 @@ async def test_a_certificate_is_checked_against_the_name_not_the_address(
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    http_get._tls.cache_clear()
+    http_get.tls.cache_clear()
     try:
         async with serving({"/": answer(b"safe", "text/plain")}, tls) as server:
             assert (await fetch(tmp_path, f"https://localhost:{server.port}/")).endswith("safe")
             with pytest.raises(ToolError, match="certificate verify failed"):
                 await fetch(tmp_path, f"https://127.0.0.1:{server.port}/")
     finally:
-        http_get._tls.cache_clear()
+        http_get.tls.cache_clear()
 
 
 async def test_the_users_proxy_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
