@@ -20,6 +20,7 @@ from kimi_agent.tools.output import spill_path
 if TYPE_CHECKING:
     from kimi_agent.tools.http_get import Page
 
+TIME_LIMIT_S = 30.0
 _PAGE_CHARS = 40_000
 _TEXTUAL = re.compile(
     r"text/|application/(?:.*\+)?(?:json|xml|yaml|x-yaml|toml|javascript|ecmascript|x-ndjson|x-sh|sql)\b"
@@ -40,7 +41,7 @@ class FetchURL:
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = FetchURLParams
 
-    def __init__(self, allow_private: bool = False, time_limit_s: float = 30.0) -> None:
+    def __init__(self, allow_private: bool = False, time_limit_s: float = TIME_LIMIT_S) -> None:
         self._allow_private = allow_private
         self._time_limit_s = time_limit_s
 
@@ -51,18 +52,26 @@ class FetchURL:
         return Plain(params.url)
 
     async def run(self, params: FetchURLParams, ctx: ToolContext) -> ToolOutput:
-        from kimi_agent.tools.http_get import get  # urllib and ssl are slow to load
-
-        try:
-            async with asyncio.timeout(self._time_limit_s):
-                page = await get(params.url, allow_private=self._allow_private)
-                if page.redirect:
-                    text = f"{page.url} redirects to another site. Fetch that one to go on: {page.redirect}"
-                    return text_output(text, Plain(f"redirects to {page.redirect}"))
-                text = plain(await _text_of(page))
-        except TimeoutError:
-            raise ToolError(f"{params.url} took longer than {self._time_limit_s:g} s.") from None
+        page, text = await fetch_text(params.url, self._allow_private, self._time_limit_s)
+        if page.redirect:
+            text = f"{page.url} redirects to another site. Fetch that one to go on: {page.redirect}"
+            return text_output(text, Plain(f"redirects to {page.redirect}"))
         return _answer(page, text, spill_path(ctx.scratch, "fetch", ctx.call_id))
+
+
+async def fetch_text(url: str, allow_private: bool, time_limit_s: float = TIME_LIMIT_S) -> tuple["Page", str]:
+    """What stands at `url`, and it as text; no text when it redirects to another site.
+
+    Raises ToolError when there is no text to be had in time.
+    """
+    from kimi_agent.tools.http_get import get  # urllib and ssl are slow to load
+
+    try:
+        async with asyncio.timeout(time_limit_s):
+            page = await get(url, allow_private=allow_private)
+            return page, "" if page.redirect else plain(await _text_of(page))
+    except TimeoutError:
+        raise ToolError(f"{url} took longer than {time_limit_s:g} s.") from None
 
 
 def _answer(page: "Page", text: str, whole: Path) -> ToolOutput:
