@@ -1,18 +1,22 @@
-"""Between a tool's `Params` and the model: the JSON Schema it is shown, and the check of what it sends back."""
+"""Between a tool's `Params` and the model: the JSON Schema it is shown, and the check of what it sends back.
+
+`Params` is a msgspec Struct, or a JSON Schema where it is known only when the program runs (a plugin's command, an MCP tool).
+"""
 
 import json
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import msgspec
 
+from kimi_agent.core import json_schema
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.json_schema import JsonSchema
 from kimi_agent.core.message import JSON_TYPES
 from kimi_agent.core.provider import ToolSpec
 from kimi_agent.core.tool import Tool
 
 P = TypeVar("P")
-JsonSchema = dict[str, Any]
 
 _TYPE_NAMES = {kind.__name__: name for kind, name in JSON_TYPES.items()}
 
@@ -22,11 +26,13 @@ def tool_spec(tool: Tool) -> ToolSpec:
     return ToolSpec(tool.name, tool.description, params_schema(tool.Params))
 
 
-def params_schema(params_type: type[Any]) -> JsonSchema:
-    """JSON Schema of a msgspec Struct: no `$ref`, a `type` on every property, no titles, no null branches.
+def params_schema(params_type: type[Any] | JsonSchema) -> JsonSchema:
+    """JSON Schema of a `Params`: no `$ref`, a `type` on every property, no titles, no null branches.
 
     An optional property is one that is not required; `null` is accepted for it all the same, but not advertised.
     """
+    if isinstance(params_type, dict):
+        return json_schema.fit(params_type)
     schema = msgspec.json.schema(params_type)
     return _plain(schema, schema.get("$defs", {}), ())
 
@@ -58,12 +64,19 @@ def _plain(node: JsonSchema, defs: dict[str, JsonSchema], open_refs: tuple[str, 
     return out
 
 
-def validate(params_type: type[P], arguments: dict[str, Any]) -> P:
-    """`arguments` as an instance of `params_type`. Unknown keys are ignored; "5" passes for 5 and "true" for true.
+@overload
+def validate(params_type: type[P], arguments: dict[str, Any]) -> P: ...
+@overload
+def validate(params_type: type[Any] | JsonSchema, arguments: dict[str, Any]) -> Any: ...
+def validate(params_type: Any, arguments: dict[str, Any]) -> Any:
+    """`arguments` as an instance of `params_type`, or as they are when that is a JSON Schema.
 
-    An array or object that was sent as a string of JSON is unpacked, null stands for "not given". Raises ToolError that
-    says what was expected, where, and which parameters there are.
+    Unknown keys are ignored; "5" passes for 5 and "true" for true. An array or object that was sent as a string of JSON is
+    unpacked, null stands for "not given". Raises ToolError that says what was expected, where, and which parameters there
+    are.
     """
+    if isinstance(params_type, dict):
+        return _checked(params_type, arguments)
     try:
         return msgspec.convert(arguments, params_type, strict=False)
     except (msgspec.ValidationError, RecursionError) as error:
@@ -74,6 +87,16 @@ def validate(params_type: type[P], arguments: dict[str, Any]) -> P:
         except (msgspec.ValidationError, RecursionError):
             pass
         raise ToolError(_explain(str(error), params_type, arguments)) from None
+
+
+def _checked(schema: JsonSchema, arguments: dict[str, Any]) -> dict[str, Any]:
+    problem = json_schema.check(schema, arguments)
+    if not problem:
+        return arguments
+    mended = json_schema.mended(schema, arguments)
+    if mended != arguments and not json_schema.check(schema, mended):
+        return mended
+    raise ToolError(_explain(problem, schema, arguments))
 
 
 def _unpacked(value: Any) -> Any:
@@ -92,7 +115,7 @@ def _given(value: Any) -> Any:
     return [_given(item) for item in value] if isinstance(value, list) else value
 
 
-def _explain(problem: str, params_type: type[Any], arguments: dict[str, Any]) -> str:
+def _explain(problem: str, params_type: type[Any] | JsonSchema, arguments: dict[str, Any]) -> str:
     schema = params_schema(params_type)
     problem = re.sub(r"(?<=xpected )`[^`]+`|(?<=got )`[^`]+`", _in_json, problem)
     message = "Invalid arguments: " + (problem[:1].lower() + problem[1:]).replace(" - at `$.", " at `").replace(

@@ -49,6 +49,8 @@ class ToolContext:
 class Tool(Protocol):
     """One tool. `Params` is a msgspec Struct; its schema is what the model sees, its validation what guards `run`.
 
+    Where the parameters are known only at run time `Params` is a JSON Schema; `params` is then a dict that is valid for it.
+
     `effects` is quick, has no side effect and may raise ToolError (the call is then answered with that text). `preview` is
     called only when a person is going to be asked; it may read files. `run` raises ToolError for what the model can mend;
     any other exception is reported to the model as an internal error of the tool. A tool that holds something open may have
@@ -57,7 +59,9 @@ class Tool(Protocol):
 
     name: str
     description: str
-    Params: type[Any]
+
+    @property
+    def Params(self) -> type[Any] | dict[str, Any]: ...  # noqa: N802 - a class, mostly
 
     def effects(self, params: Any, ctx: ToolContext) -> Sequence[Effect]: ...
     async def preview(self, params: Any, ctx: ToolContext) -> Display | None: ...

@@ -71,8 +71,9 @@ class Workspace(Protocol):
         env: Mapping[str, str],
         timeout: float,
         on_output: Callable[[bytes], None],
+        stdin: bytes = b"",
     ) -> Exit:
-        """Run a process to its end: stdin closed, stdout and stderr merged into `on_output` as they come.
+        """Run a process to its end: `stdin` and then its end on stdin, stdout and stderr merged into `on_output` as they come.
 
         On timeout and on cancellation the whole process group is killed. Returns at the process's own exit, even when a
         background child still holds the pipe. `env` is added to the workspace's own environment.

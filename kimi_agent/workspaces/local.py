@@ -68,10 +68,11 @@ class LocalWorkspace:
         env: Mapping[str, str],
         timeout: float,
         on_output: Callable[[bytes], None],
+        stdin: bytes = b"",
     ) -> Exit:
         from kimi_agent.workspaces.process import run_process
 
-        return await run_process(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output)
+        return await run_process(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin)
 
 
 def _stat_of(found: os.stat_result) -> Stat:

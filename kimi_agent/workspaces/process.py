@@ -5,10 +5,12 @@ import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
@@ -36,8 +38,9 @@ async def run_process(
     env: Mapping[str, str],
     timeout: float,
     on_output: Callable[[bytes], None],
+    stdin: bytes = b"",
 ) -> Exit:
-    """Run `argv` in its own session with stdin empty; stdout and stderr go, merged, to `on_output` as they come.
+    """Run `argv` in its own session with `stdin` on its stdin; stdout and stderr go, merged, to `on_output` as they come.
 
     Returns within `_DRAIN_S` of the process's own exit, whoever still holds the pipe then; that one goes on running until
     this program ends, and what it writes is dropped. On timeout (seconds), on cancellation and when `on_output` raises,
@@ -46,7 +49,7 @@ async def run_process(
 
     Raises WorkspaceError when the process cannot be started.
     """
-    child = _Child(argv, cwd, env, on_output)
+    child = _Child(argv, cwd, env, on_output, stdin)
     try:
         try:
             async with asyncio.timeout(timeout):
@@ -86,7 +89,7 @@ class _Child:
     """
 
     def __init__(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_output: Callable[[bytes], None]
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_output: Callable[[bytes], None], stdin: bytes
     ) -> None:
         self.exited = asyncio.Event()
         self.closed = asyncio.Event()
@@ -100,15 +103,16 @@ class _Child:
         self._mark = new_mark(self._watcher.mark)
         self._pipe, write_end = os.pipe()
         try:
-            self._process = subprocess.Popen(
-                list(argv),
-                cwd=cwd,
-                env=child_environment(env) | {MARK: self._mark},
-                stdin=subprocess.DEVNULL,
-                stdout=write_end,
-                stderr=write_end,
-                start_new_session=True,
-            )
+            with _input(stdin) as given:
+                self._process = subprocess.Popen(
+                    list(argv),
+                    cwd=cwd,
+                    env=child_environment(env) | {MARK: self._mark},
+                    stdin=given,
+                    stdout=write_end,
+                    stderr=write_end,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             os.close(self._pipe)
             raise _not_started(error, argv, cwd) from error
@@ -200,6 +204,18 @@ class _Child:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
             self._pidfd = -1
+
+
+@contextmanager
+def _input(data: bytes) -> Iterator[int | IO[bytes]]:
+    """What a child reads: a file without a name, so that no pipe has to be fed while it runs."""
+    if not data:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        yield file
 
 
 def _not_started(error: Exception, argv: Sequence[str], cwd: Path) -> WorkspaceError:

@@ -297,3 +297,15 @@ def working_in(folder: Path) -> list[str]:
             if (process / "cwd").readlink() == folder:
                 found.append(process.name)
     return found
+
+
+async def test_what_is_given_on_stdin_is_read_to_its_end(tmp_path: Path) -> None:
+    """More than a pipe holds, and a process that never looks at it, are no trouble."""
+    data, out = b"0123456789" * 50_000, bytearray()
+    options = {"cwd": tmp_path, "env": {}, "timeout": 30, "stdin": data}
+    assert (await run_process(["cat"], on_output=out.extend, **options)).code == 0
+    assert bytes(out) == data
+    assert (await run_process(["true"], on_output=out.extend, **options)).code == 0
+    out.clear()
+    await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend)
+    assert not out
