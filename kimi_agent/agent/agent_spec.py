@@ -51,7 +51,10 @@ def read_text(path: Path, limit: int, bound: str = "") -> str:
 
     Raises OSError, and ValueError in words.
     """
-    check_inside(path, bound)
+    try:
+        check_inside(path, bound)
+    except ValueError:
+        raise ValueError(f"{one_line(str(path))} leads out of the project, or to a secret file") from None
     data = read_head(path, limit + 1)
     if len(data) > limit:
         raise ValueError(f"{one_line(path.name, 80)} is larger than {limit // 1024} KiB")
@@ -101,7 +104,9 @@ def load_spec(path: Path, bound: str, chain: tuple[str, ...] = ()) -> Spec:
     base = Spec(extends_default=True) if extend == "default" else None
     base = base or load_spec(path.parent / extend, bound, (*chain, real))
     said = {name: value for name in Spec.__slots__ if (value := getattr(own, name)) is not None}
-    return replace(base, **said | {"arguments": {**base.arguments, **own.arguments}, "extends_default": base.extends_default})
+    return replace(
+        base, **said | {"arguments": {**base.arguments, **own.arguments}, "extends_default": base.extends_default}
+    )
 
 
 def _parse(text: str, folder: Path) -> tuple[Spec, str]:
@@ -109,8 +114,8 @@ def _parse(text: str, folder: Path) -> tuple[Spec, str]:
     data = _yaml(text)
     if not isinstance(data, dict) or not isinstance(data.get("agent"), dict):
         raise ValueError("it is no agent file: it has no map `agent`")
-    if str(data.get("version", 1)) != "1":
-        raise ValueError(f"its version is {one_line(repr(data['version']), 40)}; version 1 is known")
+    if data.get("version", 1) not in (1, "1"):
+        raise ValueError("its version is not 1, the only one that is known")
     agent: dict[str, Any] = data["agent"]
     prompt = _text(agent, "system_prompt_path")
     spec = Spec(

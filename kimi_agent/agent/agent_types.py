@@ -54,7 +54,8 @@ You are a subagent: another agent gave you this task and waits for the result. N
 nothing of your work. Where the task leaves something open, decide it in the simplest sensible way and say so.
 
 Your last message is the only thing that your caller gets. Make it complete and short: what you did or found, with paths and \
-line numbers (`path:line`); what you verified, and by which command; what is open or uncertain. Never claim what you did not see."""
+line numbers (`path:line`); what you verified, and by which command; what is open or uncertain. Never claim what you did not \
+see."""
 
 _CODER = f"""\
 {_REPORT}
@@ -103,7 +104,9 @@ BUILT_IN = (
         tools=(*READ_ONLY, "Shell"),
         subagents=(),
     ),
-    AgentType("plan", "plans a change after reading the code; changes and runs nothing", _PLAN, READ_ONLY, subagents=()),
+    AgentType(
+        "plan", "plans a change after reading the code; changes and runs nothing", _PLAN, READ_ONLY, subagents=()
+    ),
     AgentType(
         "fork",
         "goes on from this very conversation, knowing all of it, with one task that you hand off",

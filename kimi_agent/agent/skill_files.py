@@ -11,6 +11,7 @@ from kimi_agent.agent import frontmatter
 from kimi_agent.agent.permissions import is_secret
 from kimi_agent.agent.skills import DESCRIPTION_SIZES, Library, Skill, read_head
 from kimi_agent.core.effect import Effect
+from kimi_agent.core.errors import SessionError
 from kimi_agent.core.sanitize import plain, visible
 
 HEAD_LIMIT = 16 * 1024
@@ -27,7 +28,8 @@ _HIDDEN = re.compile(r"⟨U\+[0-9A-F]{4,6}⟩")
 class Places:
     """Where to look besides the project: `home` is `$KIMI_HOME`, `user` the person's home folder.
 
-    `only` replaces every folder of skills. `merge` False takes the first of the folders .kimi, .claude and .codex that exists.
+    `extra` folders may be relative to the project's root. `only` replaces every folder of skills but `built_in`. `merge` False
+    takes the first of the folders .kimi, .claude and .codex that exists.
     """
 
     home: Path
@@ -35,12 +37,13 @@ class Places:
     extra: tuple[Path, ...] = ()
     only: tuple[Path, ...] = ()
     merge: bool = True
+    built_in: tuple[Path, ...] = ()
     plugin_skills: tuple[Path, ...] = ()
     plugin_commands: tuple[Path, ...] = ()
 
 
 def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:
-    """What a session in `cwd` can call: project before user before extra, the nearest folder first, the first name wins."""
+    """What a session in `cwd` can call: project, user, extra, plugins, built-in; the first name wins."""
     root, project = project_folders(cwd, places.user)
     skills: dict[str, Skill] = {}
     commands: dict[str, Skill] = {}
@@ -56,7 +59,8 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
             wanted += [(folder / name / "skills", root) for name in GENERIC]
         generic = [places.user / ".agents", places.user / ".config" / "agents"]
         wanted += [(f / "skills", None) for f in (*_merged(user_brands, places.merge), *generic)]
-        wanted += [(folder, None) for folder in (*places.extra, *places.plugin_skills)]
+        wanted += [(folder, None) for folder in (*(root / name for name in places.extra), *places.plugin_skills)]
+    wanted += [(folder, None) for folder in places.built_in]
     for folder, inside in wanted:
         _gather(skills, _skill_files(folder), "skill", inside, broken)
     for folder in project:
@@ -69,9 +73,14 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
     return Library(skills, commands, tuple(broken), frozenset(name.casefold() for name in reserved), offered)
 
 
+def project_root(cwd: Path) -> Path:
+    """The nearest folder with a repository, else `cwd`."""
+    return next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
+
+
 def project_folders(cwd: Path, user: Path) -> tuple[Path, list[Path]]:
     """The root of the project around `cwd`, and its folders from `cwd` up to it; the person's home is none of them."""
-    root = next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
+    root = project_root(cwd)
     project = [folder for folder in (cwd, *cwd.parents) if folder == root or root in folder.parents]
     return root, [folder for folder in project if folder != user]  # its folders are the person's own
 
@@ -128,7 +137,8 @@ def _gather(
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
             broken.append(f"The {kind} {one_line(path)} is left out: {reason}.")
             continue
-        found.setdefault(skill.name.casefold(), skill)
+        if found.setdefault(skill.name.casefold(), skill) is skill and skill.flow:
+            broken += _broken_flow(skill)
 
 
 def bound_of(folder: Path) -> str:
@@ -141,6 +151,15 @@ def check_inside(path: Path | str, bound: str) -> None:
     real = os.path.realpath(path)
     if not real.startswith(bound) or is_secret(Effect("read", real)):
         raise ValueError("it is a link out of the project, or to a secret file")
+
+
+def _broken_flow(skill: Skill) -> list[str]:
+    """What is wrong with a flow's diagram: it stays a skill, and cannot be run."""
+    try:
+        skill.run()
+    except SessionError as error:
+        return [f"{_one_line(str(error))} ({_one_line(str(skill.path))})"]
+    return []
 
 
 def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -> Skill:
@@ -163,6 +182,7 @@ def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -
         one_line(_text(values.get("argumenthint", "")), 60),
         for_model=_text(values.get("disablemodelinvocation", "")).lower() not in ("true", "yes", "on"),
         for_person=_text(values.get("userinvocable", "")).lower() not in ("false", "no", "off"),
+        flow=kind == "skill" and _text(values.get("type", "")).lower() == "flow",
     )
 
 
