@@ -1,4 +1,4 @@
-"""Attachments: what the mentions in a person's text (`@file`, `@folder/`, `@https://...`) name."""
+"""Attachments: what a person mentions with `@` in a prompt, read for the model before the turn begins."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
@@ -9,7 +9,7 @@ from kimi_agent.core.workspace import Workspace
 
 
 class Attached(Record):
-    """`text` goes to the model below the prompt, `notices` tell the person what was cut or left out."""
+    """`text` and `images` go to the model below the prompt, `notices` to the person. All empty: nothing was mentioned."""
 
     text: str = ""
     images: tuple[Image, ...] = ()
@@ -17,4 +17,4 @@ class Attached(Record):
 
 
 Attach: TypeAlias = Callable[[str, Workspace], Awaitable[Attached]]
-"""Reads what a text mentions, in a workspace. Never raises for what a person can mistype: that is a notice."""
+"""Reads what a prompt mentions. For texts that a person typed only: the mention is the permission. Raises nothing."""

@@ -47,7 +47,7 @@ class Glob:
         if found is None or not found.is_dir:
             raise ToolError(f"No such folder: {shown_path(base, ctx.workspace.root)}")
         command = [*(self._command or find_ripgrep()), *BASE, "--files", "./"]
-        raw = await run_ripgrep(ctx, command, base, b"\0")
+        raw = await run_ripgrep(ctx.workspace, command, base, b"\0")
         matching = await asyncio.to_thread(_matching, raw.rows, regex, params.include_dirs)
         paths = await newest_first(ctx.workspace, base, matching)
         return _answer(paths, raw.complete, shown_path(base, ctx.workspace.root))

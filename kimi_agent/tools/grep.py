@@ -99,7 +99,7 @@ class Grep:
         ignore_file = _write_filter(params.glob, ctx.scratch) if params.glob else None
         try:
             command = [*(self._command or find_ripgrep()), *_options(params, ignore_file), target]
-            return await run_ripgrep(ctx, command, base, separator, wanted)
+            return await run_ripgrep(ctx.workspace, command, base, separator, wanted)
         finally:
             if ignore_file is not None:
                 ignore_file.unlink(missing_ok=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
-from kimi_agent.core.tool import ToolContext
+from kimi_agent.core.workspace import Workspace
 
 TIME_LIMIT_S = 20.0
 BASE = ("--no-config", "--no-require-git", "--no-messages", "--hidden", "--glob", "!.git", "--color", "never", "--null")
@@ -72,7 +72,7 @@ class Rows:
 
 
 async def run_ripgrep(
-    ctx: ToolContext, command: Sequence[str], cwd: Path, separator: bytes, wanted: int | None = None
+    workspace: Workspace, command: Sequence[str], cwd: Path, separator: bytes, wanted: int | None = None
 ) -> Rows:
     """Stops when `wanted` rows are there (None: all), when there is too much, or after `TIME_LIMIT_S`."""
     rows = Rows(separator, wanted)
@@ -84,7 +84,7 @@ async def run_ripgrep(
             if rows.enough():
                 run.cancel()
 
-    run = asyncio.ensure_future(_run(ctx, command, cwd, on_output, rows))
+    run = asyncio.ensure_future(_run(workspace, command, cwd, on_output, rows))
     try:
         await run
     except asyncio.CancelledError:
@@ -97,9 +97,9 @@ async def run_ripgrep(
 
 
 async def _run(
-    ctx: ToolContext, command: Sequence[str], cwd: Path, on_output: Callable[[bytes], None], rows: Rows
+    workspace: Workspace, command: Sequence[str], cwd: Path, on_output: Callable[[bytes], None], rows: Rows
 ) -> None:
-    ended = await ctx.workspace.run(command, cwd=cwd, env={}, timeout=TIME_LIMIT_S, on_output=on_output)
+    ended = await workspace.run(command, cwd=cwd, env={}, timeout=TIME_LIMIT_S, on_output=on_output)
     rows.code = ended.code
     rows.timed_out = ended.timed_out
 
