@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.agent_types import MainAgent
 from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
@@ -36,15 +37,25 @@ def build(
     extra_roots: Sequence[Path] = (),
     skill_dirs: Sequence[Path] = (),
     plugins: Sequence[Plugin] = (),
+    agent_name: str = "",
+    agent_file: Path | None = None,
 ) -> Agent:
-    """Put the agent together. Raises ConfigError for a configuration that cannot work."""
-    parts = assemble(builtin_plugin(think="Think" in config.tools.enabled), plugins)
+    """Put the agent together. Raises ConfigError for a configuration that cannot work.
+
+    `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md.
+    """
+    main = MainAgent()
+    if agent_name or agent_file:
+        main = main_agent([folder for plugin in plugins for folder in plugin.agents], cwd, home, agent_name, agent_file)
+    think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
+    parts = assemble(builtin_plugin(think=think), plugins)
     hooks = [*(Hook(h.event, h.command, h.matcher, h.timeout, h.strict) for h in config.hooks), *parts.hooks]
 
     def skills(folder: Path) -> Library:
         return find_skills(config, parts, folder, home, skill_dirs)
 
     loop = config.loop_control
+    steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
     agent = Agent(
         home=home,
         cwd=cwd,
@@ -57,15 +68,25 @@ def build(
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
         commands=parts.commands,
-        limits=Limits(loop.max_steps_per_turn, loop.compaction_trigger_ratio, loop.reserved_context_size),
+        limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
-        notices=(*config.warnings, *parts.problems),
+        notices=(*config.warnings, *parts.problems, *main.types.broken),
+        main_agent=main.kind,
+        extra_roots=extra_roots,
         find_skills=skills,
         export=export_session,
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
     return agent
+
+
+def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None) -> MainAgent:
+    """The agent that the flags ask for, with the types of subagents that it knows. Raises ConfigError."""
+    from kimi_agent.agent.agent_files import choose_agent, discover_agents
+
+    user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
+    return choose_agent(discover_agents(cwd, home, user, plugins), cwd, name, file)
 
 
 def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:

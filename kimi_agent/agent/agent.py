@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent import __version__
+from kimi_agent.agent.agent_types import DEFAULT, AgentType, allows
+from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
-from kimi_agent.agent.prompt import system_prompt
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.session_parts import MakeHooks, SessionParts
@@ -47,6 +48,8 @@ class Agent:
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
+    main_agent: AgentType = DEFAULT
+    extra_roots: Sequence[Path] = ()  # folders besides the working folder
     max_tasks: int = 4  # in the background of a session at once
     make_attach: Callable[[Model], Attach] | None = None
     notices: Sequence[str] = ()
@@ -125,7 +128,7 @@ class Agent:
         session_id = self.store.new_id()
         log = self.store.create(session_id)
         extra = "\n\n".join(filter(None, (self.skills(folder).listing(), self.extra_prompt)))
-        prompt = system_prompt(folder, self.home, extra)
+        prompt = main_prompt(self.main_agent, folder, self.home, skills=extra, extra_roots=self.extra_roots)
         log.append(
             ev.SessionStarted(
                 session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=clean(prompt)
@@ -175,7 +178,7 @@ class Agent:
                 log=log,
                 scratch=self.store.scratch(log.path.stem),
                 workspace=self.make_workspace(folder),
-                tools=self.make_tools(model, folder),
+                tools=self._allowed(self.make_tools(model, folder)),
                 session_tools=self._session_tools,
                 gates=self.gates,
                 permissions=permissions,
@@ -199,7 +202,10 @@ class Agent:
 
     def _session_tools(self, session: Session) -> Sequence[Tool]:
         """The tools that act on their session, in a fixed order."""
-        return [SkillTool(session.skills)] if session.skills.for_model() else []
+        return self._allowed([SkillTool(session.skills)] if session.skills.for_model() else [])
+
+    def _allowed(self, tools: Sequence[Tool]) -> Sequence[Tool]:
+        return [tool for tool in tools if allows(self.main_agent, tool.name)]
 
     def _fork(self, events: Sequence[ev.Event], ask: Ask, folder: Path, mode: ev.Mode) -> Session:
         started = events[0]

@@ -7,13 +7,13 @@ becomes words for the model, and gives no permission.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, get_args
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.agent_spec import agent_of, read_text
-from kimi_agent.agent.agent_types import BUILT_IN, AgentType, AgentTypes, Context
+from kimi_agent.agent.agent_types import BUILT_IN, DEFAULT, AgentType, AgentTypes, Context, MainAgent
 from kimi_agent.agent.skill_files import NAME, bound_of, entries, one_line, project_folders, project_root
 from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name, split_names
@@ -23,16 +23,7 @@ FOLDERS = (".kimi", ".kimi-code", ".agents", ".claude")
 DEPTH = 3
 """Levels of folders below `agents` that are looked into."""
 Head: TypeAlias = Mapping[str, frontmatter.Value]
-DEFAULT = AgentType("default", "the agent that starts without --agent")
-OKABE = AgentType("okabe", "the default agent with the Think tool")
-
-
-@dataclass(frozen=True, slots=True)
-class MainAgent:
-    """The agent of a session: its type, and the types of subagents that it may start."""
-
-    kind: AgentType
-    types: AgentTypes
+OKABE = AgentType("okabe", "the default agent with the Think tool", tools=("Think", "*"))
 
 
 def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] = ()) -> AgentTypes:
@@ -110,11 +101,6 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
         root = project_root(cwd)
         return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
     return MainAgent(kind, types)
-
-
-def wants_think(kind: AgentType) -> bool:
-    """Whether the Think tool is to be made for an agent of this type."""
-    return kind is OKABE or "Think" in (kind.tools or ())
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ READ_ONLY = ("ReadFile", "ReadMediaFile", "Glob", "Grep", "FetchURL", "SearchWeb
 CALLERS = ("Agent", "AskUserQuestion", "EnterPlanMode", "ExitPlanMode", "SetTodoList")
 """Tools that belong to the main agent: they speak to the person, or hold the session's own state."""
 
+DEFAULT = AgentType("default", "the agent that starts without --agent")
 BUILT_IN = (
     AgentType(
         "coder",
@@ -155,6 +156,14 @@ class AgentTypes(Mapping[str, AgentType]):
                 break
             lines.append(_line(kind, 0))
         return "\n".join([*lines, f"- (and {len(self.types) - len(lines)} more)"])
+
+
+@dataclass(frozen=True, slots=True)
+class MainAgent:
+    """The agent of a session: its type, and the types of subagents that are known to it."""
+
+    kind: AgentType = DEFAULT
+    types: AgentTypes = field(default_factory=AgentTypes)
 
 
 def _line(kind: AgentType, size: int) -> str:

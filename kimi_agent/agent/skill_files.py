@@ -158,7 +158,7 @@ def _broken_flow(skill: Skill) -> list[str]:
     try:
         skill.run()
     except SessionError as error:
-        return [f"{_one_line(str(error))} ({_one_line(str(skill.path))})"]
+        return [f"{one_line(str(error))} ({one_line(str(skill.path))})"]
     return []
 
 

@@ -52,7 +52,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-ABSENT: dict[str, object] = {"agent": "default", "max_ralph_iterations": 0, "wire": False, "acp": False}
+ABSENT: dict[str, object] = {"max_ralph_iterations": 0, "wire": False, "acp": False}
 """Flags of kimi-cli that say nothing new with this value, and that this version cannot follow with another one."""
 
 
@@ -113,6 +113,12 @@ def root(
         bool, Flag("--afk", "--auto", help="Allow every call, and let the model decide its questions.")
     ] = False,
     plan: Annotated[bool, Flag("--plan", help="Plan mode: look, but change nothing.")] = False,
+    agent: Annotated[
+        str, Flag("--agent", metavar="NAME", help="Be another agent: default, okabe, or one of yours.")
+    ] = "",
+    agent_file: Annotated[
+        Path | None, Flag("--agent-file", metavar="FILE", help="Be the agent that this file defines.")
+    ] = None,
     print_mode: Annotated[bool, Flag("--print", help="No screen: read the prompt from -p or standard input.")] = False,
     quiet: Annotated[bool, Flag("--quiet", help="--print --output-format text --final-message-only.")] = False,
     line: Annotated[bool, Flag("--line", help="Line mode: native scrollback, works on any terminal.")] = False,
@@ -140,7 +146,6 @@ def root(
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
     verbose: Annotated[bool, Flag("--verbose", help="Show progress although stderr is no terminal.")] = False,
     debug: Annotated[bool, Flag("--debug", help="Tracebacks, and a log in KIMI_HOME/logs/kimi.log.")] = False,
-    agent: Annotated[str | None, Flag("--agent", hidden=True, callback=_refuse_other)] = None,
     max_ralph_iterations: Annotated[
         int | None, Flag("--max-ralph-iterations", hidden=True, callback=_refuse_other)
     ] = None,

@@ -25,6 +25,8 @@ class Options:
     yolo: bool = False
     afk: bool = False
     plan: bool = False
+    agent: str = ""
+    agent_file: Path | None = None
     print_mode: bool = False
     quiet: bool = False
     line: bool = False
@@ -86,6 +88,7 @@ class Options:
         for one, other, clash in (
             (modes[0] if modes else "", modes[-1] if modes else "", len(modes) > 1),
             ("--config", "--config-file", self.config is not None and self.config_file is not None),
+            ("--agent", "--agent-file", bool(self.agent) and self.agent_file is not None),
             ("--continue", "--resume", self.last and self.session is not None),
             ("--line", "-p and --print", self.line and self.headless),
             ("--quiet", "--output-format and --input-format", self.quiet and formats),

@@ -48,11 +48,22 @@ def start(options: Options) -> int:
     from kimi_agent.build import build
 
     agent = build(
-        config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs()
+        config,
+        cwd=cwd,
+        home=options.home,
+        extra_roots=options.extra_roots(),
+        skill_dirs=options.skill_dirs(),
+        agent_name=options.agent,
+        agent_file=options.agent_file,
     )
     agent.login = _login_for(agent, options)
-    for warning in agent.skills(cwd).broken if headless else ():
-        sys.stderr.write(f"kimi: {warning}\n")
+    if session_id is None and not options.model and agent.main_agent.model in agent.models:
+        arguments["model"] = agent.main_agent.model
+    if headless:
+        agent.skills(cwd)
+    for warning in agent.notices if headless else ():
+        if warning not in config.warnings:
+            sys.stderr.write(f"kimi: {warning}\n")
     return _run(name, arguments, agent)
 
 
