@@ -89,7 +89,7 @@ class SessionApp(App[int]):
         self._branch = ""
         self._shown = False
         self.view = TranscriptView(id="transcript")
-        self.view.colors = not self.no_colors
+        self.view.paints = not self.no_colors
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.composer = Composer(
             completions(session),
