@@ -37,9 +37,9 @@ class Places:
     extra: tuple[Path, ...] = ()
     only: tuple[Path, ...] = ()
     merge: bool = True
-    built_in: tuple[Path, ...] = ()
     plugin_skills: tuple[Path, ...] = ()
     plugin_commands: tuple[Path, ...] = ()
+    built_in: tuple[Path, ...] = ()
 
 
 def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:

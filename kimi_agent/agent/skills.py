@@ -9,11 +9,15 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from kimi_agent.agent import frontmatter
+from kimi_agent.agent.placeholders import fill
 from kimi_agent.agent.tokens import text_tokens
 from kimi_agent.core.errors import SessionError
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.flows import FlowRun
 
 TEXT_LIMIT = 128 * 1024
 """Bytes of a file that are given to the model."""
@@ -22,15 +26,14 @@ LISTING_TOKENS = 1400
 DESCRIPTION_SIZES = (240, 160, 120, 80, 60, 40, 24, 0)
 
 _CALL = re.compile(r"/(?P<name>\w[\w.:-]*)(?:\s+(?P<args>.*))?\Z", re.DOTALL)
-_PLACEHOLDER = re.compile(
-    r"\\\$|\$\{(?:KIMI|CLAUDE)_SKILL_DIR\}|\$ARGUMENTS(?:\[(?P<index>\d{1,3})\])?|\$(?P<number>\d{1,3})(?!\d|\.\d)"
-    r"|\$(?P<name>[A-Za-z_]\w*)"
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """A skill or a custom command. `arguments` are the names that `$name` may stand for, `hint` is for people."""
+    """A skill or a custom command. `arguments` are the names that `$name` may stand for, `hint` is for people.
+
+    A skill that is a `flow` holds a diagram, which `/flow:name` walks through.
+    """
 
     name: str
     description: str
@@ -40,6 +43,7 @@ class Skill:
     hint: str = ""
     for_model: bool = True
     for_person: bool = True
+    flow: bool = False
 
     def text(self, arguments: str = "") -> str:
         """The instructions with the arguments filled in, and where their files lie. Raises SessionError when they are gone."""
@@ -56,49 +60,17 @@ class Skill:
         where = f" Its files lie in {self.path.parent}." if self.path.name == "SKILL.md" else ""
         return f"[Instructions of the {self.kind} {self.name}.{where}]\n\n{body}"
 
+    def run(self) -> "FlowRun":
+        """A walk through the diagram of a flow. Raises SessionError when it is gone or broken."""
+        from kimi_agent.agent.flows import FlowRun, read_flow
 
-def fill(body: str, arguments: str, names: Sequence[str] = (), folder: str = "") -> str:
-    """`body` with `$ARGUMENTS`, `$1`, `$ARGUMENTS[0]` and declared `$name`s replaced, in one pass.
-
-    `$1` is the first argument, or the second in a text that uses `$0`. What was not given stays as it is written (so does
-    `awk '{print $1}'`), `\\$` is a dollar sign. Arguments that a text does not place are put below it.
-    """
-    values = _words(arguments)
-    first = 0 if re.search(r"\$0(?!\d|\.\d)", body) else 1
-    placed = False
-
-    def value(match: re.Match[str]) -> str:
-        nonlocal placed
-        whole = match[0]
-        if whole == "\\$":
-            return "$"
-        if whole.startswith("${"):
-            return folder
-        if whole == "$ARGUMENTS":
-            placed = True
-            return arguments
-        name = match["name"]
-        if name is not None:
-            index = names.index(name) if name in names else -1
-        else:
-            index = int(match["index"]) if match["index"] is not None else int(match["number"]) - first
-        if not 0 <= index < len(values):
-            return whole
-        placed = True
-        return values[index]
-
-    text = _PLACEHOLDER.sub(value, body)
-    return text if placed or not arguments else f"{text}\n\nARGUMENTS: {arguments}"
-
-
-def _words(arguments: str) -> list[str]:
-    """As a shell splits them; quotes that do not match are ordinary characters."""
-    import shlex
-
-    try:
-        return shlex.split(arguments)
-    except ValueError:
-        return arguments.split()
+        try:
+            flow = read_flow(read_head(self.path, TEXT_LIMIT).decode("utf-8", "replace"))
+        except OSError as error:
+            raise SessionError(f"the flow {self.name} cannot be read: {error.strerror or error}") from None
+        except ValueError as error:
+            raise SessionError(f"the flow {self.name} is broken: {error}", str(self.path)) from None
+        return FlowRun(flow, self.name, self.arguments, str(self.path.parent))
 
 
 BUILT_IN = (
@@ -127,8 +99,9 @@ class Library:
 
     def for_person(self) -> dict[str, Skill]:
         """By the name that is typed after the slash; a custom command comes before a skill of the same name."""
-        found = {f"skill:{s.name}": s for s in self.skills.values() if s.for_person}
-        taken = set(self.reserved)
+        skills = [skill for skill in self.skills.values() if skill.for_person]
+        found = {f"skill:{s.name}": s for s in skills} | {f"flow:{s.name}": s for s in skills if s.flow}
+        taken = {*self.reserved, *(name.casefold() for name in found)}
         for each in (*self.commands.values(), *self.skills.values()):
             name = each.name.casefold()
             if each.for_person and name not in taken and not name.startswith("skill:"):
@@ -142,8 +115,11 @@ class Library:
         if match is None:
             return None
         name, arguments = match["name"].casefold(), (match["args"] or "").strip()
+        flow = self.skills.get(name.removeprefix("flow:")) if name.startswith("flow:") else None
         if name.startswith("skill:"):
             skill = self.skills.get(name.removeprefix("skill:"))
+        elif flow is not None and flow.flow:
+            skill = flow
         else:
             own = next((skill for skill in BUILT_IN if skill.name == name), None)
             skill = own or (None if name in self.reserved else self.commands.get(name) or self.skills.get(name))
@@ -153,6 +129,14 @@ class Library:
         """The instructions that a prompt calls for; empty when it calls none. Raises SessionError as `Skill.text` does."""
         found = self.find(text)
         return found[0].text(found[1]) if found else ""
+
+    def script(self, text: str) -> "FlowRun | None":
+        """The flow that a prompt such as `/flow:name arguments` runs, None for every other prompt. Raises as `Skill.run`.
+
+        `start` takes the arguments that `find` answers.
+        """
+        found = self.find(text) if text.lstrip().casefold().startswith("/flow:") else None
+        return found[0].run() if found is not None and found[0].flow else None
 
     def listing(self) -> str:
         """The part of the system prompt that names the skills; empty when there is none."""

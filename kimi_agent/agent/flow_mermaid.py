@@ -1,0 +1,143 @@
+"""Mermaid flowcharts, as flows use them: nodes of every shape, and the arrows between them. What only concerns looks is skipped."""
+
+import html
+import re
+from inspect import cleandoc
+
+from kimi_agent.agent.flow_graph import Drawing, Flow, wrong
+
+_FRONT = re.compile(r"\s*---[ \t]*\n.*?\n[ \t]*---[ \t]*(?=\n)", re.DOTALL)
+_GAP = re.compile(r"(?:[\s;]|%%[^\n]*)*")
+_END = re.compile(r"[ \t]*(?=[\n;]|%%|\Z)")
+_SKIPPED = re.compile(
+    r"(?:flowchart(?:-elk)?|graph)(?:[ \t]+(?:TB|TD|BT|RL|LR))?(?=[\s;]|\Z)"
+    r"|(?:subgraph|direction|classDef|class|style|linkStyle|click|accTitle|accDescr)(?=[\s:])(?![ \t]*[-=~&.<@])[^\n]*"
+    r"|end(?=[ \t]*(?:[\n;]|\Z))"
+)
+_NAME = re.compile(r"[\w/](?:[\w./]|-(?![->.]))*")
+_AND = re.compile(r"[ \t]*&[ \t]*")
+_CLASS = re.compile(r":::[\w-]+")
+_SETTINGS = re.compile(r"@\{((?:\"[^\"]*\"|'[^']*'|[^}\"'])*)\}")
+_LABEL = re.compile(r"\blabel[ \t]*:[ \t]*(?:\"([^\"]*)\"|'([^']*)'|([^,\n}]+))")
+_QUOTED = re.compile(r'\s*"([^"]*)"\s*')
+_LINK = re.compile(
+    r"[ \t]*(?:\w+@(?=[-=<xo~]))?(?P<back><|[xo](?=--|==|-\.))?"
+    r"(?:(?:--+(?:[->]|[xo](?=\s))|==+(?:[=>]|[xo](?=\s))|-\.+-(?:>|[xo](?=\s))?|(?P<hidden>~~~+))"
+    r'(?:[ \t]*\|[ \t]*(?P<bar>"[^"\n]*"|[^|\n]*)\|)?'
+    r'|--(?![->])[ \t]*(?P<line>"[^"\n]*"|[^\n]+?)[ \t]*--+(?:[->]|[xo](?=\s))'
+    r'|==(?![=>])[ \t]*(?P<thick>"[^"\n]*"|[^\n]+?)[ \t]*==+(?:[=>]|[xo](?=\s))'
+    r'|-\.(?![-.])[ \t]*(?P<dots>"[^"\n]*"|[^\n]+?)[ \t]*\.+-(?:>|[xo](?=\s))?)\s*'
+)
+_SHAPES = (
+    ("(((", (")))",)), ("((", ("))",)), ("([", ("])",)), ("(", (")",)), ("[[", ("]]",)), ("[(", (")]",)),
+    ("[/", ("/]", "\\]")), ("[\\", ("\\]", "/]")), ("[", ("]",)), ("{{", ("}}",)), ("{", ("}",)), (">", ("]",)),
+)  # fmt: skip
+
+
+def parse_mermaid(text: str, first_line: int = 1) -> Flow:
+    """Raises ValueError that names the line, counted from `first_line`."""
+    return _Reader(text, first_line).flow()
+
+
+class _Reader:
+    def __init__(self, text: str, first_line: int) -> None:
+        self._text, self._first = text, first_line
+        self._drawing = Drawing(first_line)
+        front = _FRONT.match(text)
+        self._at = front.end() if front else 0
+
+    def flow(self) -> Flow:
+        while (match := _GAP.match(self._text, self._at)) and match.end() < len(self._text):
+            self._at = match.end()
+            if skipped := _SKIPPED.match(self._text, self._at):
+                self._at = skipped.end()
+            else:
+                self._statement()
+        return self._drawing.flow()
+
+    def _statement(self) -> None:
+        """`A & B --> C -- yes --> D`, or a node alone."""
+        sources = self._nodes()
+        while link := _LINK.match(self._text, self._at):
+            line = self._line()
+            self._at = link.end()
+            if link["back"] == "<":
+                raise wrong(line, "an arrow of a flow points one way")
+            label = _clean(link["bar"] or link["line"] or link["thick"] or link["dots"] or "")
+            targets = self._nodes()
+            if not link["hidden"]:
+                for source in sources:
+                    for target in targets:
+                        self._drawing.edge(source, target, line, label)
+            sources = targets
+        end = _END.match(self._text, self._at)
+        if end is None:
+            raise self._confused("texts with brackets or quotes go into double quotes")
+        self._at = end.end()
+
+    def _nodes(self) -> list[str]:
+        names = [self._node()]
+        while match := _AND.match(self._text, self._at):
+            self._at = match.end()
+            names.append(self._node())
+        return names
+
+    def _node(self) -> str:
+        match = _NAME.match(self._text, self._at)
+        if match is None:
+            raise self._confused("a node was expected")
+        line, name = self._line(), match[0]
+        self._at = match.end()
+        self._skip_class()
+        text = self._shape()
+        while settings := _SETTINGS.match(self._text, self._at):
+            self._at = settings.end()
+            if label := _LABEL.search(settings[1]):
+                text = _clean(label[1] or label[2] or label[3] or "")
+        self._skip_class()
+        self._drawing.node(name, line, text)
+        return name
+
+    def _skip_class(self) -> None:
+        if match := _CLASS.match(self._text, self._at):
+            self._at = match.end()
+
+    def _shape(self) -> str | None:
+        """The text in the brackets behind a node's name, None without any."""
+        opened = False
+        for opener, closers in _SHAPES:
+            if not self._text.startswith(opener, self._at):
+                continue
+            opened = True
+            start = self._at + len(opener)
+            if quoted := _QUOTED.match(self._text, start):
+                text, found = quoted[1], [(quoted.end(), c) for c in closers if self._text.startswith(c, quoted.end())]
+            else:
+                line = self._text[start:].partition("\n")[0]
+                found = [(start + line.index(c), c) for c in closers if c in line]
+                text = self._text[start : min(found)[0]] if found else ""
+            if found:
+                at, closer = min(found)
+                self._at = at + len(closer)
+                return _clean(text)
+        if opened:
+            raise self._confused("this bracket is not closed")
+        return None
+
+    def _line(self) -> int:
+        return self._first + self._text.count("\n", 0, self._at)
+
+    def _confused(self, hint: str) -> ValueError:
+        rest = self._text[self._at :].lstrip(" \t").partition("\n")[0][:40]
+        return wrong(self._line(), f"cannot read {rest!r}: {hint}")
+
+
+def _clean(text: str) -> str:
+    """A text as the model is to read it: quotes, Markdown quotes, line breaks and entities resolved."""
+    text = text.strip()
+    for mark in ('"', "`"):
+        if len(text) > 1 and text[0] == mark == text[-1]:
+            text = text[1:-1]
+    text = re.sub(r"<br\s*/?>|\\n", "\n", text)
+    text = re.sub(r"#(\w+);", lambda m: html.unescape(f"&{'#' * m[1].isdecimal()}{m[1]};"), text)
+    return cleandoc(text).strip()
