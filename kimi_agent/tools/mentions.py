@@ -10,7 +10,9 @@ from kimi_agent.core.workspace import Stat, Workspace
 from kimi_agent.tools.net import parse_url
 
 MAX_MENTIONS = 30
-_MENTION = re.compile(r'(?<![A-Za-z0-9_.+/@-])@(?:"([^"\n]+)"(:\d+(?:-\d+)?)?|([^\s@"][^\s"]*))')
+MAX_TRIED = 500
+"""Places of a text that are looked at: a pasted one may be full of @."""
+_MENTION = re.compile(r'(?<![A-Za-z0-9_.+/@-])@(?:"([^"\n]+)"(:\d+(?:-\d+)?)?|([^\s@"][^\s"]{0,1000}))')
 """Not within a word: an e-mail address is none. Chinese has no space before it."""
 _LINES = re.compile(r"(.+):(\d{1,9})(?:-(\d{1,9}))?")
 _WIDE = re.compile("[，。；：！？、）】》」』”’]")
@@ -32,13 +34,14 @@ class Mention:
 async def find_mentions(text: str, workspace: Workspace) -> list[Mention]:
     """In their order, each once, at most MAX_MENTIONS."""
     found: dict[tuple[object, ...], Mention] = {}
-    for match in _MENTION.finditer(text):
+    position = tried = 0
+    while len(found) < MAX_MENTIONS and tried < MAX_TRIED and (match := _MENTION.search(text, position)):
         quoted, lines, bare = match.groups()
         mention = await (_bare(bare, workspace) if bare else _named(quoted + (lines or ""), workspace))
         if mention is not None:
             found.setdefault((mention.url, mention.path, mention.first, mention.last), mention)
-        if len(found) == MAX_MENTIONS:
-            break
+        position = match.end() if quoted else match.start() + 1 + len(mention.name if mention else "")
+        tried += 1
     return list(found.values())
 
 
