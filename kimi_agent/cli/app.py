@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, sessions
+from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -24,7 +24,10 @@ class Root(TyperGroup):
             for parameter in self.params
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
-        return super().parse_args(ctx, normalise(args, takes_value, list(self.commands)))
+        return super().parse_args(ctx, normalise(args, takes_value, list(self.commands), plugins.is_subcommand))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or plugins.subcommand(cmd_name)
 
 
 app = typer.Typer(
@@ -36,7 +39,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, login, doctor, info, configuration, completion):
+for group in (sessions, plugins, login, doctor, info, configuration, completion):
     group.register(app)
 
 

@@ -1,7 +1,7 @@
 """What Typer cannot say: options whose value may be left out, and a prompt in the place of a subcommand."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from kimi_agent.core.errors import ConfigError
 
@@ -9,16 +9,21 @@ OPTIONAL = {"-r": "", "-S": "", "--session": "", "--resume": "", "-p": "", "--pr
 """Options whose value may be missing, and the value that then stands for that."""
 
 FOREIGN = frozenset(
-    ["acp", "mcp", "migrate", "plugin", "provider", "server", "term", "update", "upgrade", "vis", "web"],
+    ["acp", "mcp", "migrate", "provider", "server", "term", "update", "upgrade", "vis", "web"],
 )
 """Subcommands of other versions of kimi: a script that calls one must not pay for a prompt of that word."""
 
 
-def normalise(arguments: Sequence[str], takes_value: Mapping[str, bool], commands: Sequence[str]) -> list[str]:
+def normalise(
+    arguments: Sequence[str],
+    takes_value: Mapping[str, bool],
+    commands: Sequence[str],
+    of_plugin: Callable[[str], bool] = lambda word: False,
+) -> list[str]:
     """The arguments as Typer can parse them.
 
     `takes_value` tells for each option of the program whether a value follows it. The first word that belongs to no option
-    is a subcommand, or else the prompt of an interactive session, which becomes `--start TEXT`.
+    is a subcommand (of ours, or of a plugin), or else the prompt of an interactive session, which becomes `--start TEXT`.
     Raises ConfigError for a second word, and for one that is nearly a subcommand, or one of another version.
     """
     given, result = list(arguments), list[str]()
@@ -27,7 +32,7 @@ def normalise(arguments: Sequence[str], takes_value: Mapping[str, bool], command
         if word == "--":
             return [*result, *(["--start", " ".join(given)] if given else [])]
         if not word.startswith("-") or word == "-":
-            if word in commands:
+            if word in commands or of_plugin(word):
                 return [*result, word, *given]
             _check_prompt(word, result, given, commands)
             result += ["--start", word]

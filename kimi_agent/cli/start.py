@@ -46,6 +46,7 @@ def start(options: Options) -> int:
     if name == "tui":
         arguments["theme"] = config.theme
     from kimi_agent.build import build
+    from kimi_agent.plugins.host import host_plugins
 
     agent = build(
         config,
@@ -53,6 +54,7 @@ def start(options: Options) -> int:
         home=options.home,
         extra_roots=options.extra_roots(),
         skill_dirs=options.skill_dirs(),
+        plugins=host_plugins(options.home, config.plugins),
         agent_name=options.agent,
         agent_file=options.agent_file,
     )

@@ -1,0 +1,148 @@
+"""The parts of a bundle: folders of skills, agents and commands, hooks, MCP servers. What is wrong is named and left out."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from kimi_agent.core.hook import Hook
+
+_ROOT = re.compile(r"\$\{(?:CLAUDE|KIMI)_PLUGIN_ROOT\}")
+_LIMIT = 1 << 20  # bytes of a file with hooks or servers
+
+
+def inside(folder: Path, path: str) -> Path | None:
+    """`path` below `folder`, links resolved; None when it leads out of it."""
+    if not path or "\0" in path or os.path.isabs(path):  # noqa: PTH117 - no object for what may be refused
+        return None
+    root = os.path.realpath(folder)
+    real = os.path.realpath(os.path.join(root, path))  # noqa: PTH118
+    return Path(real) if os.path.commonpath([root, real]) == root else None
+
+
+def folders(folder: Path, given: Any, usual: str, problems: list[str]) -> list[Path]:
+    """The folders that a key names (a path or a list of them), else the usual one when it is there."""
+    if given is None:
+        found = inside(folder, usual)
+        return [found] if found and found.is_dir() else []
+    result = []
+    for path in given if isinstance(given, list) else [given]:
+        found = inside(folder, path) if isinstance(path, str) else None
+        if found and found.is_dir():
+            result.append(found)
+        else:
+            problems.append(f"its {usual} folder {str(path)[:80]!r} is left out: there is no such folder in the plugin")
+    return result
+
+
+def hooks(folder: Path, given: Any, problems: list[str]) -> list[Hook]:
+    """kimi-cli's entries run in the plugin's folder; those of a hooks.json (Claude Code's form) run in the session's."""
+    if given is None:
+        given = next((name for name in ("hooks/hooks.json", "hooks.json") if (folder / name).is_file()), [])
+    if isinstance(given, str):
+        given = _file(folder, given, problems)
+    if isinstance(given, dict) and isinstance(given.get("hooks"), dict | list):
+        given = given["hooks"]
+    found = []
+    for entry, at in _entries(given):
+        hook = _hook(entry, folder, at)
+        if isinstance(hook, str):
+            problems.append(f"a hook is left out: {hook}")
+        else:
+            found.append(hook)
+    return found
+
+
+def _entries(given: Any) -> Iterator[tuple[Any, bool]]:
+    """Each hook as an entry of kimi-cli's form, and whether it runs in the plugin's folder."""
+    if isinstance(given, list):
+        yield from ((entry, True) for entry in given)
+        return
+    for event, groups in given.items() if isinstance(given, dict) else ():
+        for group in groups if isinstance(groups, list) else [None]:
+            about = group if isinstance(group, dict) else {}
+            inner = about.get("hooks")
+            for entry in inner if isinstance(inner, list) else [None]:
+                if isinstance(entry, dict) and entry.get("type", "command") == "command":
+                    yield {**entry, "event": event, "matcher": about.get("matcher", "")}, False
+                else:
+                    yield None, False
+
+
+def _hook(entry: Any, folder: Path, in_folder: bool) -> Hook | str:
+    """The hook, or what is wrong with it."""
+    if not isinstance(entry, dict):
+        return "it is no command"
+    event, command, matcher = entry.get("event"), entry.get("command"), entry.get("matcher") or ""
+    if not isinstance(event, str) or not isinstance(command, str) or not command.strip() or "\0" in command:
+        return "it says no event or no command"
+    matcher = "" if matcher == "*" else matcher
+    try:
+        re.compile(matcher)
+    except (re.error, TypeError, RecursionError):
+        return f"its matcher {str(matcher)[:60]!r} is no regular expression"
+    timeout = entry.get("timeout", 30)
+    if not isinstance(timeout, int | float) or not 1 <= timeout <= 600:
+        return "its timeout is not between 1 and 600 seconds"
+    root = shlex.quote(str(folder))
+    start = f"export KIMI_PLUGIN_ROOT={root} CLAUDE_PLUGIN_ROOT={root}\n" + (
+        f"cd {root} || exit\n" if in_folder else ""
+    )
+    return Hook(event, start + command, matcher, float(timeout), entry.get("strict") is True)
+
+
+def mcp_servers(folder: Path, given: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
+    """Servers by name. A command or folder that begins with `./` is the plugin's own."""
+    if given is None and (folder / ".mcp.json").is_file():
+        given = ".mcp.json"
+    if isinstance(given, str):
+        given = _file(folder, given, problems)
+    if isinstance(given, dict) and isinstance(given.get("mcpServers"), dict):
+        given = given["mcpServers"]
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, server in given.items() if isinstance(given, dict) else ():
+        ready = _server(server, folder)
+        if ready is None:
+            problems.append(
+                f"its MCP server {name[:60]!r} is left out: it has no command and no url, or leads elsewhere"
+            )
+        else:
+            found[name] = ready
+    return found
+
+
+def _server(server: Any, folder: Path) -> Mapping[str, Any] | None:
+    if not isinstance(server, dict) or not any(isinstance(server.get(key), str) for key in ("command", "url")):
+        return None
+    ready: dict[str, Any] = _placed(server, str(folder))
+    for key in ("command", "cwd"):
+        path = ready.get(key)
+        if isinstance(path, str) and path.startswith(("./", "../")):
+            own = inside(folder, path)
+            if own is None:
+                return None
+            ready[key] = str(own)
+    return ready
+
+
+def _placed(value: Any, folder: str) -> Any:
+    """`value` with `${KIMI_PLUGIN_ROOT}` filled in."""
+    if isinstance(value, str):
+        return _ROOT.sub(lambda _: folder, value)
+    if isinstance(value, dict):
+        return {key: _placed(item, folder) for key, item in value.items()}
+    return [_placed(item, folder) for item in value] if isinstance(value, list) else value
+
+
+def _file(folder: Path, name: str, problems: list[str]) -> Any:
+    """The JSON of a file in the plugin; None when it cannot be read."""
+    path = inside(folder, name)
+    try:
+        with open(path or "", "rb") as file:  # noqa: PTH123 - "" is no file: told as any other
+            return json.loads(file.read(_LIMIT).decode("utf-8-sig"))
+    except (OSError, ValueError, RecursionError):
+        problems.append(f"its file {name[:80]!r} is left out: there is no such JSON file in the plugin")
+        return None

@@ -1,0 +1,172 @@
+"""Where a plugin is installed from: a folder, a zip (a file or an https address), a git repository. The result is a folder."""
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.plugins.archive import unpack
+from kimi_agent.plugins.bundle import inside
+from kimi_agent.plugins.content import MAX_BYTES, copy_folder
+from kimi_agent.plugins.manifest import manifest_file
+
+TIMEOUT_S = 120.0
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_GIT = re.compile(r"(?:git@|ssh://|https?://|file://|git\+)")
+_TREE = re.compile(r"(?P<url>https://[^/]+/[^/]+/[^/#@]+?)(?:/-)?/tree/(?P<ref>[^/]+)(?:/(?P<below>.+))?")
+_AFTER_GIT = re.compile(r"(?P<url>.*?\.git)(?:/tree/(?P<branch>[^/]+))?(?:/(?P<below>[^@]+))?(?:@(?P<ref>.+))?")
+_PLAIN = re.compile(r"(?P<url>.*/[^/@]*)(?:@(?P<ref>.+))?")
+_REF = re.compile(r"[A-Za-z0-9_][\w./+-]*")
+_SAFE = (
+    *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"),
+    *("-c", "submodule.recurse=false", "-c", "transfer.fsckObjects=true", "-c", "credential.interactive=false"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A copy of a plugin's folder, not installed yet. `commit` is empty where there is no git."""
+
+    folder: Path
+    source: str
+    commit: str = ""
+
+
+def fetch(source: str, into: Path) -> Fetched:
+    """Get the plugin that `source` names into a folder below `into`. Raises ConfigError.
+
+    Nothing of the plugin runs: no hooks, no filters, no submodules, no build.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        copy_folder(path, into / "copy")
+        return Fetched(_root(into / "copy", ""), str(path.resolve()))
+    if path.is_file():
+        unpack(path, into / "unpacked")
+        return Fetched(_root(into / "unpacked", ""), str(path.resolve()))
+    if not _GIT.match(source):
+        raise ConfigError(f"there is no folder and no file {visible(plain(source))}", "Or name a .zip or git address.")
+    address = urlsplit(source)
+    if address.scheme in ("http", "https") and address.path.lower().endswith(".zip"):
+        _download(source, into / "download.zip")
+        unpack(into / "download.zip", into / "unpacked")
+        return Fetched(_root(into / "unpacked", ""), source)
+    url, ref, below = split_git(source)
+    commit = _clone(url, ref, into / "clone")
+    return Fetched(_root(into / "clone", below), source, commit)
+
+
+def split_git(source: str) -> tuple[str, str, str]:
+    """Address, branch, tag or commit (empty: the default branch), and the folder in the repository (empty: its root).
+
+    Understood are `ADDRESS.git[@REF][#FOLDER]`, kimi-cli's `ADDRESS.git/FOLDER`, and what a browser shows
+    (`.../tree/REF/FOLDER`). Raises ConfigError.
+    """
+    source, _, below = source.removeprefix("git+").partition("#")
+    match = _TREE.fullmatch(source) or _AFTER_GIT.fullmatch(source) or _PLAIN.fullmatch(source)
+    if match is None:
+        raise ConfigError(f"{visible(plain(source))} is no address of a repository")
+    parts = match.groupdict()
+    ref = parts.get("ref") or parts.get("branch") or ""
+    if ref and not _REF.fullmatch(ref):
+        raise ConfigError(f"{visible(plain(ref))!r} is no branch, tag or commit")
+    if parts["url"].startswith("http://") and urlsplit(parts["url"]).hostname not in _LOOPBACK:
+        raise ConfigError("plugins are not taken over http, where anybody may change them", "Use https.")
+    return parts["url"], ref, below or parts.get("below") or ""
+
+
+def _root(folder: Path, below: str) -> Path:
+    """The plugin's folder in what was fetched: `below`, else the root, else the only folder with a manifest."""
+    if below:
+        found = inside(folder, below)
+        if found is None or not found.is_dir() or manifest_file(found) is None:
+            raise ConfigError(f"there is no plugin in {visible(plain(below))!r}")
+        return found
+    if manifest_file(folder) is not None:
+        return folder
+    children = sorted(child for child in folder.iterdir() if child.is_dir() and manifest_file(child) is not None)
+    if len(children) == 1:
+        return children[0]
+    if not children:
+        raise ConfigError("there is no plugin.json in it", "A plugin is a folder with a plugin.json.")
+    names = ", ".join(visible(plain(child.name)) for child in children[:20])
+    raise ConfigError(f"it holds several plugins: {names}", "Name one: ADDRESS#FOLDER, or its folder.")
+
+
+def _download(url: str, target: Path) -> None:
+    import httpx
+
+    _check_https(httpx.URL(url).scheme, httpx.URL(url).host)
+    size = 0
+    try:
+        with (
+            httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as response,
+            target.open("wb") as file,
+        ):
+            _check_https(response.url.scheme, response.url.host)
+            response.raise_for_status()
+            for piece in response.iter_bytes():
+                size += len(piece)
+                if size > MAX_BYTES:
+                    raise ConfigError(f"the archive is refused: it is larger than {MAX_BYTES >> 20} MB")
+                file.write(piece)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigError(f"{url} cannot be downloaded: {error or type(error).__name__}") from None
+
+
+def _check_https(scheme: str, host: str) -> None:
+    if scheme != "https" and host not in _LOOPBACK:
+        raise ConfigError("plugins are not taken over http, where anybody may change them", "Use https.")
+
+
+def _clone(url: str, ref: str, folder: Path) -> str:
+    """Fetch one commit into `folder`, without its history; answers its id."""
+    if shutil.which("git") is None:
+        raise ConfigError("git is not installed", "Install it, or download the plugin and name its folder.")
+    _git(None, "init", "--quiet", "--template=", str(folder))
+    _git(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref or "HEAD")
+    commit = _git(folder, "rev-parse", "FETCH_HEAD^{commit}", own_settings=False)
+    _git(folder, "checkout", "--quiet", "--detach", commit, own_settings=False)
+    shutil.rmtree(folder / ".git")
+    return commit
+
+
+def _git(folder: Path | None, *arguments: str, own_settings: bool = True) -> str:
+    """Run git where nothing of a repository or of the system's settings can run a program.
+
+    The person's own settings are used for the network only (a proxy, who they are there), never where files are written.
+    """
+    env = {
+        **os.environ,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
+        "GIT_LFS_SKIP_SMUDGE": "1",
+        "LC_ALL": "C",
+    }
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_CONFIG_PARAMETERS", "GIT_TEMPLATE_DIR"):
+        env.pop(name, None)
+    env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
+    if not own_settings:
+        env["GIT_CONFIG_GLOBAL"] = os.devnull
+    try:
+        done = subprocess.run(
+            ["git", *_SAFE, *arguments],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"git {arguments[0]} took over {TIMEOUT_S:g} s and was stopped") from None
+    if done.returncode:
+        said = plain(done.stderr.decode("utf-8", "replace")).strip()[-500:]
+        raise ConfigError(f"git {arguments[0]} failed: {said}")
+    return done.stdout.decode("utf-8", "replace").strip()
