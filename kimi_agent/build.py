@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
-from kimi_agent.agent.agent_types import MainAgent
+from kimi_agent.agent.agent_types import AgentTypes, MainAgent
 from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
-from kimi_agent.builtin import builtin_plugin
+from kimi_agent.agent.subagents import Budget
+from kimi_agent.builtin import SKILLS, builtin_plugin
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
@@ -44,15 +45,17 @@ def build(
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md.
     """
-    main = MainAgent()
-    if agent_name or agent_file:
-        main = main_agent([folder for plugin in plugins for folder in plugin.agents], cwd, home, agent_name, agent_file)
+    plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
+    main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     parts = assemble(builtin_plugin(think=think), plugins)
-    hooks = [*(Hook(h.event, h.command, h.matcher, h.timeout, h.strict) for h in config.hooks), *parts.hooks]
+    hooks = [*(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks), *parts.hooks]
 
     def skills(folder: Path) -> Library:
         return find_skills(config, parts, folder, home, skill_dirs)
+
+    def find_agents(folder: Path) -> AgentTypes:
+        return main.types if agent_file else agent_types(plugin_agents, folder, home)
 
     loop = config.loop_control
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
@@ -72,6 +75,10 @@ def build(
         thinking=config.effort,
         notices=(*config.warnings, *parts.problems, *main.types.broken),
         main_agent=main.kind,
+        find_agents=find_agents,
+        budget=budget_of(config),
+        offers=lambda name: offers(config, name),
+        max_tasks=config.background.max_running_tasks,
         extra_roots=extra_roots,
         find_skills=skills,
         export=export_session,
@@ -81,12 +88,26 @@ def build(
     return agent
 
 
-def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None) -> MainAgent:
-    """The agent that the flags ask for, with the types of subagents that it knows. Raises ConfigError."""
-    from kimi_agent.agent.agent_files import choose_agent, discover_agents
+def agent_types(plugins: Sequence[Path], folder: Path, home: Path) -> AgentTypes:
+    """The types of agents that are known in a folder; `plugins` are folders of such files."""
+    from kimi_agent.agent.agent_files import discover_agents
 
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
-    return choose_agent(discover_agents(cwd, home, user, plugins), cwd, name, file)
+    return discover_agents(folder, home, user, plugins)
+
+
+def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None) -> MainAgent:
+    """The agent that the flags ask for, with the types of subagents that it knows. Raises ConfigError."""
+    from kimi_agent.agent.agent_files import choose_agent
+
+    return choose_agent(agent_types(plugins, cwd, home), cwd, name, file)
+
+
+def budget_of(config: Config) -> Budget:
+    """What one run of a subagent may use."""
+    given = config.subagent
+    seconds = given.timeout_ms / 1000
+    return Budget(given.max_steps, given.max_tokens, seconds, config.background.agent_task_timeout_s)
 
 
 def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
@@ -94,11 +115,10 @@ def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Se
     from kimi_agent.agent.skill_files import Places, discover
 
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
-    extra = tuple(folder / os.path.expanduser(name) for name in config.extra_skill_dirs)  # noqa: PTH111
-    names = set(config.tools.enabled)
-    offered = (not names or "Skill" in names) and "Skill" not in config.tools.disabled
+    extra = tuple(Path(os.path.expanduser(name)) for name in config.extra_skill_dirs)  # noqa: PTH111
+    offered = offers(config, "Skill")
     places = Places(
-        home, user, extra, tuple(only), config.merge_all_available_skills, tuple(parts.skills), tuple(parts.prompts)
+        home, user, extra, tuple(only), config.merge_all_available_skills, tuple(parts.skills), tuple(parts.prompts), (SKILLS,)
     )
     reserved = frozenset(name for c in parts.commands.values() for name in (c.name, *c.aliases))
     return discover(folder, places, reserved=reserved, offered=offered)
@@ -209,10 +229,14 @@ def _unreliable(provider: Provider, seed: int | None) -> Provider:
 
 def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path) -> list[Tool]:
     """The tools that the configuration and the model allow, in their fixed order."""
-    names = set(config.tools.enabled)
 
     def host(name: str) -> Host:
         options = config.plugins.get(name, {})
         return Host(model, folder, home, options, config.network.allow_private, parts.readers, config.services)
 
-    return parts.tools(host, lambda name: (not names or name in names) and name not in config.tools.disabled)
+    return parts.tools(host, lambda name: offers(config, name))
+
+
+def offers(config: Config, tool: str) -> bool:
+    """Whether the configuration lets the model have a tool."""
+    return (not config.tools.enabled or tool in config.tools.enabled) and tool not in config.tools.disabled

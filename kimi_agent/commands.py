@@ -1,5 +1,6 @@
 """Slash commands: one registry for every front end. A command says what it does through `Shell`, never through a screen."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -156,9 +157,9 @@ def _toggle(mode: ev.Mode, on: str, off: str) -> Callable[[Shell, str], Awaitabl
 
 async def _usage(shell: Shell, args: str) -> None:
     events = shell.session.events()
-    usages = [event for event in events if isinstance(event, ev.Usage)]
+    usages = list(ev.usages(events))
     last_turn = max((n for n, event in enumerate(events) if isinstance(event, ev.TurnStarted)), default=0)
-    turn = [event for event in events[last_turn:] if isinstance(event, ev.Usage)]
+    turn = list(ev.usages(events[last_turn:]))
     total_in, cached = sum(u.input for u in usages), sum(u.cached for u in usages)
     output = sum(u.output for u in usages)
     costs = [u.cost for u in usages if u.cost is not None]
@@ -171,8 +172,8 @@ async def _usage(shell: Shell, args: str) -> None:
         f"| of it cached | {cached:,}{share} | {sum(u.cached for u in turn):,} |",
         f"| output tokens | {output:,} | {sum(u.output for u in turn):,} |",
     ]
-    if usages:
-        last = usages[-1]
+    if own := [event for event in events if isinstance(event, ev.Usage)]:
+        last = own[-1]
         size = f" of {last.context_size:,}" if last.context_size else ""
         lines.append(f"| context now | {last.context:,}{size} | |")
     of_turn = sum(u.cost for u in turn if u.cost is not None)
@@ -187,6 +188,26 @@ async def _status(shell: Shell, args: str) -> None:
         f"- model **{session.model.name or 'none'}** ({session.model.provider or '-'}), thinking "
         f"{session.thinking or 'as the model does'}\n- mode {session.mode}"
     )
+
+
+async def _hooks(shell: Shell, args: str) -> None:
+    hooks = shell.session.hooks.hooks if shell.session.hooks is not None else ()
+    if not hooks:
+        shell.show("There are no hooks. `[[hooks]]` in config.toml or a plugin adds some.")
+        return
+    lines = ["| event | matcher | command | timeout | strict | where from |", "|---|---|---|---|---|---|"]
+    for hook in sorted(hooks, key=lambda hook: hook.event):
+        matcher, command = _code(hook.matcher) or "(all)", _code(hook.command)
+        strict = "yes" if hook.strict else "no"
+        lines.append(f"| {hook.event} | {matcher} | {command} | {hook.timeout:g} s | {strict} | {hook.source or '-'} |")
+    shell.show("\n".join(lines))
+
+
+def _code(text: str) -> str:
+    """As code in a cell of a table, on one line: nothing in it is markup, and no bar ends the cell."""
+    text = " ".join(text.split()).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`" if text else ""
 
 
 async def _login(shell: Shell, args: str) -> None:
@@ -240,6 +261,7 @@ _ALL = (
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
     Command("usage", "tokens and cost of this session", _usage, ("cost",)),
     Command("status", "model, folder, mode", _status),
+    Command("hooks", "the hooks that run in this session", _hooks),
     Command("export", "write this session to a .md, .html or .json file", _export, (), "[FILE]"),
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),

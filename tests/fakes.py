@@ -61,6 +61,7 @@ class FakeSession:
         self.model = next(iter(agent.models.values()))
         self.title = ""
         self.skills = Library()
+        self.commands: dict[str, Any] = {}
         self.thinking: str | None = None
         self.running = False
         self.workspace: Any = agent.workspace

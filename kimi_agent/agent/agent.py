@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent import __version__
-from kimi_agent.agent.agent_types import DEFAULT, AgentType, allows
+from kimi_agent.agent.agent_tool import AgentTool
+from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows
 from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.runner import Limits, Models
@@ -18,6 +19,7 @@ from kimi_agent.agent.session_parts import MakeHooks, SessionParts
 from kimi_agent.agent.skill_tool import SkillTool
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
+from kimi_agent.agent.subagents import Budget, SubagentParts, Subagents
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
@@ -50,6 +52,9 @@ class Agent:
     extra_prompt: str = ""
     main_agent: AgentType = DEFAULT
     extra_roots: Sequence[Path] = ()  # folders besides the working folder
+    find_agents: Callable[[Path], AgentTypes] | None = None  # the types of subagents in a folder
+    budget: Budget = field(default_factory=Budget)  # of one run of a subagent
+    offers: Callable[[str], bool] = lambda name: True  # whether the configuration allows a tool
     max_tasks: int = 4  # in the background of a session at once
     make_attach: Callable[[Model], Attach] | None = None
     notices: Sequence[str] = ()
@@ -202,7 +207,30 @@ class Agent:
 
     def _session_tools(self, session: Session) -> Sequence[Tool]:
         """The tools that act on their session, in a fixed order."""
-        return self._allowed([SkillTool(session.skills)] if session.skills.for_model() else [])
+        tools: list[Tool] = [SkillTool(session.skills)] if session.skills.for_model() else []
+        types = self.agent_types(session.cwd)
+        if types:
+            tools.append(AgentTool(Subagents(session, self._subagent_parts(session, types)), types))
+        return self._allowed([tool for tool in tools if self.offers(tool.name)])
+
+    def _subagent_parts(self, session: Session, types: AgentTypes) -> SubagentParts:
+        folder, library = session.cwd, session.skills
+
+        def tools(model: Model) -> Sequence[Tool]:
+            skill = [SkillTool(library)] if library.for_model() and self.offers(SkillTool.name) else []
+            return [*self.make_tools(model, folder), *skill]
+
+        def prompt(kind: AgentType) -> str:
+            listing = library.listing() if allows(kind, SkillTool.name) else ""
+            return main_prompt(kind, folder, self.home, skills=listing, extra_roots=self.extra_roots)
+
+        return SubagentParts(types, lambda: self.models, tools, prompt, self.budget)
+
+    def agent_types(self, folder: Path) -> AgentTypes:
+        """The types of subagents of sessions in `folder`; what had to be left out joins the notices."""
+        found = self.find_agents(folder) if self.find_agents is not None else AgentTypes({})
+        self.notices = (*self.notices, *(text for text in found.broken if text not in self.notices))
+        return found.only(self.main_agent.subagents)
 
     def _allowed(self, tools: Sequence[Tool]) -> Sequence[Tool]:
         return [tool for tool in tools if allows(self.main_agent, tool.name)]

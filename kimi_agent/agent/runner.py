@@ -53,6 +53,7 @@ class Runner:
     used_ids: set[str] = field(default_factory=set)
     _ledger: Ledger = field(default_factory=Ledger)
     _provider: Provider | None = None
+    _borrowed: bool = False  # the provider belongs to another runner
     _compactor: Compactor | None = None
     _window_search: asyncio.Task[None] | None = None
     _last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
@@ -104,6 +105,10 @@ class Runner:
             self._provider = self.models.make_provider(self.model.name)
         return self._provider
 
+    def share_provider(self, other: "Runner") -> None:
+        """Use the connection of another runner with the same model. Raises KimiError as `provider`."""
+        self._provider, self._borrowed = other.provider(), True
+
     def _get_compactor(self, provider: Provider) -> Compactor:
         if self._compactor is None:
             caller = self.caller
@@ -133,5 +138,5 @@ class Runner:
             if close is not None:
                 with contextlib.suppress(Exception):  # a stranger's code
                     await close()
-        if self._provider is not None:
+        if self._provider is not None and not self._borrowed:
             await self._provider.aclose()

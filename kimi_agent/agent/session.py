@@ -50,12 +50,12 @@ class Session:
         self._saving = True
         self._went_well = False  # the last turn was done, or the compaction
         resumed = self._turns_done > 0
-        self._hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if parts.make_hooks else None
+        self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if parts.make_hooks else None
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
             {tool.name: tool for tool in tools}, [*parts.gates, *parts.permissions.gates()], parts.permissions,
-            parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self._hooks,
+            parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
         )  # fmt: skip
         self.runner = Runner(
             self.id, started.system_prompt, caller, tuple(tool_spec(tool) for tool in tools), parts.models, parts.model,
@@ -69,7 +69,7 @@ class Session:
             self._follow(event)
         for repair in self.runner.history.repairs():
             self._emit(ev.MessageAdded(repair))
-        self.tasks.close_lost()
+        self.tasks.take_up(events)
         ends = [event for event in events if isinstance(event, ev.TurnStarted | ev.TurnEnded)]
         if ends and isinstance(ends[-1], ev.TurnStarted):  # killed in the middle of a turn
             self._emit(ev.TurnEnded("interrupted"))
@@ -184,7 +184,7 @@ class Session:
     def _turn(self) -> Turn:
         turn = self.runner.turn()
         turn.take_steering, turn.take_notes = self._waiting.take_steering, self._take_notes
-        turn.expand, turn.attach, turn.hooks = self.skills.expand, self._attached, self._hooks
+        turn.expand, turn.attach, turn.hooks = self.skills.expand, self._attached, self.hooks
         return turn
 
     async def _attached(self, text: str) -> tuple[str, tuple[Image, ...]]:
@@ -312,8 +312,8 @@ class Session:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
         await self.tasks.aclose()
-        if self._hooks is not None:
-            await self._hooks.aclose()
+        if self.hooks is not None:
+            await self.hooks.aclose()
         self._log.close()
         await self.runner.aclose()
 
@@ -351,9 +351,12 @@ class Session:
             self._listener.show(event)
         self._emit(event)
 
+    def emit_nested(self, event: ev.Nested) -> None:
+        """Log and show what a subagent does, which may be in the background."""
+        self._emit_aside(event)
+
     def _follow(self, event: ev.Event) -> None:
         self.runner.apply(event)
-        self.tasks.apply(event)
         match event:
             case ev.ToolFinished(_, TodoList(items)):
                 self.todos = items

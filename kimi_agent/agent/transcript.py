@@ -276,6 +276,8 @@ class Transcript:
             case ev.Nested(_, inner):
                 block.nested = block.nested or Transcript()
                 block.nested.apply(inner)
+                for usage in ev.usages([inner]):
+                    self._count(usage)
         return [block]
 
     # --- turns and status ---------------------------------------------------------------------------------------------
@@ -305,6 +307,15 @@ class Transcript:
             return [*unfinished, self._add(NoticeBlock(self._key(), level, STOP_NOTICES[event.stop]))]
         return unfinished
 
+    def _count(self, usage: ev.Usage) -> None:
+        """Add the tokens of a request, a subagent's too, to the session's."""
+        status = self.status
+        status.input += usage.input
+        status.output += usage.output
+        status.cached += usage.cached
+        if usage.cost is not None:
+            status.cost = (status.cost or 0.0) + usage.cost
+
     def _update_status(self, event: ev.Event) -> None:
         status = self.status
         match event:
@@ -314,12 +325,8 @@ class Transcript:
                 status.running, status.step = True, 0
                 self._turns.append((len(self.blocks), status.todos))
             case ev.Usage():
-                status.input += event.input
-                status.output += event.output
-                status.cached += event.cached
+                self._count(event)
                 status.context, status.context_size = event.context, event.context_size
-                if event.cost is not None:
-                    status.cost = (status.cost or 0.0) + event.cost
             case ev.ModeChanged(mode):
                 status.mode = mode
             case ev.ModelChanged(model):

@@ -12,7 +12,8 @@ from kimi_agent.core.record import Record
 class Permission(Record):
     """May this call run? `preview` is the exact effect: the whole command, the real diff.
 
-    `session_scope` says in words what "this session" would cover, empty when it may not be offered.
+    `session_scope` says in words what "this session" would cover, empty when it may not be offered. `agent` describes the
+    subagent that wants it, empty for the session's own agent.
     """
 
     call: ToolCall
@@ -20,6 +21,7 @@ class Permission(Record):
     preview: Display | None = None
     session_scope: str = ""
     cwd: str = ""
+    agent: str = ""
 
 
 class Option(Record):

@@ -4,6 +4,7 @@ Durable events are written to the session file and replayed on resume; `DELTAS` 
 that follows carries the same text whole.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Literal, TypeAlias
 
 from kimi_agent.core.display import Display
@@ -225,3 +226,12 @@ def is_delta(event: Event) -> bool:
     while isinstance(event, Nested):
         event = event.event
     return isinstance(event, DELTAS)
+
+
+def usages(events: Iterable[Event]) -> Iterator[Usage]:
+    """The tokens of every request, those of subagents too."""
+    for event in events:
+        while isinstance(event, Nested):
+            event = event.event
+        if isinstance(event, Usage):
+            yield event
