@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SPEC_LIMIT = 64 * 1024
 """Bytes of a YAML file."""
-MAX_CHAIN, MAX_INCLUDES, MAX_MERGED = 16, 32, 200
-"""Files that extend one another, files that a prompt includes, keys of a map that others are merged into."""
+MAX_CHAIN, MAX_INCLUDES, MAX_KEYS, MAX_NESTED = 16, 32, 200, 20
+"""Files that extend one another, files that a prompt includes, keys of one map, brackets in one another."""
 
 _INCLUDE = re.compile(
     r"(?m)(?:^[ \t]*)?\{%[-+]?\s*include\s+(?P<quote>['\"])(?P<name>[^'\"\n]+)(?P=quote)(?:\s+with(?:out)?\s+context)?"
@@ -133,14 +133,19 @@ def _parse(text: str, folder: Path) -> tuple[Spec, str]:
 
 
 def _yaml(text: str) -> Any:
-    """Plain data. Merging maps (`<<`) is bounded: nested merges would grow without end."""
+    """Plain data. Maps that merge others (`<<`) would grow without end, and brackets are slow to read: both are bounded."""
     import yaml
 
     class Loader(yaml.SafeLoader):
         def flatten_mapping(self, node: "MappingNode") -> None:
             super().flatten_mapping(node)
-            if len(node.value) > MAX_MERGED:
+            if len(node.value) > MAX_KEYS:
                 raise ValueError("a map in it has too many keys")
+
+        def fetch_flow_collection_start(self, token_class: Any) -> None:
+            if self.flow_level >= MAX_NESTED:
+                raise ValueError("it is nested too deep")
+            super().fetch_flow_collection_start(token_class)
 
     try:
         return yaml.load(text, Loader)  # noqa: S506 - a SafeLoader
@@ -150,6 +155,8 @@ def _yaml(text: str) -> Any:
         raise ValueError(f"it is no YAML: {where}{one_line(str(getattr(error, 'problem', None) or error))}") from None
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    except (AttributeError, LookupError):  # how PyYAML tells of `!!bool maybe` and `!!timestamp soon`
+        raise ValueError("it is no YAML: a value is not what its tag says") from None
 
 
 def _text(agent: Mapping[str, Any], key: str) -> str | None:
