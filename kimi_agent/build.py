@@ -49,7 +49,10 @@ def build(
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     parts = assemble(builtin_plugin(think=think), plugins)
-    hooks = [*(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks), *parts.hooks]
+    hooks = [
+        *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
+        *parts.hooks,
+    ]
 
     def skills(folder: Path) -> Library:
         return find_skills(config, parts, folder, home, skill_dirs)
@@ -118,7 +121,14 @@ def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Se
     extra = tuple(Path(os.path.expanduser(name)) for name in config.extra_skill_dirs)  # noqa: PTH111
     offered = offers(config, "Skill")
     places = Places(
-        home, user, extra, tuple(only), config.merge_all_available_skills, tuple(parts.skills), tuple(parts.prompts), (SKILLS,)
+        home,
+        user,
+        extra,
+        tuple(only),
+        config.merge_all_available_skills,
+        tuple(parts.skills),
+        tuple(parts.prompts),
+        (SKILLS,),
     )
     reserved = frozenset(name for c in parts.commands.values() for name in (c.name, *c.aliases))
     return discover(folder, places, reserved=reserved, offered=offered)

@@ -12,6 +12,8 @@ from kimi_agent.plugin import Host, Plugin
 from kimi_agent.providers import PROVIDERS, make_provider
 
 NAME = "kimi"
+SKILLS = Path(__file__).with_name("skills")
+"""The skills of lowest rank: any other of the same name comes before them."""
 
 
 def builtin_plugin(*, think: bool) -> Plugin:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.hook import Hook
@@ -51,7 +53,7 @@ class Parts:
         ):
             self._merge(plugin.name, table, more, what)
         self.gates += plugin.gates
-        self.hooks += plugin.hooks
+        self.hooks += [msgspec.structs.replace(hook, source=f"plugin {plugin.name}") for hook in plugin.hooks]
         self.agents += plugin.agents
         self.skills += plugin.skills
         self.prompts += plugin.prompts

@@ -1,4 +1,4 @@
-"""Mermaid flowcharts, as flows use them: nodes of every shape, and the arrows between them. What only concerns looks is skipped."""
+"""Mermaid flowcharts, as flows use them: nodes of every shape and the arrows between them. What concerns looks is skipped."""
 
 import html
 import re

@@ -6,7 +6,7 @@ Nothing of such a file is executed here, and the file of a project may come from
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal

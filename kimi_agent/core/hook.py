@@ -10,7 +10,8 @@ from kimi_agent.core.record import Record
 class Hook(Record):
     """`matcher` is a regular expression that is searched in the event's subject (a tool's name), empty for every one.
 
-    `timeout` is in seconds. A `strict` hook that fails or takes too long counts as one that objects.
+    `timeout` is in seconds. A `strict` hook that fails or takes too long counts as one that objects. `source` says for people
+    where it comes from.
     """
 
     event: str
@@ -18,6 +19,7 @@ class Hook(Record):
     matcher: str = ""
     timeout: float = 30.0
     strict: bool = False
+    source: str = ""
 
 
 class HookExit(Record):
