@@ -38,8 +38,12 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         read = {Path(name).name: archive.read(name).decode() for name in names if ".dist-info/" in name}
-    folders = [ROOT / name for name in TOOLS["hatch"]["build"]["targets"]["wheel"]["packages"]]
-    package = {str(path.relative_to(top.parent)) for top in folders for path in top.rglob("*") if path.is_file()}
+    built = TOOLS["hatch"]["build"]["targets"]["wheel"]
+    folders = {ROOT / name: Path(name).name for name in built["packages"]}
+    folders |= {ROOT / name: goal for name, goal in built["force-include"].items()}
+    package = {
+        f"{goal}/{path.relative_to(top)}" for top, goal in folders.items() for path in top.rglob("*") if path.is_file()
+    }
     assert {n for n in names if ".dist-info/" not in n} == {n for n in package if "__pycache__" not in n}
     assert {Path(name).suffix for name in package} >= {".py", ".md", ".tcss"}
 
