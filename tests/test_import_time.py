@@ -8,7 +8,9 @@ import pytest
 from kimi_program import Program
 
 HEAVY = {"torch", "numpy", "textual", "openai", "anthropic", "mcp", "acp", "pydantic", "inference_backend", "kimi_acp"}
-SCREENS = {"rich", "prompt_toolkit", "tomlkit", "PIL", "trafilatura", "lxml", "pypdf", "jsonschema", "pygments"}
+SCREENS = {
+    "rich", "prompt_toolkit", "tomlkit", "PIL", "trafilatura", "lxml", "pypdf", "jsonschema", "pygments", "yaml", "jinja2",
+}  # fmt: skip
 
 
 def loaded(kimi: Program, program: str, *arguments: str) -> set[str]:
