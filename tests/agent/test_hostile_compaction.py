@@ -45,7 +45,7 @@ async def test_before_and_after_count_what_does_not_shrink(tmp_path: Path):
         return counted(say("SUMMARY" if is_wish(request) else "word " * 2000), request)
 
     session = House(tmp_path, ListProvider(reply)).open()
-    session.system = "s" * OVERHEAD * 4
+    session.runner.system = "s" * OVERHEAD * 4
     await play(session, "go")
     compacted = of([e async for e in session.compact()], ev.Compacted)[0]
     events = await play(session, "next")
@@ -86,8 +86,8 @@ async def test_outputs_that_cannot_be_saved_are_not_removed(tmp_path: Path):
     provider = ListProvider(reply)
     session = House(tmp_path, provider, [FakeTool("Look", "read", big)]).open()
     await play(session, "go")
-    session._scratch.parent.mkdir(exist_ok=True)
-    session._scratch.write_text("in the way")
+    session.runner.caller.scratch.parent.mkdir(exist_ok=True)
+    session.runner.caller.scratch.write_text("in the way")
     provider._replies = lambda request: say("SUMMARY")
     events = [event async for event in session.compact()]
     assert [e.kind for e in of(events, ev.Compacted)] == ["summary"]
@@ -108,7 +108,7 @@ async def test_call_ids_of_any_length_are_saved(tmp_path: Path):
     events = [event async for event in session.compact()]
     pruned = of(events, ev.Compacted)[0].pruned
     assert pruned
-    assert len(list(session._scratch.iterdir())) == len(pruned)
+    assert len(list(session.runner.caller.scratch.iterdir())) == len(pruned)
     session.undo()
     assert "[Output removed" not in str(session.runner.history.messages)
 

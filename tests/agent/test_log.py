@@ -189,7 +189,7 @@ async def test_resume_replays_and_mends_what_a_crash_left_open(tmp_path: Path):
     texts = [m.result.content[0].text for m in messages if isinstance(m.result, ToolResult)]
     assert "outcome is unknown" in texts[0]
     assert "before it ran" in texts[1]
-    assert again.system == session.system
+    assert again.runner.system == session.runner.system
 
 
 async def test_unknown_ids_and_empty_folders_are_errors(tmp_path: Path):

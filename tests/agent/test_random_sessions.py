@@ -115,7 +115,7 @@ def prompts(transcript: Transcript) -> list[str]:
 
 
 @given(st.integers(0, 2**32), st.integers(3, 14))
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_the_screen_the_log_and_the_model_tell_one_story(seed: int, steps: int):
     with tempfile.TemporaryDirectory() as folder:
 
