@@ -29,6 +29,20 @@ CANDIDATES = 2000
 """Matches that are scored; a query that matches more is too short to rank well anyway."""
 
 
+_MENTION = re.compile(r'(?:^|(?<=\s))@(?:"([^"\n]*)|([^\s"]\S*)?)\Z')
+
+
+def mention_before(text: str) -> tuple[int, str] | None:
+    """Where the mention begins that `text` ends in, and what of its path is typed; None when it ends in none."""
+    match = _MENTION.search(text)
+    return (match.start(), match[1] or match[2] or "") if match else None
+
+
+def mention_of(path: str) -> str:
+    """A path as a prompt mentions it: in quotes where it holds spaces."""
+    return f'@"{path}"' if re.search(r"\s", path) else f"@{path}"
+
+
 class FileIndex:
     """Paths below a folder, relative, folders with a final slash; what git ignores is left out."""
 

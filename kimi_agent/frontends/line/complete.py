@@ -7,17 +7,16 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.common.files import FileIndex
+from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.line.screen import Owner
 
 _COMMAND = re.compile(r"/[\w.:-]*$")
-_FILE = re.compile(r"(?:^|\s)@(\S*)$")
 
 
 def completes(document: Document) -> bool:
     """Whether the cursor is at the end of something that can be completed."""
     text = document.text_before_cursor
-    return bool(_COMMAND.fullmatch(text) or _FILE.search(document.current_line_before_cursor))
+    return bool(_COMMAND.fullmatch(text) or mention_before(document.current_line_before_cursor))
 
 
 class LineCompleter(Completer):
@@ -41,11 +40,13 @@ class LineCompleter(Completer):
     ) -> AsyncGenerator[Completion, None]:
         for completion in self.get_completions(document, complete_event):
             yield completion
-        match = _FILE.search(document.current_line_before_cursor)
-        if match is None or not self._owner.remembers():
+        before = document.current_line_before_cursor
+        mention = mention_before(before)
+        if mention is None or not self._owner.remembers():
             return
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder())
         await self._files.refresh()
-        for path in self._files.find(match[1]):
-            yield Completion(path, -len(match[1]), display=visible(path))
+        start, query = mention
+        for path in self._files.find(query):
+            yield Completion(mention_of(path), start - len(before), display=visible(path))

@@ -153,6 +153,23 @@ async def test_at_completes_files_and_folders(tmp_path: Path) -> None:
         await seen(app, pilot, "❯ src/tokenizer.py")
 
 
+async def test_at_puts_a_path_with_spaces_in_quotes(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    folder = tmp_path / "work" / "my @home"
+    folder.mkdir()
+    (folder / "a note.txt").write_text("x")
+    async with shell(home.agent) as (app, pilot):
+        await write(app, pilot, "look at ")
+        await pilot.press("at", "n", "o", "t", "e")
+        await seen(app, pilot, "my @home/a note.txt")
+        await pilot.press("tab")
+        assert app.composer.text == 'look at @"my @home/a note.txt" '
+        await pilot.press("at", "quotation_mark", "m", "y", "space", "at")
+        await seen(app, pilot, "my @home/")
+        await pilot.press("tab")
+        assert app.composer.text == 'look at @"my @home/a note.txt" @"my @home/" '
+
+
 async def test_wide_characters_stay_aligned(tmp_path: Path) -> None:
     home = house(tmp_path)
     async with shell(home.agent) as (app, pilot):

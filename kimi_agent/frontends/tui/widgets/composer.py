@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.files import FileIndex
+from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.tui.draw.palette import Palette
@@ -19,7 +19,6 @@ from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
 from kimi_agent.frontends.tui.widgets.prompt import PromptArea
 
 _COMMAND = re.compile(r"/(\S*)\Z")
-_FILE = re.compile(r"(?:^|(?<=\s))@(\S*)\Z")
 
 
 class Composer(Vertical):
@@ -125,8 +124,8 @@ class Composer(Vertical):
         self._dismissed = ""
         if not self.shell and (match := _COMMAND.match(before)) and "\n" not in self.text:
             self._open(self._commands_for(match[1]))
-        elif match := _FILE.search(before):
-            self._open(self._files_for(match[1]))
+        elif mention := mention_before(before):
+            self._open(self._files_for(mention[1]))
             if not self._listing:
                 self._listing = True
                 self.run_worker(self._list_files(), group="files")
@@ -140,8 +139,8 @@ class Composer(Vertical):
         finally:
             self._listing = False
         before = self.area.before_cursor
-        if (match := _FILE.search(before)) and before != self._dismissed:
-            self._open(self._files_for(match[1]))
+        if (mention := mention_before(before)) and before != self._dismissed:
+            self._open(self._files_for(mention[1]))
 
     def _commands_for(self, query: str) -> list[Completion]:
         query = query.lower()
@@ -149,7 +148,7 @@ class Composer(Vertical):
         return starting or [c for c in self.commands if query in c.insert]
 
     def _files_for(self, query: str) -> list[Completion]:
-        return [Completion(f"@{path}", plain(path)) for path in self.files.find(query)]
+        return [Completion(mention_of(path), plain(path)) for path in self.files.find(query)]
 
     def _open(self, items: Sequence[Completion]) -> None:
         self.popup.show(items)
@@ -165,8 +164,8 @@ class Composer(Vertical):
         if item is None:
             return
         before = self.area.before_cursor
-        is_file = item.insert.startswith("@")
-        start = before.rindex("@") if is_file else 0
+        mention = mention_before(before) if item.insert.startswith("@") else None
+        is_file, start = mention is not None, mention[0] if mention else 0
         row, column = self.area.cursor_location
         tail = "" if item.insert.endswith("/") or (run and not is_file) else " "
         begin = (row, column - (len(before) - start))
