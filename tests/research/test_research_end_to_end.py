@@ -107,6 +107,14 @@ def test_without_leave_nothing_is_written(kimi: Program, site: Site) -> None:
     assert not (kimi.work / "research").exists()
 
 
+def test_the_plugin_waits_until_it_is_wanted(kimi: Program, site: Site) -> None:
+    kimi.write_config(kimi.config.read_text().replace("enabled = true", ""))
+    scenario = kimi.scenario([calls("Arxiv", query="tides")], [{"expect": "Arxiv"}, {"text": "There is no such tool."}])
+    done = kimi.run("--provider", scenario, "--yolo", "-p", "look it up")
+    assert done.stdout == "There is no such tool.\n", done.stderr
+    assert site.asked == []
+
+
 def test_doctor_names_the_search_service_and_no_key(kimi: Program, site: Site) -> None:
     done = kimi.run("doctor", "--offline")
     assert f"search    [services.search] at 127.0.0.1:{site.port}, not tried" in done.stdout

@@ -1,5 +1,7 @@
 """The tools of the research plugin over real HTTP and real files."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +108,14 @@ async def test_what_goes_wrong_at_arxiv_is_told(page: object, told: str, site: S
     site.pages["/api/query"] = page
     with pytest.raises(ToolError, match=told):
         await call(arxiv(site), ctx, query="x")
+
+
+async def test_requests_to_arxiv_keep_their_distance(site: Site, ctx: ToolContext) -> None:
+    site.pages["/api/query"] = FEED.format(ENTRY)
+    tool, start = arxiv(site, pause_s=0.2), time.monotonic()
+    await asyncio.gather(*(call(tool, ctx, query=word) for word in ("a", "b")))
+    assert time.monotonic() - start >= 0.2
+    assert len(site.asked) == 2
 
 
 def test_the_address_comes_from_the_configuration(tmp_path: Path, ctx: ToolContext) -> None:

@@ -1,5 +1,6 @@
 """SearchWeb against real HTTP servers that answer as each service documents it."""
 
+import asyncio
 import gzip
 import json
 import socket
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tool_context import call, make_context, text_of
 from web_site import Page, Site
 
@@ -16,6 +19,7 @@ from kimi_agent.config import Config, ResultFields, ServiceConfig, load_config
 from kimi_agent.config.services import SEARCH_NEEDS
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ConfigError, ToolError
+from kimi_agent.core.sanitize import plain
 from kimi_agent.tools import builtin_tools
 from kimi_agent.tools.search import PROVIDERS, search_client
 from kimi_agent.tools.search.client import Client
@@ -260,6 +264,33 @@ async def test_a_bomb_is_read_to_its_bound(site: Site, tmp_path: Path) -> None:
         await call(quick(service(site, "searxng")), make_context(tmp_path), query="x")
 
 
+def json_values() -> st.SearchStrategy[Any]:
+    leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+    urls = st.sampled_from(
+        ["https://a.example", "http://[::1", "https://x y/\n", "http://", "https://b.example/\ud800"]
+    )
+    results = st.fixed_dictionaries(
+        {"url": urls}, optional={"title": leaves, "content": leaves, "publishedDate": leaves}
+    )
+    return st.recursive(
+        leaves | results, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=10
+    )
+
+
+@given(answer=json_values() | st.fixed_dictionaries({"results": st.lists(json_values())}))
+@settings(max_examples=30, deadline=None)
+def test_no_answer_breaks_the_tool(answer: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "any-answer"
+    folder.mkdir(exist_ok=True)
+    with Site({"/search": Page(json.dumps(answer).encode())}) as site:
+        try:
+            text = text_of(asyncio.run(call(quick(service(site, "searxng")), make_context(folder), query="x")))
+        except ToolError as error:
+            text = str(error)
+    assert plain(text) == text
+    assert len(text) < 50_000
+
+
 async def test_content_of_pages_is_bounded(site: Site, tmp_path: Path) -> None:
     results = [{"url": f"https://{n}.example/", "raw_content": f"page {n} " + "x" * 50_000} for n in range(4)]
     site.pages["/"] = Page({"results": results})
@@ -336,6 +367,7 @@ def test_the_users_choice_comes_before_the_service_of_kimi_cli() -> None:
     client = search_client(load(both + 'base_url = "http://localhost:8888"').services)
     assert client
     assert client.host == "localhost:8888"
+    assert not offered(load(both))
 
 
 def test_keys_come_from_the_environment_where_the_file_has_none() -> None:

@@ -24,11 +24,10 @@ SERVICES = {"search": "", "moonshot_search": "moonshot"}
 
 def search_client(services: Mapping[str, Service]) -> Client | None:
     """Who is asked; None when no service is configured, or what it needs is missing."""
-    for name, kind in SERVICES.items():
-        service = services.get(name)
-        if service is None:
-            continue
-        provider = PROVIDERS.get(service.type or kind)
-        if provider is not None and getattr(service, provider.needs):
-            return Client(name, service, provider.template(service))
-    return None
+    name = next((name for name in SERVICES if name in services), "")
+    if not name:
+        return None
+    service = services[name]
+    provider = PROVIDERS.get(service.type or SERVICES[name])
+    complete = provider is not None and getattr(service, provider.needs)
+    return Client(name, service, provider.template(service)) if provider and complete else None

@@ -3,6 +3,7 @@
 import asyncio
 import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 MAX_WAIT_S = 5.0
 """Seconds that a service may ask to wait before the one retry."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_TITLE, _SNIPPET, _MESSAGE = 200, 1000, 300
-_SHORTEST_SECRET = 6  # a header such as `X-Team: blue` is none
+_TITLE, _URL, _SNIPPET, _MESSAGE = 200, 2000, 1000, 300
+_SECRET_HEADER = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
+_SHORTEST_SECRET = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Client:
         self._key = service.api_key.strip()
         self._custom = service.custom_headers
         self._time_limit_s, self._retry_wait_s = time_limit_s, retry_wait_s
-        secrets = {self._key, *(value.strip() for value in self._custom.values())}
+        secrets = {self._key, *(text.strip() for name, text in self._custom.items() if _SECRET_HEADER.search(name))}
         secrets |= {secret.partition(" ")[2].strip() for secret in secrets}  # of `Bearer KEY` the key
         self._secrets = sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True)
 
@@ -195,7 +197,7 @@ class Client:
         found: dict[str, Result] = {}
         for item in items:
             result = self._result(item)
-            if result.url.startswith(("http://", "https://")):
+            if result.url:
                 found.setdefault(result.url, result)
         if items and not found:
             raise ToolError(
@@ -213,11 +215,22 @@ class Client:
 
         return Result(
             one_line(html.unescape(text(paths.title)), _TITLE),
-            one_line(text(paths.url), 2000).replace(" ", "%20"),
+            _web_address(text(paths.url)),
             one_line(html.unescape(text(paths.snippet)), _SNIPPET),
             one_line(text(paths.date), 40),
             plain(text(paths.content)).strip(),
         )
+
+
+def _web_address(text: str) -> str:
+    """`text` as an address that can be cited and fetched, empty when it is none."""
+    url = plain(text).strip().replace(" ", "%20")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    good = parts.scheme in ("http", "https") and parts.hostname and len(url) <= _URL and len(url.split()) == 1
+    return url if good else ""
 
 
 def _advice(status: int, setting: str) -> str:
