@@ -13,7 +13,16 @@ from typing import TypeAlias, get_args
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.agent_spec import agent_of, read_text
-from kimi_agent.agent.agent_types import BUILT_IN, DEFAULT, AgentType, AgentTypes, Context, MainAgent
+from kimi_agent.agent.agent_types import (
+    BUILT_IN,
+    DEFAULT,
+    AgentType,
+    AgentTypes,
+    Context,
+    MainAgent,
+    as_main,
+    as_subagent,
+)
 from kimi_agent.agent.skill_files import NAME, bound_of, entries, one_line, project_folders, project_root
 from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name, split_names
@@ -50,7 +59,7 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
                 told.append(f"The agent file {one_line(str(path))} is left out: {_reason(error)}.")
                 continue
             if kind is not None:
-                found.setdefault(kind.name.casefold(), kind)
+                found.setdefault(kind.name.casefold(), as_subagent(kind))
     builtin = {kind.name: kind for kind in BUILT_IN}
     merged = {name: found.get(name, kind) for name, kind in builtin.items()} | found
     return AgentTypes(merged, tuple(dict.fromkeys(told)))
@@ -76,7 +85,8 @@ def load_agent_file(path: Path, types: AgentTypes | None = None, bound: str = ""
             _check_name(name)
             sub, _ = agent_of(at, name, bound, told)
             text = one_line(" ".join(filter(None, (about, sub.description))))
-            own[name.casefold()] = replace(sub, name=name, description=text, subagents=())  # as in kimi-cli: one level
+            sub = replace(sub, name=name, description=text, subagents=())  # as in kimi-cli: one level
+            own[name.casefold()] = as_subagent(sub)
     except (OSError, ValueError) as error:
         raise ConfigError(f"agent file {one_line(str(at))}: {_reason(error)}") from None
     return MainAgent(kind, AgentTypes({**types.types, **own}, (*types.broken, *told)))
@@ -100,7 +110,7 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
     if kind.path is not None and not kind.path.name.lower().endswith(".md"):  # it may define subagents
         root = project_root(cwd)
         return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
-    return MainAgent(kind, types)
+    return MainAgent(as_main(kind), types)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

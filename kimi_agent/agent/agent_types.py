@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -49,23 +49,24 @@ def allows(kind: AgentType, tool: str) -> bool:
     return wanted and not any(fnmatch.fnmatchcase(tool, pattern) for pattern in kind.excluded)
 
 
-_REPORT = """\
+REPORT = """\
 You are a subagent: another agent gave you this task and waits for the result. Nobody answers questions, and the user sees \
 nothing of your work. Where the task leaves something open, decide it in the simplest sensible way and say so.
 
 Your last message is the only thing that your caller gets. Make it complete and short: what you did or found, with paths and \
 line numbers (`path:line`); what you verified, and by which command; what is open or uncertain. Never claim what you did not \
 see."""
+"""What every subagent is told, before its role."""
 
 _CODER = f"""\
-{_REPORT}
+{REPORT}
 
 Your role is to carry out one piece of engineering: read what matters, make the smallest change that is right, run what proves \
 it (tests, build, the program) and report. Others may be at work in the same tree: change only what the task needs, and if a \
 file changed under your hands, read it again before you go on."""
 
 _EXPLORE = f"""\
-{_REPORT}
+{REPORT}
 
 Your role is to find things out, quickly, and to change nothing: no edits, and in Shell only commands that read (git log, git \
 diff, ls). Search broadly with Glob and Grep, several calls in one reply, then read the places that decide the question. Answer \
@@ -73,14 +74,14 @@ exactly what was asked, each statement with the place that shows it; quote a few
 what you searched for in vain."""
 
 _PLAN = f"""\
-{_REPORT}
+{REPORT}
 
 Your role is to plan a change, and to change nothing. Read the code that it touches until you know how it works. Then give \
 the plan: the steps in order, each with its files and functions; what must keep working, and how to test it; the choices that \
 you rejected, with the reason; risks and open questions. Prefer the plan with the fewest new concepts."""
 
 _FORK = f"""\
-{_REPORT}
+{REPORT}
 
 You know all that was said so far. Do the one task below, and nothing else of what the conversation still has to do."""
 
@@ -117,6 +118,17 @@ BUILT_IN = (
         subagents=(),
     ),
 )
+
+
+def as_subagent(kind: AgentType) -> AgentType:
+    """A type whose agents know how to report; one that overrides the system prompt says all itself."""
+    return kind if kind.override else replace(kind, prompt=f"{REPORT}\n\n{kind.prompt}".strip())
+
+
+def as_main(kind: AgentType) -> AgentType:
+    """A type for the agent that speaks with the person: it has no caller to report to."""
+    kind = replace(kind, excluded=(), subagents=None) if kind in BUILT_IN else kind
+    return replace(kind, prompt=kind.prompt.removeprefix(REPORT).lstrip())
 
 
 @dataclass(frozen=True, slots=True)

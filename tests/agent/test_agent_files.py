@@ -17,7 +17,16 @@ from machine import FakeTool, House, ListProvider, instant, play, say
 from kimi_agent.agent import agent_files
 from kimi_agent.agent.agent_files import choose_agent, discover_agents, load_agent_file
 from kimi_agent.agent.agent_spec import MAX_INCLUDES, SPEC_LIMIT
-from kimi_agent.agent.agent_types import BUILT_IN, DEFAULT, LISTING_TOKENS, AgentType, AgentTypes, MainAgent, allows
+from kimi_agent.agent.agent_types import (
+    BUILT_IN,
+    DEFAULT,
+    LISTING_TOKENS,
+    REPORT,
+    AgentType,
+    AgentTypes,
+    MainAgent,
+    allows,
+)
 from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.prompt import system_prompt
 from kimi_agent.agent.skills import TEXT_LIMIT
@@ -219,10 +228,12 @@ def test_files_of_kimi_code(tree: Path):
     may = ("ReadFile", "Grep", "Shell", "mcp__github__list", "mcp__gitlab__list")
     assert [tool for tool in may if allows(reviewer, tool)] == ["ReadFile", "Grep", "mcp__github__list"]
     assert (reviewer.subagents, reviewer.override, reviewer.context) == (("explore",), False, "own")
-    assert reviewer.prompt == "You are a strict reviewer. Read the diff, then report by severity."
+    role = "You are a strict reviewer. Read the diff, then report by severity."
+    assert reviewer.prompt == f"{REPORT}\n\n{role}"
     assert (writer.tools, writer.subagents, writer.max_steps, writer.context) == ((), (), 12, "shared")
     assert main_prompt(writer, tree, tree) == "You write manuals."
-    assert main_prompt(reviewer, tree, tree).endswith(f"# Your role\n\n{reviewer.prompt}")
+    main = choose_agent(types, tree, "reviewer").kind
+    assert main_prompt(main, tree, tree).endswith(f"# Your role\n\n{role}")
     assert not types.broken
 
 
@@ -483,6 +494,15 @@ def test_the_default_agent_says_what_it_always_said(tmp_path: Path):
     assert choose_agent(AgentTypes(), tmp_path, "default").kind is DEFAULT
     assert main_prompt(DEFAULT, tmp_path, tmp_path, skills="S") == system_prompt(tmp_path, tmp_path, "S")
     assert "Think" in (agent_files.choose_agent(AgentTypes(), tmp_path, "okabe").kind.tools or ())
+
+
+def test_a_built_in_type_as_main_agent_speaks_with_the_person(tmp_path: Path):
+    kind = choose_agent(AgentTypes(), tmp_path, "explore").kind
+    assert kind.prompt.startswith("Your role is to find things out")
+    assert not allows(kind, "WriteFile")
+    coder = choose_agent(AgentTypes(), tmp_path, "Coder").kind
+    assert allows(coder, "AskUserQuestion")
+    assert allows(coder, "Agent")
 
 
 def test_unknown_agents_are_named_with_the_known_ones(tmp_path: Path):
