@@ -10,14 +10,20 @@ from fakes import FakeAgent, FakeSession, calls, says
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option, Permission
-from kimi_agent.core.display import Diff, Terminal
+from kimi_agent.core.display import Diff, Pictures, Terminal
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.message import Message, Text, Think, ToolCall
+from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
 from kimi_agent.frontends.line.app import LineFrontend
 
 CALL = ToolCall("c1", "Shell", '{"command": "make test"}')
 RUN = (Effect("run", "make test"),)
 DIFF = Diff("/w/a.py", "--- a/a.py\n+++ b/a.py\n@@ -1 +1 @@\n-old line\n+new line\n", 1, 1)
+
+RED = Image(
+    "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAIAAAAmkwkpAAAAEElEQVR4nGP8z4AATAxEcQAz0QEHOoQ+uAAAAABJRU5ErkJggg==", "image/png"
+)
+"""Four by four pixels."""
+BROKEN = Image("AAAA", "image/png", "b\x1b[31m.png")
 
 
 async def hangs(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
@@ -82,6 +88,7 @@ async def steered(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
 SCRIPTS = {
     "says": says("The answer ", "is 42."),
     "edits": calls(CALL, (Effect("write", "/w/a.py"),), ev.ToolFinished("c1", DIFF), "ok", "edited"),
+    "draws": calls(CALL, RUN, ev.ToolFinished("c1", Pictures("drawn", (RED, BROKEN))), "drawn", "that is it"),
     "fails": calls(
         CALL, RUN, ev.ToolFinished("c1", Terminal("make test", "one\ntwo\n", 2), is_error=True), "exit 2", "it failed"
     ),

@@ -54,6 +54,14 @@ def test_markdown_thoughts_and_nothing_of_the_models_control_sequences(tmp_path:
         assert b"owned" not in screen.raw
 
 
+def test_a_picture_is_drawn_and_a_broken_one_told(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "draws", COLORTERM="truecolor") as screen:
+        screen.type("go\r")
+        screen.wait_for("that is it")
+        assert "drawn, 2 pictures\n  ▀▀▀▀\n  ▀▀▀▀\n  [picture b.png]" in screen.text
+        assert b"\x1b[38;2;255;0;0;48;2;255;0;0m" in screen.raw
+
+
 def test_a_diff_and_a_failure_are_shown(tmp_path: Path) -> None:
     with line_mode(tmp_path, "edits", "fails") as screen:
         screen.type("go\r")

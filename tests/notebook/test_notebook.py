@@ -10,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from kimi_notebook.export import ExportNotebook
+from kimi_notebook.tool import Notebook
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.display import Pictures, Terminal
@@ -18,8 +20,6 @@ from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Image
 from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import ToolContext
-from kimi_notebook.export import ExportNotebook
-from kimi_notebook.tool import Notebook
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,9 +40,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> ToolContext:
 
 
 @pytest.fixture(scope="module")
-async def notebook() -> AsyncIterator[Notebook]:
+async def notebook(place: ToolContext) -> AsyncIterator[Notebook]:
     """One kernel for the tests that leave it alive."""
+    os.environ.pop("PYTEST_CURRENT_TEST", None)  # with it a kernel does not capture what processes write
     tool = Notebook()
+    await call(tool, place, code="pass")
     yield tool
     await tool.aclose()
 
@@ -94,12 +96,13 @@ async def test_input_fails_at_once(notebook: Notebook, place: ToolContext) -> No
 
 async def test_output_of_processes_and_of_stderr_is_seen_and_shown_live(notebook: Notebook, place: ToolContext) -> None:
     seen: list[str] = []
-    ctx = ToolContext(
-        "live", place.workspace, place.ask, seen.append, (), place.scratch, place.tasks
-    )
-    code = "import sys, subprocess\nprint('one', file=sys.stderr, flush=True)\nsubprocess.run(['echo', 'two'])\nprint('\\x1b[31mred')"
-    text = text_of(await call(notebook, ctx, code=code))
-    assert sorted(line for line in text.splitlines() if line in ("one", "two", "red")) == ["one", "red", "two"]
+    ctx = ToolContext("live", place.workspace, place.ask, seen.append, (), place.scratch, place.tasks)
+    code = "import sys, subprocess\nprint('one', file=sys.stderr, flush=True)\n"
+    code += "subprocess.run(['echo', 'two'])\nprint('\\x1b[31mred')"
+    lines = text_of(await call(notebook, ctx, code=code)).splitlines()
+    while "two" not in lines:  # the kernel may read it after the end of the cell
+        lines += text_of(await call(notebook, ctx, code="pass")).splitlines()
+    assert sorted(line for line in lines if line in ("one", "two", "red")) == ["one", "red", "two"]
     assert "one" in "".join(seen)
 
 
@@ -110,7 +113,8 @@ async def test_secrets_stay_with_kimi(place: ToolContext, tmp_path: Path, monkey
     (tmp_path / "work").mkdir()
     ctx = make_context(tmp_path / "work")
     first = Notebook()
-    spawn = "import os, subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\nprint(os.environ.get('MY_API_KEY'))"
+    spawn = "import os, subprocess\nsubprocess.Popen(['sleep', '1000'], start_new_session=True)\n"
+    spawn += "print(os.environ.get('MY_API_KEY'))"
     try:
         assert text_of(await call(first, ctx, code=spawn)) == "None"
         assert len(family(f"NOTEBOOK_TEST={mark}")) >= 2
@@ -136,9 +140,7 @@ async def test_a_cell_that_takes_too_long_is_interrupted_and_the_state_stays(
 
 async def test_a_cancelled_call_interrupts_its_cell_and_the_state_stays(notebook: Notebook, place: ToolContext) -> None:
     began = asyncio.Event()
-    ctx = ToolContext(
-        "cancelled", place.workspace, place.ask, lambda text: began.set(), (), place.scratch, place.tasks
-    )
+    ctx = ToolContext("cancelled", place.workspace, place.ask, lambda text: began.set(), (), place.scratch, place.tasks)
     code = "kept = 8\nprint('began', flush=True)\nimport time\ntime.sleep(100)"
     running = asyncio.create_task(call(notebook, ctx, code=code))
     await began.wait()
@@ -178,7 +180,8 @@ async def test_pictures_go_to_those_who_can_see(notebook: Notebook, place: ToolC
 
 
 async def test_what_has_no_better_form_is_text(notebook: Notebook, place: ToolContext) -> None:
-    code = "from IPython.display import HTML, SVG, Markdown, display\ndisplay(Markdown('**m**'), SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'), HTML('<p>'))"
+    code = "from IPython.display import HTML, SVG, Markdown, display\n"
+    code += "display(Markdown('**m**'), SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'), HTML('<p>'))"
     text = text_of(await call(notebook, place, code=code))
     assert "**m**" in text
     assert "<svg" in text
@@ -205,7 +208,7 @@ async def test_a_kernel_that_dies_is_told_and_replaced(place: ToolContext, tmp_p
         deadline = time.monotonic() + 10
         while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
-        assert "nothing of earlier calls is defined: the last one died" in text_of(await call(tool, ctx, code="1"))
+        assert "died" in text_of(await call(tool, ctx, code="1"))
 
         assert "restarted as asked" in text_of(await call(tool, ctx, code="1", restart=True))
         assert "NameError" in text_of(await call(tool, ctx, code="x"))
@@ -220,7 +223,7 @@ async def test_a_kernel_that_dies_is_told_and_replaced(place: ToolContext, tmp_p
 async def test_an_interpreter_without_a_kernel_is_told(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     ctx = make_context(tmp_path / "work")
-    with pytest.raises(ToolError, match="did not start: .*Cannot run /nowhere/python"):
+    with pytest.raises(ToolError, match="did not start: Cannot run /nowhere/python"):
         await call(Notebook(python="/nowhere/python"), ctx, code="1")
     (python := tmp_path / "python").write_text("#!/bin/sh\necho no module named ipykernel >&2; exit 1\n")
     python.chmod(0o755)

@@ -10,7 +10,7 @@ from kimi_agent.core.sanitize import plain
 
 PROMPT_LINES, PROMPT_CHARACTERS = 40, 4000
 """A prompt longer than this is folded: a log that was pasted would bury the conversation."""
-_TELLING = ("command", "query", "url", "path", "name")
+_TELLING = ("command", "code", "query", "url", "path", "name")
 """Arguments that say what a call is about, the most telling first."""
 
 
@@ -35,7 +35,7 @@ def beginning(text: str) -> tuple[str, str]:
 
 def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", width: int = 100) -> str:
     """`Shell pytest -q`: the tool's name and what the call is about; paths below `root` are shown relative to it."""
-    return f"{plain(call.name)} {one_line(about(call, effects, root), width)}".rstrip()
+    return f"{one_line(call.name)} {one_line(about(call, effects, root), width)}".rstrip()
 
 
 def about(call: ToolCall, effects: Sequence[Effect] = (), root: str = "") -> str:

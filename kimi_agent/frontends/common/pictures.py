@@ -93,7 +93,7 @@ def _flat(picture: "Decoded", box: tuple[int, int]) -> "Decoded":
     if small.mode.startswith("I"):  # 16 bits of grey
         small = small.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     small = small.convert("RGBA")
-    small.thumbnail(box, Pillow.Resampling.LANCZOS)
+    small.thumbnail(box, Pillow.Resampling.BOX)  # no ripples along edges, which plots are full of
     ground = Pillow.new("RGBA", small.size, "white")
     return Pillow.alpha_composite(ground, small).convert("RGB")
 

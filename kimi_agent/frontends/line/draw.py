@@ -72,7 +72,7 @@ class Drawer:
                 case ThoughtBlock(done=False, text=text):
                     return ["thinking: " + (plain(text).strip().splitlines() or [""])[-1]]
                 case CallBlock(state="writing", size=size):
-                    return [f"writing {plain(block.call.name)}: {size:,} characters"]
+                    return [f"writing {one_line(block.call.name)}: {size:,} characters"]
                 case CallBlock(state="running", output=output):
                     lines = plain(output).rstrip().splitlines()[-3:]
                     return [

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 START_S = 60.0
 _ASK_AGAIN_S = 0.5
-_QUIET_S = 1.0
+_QUIET_S = 2.0
 """After its reply, a kernel that says nothing for so long has lost its last word."""
 MAX_MESSAGE = 64 << 20
 """Bytes; the connection drops a larger message instead of filling the memory of this program."""
@@ -101,11 +101,12 @@ class Kernel:
         kernel = cls(process, client, context, folder)
         kernel.said = said
         try:
-            await kernel._ready()
-        except (KernelDied, TimeoutError) as error:
+            client.start_channels(stdin=False, hb=False)
+            await kernel._hear()
+            said.clear()  # its greeting
+        except KernelDied as error:
             await kernel.aclose()
-            reason = str(error) or f"it did not answer within {START_S:.0f} s"
-            raise ToolError(f"The Python kernel did not start: {reason}") from None
+            raise ToolError(f"The Python kernel did not start: {error}") from None
         except BaseException:
             await kernel.aclose()
             raise
@@ -127,7 +128,8 @@ class Kernel:
     async def execute(self, code: str, on_message: Callable[[Message], None]) -> Message:
         """Run a cell to its end; answer the reply's content, with `lost` true when output was lost on its way.
 
-        `on_message` gets what the kernel publishes, also from threads of earlier cells. Raises KernelDied.
+        `on_message` gets what the kernel publishes, also what threads and processes of earlier cells wrote since. Raises
+        KernelDied.
         """
         sent = self._client.execute(code, allow_stdin=False)
         replied = asyncio.create_task(self._reply(sent))
@@ -136,7 +138,7 @@ class Kernel:
             await self._unless_dead(followed)
             await self._unless_dead(replied)
             if not followed.result():
-                self._subscribe_again()
+                await self._subscribe_again()
             return {**replied.result(), "lost": not followed.result()}
         finally:
             for task in (replied, followed):
@@ -155,17 +157,19 @@ class Kernel:
         self._context.destroy(linger=0)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _ready(self) -> None:
-        self._client.start_channels(stdin=False, hb=False)
+    async def _hear(self) -> None:
+        """Wait for both of its voices, at most START_S. Raises KernelDied."""
         waiting = asyncio.create_task(self._answered())
         try:
             async with asyncio.timeout(START_S):
                 await self._unless_dead(waiting)
+        except TimeoutError:
+            raise KernelDied(f"it did not answer within {START_S:.0f} s") from None
         finally:
             waiting.cancel()
 
     async def _answered(self) -> None:
-        """Until both of its voices are heard: an answer to a question, and what it publishes."""
+        """Until it has answered a question, and something that it publishes has come."""
         while True:
             self._client.kernel_info()
             with suppress(Empty):
@@ -199,8 +203,9 @@ class Kernel:
             raise KernelDied(self.ending())
         task.result()
 
-    def _subscribe_again(self) -> None:
-        """A message over the limit has ended the connection."""
+    async def _subscribe_again(self) -> None:
+        """A message over the limit has ended the connection. Until the new one stands, what is published is missed."""
         socket, url = self._client.iopub_channel.socket, self._client._make_url("iopub")
         socket.disconnect(url)
         socket.connect(url)
+        await self._hear()

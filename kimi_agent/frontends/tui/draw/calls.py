@@ -90,7 +90,7 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
                 text.append(f" −{removed}", palette.error)
             if created:
                 text.append("  new file", palette.muted)
-        case Plain(summary) | Pictures(summary) if "\n" not in summary.strip() and summary.strip():
+        case Plain(summary) if "\n" not in summary.strip() and summary.strip():
             text.append(f"  {one_line(summary, 1000)}", palette.muted)
         case _:
             pass
@@ -129,7 +129,7 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
         case TodoList(items):
             lines += [_todo(item.title, item.status, canvas) for item in items]
         case Pictures(text, images):
-            lines += output_lines(text, canvas, FOLDED_OUTPUT) if "\n" in text.strip() else []
+            lines += output_lines(text, canvas, FOLDED_OUTPUT)
             lines += [line for image in images for line in picture_lines(image, canvas)]
         case None if block.output:
             lines += output_lines(block.output, canvas, FOLDED_OUTPUT)
