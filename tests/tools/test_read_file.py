@@ -229,3 +229,70 @@ async def test_an_endless_line_is_not_read_to_its_end(ctx: ToolContext, tmp_path
             await read(ctx, line_offset=-3)
     assert window[0] == (2001, "more")
     assert re.fullmatch(r"\0{2000} … \[at least [\d,]+ more characters in this line\]", window[1][1])
+
+
+def shouted(document: bytes) -> str:
+    if b"locked" in document:
+        raise ToolError("The document is locked.")
+    if b"odd" in document:
+        raise KeyError("odd")
+    return document.decode().strip("\0").upper() + "\x1b[31m\udc80"
+
+
+async def read_document(ctx: ToolContext, name: str, **arguments: int) -> str:
+    return text_of(await call(ReadFile(readers={".doc": shouted}), ctx, path=name, **arguments))
+
+
+async def test_a_document_comes_through_its_reader(ctx: ToolContext, tmp_path: Path) -> None:
+    (tmp_path / "a.DOC").write_bytes(b"\0one\ntwo\nthree")
+    lines = (await read_document(ctx, "a.DOC", line_offset=2, n_lines=1)).split("\n")
+    assert lines[0] == "     2\tTWO"
+    assert lines[1].startswith("[Lines 2-2 of 3; go on with line_offset=3; text extracted from the document")
+    assert (await read_document(ctx, "a.DOC", line_offset=3)).startswith("     3\tTHREE\ufffd\n")
+    with pytest.raises(ToolError, match="only 3 lines"):
+        await read_document(ctx, "a.DOC", line_offset=4)
+
+
+async def test_a_document_is_read_once_until_it_changes(ctx: ToolContext, tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def reader(document: bytes) -> str:
+        asked.append(document)
+        return f"{len(asked)}\n" * 2
+
+    tool, path = ReadFile(readers={".x": reader}), tmp_path / "a.x"
+    path.write_bytes(b"\0")
+    assert "     1\t1" in text_of(await call(tool, ctx, path="a.x"))
+    assert "     2\t1" in text_of(await call(tool, ctx, path="a.x", line_offset=2))
+    path.write_bytes(b"\0\0")
+    assert "     2\t2" in text_of(await call(tool, ctx, path="a.x", line_offset=2))
+    assert asked == [b"\0", b"\0\0"]
+
+
+async def test_what_a_reader_refuses_is_read_as_text_where_it_is_text(ctx: ToolContext, tmp_path: Path) -> None:
+    """Many a .doc or .xls is a text file or a page; a notebook with conflict marks is no JSON."""
+    (tmp_path / "a.doc").write_text("locked\n")
+    assert await read_document(ctx, "a.doc") == "     1\tlocked\n[End of file, 1 line]"
+    (tmp_path / "b.doc").write_bytes(b"\0locked")
+    with pytest.raises(ToolError, match=r"b\.doc: The document is locked\."):
+        await read_document(ctx, "b.doc")
+    (tmp_path / "c.doc").write_bytes(b"\0odd")
+    with pytest.raises(ToolError, match=r"c\.doc cannot be read: KeyError: 'odd'"):
+        await read_document(ctx, "c.doc")
+
+
+async def test_a_document_has_a_limit(ctx: ToolContext, tmp_path: Path) -> None:
+    with (tmp_path / "a.doc").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    with pytest.raises(ToolError, match="documents of up to 67,108,864 are read"):
+        await read_document(ctx, "a.doc")
+
+
+@pytest.mark.parametrize("name", ["a.docx", "a.XLSX", "a.pdf", "a.ppt"])
+async def test_without_a_reader_the_plugin_is_named(ctx: ToolContext, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"%PDF-" if name == "a.pdf" else b"PK\x03\x04\0")
+    with pytest.raises(ToolError, match="The plugin `documents` reads it, but it is not loaded"):
+        await read(ctx, name)
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04\0")
+    with pytest.raises(ToolError, match="Look into it with Shell"):
+        await read(ctx, "a.zip")
