@@ -58,7 +58,7 @@ def build(
         return find_skills(config, parts, folder, home, skill_dirs)
 
     def find_agents(folder: Path) -> AgentTypes:
-        return main.types if agent_file else agent_types(plugin_agents, folder, home)
+        return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
 
     loop = config.loop_control
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)

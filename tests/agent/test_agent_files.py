@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from fake_api import FakeAPI
 from hypothesis import given
 from hypothesis import strategies as st
 from kimi_program import Program
@@ -537,6 +538,19 @@ def test_the_flags_start_the_agent_of_a_file(tmp_path: Path):
     assert len(prompts) == 2
     assert all(f"You help with one repository, {kimi.work}." in text for text in prompts)
     assert not any("You are Kimi" in text for text in prompts)
+
+
+@pytest.mark.parametrize("flags", [["--agent", "team"], ["--agent-file", ".kimi/agents/team/agent.yaml"]])
+def test_the_model_is_offered_the_subagents_of_its_file_and_no_others(tmp_path: Path, flags: list[str]):
+    kimi = Program(tmp_path)
+    shutil.copytree(CORPUS / "kimi-cli", kimi.work / ".kimi/agents")
+    with FakeAPI([[{"text": "Hello"}]]) as api:
+        kimi.use(api.url)
+        done = kimi.run(*flags, "-p", "hi")
+    assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
+    (tool,) = [tool["function"] for tool in api.requests[0].json["tools"] if tool["function"]["name"] == "Agent"]
+    assert "- coder: Handle coding tasks\n- reviewer: Code review expert" in tool["description"]
+    assert "explore:" not in tool["description"]
 
 
 def test_what_was_passed_over_is_told(tmp_path: Path):
