@@ -48,7 +48,8 @@ def build(
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
-    parts = assemble(builtin_plugin(think=think), plugins)
+    moves = config.background.bash_auto_background_on_timeout
+    parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
     hooks = [
         *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
         *parts.hooks,

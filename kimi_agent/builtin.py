@@ -16,15 +16,20 @@ SKILLS = Path(__file__).with_name("skills")
 """The skills of lowest rank: any other of the same name comes before them."""
 
 
-def builtin_plugin(*, think: bool) -> Plugin:
-    """`think` offers the Think tool, for models that do not reason on their own."""
+def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
+    """`think` offers the Think tool, for models that do not reason on their own; `moves_on_timeout` see `builtin_tools`."""
 
     def tools(host: Host) -> Iterable[Tool]:
         from kimi_agent.tools import builtin_tools
 
         media = not host.model.capabilities or "image_in" in host.model.capabilities
         return builtin_tools(
-            think=think, media=media, allow_private=host.allow_private, readers=host.readers, services=host.services
+            think=think,
+            media=media,
+            allow_private=host.allow_private,
+            readers=host.readers,
+            services=host.services,
+            moves_on_timeout=moves_on_timeout,
         )
 
     return Plugin(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import Literal
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError, ToolError
-from kimi_agent.core.task import Task, TaskEnd, TaskState
+from kimi_agent.core.sanitize import plain
+from kimi_agent.core.task import Task, TaskEnd, TaskState, how_it_went, last_lines
 
 MAX_RUNNING = 4
 STOP_GRACE = 3.0
@@ -22,11 +22,18 @@ STOP_GRACE = 3.0
 class _Running:
     work: asyncio.Future[TaskEnd]
     watcher: asyncio.Task[None]
-    reason: TaskState | None = None
+    reason: TaskState | None = None  # why it was cancelled
+
+    def end(self, reason: TaskState) -> None:
+        if self.work.cancel():  # else it has just ended by itself
+            self.reason = self.reason or reason
 
 
 class BackgroundTasks:
-    """Implements `core.task.Tasks`. `emit` shows and logs; `wake` is called when a task has ended that nobody waits for."""
+    """Implements `core.task.Tasks`. `emit` shows and logs; `wake` is called when a task has ended that nobody waits for.
+
+    The model is told of every end once: by who waited for it, else by `take_ended`.
+    """
 
     def __init__(
         self, emit: Callable[[ev.Event], None], wake: Callable[[], None], max_running: int = MAX_RUNNING
@@ -36,6 +43,8 @@ class BackgroundTasks:
         self._running: dict[str, _Running] = {}
         self._waited: dict[str, int] = {}  # how many callers wait for its end now
         self._untold: list[str] = []
+        self._old: frozenset[str] = frozenset()  # tasks of the log that was taken up
+        self._closing = False
 
     # --- core.task.Tasks ----------------------------------------------------------------------------------------------
 
@@ -56,10 +65,14 @@ class BackgroundTasks:
             raise ToolError(f"{self._max} background tasks run already ({running}). Wait for one, or stop one.")
         task_id = f"{'b' if kind == 'command' else 'a'}{len(self._tasks) + 1}"
         task = Task(task_id, kind, title, call_id, str(output), round(time.time(), 3), limit)
+        try:
+            self._emit(ev.TaskChanged(task))
+        except KimiError:  # the log cannot be written
+            future.cancel()
+            raise
         self._tasks[task_id] = task
-        watcher = asyncio.create_task(self._watch(task, future, limit), name=f"task {task_id}")
+        watcher = asyncio.create_task(self._watch(task, future), name=f"task {task_id}")
         self._running[task_id] = _Running(future, watcher)
-        self._emit(ev.TaskChanged(task))
         return task
 
     def list(self) -> Sequence[Task]:
@@ -81,8 +94,8 @@ class BackgroundTasks:
                 await asyncio.wait([running.watcher], timeout=timeout)
             finally:
                 self._waited[task_id] -= 1
-        if self._tasks[task_id].state != "running":
-            self._told(task_id)
+        if self._tasks[task_id].state != "running" and task_id in self._untold:
+            self._untold.remove(task_id)
         return self._tasks[task_id]
 
     async def stop(self, task_id: str) -> Task:
@@ -90,23 +103,28 @@ class BackgroundTasks:
         running = self._running.get(task.id)
         if running is None:
             raise ToolError(f"The task {task.id} has ended already ({task.state}).")
-        running.reason = "stopped"
-        running.work.cancel()
+        running.end("stopped")
         await self.wait(task.id, STOP_GRACE)
         return self._tasks[task.id]
 
     # --- for the session ----------------------------------------------------------------------------------------------
 
-    def apply(self, event: ev.Event) -> None:
-        """Fold an event of the log in, when a session is taken up again."""
-        if isinstance(event, ev.TaskChanged):
-            self._tasks[event.task.id] = event.task
+    def take_up(self, events: Sequence[ev.Event]) -> None:
+        """Take the tasks of a log over. What ran at its end is `lost`: nobody knows how it went.
 
-    def close_lost(self) -> None:
-        """Say of tasks that ran when the log ended that nobody knows how they went."""
-        for task in self._tasks.values():
-            if task.state == "running" and task.id not in self._running:
-                self._set(task, state="lost", ended=round(time.time(), 3))
+        What ended after the last step began, or was lost, the model does not know yet; that alone does not wake it.
+        """
+        for event in events:
+            if isinstance(event, ev.StepStarted):
+                self._untold.clear()
+            elif isinstance(event, ev.TaskChanged):
+                self._tasks[event.task.id] = event.task
+                if event.task.state != "running":
+                    self._untold.append(event.task.id)
+        for task in [task for task in self._tasks.values() if task.state == "running"]:
+            self._set(task, "lost", TaskEnd(failed=True))
+            self._untold.append(task.id)
+        self._old = frozenset(self._tasks)
 
     def running(self) -> Sequence[Task]:
         return [self._tasks[task_id] for task_id in self._running]
@@ -118,72 +136,54 @@ class BackgroundTasks:
 
     @property
     def has_news(self) -> bool:
-        return bool(self._untold)
+        return any(task_id not in self._old for task_id in self._untold)
 
     async def aclose(self) -> None:
-        """Stop every task."""
+        """Stop every task; nobody is woken any more."""
+        self._closing = True
         for running in self._running.values():
-            running.reason = "stopped"
-            running.work.cancel()
+            running.end("stopped")
         if watchers := [running.watcher for running in self._running.values()]:
             await asyncio.wait(watchers, timeout=STOP_GRACE)
 
     # ------------------------------------------------------------------------------------------------------------------
 
-    async def _watch(self, task: Task, work: asyncio.Future[TaskEnd], limit: float | None) -> None:
-        done, _ = await asyncio.wait([work], timeout=limit)
+    async def _watch(self, task: Task, work: asyncio.Future[TaskEnd]) -> None:
+        done, _ = await asyncio.wait([work], timeout=task.limit)
+        running = self._running[task.id]
         if not done:
-            self._running[task.id].reason = "timed_out"
-            work.cancel()
+            running.end("timed_out")
             await asyncio.wait([work], timeout=STOP_GRACE)
-        running = self._running.pop(task.id)
-        state: TaskState = "done"
-        end = TaskEnd(failed=False)
-        if running.reason is not None:
-            state = running.reason
-        elif work.cancelled():
-            state = "stopped"
-        elif (error := work.exception()) is not None:
-            state, end = "failed", TaskEnd(True, None, f"{type(error).__name__}: {error}")
-        else:
-            end = work.result()
-            state = "failed" if end.failed else "done"
-        self._set(task, state=state, ended=round(time.time(), 3), exit_code=end.exit_code, report=end.report)
-        if not self._waited.get(task.id):
-            self._untold.append(task.id)
+        del self._running[task.id]
+        self._untold.append(task.id)
+        self._set(task, *_outcome(work, running.reason))
+        if not self._waited.get(task.id) and not self._closing:
             self._wake()
 
-    def _told(self, task_id: str) -> None:
-        if task_id in self._untold:
-            self._untold.remove(task_id)
-
-    def _set(
-        self, task: Task, *, state: TaskState, ended: float, exit_code: int | None = None, report: str = ""
-    ) -> None:
+    def _set(self, task: Task, state: TaskState, end: TaskEnd) -> None:
         changed = Task(
-            task.id, task.kind, task.title, task.call_id, task.output, task.started, task.limit, state, ended,
-            exit_code, report,
+            task.id, task.kind, task.title, task.call_id, task.output, task.started, task.limit, state,
+            round(time.time(), 3), end.exit_code, end.report,
         )  # fmt: skip
         self._tasks[task.id] = changed
         with contextlib.suppress(KimiError):  # a log that cannot be written: told already
             self._emit(ev.TaskChanged(changed))
 
 
+def _outcome(work: asyncio.Future[TaskEnd], reason: TaskState | None) -> tuple[TaskState, TaskEnd]:
+    """How it went. Work that was cancelled may still have said something."""
+    if not work.done() or work.cancelled():
+        return reason or "stopped", TaskEnd(failed=True)
+    if (error := work.exception()) is not None:
+        text = error.full if isinstance(error, KimiError) else f"{type(error).__name__}: {error}"
+        return reason or "failed", TaskEnd(True, None, text)
+    end = work.result()
+    return reason or ("failed" if end.failed else "done"), end
+
+
 def told_end(task: Task) -> str:
     """What the model is told of a task that has ended."""
-    how = task.state.replace("_", " ") + (f", exit code {task.exit_code}" if task.exit_code is not None else "")
     seconds = max(0.0, task.ended - task.started)
-    text = f"[The background task {task.id} has ended: {how}, after {seconds:.0f} s. {task.title[:200]}]"
+    text = f"[The background task {task.id} has ended: {how_it_went(task)}, after {seconds:.0f} s]\n{task.title[:300]}"
     said = task.report or last_lines(Path(task.output))
-    return f"{text}\n{said}\n[Its whole output: {task.output}]" if said else text
-
-
-def last_lines(path: Path, limit: int = 3_000) -> str:
-    """The end of a task's output file, at most `limit` bytes; empty when there is none."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - limit))
-            return file.read().decode("utf-8", "replace").strip()
-    except OSError:
-        return ""
+    return f"{text}\n<output>\n{plain(said)}\n</output>\n[The whole is in {task.output}]" if said else text

@@ -1,10 +1,12 @@
 """Work that goes on in the background of a session: commands and subagents."""
 
+import os
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from kimi_agent.core.record import Record
+from kimi_agent.core.sanitize import plain
 
 TaskState: TypeAlias = Literal["running", "done", "failed", "stopped", "timed_out", "lost"]
 """`lost`: it ran when kimi itself ended without a chance to say how it went."""
@@ -72,3 +74,24 @@ class Tasks(Protocol):
     async def stop(self, task_id: str) -> Task:
         """End a task with all that it started. Raises ToolError when it has ended already."""
         ...
+
+
+def how_it_went(task: Task) -> str:
+    """`done, exit code 0`."""
+    code = f", exit code {task.exit_code}" if task.exit_code is not None else ""
+    lost = ": this session does not have it any more" if task.state == "lost" else ""
+    return task.state.replace("_", " ") + code + lost
+
+
+def last_lines(path: Path, limit: int = 3_000) -> str:
+    """The end of a task's output file, at most `limit` bytes, from the beginning of a line; empty when there is none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - limit))
+            data = file.read(limit)
+    except OSError:
+        return ""
+    if size > limit:
+        data = data[data.find(b"\n", 0, limit // 2) + 1 :]
+    return plain(data.decode("utf-8", "replace")).strip("\n")

@@ -75,7 +75,8 @@ class Workspace(Protocol):
     ) -> Exit:
         """Run a process to its end: `stdin` and then its end on stdin, stdout and stderr merged into `on_output` as they come.
 
-        On timeout and on cancellation the whole process group is killed. Returns at the process's own exit, even when a
-        background child still holds the pipe. `env` is added to the workspace's own environment.
+        On timeout (`math.inf`: there is none) and on cancellation the whole process group is killed. Returns at the
+        process's own exit, even when a background child still holds the pipe. `env` is added to the workspace's own
+        environment.
         """
         ...

@@ -14,12 +14,14 @@ def builtin_tools(
     allow_private: bool = False,
     readers: Mapping[str, Reader] | None = None,
     services: Mapping[str, Any] | None = None,
+    moves_on_timeout: bool = True,
 ) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
     `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks;
     `readers` read documents by suffix, `services` are the configured web services by name.
+    `moves_on_timeout` lets a command that outlives its timeout go on in the background.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL
@@ -30,6 +32,9 @@ def builtin_tools(
     from kimi_agent.tools.read_media_file import ReadMediaFile
     from kimi_agent.tools.shell import Shell
     from kimi_agent.tools.str_replace_file import StrReplaceFile
+    from kimi_agent.tools.task_list import TaskList
+    from kimi_agent.tools.task_output import TaskOutput
+    from kimi_agent.tools.task_stop import TaskStop
     from kimi_agent.tools.think import Think
     from kimi_agent.tools.todo import SetTodoList
     from kimi_agent.tools.write_file import WriteFile
@@ -42,7 +47,10 @@ def builtin_tools(
         ReadMediaFile() if media else None,
         Glob(),
         Grep(),
-        Shell(),
+        Shell(moves_on_timeout=moves_on_timeout),
+        TaskList(),
+        TaskOutput(),
+        TaskStop(),
         _search_web(services) if services else None,
         FetchURL(allow_private=allow_private),
         SetTodoList(),

@@ -12,6 +12,7 @@ from kimi_agent.core.sanitize import plain
 
 HEAD = TAIL = 12_000  # bytes kept of each end
 FILE_CAP = 50_000_000  # bytes of the whole output that are kept in the file
+_CAPPED = b"\n[kimi keeps %d MB of an output; what follows is left out, up to its end]\n" % (FILE_CAP // 1_000_000)
 _LIVE_INTERVAL_S = 0.1
 _LIVE_BYTES = 8_000  # per interval: more than a screen, and nobody reads faster
 
@@ -28,9 +29,10 @@ class HeadTail:
         self._file: BinaryIO | None = None
         self._file_size = 0
         self._file_error = ""
+        self._follows = False
 
     def feed(self, data: bytes) -> None:
-        if self.total + len(data) > HEAD + TAIL:
+        if self._follows or self.total + len(data) > HEAD + TAIL:
             self._spill(data)
         self.total += len(data)
         room = HEAD - len(self._head)
@@ -42,11 +44,23 @@ class HeadTail:
         if len(self._tail) > 4 * TAIL:
             del self._tail[:-TAIL]
 
+    def follow(self) -> None:
+        """From now on all of it is in the file, as soon as it comes. The end is there too when the middle was too long."""
+        self._follows = True
+        self._spill(b"")
+
     def close(self) -> None:
         if self._file is not None:
             with suppress(OSError):
+                if self._follows and self.total > FILE_CAP:
+                    self._file.write(self._tail[-min(TAIL, self.total - FILE_CAP) :])
                 self._file.close()
             self._file = None
+
+    @property
+    def problem(self) -> str:
+        """Why the file does not hold what it should; empty when it does."""
+        return self._file_error
 
     def text(self) -> str:
         """What the model reads: control sequences removed, cut at line breaks where there are some."""
@@ -76,6 +90,10 @@ class HeadTail:
                 self._file = self.path.open("wb")
                 self._file_size = self._file.write(self._head + self._tail)
             self._file_size += self._file.write(data[: FILE_CAP - self._file_size])
+            if self._follows:
+                if self._file_size >= FILE_CAP:
+                    self._file.write(_CAPPED)
+                self._file.flush()
         except OSError as error:
             self._file_error = error.strerror or type(error).__name__
             self.close()

@@ -1,5 +1,7 @@
 """Shell: one command line through bash, in the folder where the last one ended."""
 
+import asyncio
+import math
 import os
 import secrets
 import shlex
@@ -12,13 +14,15 @@ from typing import Annotated
 
 import msgspec
 
-from kimi_agent.core.display import Terminal
+from kimi_agent.core.display import Plain, Terminal
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.task import Task, TaskEnd
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
-from kimi_agent.tools.output import HeadTail, Live, spill_path
+from kimi_agent.tools.output import HeadTail, spill_path
+from kimi_agent.tools.running import RunningCommand
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -61,26 +65,35 @@ trap '{ trap - DEBUG ERR; set +xv; builtin pwd -P >|"$_KIMI_CWD"; } >/dev/null 2
 export -n _KIMI_CWD
 unset BASH_ENV
 """
-_BACKGROUND = 'set -m; file=$1; shift; "$@" >"$file" 2>&1 & echo $!'  # -m: a process group of its own
-_START_S = 10.0
 _SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
 
 _ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
 
+FOREGROUND_S, FOREGROUND_MAX_S = 60, 600
+MOVED_S = 600
+"""How long a command may go on that was moved to the background because it outlived its timeout."""
+_TIMEOUT = "Seconds, 60 when not given, at most 600; in the background a limit, none when not given"
+
 
 class ShellParams(msgspec.Struct, frozen=True):
     command: str
-    timeout: Annotated[int, msgspec.Meta(ge=1, le=600, description="Seconds until it is killed")] = 60
+    timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400, description=_TIMEOUT)] | None = None
     description: Annotated[str, msgspec.Meta(description="A few words for the user")] = ""
-    run_in_background: Annotated[bool, msgspec.Meta(description="For servers and watchers")] = False
+    run_in_background: Annotated[bool, msgspec.Meta(description="For servers, watchers and what takes long")] = False
 
 
 class Shell:
-    """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume."""
+    """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume.
+
+    `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed.
+    """
 
     name = "Shell"
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = ShellParams
+
+    def __init__(self, *, moves_on_timeout: bool = True) -> None:
+        self._moves = moves_on_timeout
 
     def effects(self, params: ShellParams, ctx: ToolContext) -> Sequence[Effect]:
         if not params.command.strip():
@@ -91,6 +104,8 @@ class Shell:
             raise ToolError("The command contains a broken character (half of a surrogate pair).") from None
         if "\0" in params.command:
             raise ToolError("The command contains a NUL character.")
+        if (params.timeout or 0) > FOREGROUND_MAX_S and not params.run_in_background:
+            raise ToolError(f"`timeout` is at most {FOREGROUND_MAX_S} s; what takes longer needs run_in_background.")
         cwd, _ = _kept_folder(ctx.scratch / "cwd", ctx.workspace.root)
         elsewhere = "" if cwd == ctx.workspace.root else os.fsencode(cwd).decode("utf-8", "replace")
         return (Effect("run", params.command, elsewhere),)
@@ -101,60 +116,100 @@ class Shell:
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
         ctx.scratch.mkdir(parents=True, exist_ok=True)
         kept = ctx.scratch / "cwd"
-        report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         if params.run_in_background:
-            return await _start(params, ctx, cwd)
-        output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
-        live = Live(ctx.progress)
-
-        def on_output(data: bytes) -> None:
-            output.feed(data)
-            live.feed(data)
-
-        argv, env = _invocation(params.command, ctx.scratch)
+            return _start(params, ctx, cwd)
+        report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
+        seconds = params.timeout or FOREGROUND_S
+        command = _command(params, ctx, cwd, report)
+        command.show(ctx.progress)
+        work = asyncio.create_task(command.run(math.inf if self._moves else seconds))
+        moved: Task | None = None
         try:
-            ended = await ctx.workspace.run(
-                argv, cwd=cwd, env=env | {"_KIMI_CWD": str(report)}, timeout=params.timeout, on_output=on_output
-            )
+            await asyncio.wait([work], timeout=seconds if self._moves else None)
+            if not work.done():
+                moved = _move(params, ctx, command, work, report, notes)
         finally:
-            live.close()
-            output.close()
-            if report.exists() and report.stat().st_size:
-                report.replace(kept)
-            report.unlink(missing_ok=True)
+            if moved is None:
+                work.cancel()  # nothing, when it has ended
+                await asyncio.wait([work])
+                if report.exists() and report.stat().st_size:
+                    report.replace(kept)
+                report.unlink(missing_ok=True)
+        if moved is not None:
+            return _moved(moved, command.output.text(), seconds)
+        ended = Exit(None, timed_out=True) if work.cancelled() else command.exit_of(work)
         new_cwd, _ = _starting_folder(kept, ctx.workspace.root)
         if new_cwd != cwd:
             notes.append(f"the working directory is now {new_cwd}")
-        return _answer(params, output.text(), ended, notes)
+        return _answer(params.command, command.output.text(), ended, notes, seconds)
 
 
-async def _start(params: ShellParams, ctx: ToolContext, cwd: Path) -> ToolOutput:
-    """Start the command and leave it alone; its output goes to a file."""
+def _command(params: ShellParams, ctx: ToolContext, cwd: Path, report: Path) -> RunningCommand:
+    """`report` is where it writes the folder in which it ended."""
     argv, env = _invocation(params.command, ctx.scratch)
-    file = spill_path(ctx.scratch, "background", ctx.call_id)
-    said = bytearray()
-    await ctx.workspace.run(
-        [argv[0], "-c", _BACKGROUND, argv[0], str(file), *argv],
-        cwd=cwd,
-        env=env,
-        timeout=_START_S,
-        on_output=said.extend,
-    )
-    pid = said.decode("utf-8", "replace").strip()
-    if not pid.isdigit():
-        raise ToolError(f"It could not be started: {pid[-500:]}")
-    text = (
-        f"Started in the background, process {pid}. It runs until `kill -- -{pid}` or the end of this session; "
-        f"its output is in {file}"
-    )
-    return text_output(text, Terminal(params.command, text, None))
+    output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
+    return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output)
 
 
-def _answer(params: ShellParams, text: str, ended: Exit, notes: list[str]) -> ToolOutput:
+def _title(params: ShellParams) -> str:
+    """The command line; what the model says of it is as a comment."""
+    return f"{params.command}  # {params.description}" if params.description.strip() else params.command
+
+
+def _start(params: ShellParams, ctx: ToolContext, cwd: Path) -> ToolOutput:
+    """Start the command as a background task."""
+    command = _command(params, ctx, cwd, Path(os.devnull))
+    task = ctx.tasks.start(
+        "command", _title(params), command.run(math.inf), call_id=ctx.call_id, output=command.output.path,
+        limit=params.timeout,
+    )  # fmt: skip
+    command.output.follow()
+    return text_output(
+        f"Started as the background task {task.id}. {_about(task)}", Plain(f"in the background: {task.id}")
+    )
+
+
+def _move(
+    params: ShellParams,
+    ctx: ToolContext,
+    command: RunningCommand,
+    work: asyncio.Task[TaskEnd],
+    report: Path,
+    notes: list[str],
+) -> Task | None:
+    """Let a command that has outlived its timeout go on in the background; None when there is no room for it."""
+    try:
+        task = ctx.tasks.start(
+            "command", _title(params), work, call_id=ctx.call_id, output=command.output.path, limit=MOVED_S
+        )
+    except ToolError as error:
+        notes.append(str(error))
+        return None
+    command.show(None)
+    command.output.follow()
+    work.add_done_callback(lambda _: report.unlink(missing_ok=True))
+    return task
+
+
+def _moved(task: Task, text: str, seconds: int) -> ToolOutput:
+    note = f"[still running after {seconds} s: it goes on as the background task {task.id}. {_about(task)}]"
+    shown = f"still running after {seconds} s, now in the background: {task.id}"
+    return text_output("\n".join(filter(None, [text.rstrip("\n"), note])), Plain(shown))
+
+
+def _about(task: Task) -> str:
+    limit = f", at most {task.limit:.0f} s" if task.limit else ""
+    return (
+        f"It runs until it ends or this session does{limit}; you are told when it ends, so do other work or end your turn. "
+        f"TaskOutput shows its output, TaskStop stops it; the whole output is in {task.output}"
+    )
+
+
+def _answer(command: str, text: str, ended: Exit, notes: list[str], seconds: int) -> ToolOutput:
     failed = ended.timed_out or ended.code != 0
     if ended.timed_out:
-        notes.insert(0, f"timed out after {params.timeout} s: killed, with everything it had started")
+        notes.insert(0, f"timed out after {seconds} s: killed, with everything it had started")
     elif ended.code is None:
         notes.insert(0, "killed")
     elif failed:
@@ -167,7 +222,7 @@ def _answer(params: ShellParams, text: str, ended: Exit, notes: list[str]) -> To
     if failed and (hint := hint_for(text)):
         notes.append(hint)
     lines = [text.rstrip("\n")] if text.strip() else [] if notes else ["[no output]"]
-    display = Terminal(params.command, text, ended.code)
+    display = Terminal(command, text, ended.code)
     return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), display, is_error=failed)
 
 

@@ -10,7 +10,11 @@ from kimi_agent.core.schema import tool_spec, validate
 from kimi_agent.core.tool import Tool
 from kimi_agent.tools import builtin_tools
 
-NAMES = ["ReadFile", "WriteFile", "StrReplaceFile", "ReadMediaFile", "Glob", "Grep", "Shell", "FetchURL", "SetTodoList"]
+NAMES = [
+    *("ReadFile", "WriteFile", "StrReplaceFile", "ReadMediaFile", "Glob", "Grep"),
+    *("Shell", "TaskList", "TaskOutput", "TaskStop"),
+    *("FetchURL", "SetTodoList"),
+]
 SERVICES = {"search": ServiceConfig("searxng", "http://localhost:8080")}
 TOOLS = builtin_tools(think=True, services=SERVICES)
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -21,6 +25,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "Glob": {"pattern": "*"},
     "Grep": {"pattern": "a"},
     "Shell": {"command": "true"},
+    "TaskList": {},
+    "TaskOutput": {"task_id": "b1"},
+    "TaskStop": {"task_id": "b1"},
     "SearchWeb": {"query": "a"},
     "FetchURL": {"url": "https://example.com"},
     "SetTodoList": {},
@@ -32,7 +39,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 def test_the_table_has_the_official_names_in_a_fixed_order() -> None:
     assert [tool.name for tool in builtin_tools()] == [*NAMES, "AskUserQuestion"]
-    assert [tool.name for tool in TOOLS] == [*NAMES[:7], "SearchWeb", *NAMES[7:], "AskUserQuestion", "Think"]
+    assert [tool.name for tool in TOOLS] == [*NAMES[:10], "SearchWeb", *NAMES[10:], "AskUserQuestion", "Think"]
     assert "ReadMediaFile" not in [tool.name for tool in builtin_tools(media=False)]
     assert json.dumps([tool_spec(tool).schema for tool in TOOLS]) == json.dumps(
         [tool_spec(tool).schema for tool in builtin_tools(think=True, services=SERVICES)]

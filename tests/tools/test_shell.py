@@ -34,8 +34,8 @@ def context(tmp_path: Path, progress: Callable[[str], None] = lambda text: None)
     return ToolContext("Shell:1", LocalWorkspace(root), nobody, progress, (), tmp_path / "scratch", NoTasks())
 
 
-async def run(ctx: ToolContext, command: str, timeout: int = 60) -> tuple[str, ToolOutput]:
-    output = await Shell().run(ShellParams(command, timeout), ctx)
+async def run(ctx: ToolContext, command: str, timeout: int | None = None) -> tuple[str, ToolOutput]:
+    output = await Shell(moves_on_timeout=False).run(ShellParams(command, timeout), ctx)
     part = output.for_model[0]
     assert isinstance(part, Text)
     return part.text, output
@@ -64,11 +64,16 @@ def test_effects_are_the_whole_command(tmp_path: Path) -> None:
             Shell().effects(ShellParams(broken), ctx)
 
 
-def test_the_timeout_has_bounds() -> None:
+def test_the_timeout_has_bounds(tmp_path: Path) -> None:
+    assert validate(ShellParams, {"command": "x"}).timeout is None
     assert validate(ShellParams, {"command": "x", "timeout": "600"}).timeout == 600
-    for wrong in (0, 601, "soon"):
+    for wrong in (0, 86_401, "soon"):
         with pytest.raises(ToolError, match="timeout"):
             validate(ShellParams, {"command": "x", "timeout": wrong})
+    ctx = context(tmp_path)
+    assert Shell().effects(ShellParams("x", 86_400, run_in_background=True), ctx)
+    with pytest.raises(ToolError, match="at most 600 s"):
+        Shell().effects(ShellParams("x", 601), ctx)
 
 
 @pytest.mark.parametrize(
@@ -343,27 +348,6 @@ async def test_vi_with_commands_of_its_own_needs_no_terminal(tmp_path: Path) -> 
         pytest.skip("vim is not installed")
     text, _ = await run(context(tmp_path), "echo a >f; vim -es -c s/a/b/ -c wq f; cat f; vim --version | head -c 3")
     assert text == "b\nVIM"
-
-
-async def test_a_server_is_started_and_its_output_found(tmp_path: Path) -> None:
-    ctx = context(tmp_path)
-    await run(ctx, "mkdir sub; cd sub")
-    shell = Shell()
-    command = "echo 'it is' \"$PWD\"; sleep 300"
-    output = await shell.run(ShellParams(command, run_in_background=True), ctx)
-    effect = Effect("run", command, str(ctx.workspace.root / "sub"))
-    assert shell.effects(ShellParams(command, run_in_background=True), ctx) == (effect,)
-    part = output.for_model[0]
-    assert isinstance(part, Text)
-    found = re.fullmatch(r"Started in the background, process (\d+)\. .* its output is in (.*)", part.text)
-    assert found
-    async with asyncio.timeout(10):
-        while Path(found[2]).read_text() != f"it is {ctx.workspace.root}/sub\n":
-            await asyncio.sleep(0.01)
-    text, _ = await run(
-        ctx, f"kill -- -{found[1]}; while kill -0 -- -{found[1]} 2>/dev/null; do sleep 0.01; done; pwd", 10
-    )
-    assert text == f"{ctx.workspace.root}/sub"
 
 
 async def test_a_connection_refused_is_not_blamed_on_the_terminal(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ VERBS = {
     "fetch": "wants to fetch from the network",
     "mcp": "wants to use a tool of a server",
     "read": "wants to read outside of the project",
+    "stop": "wants to stop a background task",
 }
 ANSWERS: dict[str, Answer] = {"1": Allow("once"), "2": Allow("session"), "3": Deny()}
 BLANK = Segment(" " * GUTTER)
@@ -70,7 +71,7 @@ class PermissionPanel(AskPanel):
 
     def _draw_title(self, width: int) -> Sequence[Line]:
         effects = self.question.effects
-        kinds = [kind for kind in ("run", "mcp", "fetch", "write", "read") if any(e.kind == kind for e in effects)]
+        kinds = [kind for kind in ("run", "mcp", "fetch", "write", "read", "stop") if any(e.kind == kind for e in effects)]
         verb = VERBS[kinds[0]] if kinds else "wants to run"
         if isinstance(preview := self.question.preview, Diff) and preview.created:
             verb = "wants to create a file"
