@@ -75,7 +75,7 @@ def read_source(path: Path) -> Source:
 def parse_source(text: str, name: str) -> Source:
     """TOML, or JSON when the text begins with `{`. Raises ConfigError that names the line."""
     try:
-        data = json.loads(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        data = _given(json.loads(text)) if text.lstrip().startswith("{") else tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         match = _AT_LINE.match(str(error))
         line, what = (match["line"], match["what"]) if match else (str(text.count("\n") + 1), str(error))
@@ -88,6 +88,13 @@ def parse_source(text: str, name: str) -> Source:
     except RecursionError:
         raise ConfigError(f"{name}: nested too deeply") from None
     return Source(name, text, data)
+
+
+def _given(value: Any) -> Any:
+    """A JSON value without the keys that are null: kimi-cli writes so what is not set."""
+    if isinstance(value, dict):
+        return {key: _given(entry) for key, entry in value.items() if entry is not None}
+    return value
 
 
 def short_path(path: Path) -> str:

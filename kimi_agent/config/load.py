@@ -28,7 +28,7 @@ CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
 
 HOOK_EVENTS = (
     "PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "Stop", "StopFailure", "SessionStart",
-    "SessionEnd", "PreCompact", "PostCompact", "Notification",
+    "SessionEnd", "SubagentStart", "SubagentStop", "PreCompact", "PostCompact", "Notification",
 )  # fmt: skip
 
 

@@ -1,0 +1,169 @@
+"""Files in the formats of kimi-cli 1.49 load unchanged: no error, no warning, and they mean what they meant."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kimi_agent.agent.hooks import understand
+from kimi_agent.agent.skill_files import Places, discover
+from kimi_agent.agent.skills import Library
+from kimi_agent.builtin import SKILLS
+from kimi_agent.config import Config
+from kimi_agent.config.load import load_config
+from kimi_agent.core.errors import SessionError
+from kimi_agent.core.hook import Hook, HookExit
+from kimi_agent.workspaces.command import run_hook
+
+CORPUS = Path(__file__).parent / "corpus" / "kimi-cli-1.49"
+
+
+def load(name: str) -> Config:
+    return load_config(CORPUS / "config" / name, {})
+
+
+@pytest.mark.parametrize("path", sorted((CORPUS / "config").iterdir()), ids=lambda path: path.name)
+def test_a_configuration_loads_without_a_warning(path: Path):
+    assert load(path.name).warnings == ()
+    assert load_config(None, {}, text=path.read_text()).warnings == ()
+
+
+def test_every_value_arrives():
+    config = load("full.toml")
+    assert (config.default_model, config.default_thinking, config.default_plan_mode) == ("house", True, True)
+    assert (config.default_editor, config.theme, config.show_thinking_stream) == ("code --wait", "light", False)
+    assert config.merge_all_available_skills is False
+    assert config.extra_skill_dirs == ("~/team-skills", ".claude/more-skills", "/opt/skills")
+    assert {name: entry.type for name, entry in config.providers.items()} == {
+        "moonshot": "kimi", "gateway": "openai_legacy", "responses": "openai_responses", "claude": "anthropic",
+    }  # fmt: skip
+    assert config.providers["moonshot"].custom_headers == {"X-Team": "storage", "X-Trace": "on"}
+    assert config.providers["gateway"].reasoning_key == "reasoning"
+    assert config.models["house"].capabilities == {"thinking", "image_in"}
+    assert config.models["glm-4.6"].model == "zai/glm-4.6"
+    assert config.models["bare"].max_context_size == 400_000
+    loop = config.loop_control
+    assert (loop.max_steps_per_turn, loop.max_retries_per_step, loop.max_ralph_iterations) == (500, 7, 4)
+    assert (loop.reserved_context_size, loop.compaction_trigger_ratio) == (40_000, 0.7)
+    assert (config.background.max_running_tasks, config.background.agent_task_timeout_s) == (6, 1200)
+    assert config.background.print_wait_ceiling_s == 600
+    assert config.services["moonshot_search"].custom_headers == {"X-Team": "storage"}
+    assert config.mcp.client == {"tool_call_timeout_ms": 45_000}
+    assert [(h.event, h.matcher, h.timeout) for h in config.hooks] == [
+        ("PreToolUse", "Shell|WriteFile", 5), ("Stop", "", 30),
+    ]  # fmt: skip
+
+
+def test_a_managed_provider_and_json_arrive():
+    managed = load("managed.toml")
+    assert managed.models[managed.default_model].provider == "managed:kimi-code"
+    assert managed.providers["managed:kimi-code"].base_url == "https://api.kimi.com/coding/v1"
+    given = load("full.json")
+    assert (given.default_model, given.default_yolo, given.default_thinking) == ("house", True, False)
+    assert given.providers["moonshot"].api_key == "sk-corpus-6"
+    assert given.hooks[0].command == "printf '\\a'"
+
+
+def test_all_thirteen_events_are_known():
+    assert len({hook.event for hook in load("hooks.toml").hooks}) == 13
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "objection", "context"),
+    [
+        ("guard", {"tool_name": "Shell", "tool_input": {"command": "rm -rf build"}}, "Deleting trees", ""),
+        ("guard", {"tool_name": "Shell", "tool_input": {"command": "ls"}}, None, ""),
+        ("finish", {"stop_hook_active": False}, "Run the tests first.", ""),
+        ("context", {"prompt": "go"}, None, "The release branch is frozen."),
+        ("note", {"source": "startup"}, None, ""),
+    ],
+)
+async def test_hook_scripts_mean_what_they_meant(
+    script: str, told: dict[str, object], objection: str | None, context: str
+):
+    [hook] = [Hook(h.event, h.command) for h in load("hooks.toml").hooks if script in h.command][:1]
+    done: HookExit = await run_hook(hook.command, json.dumps(told).encode() + b"\n", CORPUS, 30)
+    said = understand(hook, done)
+    assert not said.failure
+    assert (said.objection is None) == (objection is None)
+    assert (objection or "") in (said.objection or "")
+    assert said.context == context
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    """The corpus as a repository and a home folder, found as a session finds it."""
+    shutil.copytree(CORPUS, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "project" / ".git").mkdir()
+    places = Places(tmp_path / "user/.kimi", tmp_path / "user", (Path("../extra"),), built_in=(SKILLS,))
+    return discover(tmp_path / "project", places)
+
+
+def test_every_skill_is_found_and_the_right_one_wins(library: Library):
+    assert {name: skill.description for name, skill in library.skills.items() if not skill.flow} == {
+        "code-style": "How code looks in this repository",
+        "headless": "Say what changed",
+        "api-notes": "What callers of the public API must know",
+        "port": "Port a module: one commit per file",
+        "shared": "of the project",
+        "mail": "Write mail as I do",
+        "slides": "Slides with one thought each",
+        "sql": "Queries for the warehouse",
+        "notes": "Keep notes in NOTES.md.",
+        "deploy": "Deploy to the staging machines",
+        "kimi-cli-help": "A team's own help comes before the built-in one",
+        "skill-creator": library.skills["skill-creator"].description,
+    }
+    assert all(f"- {skill.name}" in library.listing() for skill in library.skills.values())
+    assert "Port src/a.py." in library.expand("/skill:port src/a.py")
+    assert "api-notes" in library.expand("/skill:api-notes")
+
+
+def test_custom_commands_are_called_by_name(library: Library):
+    assert library.expand("/changelog faster start").endswith("under Unreleased: faster start")
+    assert "one story each" in library.expand("/git:tidy")
+
+
+def walk(library: Library, call: str, *answers: str) -> list[str]:
+    """The texts of all turns of a flow, answered in order; it is at its END after the last answer."""
+    run = library.script(call)
+    assert run is not None
+    texts = [run.start(call.partition(" ")[2])]
+    for answer in answers:
+        text = run.next(answer)
+        if text is None:
+            assert answer is answers[-1]
+            return texts
+        texts.append(text)
+    raise AssertionError(f"not at the end after {texts}")
+
+
+def test_a_mermaid_flow_runs_to_its_end(library: Library):
+    yes, no = "<choice>Yes</choice>", "Nothing. <choice>No</choice>"
+    texts = walk(library, "/flow:review-loop src", "read", yes, "mended", "read", no, "summed up")
+    assert texts[0] == "Read the diff; list what changed\nfile by file\n\nARGUMENTS: src"
+    assert texts[1].startswith("Is anything wrong?")
+    assert yes in texts[1]
+    assert texts[2:4] == ["Mend the worst of it", "Read the diff; list what changed\nfile by file"]
+    assert texts[5] == "Write two lines of summary"
+
+
+def test_a_d2_flow_runs_to_its_end(library: Library):
+    texts = walk(
+        library, "/flow:design-doc", "read", "drafted", "<choice>no</choice>", "better", "<choice>Yes</choice>"
+    )
+    assert texts[0] == "Read the code that the question touches"
+    assert texts[1] == texts[3]
+    assert texts[1].startswith("# Write the document\n\n1. What is there | what is missing\n2.")
+    assert walk(library, "/flow:plain-names", "done") == ["Tidy"]
+
+
+def test_a_flow_is_a_skill_too_and_a_broken_one_is_named(library: Library):
+    assert "flowchart TD" in library.expand("/skill:review-loop")
+    assert library.script("/skill:review-loop") is None
+    [text] = library.broken
+    assert "half-drawn is broken: line 10: the way from B to C needs a label" in text
+    with pytest.raises(SessionError, match="half-drawn is broken: line 10"):
+        library.script("/flow:half-drawn")
+    assert "Think again" in library.expand("/skill:half-drawn")
