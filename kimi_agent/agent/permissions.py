@@ -15,6 +15,8 @@ from kimi_agent.core.gate import Gate, Verdict
 from kimi_agent.core.message import ToolCall
 
 HARMLESS = ("read", "fetch")
+UNASKED = (*HARMLESS, "stop")
+"""A background task that the agent started it may also end; plan mode lets it run."""
 SECRET_NAMES = (
     ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc", ".pypirc",
     ".git-credentials", "credentials", "credentials.*", "*.p12", "*.pfx", "*.kdbx", "secrets.*",
@@ -71,7 +73,7 @@ class Permissions:
         return "ask" if any(is_secret(effect) for effect in effects) else None
 
     async def harmless(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
-        return Allow() if all(effect.kind in HARMLESS for effect in effects) else None
+        return Allow() if all(effect.kind in UNASKED for effect in effects) else None
 
 
 def is_secret(effect: Effect) -> bool:
@@ -89,10 +91,10 @@ def is_secret(effect: Effect) -> bool:
 
 def session_scope(effects: Sequence[Effect]) -> str:
     """In words, what "allow for this session" covers for these effects."""
-    words = {"run": "this exact command", "write": "edits of {}", "read": "reading {}", "fetch": "{}", "mcp": "{}"}
+    words = {"run": "this exact command", "write": "edits of {}", "read": "reading {}", "stop": "stopping {}"}
     return ", ".join(
         dict.fromkeys(
-            words[effect.kind].format(effect.target) + (f" in {effect.cwd}" if effect.cwd else "")
+            words.get(effect.kind, "{}").format(effect.target) + (f" in {effect.cwd}" if effect.cwd else "")
             for effect in effects
             if effect.kind != "fetch"
         )

@@ -138,9 +138,9 @@ class Session:
                     yield event
             self._waiting.end_turn()
             text = self._waiting.next_prompt() if self._went_well else None
-            if text is None:
+            if text is None and not (self._went_well and self.has_news):
                 return
-            work = functools.partial(self._turns, text, ())
+            work = functools.partial(self._turns, text or "", ())
 
     async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[ev.Event, None]:
         """The only place where the push of events meets the pull of a front end."""
