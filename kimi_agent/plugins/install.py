@@ -13,6 +13,7 @@ from kimi_agent.core.json_schema import problem_with
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.plugins.bundle import inside
 from kimi_agent.plugins.content import content_hash, copy_folder, stamp
+from kimi_agent.plugins.entry_points import entry_points
 from kimi_agent.plugins.find import bundled_folder
 from kimi_agent.plugins.manifest import Manifest, manifest_file, one_line, read_manifest
 from kimi_agent.plugins.records import Record, changing, plugins_folder
@@ -34,7 +35,8 @@ class Candidate:
 def examine(fetched: Fetched) -> Candidate:
     """Raises ConfigError for a plugin that cannot be installed."""
     manifest = read_manifest(fetched.folder)
-    if manifest_file(bundled_folder() / manifest.name) is not None:
+    ours = any(name == manifest.name for name, _, bundled in entry_points() if bundled)
+    if ours or manifest_file(bundled_folder() / manifest.name) is not None:
         raise ConfigError(f"the plugin {manifest.name} comes with kimi", f"kimi plugin enable {manifest.name}")
     return Candidate(manifest, content_hash(fetched.folder), fetched.source, fetched.commit)
 
