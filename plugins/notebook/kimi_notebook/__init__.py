@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from importlib.util import find_spec
 
+from kimi_agent import __version__
 from kimi_agent.core.tool import Tool
 from kimi_agent.plugin import Host, Plugin
 
@@ -15,7 +16,7 @@ def plugin() -> Plugin:
     return Plugin(
         name="notebook",
         description="stateful Python through a Jupyter kernel, with plots, and as an .ipynb",
-        version="1.0.0",
+        version=__version__,
         tools=None if missing else _tools,
         problems=[f"it needs {', '.join(missing)}: pip install 'kimi-agent[notebook]'"] if missing else [],
     )
