@@ -1,10 +1,15 @@
 """The documents plugin: what it reads, what can be cited, and what hostile documents cannot do."""
 
+import asyncio
+import datetime
 import io
 import json
 import os
+import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,15 +34,20 @@ from kimi_agent.core.tool import Tool
 from kimi_agent.parts import assemble
 from kimi_agent.plugin import Host
 
-COSTS = make_xlsx({"Costs": [["Item", "Price"], ["Rent", 1200], [None, True], ["Sum", "=SUM(B2:B3)"]], "Two": [["x"]]})
-SOUND = {
-    ".pdf": make_pdf("first", "second", "third"),
-    ".docx": make_docx(),
-    ".xlsx": COSTS,
-    ".xlsm": COSTS,
-    ".pptx": make_pptx(),
-    ".ipynb": make_ipynb(),
+COSTS = {"Costs": [["Item", "Price"], ["Rent", 1200], [None, True], ["Sum", "=SUM(B2:B3)"]], "Two": [["x"]]}
+MAKERS: dict[str, Callable[[], bytes]] = {
+    ".pdf": lambda: make_pdf("first", "second", "third"),
+    ".docx": make_docx,
+    ".xlsx": lambda: make_xlsx(COSTS),
+    ".xlsm": lambda: make_xlsx(COSTS),
+    ".pptx": make_pptx,
+    ".ipynb": make_ipynb,
 }
+
+
+@cache
+def sound(suffix: str) -> bytes:
+    return MAKERS[suffix]()
 
 
 def tools(folder: Path) -> dict[str, Tool]:
@@ -56,7 +66,7 @@ async def ask(folder: Path, suffix: str, document: bytes, **part: str) -> str:
 
 
 async def test_every_kind_has_a_sound_document_here() -> None:
-    assert set(SOUND) == set(KINDS)
+    assert set(MAKERS) == set(KINDS)
     assert set(plugin.readers) == set(KINDS) | set(LEGACY)
 
 
@@ -74,9 +84,7 @@ async def test_every_kind_has_a_sound_document_here() -> None:
     ],
 )
 async def test_readers_mark_what_can_be_cited(suffix: str, marks: list[str]) -> None:
-    import asyncio
-
-    text = await asyncio.to_thread(plugin.readers[suffix], SOUND[suffix])
+    text = await asyncio.to_thread(plugin.readers[suffix], sound(suffix))
     assert [mark for mark in marks if mark not in text] == []
 
 
@@ -94,7 +102,7 @@ async def test_readers_mark_what_can_be_cited(suffix: str, marks: list[str]) -> 
     ],
 )
 async def test_a_part_of_it(tmp_path: Path, suffix: str, part: dict[str, str], there: str, not_there: str) -> None:
-    text = await ask(tmp_path, suffix, SOUND[suffix], **part)
+    text = await ask(tmp_path, suffix, sound(suffix), **part)
     assert there in text
     assert not_there not in text
 
@@ -116,7 +124,7 @@ async def test_a_part_of_it(tmp_path: Path, suffix: str, part: dict[str, str], t
 )
 async def test_a_part_that_is_not_there(tmp_path: Path, suffix: str, part: dict[str, str], words: str) -> None:
     with pytest.raises(ToolError, match=words):
-        await ask(tmp_path, suffix, SOUND.get(suffix, b"text"), **part)
+        await ask(tmp_path, suffix, sound(suffix) if suffix in MAKERS else b"text", **part)
 
 
 @pytest.mark.parametrize("suffix", LEGACY)
@@ -149,30 +157,30 @@ def many_members(document: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "document", "words"),
+    ("suffix", "make", "words"),
     [
-        (".docx", bomb(SOUND[".docx"], "word/document.xml"), "zip bomb"),
-        (".xlsx", bomb(COSTS, "xl/media/image1.png"), "zip bomb"),
-        (".pptx", many_members(SOUND[".pptx"]), "too many"),
-        (".pptx", SOUND[".pptx"][:-3000], "damaged or cut short"),
-        (".docx", SOUND[".docx"][:3000], "damaged or cut short"),
-        (".docx", with_member(SOUND[".docx"], "word/document.xml", b"<w:doc"), "cannot|Error|damaged"),
-        (".docx", COSTS, "another kind of document"),
-        (".docx", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "locked by a password"),
-        (".docx", b"", "damaged"),
-        (".pdf", locked_pdf("secret", "x"), "locked by a password"),
-        (".pdf", SOUND[".pdf"][:200], "damaged"),
-        (".pdf", make_pdf("", ""), "no text: probably a scan.*ocrmypdf"),
-        (".ipynb", b"{", "not valid JSON"),
-        (".ipynb", b"[" * 100_000, "not valid JSON"),
-        (".ipynb", b'{"worksheets": []}', "no notebook of format 4"),
-        (".ipynb", b'{"cells": [{"cell_type": "code"}]}', "no notebook of format 4"),
+        (".docx", lambda: bomb(sound(".docx"), "word/document.xml"), "zip bomb"),
+        (".xlsx", lambda: bomb(sound(".xlsx"), "xl/media/image1.png"), "zip bomb"),
+        (".pptx", lambda: many_members(sound(".pptx")), "too many"),
+        (".pptx", lambda: sound(".pptx")[:-3000], "damaged or cut short"),
+        (".docx", lambda: sound(".docx")[:3000], "damaged or cut short"),
+        (".docx", lambda: with_member(sound(".docx"), "word/document.xml", b"<w:doc"), "cannot|Error|damaged"),
+        (".docx", lambda: sound(".xlsx"), "another kind of document"),
+        (".docx", lambda: b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "locked by a password"),
+        (".docx", lambda: b"", "damaged"),
+        (".pdf", lambda: locked_pdf("secret", "x"), "locked by a password"),
+        (".pdf", lambda: sound(".pdf")[:200], "damaged"),
+        (".pdf", lambda: make_pdf("", ""), "no text: probably a scan.*ocrmypdf"),
+        (".ipynb", lambda: b"{", "not valid JSON"),
+        (".ipynb", lambda: b"[" * 100_000, "not valid JSON"),
+        (".ipynb", lambda: b'{"worksheets": []}', "no notebook of format 4"),
+        (".ipynb", lambda: b'{"cells": [{"cell_type": "code"}]}', "no notebook of format 4"),
     ],
     ids=range(16),
 )
-async def test_hostile_and_broken_documents(tmp_path: Path, suffix: str, document: bytes, words: str) -> None:
+async def test_hostile_and_broken_documents(tmp_path: Path, suffix: str, make: Callable[[], bytes], words: str) -> None:
     with pytest.raises(ToolError, match=words) as caught:
-        await ask(tmp_path, suffix, document)
+        await ask(tmp_path, suffix, make())
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
@@ -184,7 +192,7 @@ async def test_what_is_not_locked_for_readers_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 async def test_entities_read_no_file(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "secret").write_text("TOP SECRET")
-    document = with_entities(SOUND[".docx"], "word/document.xml", tmp_path / "secret")
+    document = with_entities(sound(".docx"), "word/document.xml", tmp_path / "secret")
     if encoding != "utf-8":
         xml = member(document, "word/document.xml").decode().replace("UTF-8", "UTF-16")
         document = with_member(document, "word/document.xml", xml.encode(encoding))
@@ -193,11 +201,88 @@ async def test_entities_read_no_file(tmp_path: Path, encoding: str) -> None:
     assert "SECRET" not in str(caught.value)
 
 
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+BODY = """
+<w:p><w:ins><w:r><w:t>added </w:t></w:r></w:ins><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del>
+<w:hyperlink><w:r><w:t>linked</w:t></w:r></w:hyperlink><w:r><w:footnoteReference w:id="2"/></w:r></w:p>
+<w:sdt><w:sdtContent><w:p><w:r><w:t>in a</w:t><w:tab/><w:t>form</w:t></w:r></w:p></w:sdtContent></w:sdt>
+<w:p><w:r><mc:AlternateContent xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006">
+<mc:Choice><w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent></mc:Choice>
+<mc:Fallback><w:txbxContent><w:p><w:r><w:t>boxed</w:t></w:r></w:p></w:txbxContent></mc:Fallback>
+</mc:AlternateContent></w:r></w:p>
+<w:tbl><w:tr><w:tc><w:tbl><w:tr><w:tc><w:p><w:r><w:t>inner</w:t></w:r></w:p></w:tc></w:tr></w:tbl><w:p/></w:tc>
+<w:tc><w:p><w:r><w:t>outer</w:t></w:r></w:p></w:tc></w:tr></w:tbl>
+"""
+
+
+async def test_word_documents_of_the_wild(tmp_path: Path) -> None:
+    """Tracked changes, forms, text boxes with their copy for old programs, tables in tables, footnotes."""
+    document = with_member(
+        make_docx(), "word/document.xml", f"<w:document {W}><w:body>{BODY}</w:body></w:document>".encode()
+    )
+    note = f'<w:footnotes {W}><w:footnote w:id="2"><w:p><w:r><w:t>the small print</w:t></w:r></w:p></w:footnote></w:footnotes>'
+    document = with_member(document, "word/footnotes.xml", note.encode())
+    relations, types = "word/_rels/document.xml.rels", "[Content_Types].xml"
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/footnotes"
+    relation = f'<Relationship Id="rId99" Type="{kind}" Target="footnotes.xml"/></Relationships>'.encode()
+    document = with_member(document, relations, member(document, relations).replace(b"</Relationships>", relation))
+    override = b'<Override PartName="/word/footnotes.xml" ContentType="application/xml"/></Types>'
+    document = with_member(document, types, member(document, types).replace(b"</Types>", override))
+    lines = [line for line in (await ask(tmp_path, ".docx", document)).splitlines() if line]
+    assert lines == [
+        "[section 1] added linked[footnote 2]",
+        "in a\tform",
+        "boxed",
+        "[table]",
+        "inner | outer",
+        "[footnote 2] the small print",
+        "[comment by Ada] Really?",
+    ]
+
+
+async def test_hidden_sheets_and_slides_are_told(tmp_path: Path) -> None:
+    name = "xl/workbook.xml"
+    hidden = member(sound(".xlsx"), name).replace(
+        b'name="Two" sheetId="2" state="visible"', b'name="Two" sheetId="2" state="hidden"'
+    )
+    assert b"hidden" in hidden
+    assert "[sheet Two] (hidden)\nA1: x" in await ask(tmp_path, ".xlsx", with_member(sound(".xlsx"), name, hidden))
+    name = "ppt/slides/slide2.xml"
+    hidden = member(sound(".pptx"), name).replace(b"<p:sld ", b'<p:sld show="0" ')
+    assert "[slide 2] (hidden)" in await ask(tmp_path, ".pptx", with_member(sound(".pptx"), name, hidden))
+
+
+async def test_dates_charts_and_groups(tmp_path: Path) -> None:
+    from pptx import Presentation
+    from pptx.chart.data import CategoryChartData
+    from pptx.enum.chart import XL_CHART_TYPE
+    from pptx.util import Inches
+
+    days = make_xlsx({"Days": [[datetime.datetime(2026, 2, 3), datetime.datetime(2026, 2, 3, 4, 5), "two\nlines"]]})
+    text = await ask(tmp_path, ".xlsx", days)
+    assert text.endswith("A1: 2026-02-03 | B1: 2026-02-03T04:05:00 | C1: two lines")
+    show = Presentation()
+    slide = show.slides.add_slide(show.slide_layouts[6])
+    slide.shapes.add_group_shape().shapes.add_textbox(0, 0, Inches(1), Inches(1)).text_frame.text = "grouped"
+    data = CategoryChartData()
+    data.categories = ["East", "West"]
+    data.add_series("Sales", (1, 2.5))
+    slide.shapes.add_chart(XL_CHART_TYPE.PIE, 0, 0, Inches(2), Inches(2), data)
+    out = io.BytesIO()
+    show.save(out)
+    text = await ask(tmp_path, ".pptx", out.getvalue())
+    assert "[slide 1]\ngrouped\n[chart]" in text
+    assert text.endswith("Sales: East 1.0, West 2.5")
+    (name,) = [name for name in zipfile.ZipFile(out).namelist() if name.startswith("ppt/charts/chart")]
+    odd = member(out.getvalue(), name).replace(b"c:pieChart", b"c:surfaceChart")
+    assert "[chart]\n(of a kind" in await ask(tmp_path, ".pptx", with_member(out.getvalue(), name, odd))
+
+
 async def test_a_sheet_that_claims_to_be_endless(tmp_path: Path) -> None:
     name = "xl/worksheets/sheet1.xml"
-    xml = member(COSTS, name).replace(b'ref="A1:B4"', b'ref="A1:XFD1048576"').replace(b'r="4"', b'r="1048576"')
+    xml = member(sound(".xlsx"), name).replace(b'ref="A1:B4"', b'ref="A1:XFD1048576"').replace(b'r="4"', b'r="1048576"')
     assert b"XFD1048576" in xml
-    text = await ask(tmp_path, ".xlsx", with_member(COSTS, name, xml))
+    text = await ask(tmp_path, ".xlsx", with_member(sound(".xlsx"), name, xml))
     assert "A2: Rent" in text
 
 
@@ -208,13 +293,13 @@ async def test_no_key_of_the_environment_reaches_the_reader(tmp_path: Path, monk
     fake.write_text("#!/bin/sh\ncat >/dev/null\nenv\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    text = await ask(tmp_path, ".pdf", SOUND[".pdf"])
+    text = await ask(tmp_path, ".pdf", sound(".pdf"))
     assert "PATH=" in text
     assert "sk-secret" not in text
 
 
 async def test_control_sequences_do_not_come_through(tmp_path: Path) -> None:
-    book = json.loads(SOUND[".ipynb"])
+    book = json.loads(sound(".ipynb"))
     book["cells"][0]["source"] = "\x1b]0;title\x07red\x1b[31m"
     assert "\x1b" not in await ask(tmp_path, ".ipynb", json.dumps(book).encode())
 
@@ -226,7 +311,7 @@ async def test_long_documents_are_cut_with_a_word(tmp_path: Path) -> None:
 
 
 async def test_read_file_numbers_and_pages_a_document(tmp_path: Path) -> None:
-    (tmp_path / "Plan.DOCX").write_bytes(SOUND[".docx"])
+    (tmp_path / "Plan.DOCX").write_bytes(sound(".docx"))
     read_file, ctx = tools(tmp_path)["ReadFile"], make_context(tmp_path)
     text = text_of(await call(read_file, ctx, path="Plan.DOCX", n_lines=3))
     assert text.splitlines()[:3] == ["     1\t[section 1] Before all", "     2\t", "     3\t[section 2] # Budget"]
@@ -236,8 +321,6 @@ async def test_read_file_numbers_and_pages_a_document(tmp_path: Path) -> None:
 
 
 async def test_loading_the_plugin_loads_no_library() -> None:
-    import subprocess
-
     program = (
         "import sys, kimi_documents; print(*sorted({'pypdf', 'docx', 'openpyxl', 'pptx', 'lxml'} & set(sys.modules)))"
     )

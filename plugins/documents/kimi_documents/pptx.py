@@ -41,7 +41,10 @@ def _texts(shapes: Iterable[Any]) -> Iterator[str]:
 
 def _chart(chart: Any) -> Iterator[str]:
     yield f"[chart] {chart.chart_title.text_frame.text if chart.has_title else ''}".rstrip()
-    for plot in chart.plots:
-        for series in plot.series:
-            values = zip(plot.categories, series.values, strict=False)
-            yield f"{series.name}: " + ", ".join(f"{name} {value}" for name, value in values)
+    try:
+        for plot in chart.plots:
+            for series in plot.series:
+                values = zip(plot.categories, series.values, strict=False)
+                yield f"{series.name}: " + ", ".join(f"{name} {value}" for name, value in values)
+    except ValueError:
+        yield "(of a kind whose values are not read)"
