@@ -17,6 +17,7 @@ from kimi_agent.core.display import Pictures
 from kimi_agent.core.message import Image, ToolCall, tool_message
 from kimi_agent.frontends.common.pictures import MAX_ROWS, caption, half_blocks
 from kimi_agent.frontends.export import to_html, to_markdown
+from kimi_agent.frontends.progress import Progress
 from kimi_agent.frontends.tui.draw.blocks import block_lines
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.lines import text_of
@@ -125,7 +126,7 @@ def test_a_picture_of_a_prompt_is_drawn_below_its_name() -> None:
     assert text_of(lines).split("\n") == [" ❯ Look", "   [image: plot.png]", "   ▀▀▀▀", "   ▀▀▀▀"]
 
 
-def test_an_exported_session_holds_its_pictures() -> None:
+def test_exports_and_progress_know_pictures() -> None:
     call, image = ToolCall("c", "Notebook", '{"code": "plot()"}'), encoded(two_bars())
     events = [
         ev.MessageAdded(ev.Message("assistant", (call,), "model")),
@@ -135,4 +136,8 @@ def test_an_exported_session_holds_its_pictures() -> None:
     ]
     assert f'src="data:image/png;base64,{image.data}"' in to_html(events)
     assert "*[picture plot.png]*" in to_markdown(events)
+    progress = Progress(said := io.StringIO(), shown=True)
+    for event in events:
+        progress.apply(event)
+    assert "Notebook plot()\n  [picture 4x4, plot.png]\n" in said.getvalue()
     assert "drawn" in to_markdown(events)

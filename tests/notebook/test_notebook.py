@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from kimi_notebook import plugin
 from kimi_notebook.export import ExportNotebook
 from kimi_notebook.tool import Notebook
 from tool_context import call, make_context, text_of
@@ -78,6 +80,15 @@ async def test_it_is_asked_for_as_the_code_that_runs(place: ToolContext) -> None
     assert await Notebook().preview(params, place) == Terminal("python: import os\nos.remove('x')")
     with pytest.raises(ToolError, match="empty"):
         Notebook().effects(validate(Notebook.Params, {"code": " \n"}), place)
+    with pytest.raises(ToolError, match="broken character"):
+        Notebook().effects(validate(Notebook.Params, {"code": "'\ud800'"}), place)
+
+
+async def test_without_its_libraries_the_plugin_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (plugin().problems, plugin().tools is None) == ([], False)
+    monkeypatch.setitem(sys.modules, "ipykernel", None)
+    assert plugin().tools is None
+    assert plugin().problems == ["it needs ipykernel: pip install 'kimi-agent[notebook]'"]
 
 
 async def test_an_error_is_a_traceback_without_colours(notebook: Notebook, place: ToolContext) -> None:
@@ -246,6 +257,8 @@ async def test_the_session_becomes_a_notebook_that_others_open(notebook: Noteboo
     params = validate(ExportNotebook.Params, {"path": "out/a.ipynb"})
     target = ctx.workspace.resolve("out/a.ipynb")
     assert export.effects(params, ctx) == (Effect("write", str(target)),)
+    with (ctx.scratch / "notebook.jsonl").open("a") as record:
+        record.write('{"code": "a crash cut th')
     assert "4 cells" in text_of(await export.run(params, ctx))
     made = nbformat.read(target, as_version=4)
     nbformat.validate(made)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,16 +36,25 @@ class ExportNotebook:
     async def run(self, params: ExportParams, ctx: ToolContext) -> ToolOutput:
         path = ctx.workspace.resolve(params.path)
         try:
-            lines = (ctx.scratch / RECORD).read_text("utf-8").splitlines()
+            cells = _recorded((ctx.scratch / RECORD).read_text("utf-8"))
         except OSError:
             raise ToolError("Notebook has run no cell in this session yet.") from None
-        data = await asyncio.to_thread(notebook, lines)
+        data = await asyncio.to_thread(notebook, cells)
         await ctx.workspace.write(path, data, await ctx.workspace.stat(path))
-        said = f"Wrote {len(lines)} cell{'s' * (len(lines) != 1)} to {path}."
-        return text_output(said, Plain(f"{len(lines)} cells to {Path(params.path).name}"))
+        count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+        return text_output(f"Wrote {count} to {path}.", Plain(f"{count} to {Path(params.path).name}"))
 
 
-def notebook(lines: Iterable[str]) -> bytes:
+def _recorded(text: str) -> list[dict[str, Any]]:
+    """The recorded cells. A line that a crash cut off is left out, with the one that was appended to it."""
+    cells = []
+    for line in text.splitlines():
+        with suppress(ValueError):
+            cells.append(json.loads(line))
+    return cells
+
+
+def notebook(cells: Iterable[dict[str, Any]]) -> bytes:
     """A valid notebook file of recorded cells."""
     import nbformat
 
@@ -52,7 +62,7 @@ def notebook(lines: Iterable[str]) -> bytes:
         "nbformat": 4,
         "nbformat_minor": 5,
         "metadata": {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        "cells": [_cell(number, json.loads(line)) for number, line in enumerate(lines, 1)],
+        "cells": [_cell(number, cell) for number, cell in enumerate(cells, 1)],
     }
     nbformat.validate(made)
     return (json.dumps(made, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "replace")

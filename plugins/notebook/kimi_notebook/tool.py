@@ -50,6 +50,8 @@ class Notebook:
             if params.restart:
                 return ()
             raise ToolError("The code is empty.")
+        if any("\ud800" <= character <= "\udfff" for character in params.code):
+            raise ToolError("The code contains a broken character (half of a surrogate pair).")
         return (Effect("run", f"python: {params.code}"),)
 
     async def preview(self, params: NotebookParams, ctx: ToolContext) -> Display | None:
@@ -76,7 +78,7 @@ class Notebook:
         finally:
             live.close()
             text.close()
-            _record(ctx.scratch / RECORD, params.code, cell)
+            notes += _record(ctx.scratch / RECORD, params.code, cell)
         failed = cell.failed or reply is None
         if reply is not None and reply["lost"]:
             notes.append("output was lost: a single piece of it was too large")
@@ -150,6 +152,12 @@ class Notebook:
         return ToolOutput(parts, shown or Terminal(command, said, int(failed)), is_error=failed)
 
 
-def _record(file: Path, code: str, cell: Cell) -> None:
-    with file.open("a", encoding="utf-8", errors="replace") as record:
-        record.write(json.dumps({"code": code, "count": cell.count, "outputs": cell.record}) + "\n")
+def _record(file: Path, code: str, cell: Cell) -> list[str]:
+    """Add a line for ExportNotebook; answers notes."""
+    line = json.dumps({"code": code, "count": cell.count, "outputs": cell.record}) + "\n"
+    try:
+        with file.open("a", encoding="utf-8") as record:
+            record.write(line)
+    except OSError as error:
+        return [f"this cell will be missing in the exported notebook: {error.strerror}"]
+    return []
