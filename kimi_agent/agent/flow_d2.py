@@ -6,7 +6,7 @@ from textwrap import dedent
 from kimi_agent.agent.flow_graph import Drawing, Flow, wrong
 
 _GAP = re.compile(r'(?:[\s;]|#[^\n]*|"""[\s\S]*?""")*')
-_END = re.compile(r"[ \t]*(?=[\n;}]|[ \t]#|\Z)")
+_END = re.compile(r"[ \t]*(?=[\n;}#]|\Z)")
 _DOUBLE, _SINGLE = r'"((?:[^"\\]|\\.)*)"', r"'((?:[^']|'')*)'"
 _QUOTED = re.compile(f"{_DOUBLE}|{_SINGLE}", re.DOTALL)
 _KEY = re.compile(f"[ \\t]*((?:{_DOUBLE}|{_SINGLE}|[^\\n;:{{}}\"'|<>#-]|-(?![->]))+)", re.DOTALL)
