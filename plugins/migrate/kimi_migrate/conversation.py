@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kimi_agent import __version__
 from kimi_agent.agent.store import encode_line, scrubbed
+from kimi_agent.agent.tokens import history_tokens
 from kimi_agent.core import event as ev
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult, tool_message, user_message
 
@@ -135,12 +136,15 @@ def session_file(session: Imported, agent: str, system_prompt: str) -> bytes:
 def _events(session: Imported, agent: str, system_prompt: str) -> Iterator[ev.Event]:
     conversation = session.conversation
     yield ev.SessionStarted(session.id, session.cwd, session.times[0], __version__, system_prompt=system_prompt)
-    cut = f" {conversation.cut} long texts were shortened." if conversation.cut else ""
+    cut = f" Shortened texts: {conversation.cut}." if conversation.cut else ""
     day = time.strftime("%Y-%m-%d", time.localtime(session.times[1]))
     yield ev.Notice("info", f"Imported from {agent}, last used on {day}.{cut}")
+    history: list[Message] = []
     for number, turn in enumerate(conversation.turns, 1):
         if turn.summary is not None:
-            yield ev.Compacted(0, 0, (turn.summary,))
+            before, history = history_tokens(history), [turn.summary]
+            yield ev.Compacted(before, history_tokens(history), (turn.summary,))
+        history += turn.messages
         if not turn.messages:
             continue
         yield ev.TurnStarted(number, turn.time)

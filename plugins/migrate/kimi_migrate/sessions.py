@@ -86,7 +86,7 @@ def _step(path: Path, agent: str, home: Path, read: Read) -> Step:
             raise SessionError(f"{path} has changed meanwhile", "Run kimi migrate again.")
         return session_file(again, agent, system_prompt_for(again.cwd, home))
 
-    note = f"{session.conversation.cut} long texts are shortened" if session.conversation.cut else ""
+    note = f"shortened texts: {session.conversation.cut}" if session.conversation.cut else ""
     return Step("session", session.id, path, target, "new", note, NewFile(target, make, session.times[1]), session.cwd)
 
 

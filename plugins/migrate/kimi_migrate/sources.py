@@ -128,7 +128,7 @@ AGENTS = {
 def _agents(root: Path, run: Run) -> Iterator[Step]:
     """Types of agents: kimi looks for them below the person's home, whatever a variable says."""
     folder = root / "agents"
-    if root.parent == run.user:
+    if root in (run.user / ".kimi-code", run.user / ".claude"):
         yield from files.in_place("agents", [folder])
     elif folder.is_dir():
         for path in sorted(folder.glob("*.md")):

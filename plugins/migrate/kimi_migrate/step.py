@@ -56,7 +56,8 @@ Change: TypeAlias = NewFile | NewFolder | Server | Setting | NewHook
 class Step:
     """`what` is the kind of thing ("skill"), `name` which one, `note` what is changed or why it is left out.
 
-    Steps of one `group` are shown as one line that counts them. No step holds a secret in what is shown.
+    Steps of one `group` are shown as one line that counts them.
+    Values of settings and servers are in none of the texts: some are secrets.
     """
 
     what: str
