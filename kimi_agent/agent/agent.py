@@ -13,6 +13,7 @@ from kimi_agent.agent.agent_tool import AgentTool
 from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows
 from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
+from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.session_parts import MakeHooks, SessionParts
@@ -177,7 +178,8 @@ class Agent:
 
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
-        permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode)
+        plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
+        permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode, str(plan_file))
         session = Session(
             SessionParts(
                 log=log,
@@ -196,6 +198,7 @@ class Agent:
                 commands=self.commands,
                 make_hooks=self.make_hooks,
                 attach=self.make_attach(model) if self.make_attach is not None else None,
+                plan_file=plan_file,
                 max_tasks=self.max_tasks,
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
             )
@@ -208,6 +211,7 @@ class Agent:
     def _session_tools(self, session: Session) -> Sequence[Tool]:
         """The tools that act on their session, in a fixed order."""
         tools: list[Tool] = [SkillTool(session.skills)] if session.skills.for_model() else []
+        tools += [EnterPlanMode(session), ExitPlanMode(session)]
         types = self.agent_types(session.cwd)
         if types:
             tools.append(AgentTool(Subagents(session, self._subagent_parts(session, types)), types))

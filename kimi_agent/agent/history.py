@@ -112,6 +112,13 @@ class History:
                 return [call.id for call in message.calls if call.id not in answered]
         return []
 
+    def settled(self) -> list[Message]:
+        """The messages before the reply whose calls run now: well formed at any time."""
+        if not self.open_calls():
+            return list(self.messages)
+        end = next(n for n in range(len(self.messages) - 1, -1, -1) if self.messages[n].role == "assistant")
+        return self.messages[:end]
+
     def repairs(self) -> list[Message]:
         """The results that close what a crash left open, in order."""
         return [

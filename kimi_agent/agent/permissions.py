@@ -44,21 +44,25 @@ PLAN_DENIAL = (
 class Permissions:
     """State of the built-in gates of one session. Grants live in memory only: a resumed session asks again."""
 
-    def __init__(self, mode: Mode = "default") -> None:
+    def __init__(self, mode: Mode = "default", plan_file: str = "") -> None:
+        """`plan_file` is the real path of the one file that may be written in plan mode."""
         self.mode: Mode = mode
+        self._plan_file = plan_file
         self._grants: set[Effect] = set()
 
-    def gates(self) -> list[Gate]:
-        return [self.plan, self.granted, self.approve_all, self.secrets, self.harmless]
+    def gates(self, others: Sequence[Gate] = ()) -> list[Gate]:
+        """Those of plugins, `others`, stand behind plan mode, which nothing lifts, and before what would allow a call."""
+        return [self.plan, *others, self.granted, self.approve_all, self.secrets, self.harmless]
 
     def grant(self, effects: Sequence[Effect]) -> None:
         """Allow, until the session ends, these very paths, and command lines in their folders, and nothing else."""
         self._grants.update(effects)
 
     async def plan(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
-        if self.mode == "plan" and any(effect.kind not in HARMLESS for effect in effects):
-            return Deny(PLAN_DENIAL)
-        return None
+        if self.mode != "plan" or all(effect.kind in HARMLESS for effect in effects):
+            return None
+        of_plan = Effect("write", self._plan_file)
+        return Allow() if all(e == of_plan or e.kind == "read" for e in effects) else Deny(PLAN_DENIAL)
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         needed = [effect for effect in effects if effect.kind not in HARMLESS or is_secret(effect)]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
+from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
 from kimi_agent.agent.store import clean, encode_line, scrubbed
@@ -39,7 +40,9 @@ class Session:
         self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
-        self._attach = parts.attach
+        self._attach, self.plan_file = parts.attach, parts.plan_file
+        self.mode_before_plan: ev.Mode = "default"
+        self._mode_told = False  # the model knows whether plan mode is on
         self._events_before = len(log.events)
         self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
         self._waiting = Waiting(self._show)
@@ -54,7 +57,7 @@ class Session:
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
-            {tool.name: tool for tool in tools}, [*parts.gates, *parts.permissions.gates()], parts.permissions,
+            {tool.name: tool for tool in tools}, parts.permissions.gates(parts.gates), parts.permissions,
             parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
         )  # fmt: skip
         self.runner = Runner(
@@ -236,6 +239,10 @@ class Session:
 
     def _take_notes(self) -> list[str]:
         notes, self._notes = self._notes, []
+        if not self._mode_told:
+            note = mode_note(self.runner.history.messages, self.mode, self.plan_file)
+            notes += [note] if note else []
+            self._mode_told = True
         return [*notes, *(told_end(task) for task in self.tasks.take_ended())]
 
     def listen(self, listener: Listener | None) -> None:
@@ -287,6 +294,8 @@ class Session:
         return self._change(ev.Titled(" ".join(title.split())[:200]))
 
     def set_mode(self, mode: ev.Mode) -> list[ev.Event]:
+        if mode == "plan" and self.mode != "plan":
+            self.mode_before_plan = self.mode
         self._permissions.mode = mode
         return self._change(ev.ModeChanged(mode))
 
@@ -363,9 +372,12 @@ class Session:
             case ev.TurnStarted():
                 self._todos_before.append(self.todos)
             case ev.Rewound(turns) if 0 < turns <= len(self._todos_before):
+                self._mode_told = False
                 self.todos = self._todos_before[-turns]
                 del self._todos_before[-turns:]
             case ev.Titled(title):
                 self.title = title
+            case ev.ModeChanged() | ev.Compacted():
+                self._mode_told = False
             case _:
                 pass

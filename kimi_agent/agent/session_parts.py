@@ -56,5 +56,6 @@ class SessionParts:
     commands: Mapping[str, Any]
     make_hooks: MakeHooks | None
     attach: Attach | None
+    plan_file: Path
     max_tasks: int
     fork_log: Callable[[Sequence[ev.Event]], "Session"]

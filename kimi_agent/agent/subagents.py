@@ -127,7 +127,7 @@ class Subagents:
         if kind is None:
             raise ToolError(f"There is no agent type {order.agent_type!r}. Types: {', '.join(self._parts.types)}.")
         parent = self._session.runner
-        before = _settled(parent.history.messages) if kind.context == "fork" else []
+        before = parent.history.settled() if kind.context == "fork" else []
         system = self._parts.make_prompt(kind) if kind.context == "own" else ""
         agent_id = self._new_id()
         model = self._model(order.model or kind.model, strict=bool(order.model))
@@ -287,12 +287,6 @@ def _lives(events: Iterable[ev.Event]) -> dict[str, _Life]:
         elif event.call_id in of_call:
             lives[of_call[event.call_id]].events.append(event.event)
     return lives
-
-
-def _settled(messages: Sequence[Message]) -> list[Message]:
-    """The messages before the reply whose calls run now."""
-    end = next((n for n in range(len(messages) - 1, -1, -1) if messages[n].calls), len(messages))
-    return list(messages[:end])
 
 
 def _asking_for(description: str, ask: Ask) -> Ask:

@@ -39,7 +39,10 @@ class Item(Record):
 
 
 class Choice(Record):
+    """`text` is what the questions are about (a plan under review), Markdown that is shown above them."""
+
     items: tuple[Item, ...]
+    text: str = ""
 
 
 class Allow(Record):

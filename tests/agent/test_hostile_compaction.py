@@ -144,7 +144,7 @@ async def test_a_resumed_session_knows_how_full_its_context_is(tmp_path: Path):
     def reply(request: Request):
         if is_wish(request):
             return say("SUMMARY")
-        return [Tokens(9000, 10) if isinstance(d, Tokens) else d for d in say("word " * 100)]
+        return [Tokens(9000, 10) if isinstance(d, Tokens) else d for d in say("word " * 1000)]
 
     provider = ListProvider(reply, context_size=10_000)
     house = House(tmp_path, provider)

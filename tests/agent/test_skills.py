@@ -1,6 +1,10 @@
 """Skills and custom commands: found in order, listed within a budget, expanded for the model, and never trusted."""
 
+import dataclasses
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +18,9 @@ from kimi_agent.agent.skill_tool import SkillTool
 from kimi_agent.agent.skills import LISTING_TOKENS, Library, fill
 from kimi_agent.agent.tokens import text_tokens
 from kimi_agent.agent.transcript import PromptBlock, Transcript
+from kimi_agent.builtin import SKILLS
+from kimi_agent.commands import NAMES
+from kimi_agent.config import Config
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
 
@@ -217,6 +224,35 @@ def test_nothing_is_told_when_there_is_nothing(tree: Path):
     assert library.find("/mine now")[1] == "now"
 
 
+# --- built-in ones ----------------------------------------------------------------------------------------------------
+
+
+def test_the_built_in_ones_come_last_and_cost_little(tree: Path):
+    library = look(tree, built_in=(SKILLS,), only=(tree / "nothing",))
+    assert set(library.skills) == {"kimi-cli-help", "skill-creator"}
+    assert text_tokens(library.listing()) < 120
+    assert not library.broken
+    skill(tree / "plugin", "kimi-cli-help", "of a plugin")
+    skill(tree / "repo/lib", "skill-creator", "of an extra folder")
+    library = look(tree, built_in=(SKILLS,), extra=(Path("lib"),), plugin_skills=(tree / "plugin",))
+    assert library.skills["kimi-cli-help"].description == "of a plugin"
+    assert library.skills["skill-creator"].description == "of an extra folder"
+
+
+def test_what_the_help_names_is_there(tree: Path):
+    """Subcommands, slash commands, tables of the configuration: the skill must not speak of what there is not."""
+    text = look(tree, built_in=(SKILLS,)).expand("/kimi-cli-help")
+    names = {field.name for field in dataclasses.fields(Config)}
+    assert {name.partition(".")[0] for name in re.findall(r"`\[+([\w.]+)", text)} - {"NAME"} <= names
+    assert set(re.findall(r"`(default_\w+|extra_\w+|theme)`", text)) <= names
+    assert set(re.findall(r"`/([a-z]+)`", text)) <= NAMES
+    for command in set(re.findall(r"`kimi ([a-z]+(?: [a-z]+)?)(?: --help)?`", text)):
+        done = subprocess.run(
+            [sys.executable, "-m", "kimi_agent", *command.split(), "--help"], capture_output=True, check=False
+        )
+        assert done.returncode == 0, command
+
+
 # --- how they are called ----------------------------------------------------------------------------------------------
 
 
@@ -254,7 +290,7 @@ async def test_the_model_calls_a_skill(tree: Path):
     events = await play(house.open(), "review the code")
     first, second = provider.requests
     assert "- review: reviews code" in first.system
-    assert [tool.name for tool in first.tools] == ["Skill"]
+    assert [tool.name for tool in first.tools] == ["Skill", "EnterPlanMode", "ExitPlanMode"]
     answer = second.messages[-1].result.content[0].text
     assert "Look at src hard." in answer
     assert str(path.parent) in answer
