@@ -287,7 +287,7 @@ def available(session: Session) -> list[Command]:
     for name, skill in own.items():
         long = f"skill:{skill.name}"
         if name != long or own.get(skill.name) is not skill:
-            aliases = (long,) if name != long and own.get(long) is skill else ()
+            aliases = (long,) if name == skill.name and own.get(long) is skill else ()
             commands.append(Command(name, skill.description, partial(_prompt, name), aliases, skill.hint, prompt=True))
     return commands
 

@@ -8,10 +8,13 @@ from machine import House, ListProvider, allow, play, say
 
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.skill_files import Places, discover
-from kimi_agent.build import export_session
+from kimi_agent.build import build, export_session, hooks_of
 from kimi_agent.commands import COMMANDS, NAMES, available, execute, find
+from kimi_agent.config.load import load_config
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
+from kimi_agent.core.hook import Hook
+from kimi_agent.plugin import Plugin
 
 
 class RecordingShell:
@@ -201,3 +204,48 @@ async def test_export_writes_a_file_and_asks_before_it_replaces_one(house: House
     assert "hello there" in file.read_text()
     await execute(shell, "/export out.docx")
     assert "ends in .md" in shell.shown[-1]
+
+
+# --- flows and hooks --------------------------------------------------------------------------------------------------
+
+
+async def test_a_flow_is_listed_by_its_own_name(house: House):
+    path = house.folder / "home" / "skills" / "ship.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("---\ntype: flow\ndescription: ships it\n---\n```d2\nBEGIN -> a -> END\n```")
+    shell = RecordingShell(with_skills(house))
+    await execute(shell, "/help")
+    assert "| `/flow:ship` | ships it |" in shell.shown[0]
+    assert "| `/ship, /skill:ship` | ships it |" in shell.shown[0]
+    assert find("/flow:ship it", shell.session)[1] == "it"
+    assert find("/flow:review", shell.session) is None
+
+
+async def test_hooks_are_shown_in_a_table(house: House):
+    hooks = [
+        Hook("Stop", "sh check.sh", source="configuration"),
+        Hook("PreToolUse", "grep -q 'a|b'\n`true`", "Shell|Write", 2.5, True, "plugin guard"),
+    ]
+    house.agent.make_hooks = hooks_of(hooks)
+    shell = RecordingShell(house)
+    await execute(shell, "/hooks")
+    assert shell.shown[0].splitlines()[2:] == [
+        "| PreToolUse | `Shell\\|Write` | `` grep -q 'a\\|b' `true` `` | 2.5 s | yes | plugin guard |",
+        "| Stop | (all) | `sh check.sh` | 30 s | no | configuration |",
+    ]
+
+
+async def test_no_hooks_are_told_of(house: House):
+    shell = RecordingShell(house)
+    await execute(shell, "/hooks")
+    assert "There are no hooks." in shell.shown[0]
+
+
+def test_hooks_of_the_configuration_and_of_plugins_say_where_they_are_from(tmp_path: Path):
+    config = load_config(None, {}, text='[[hooks]]\nevent = "Stop"\ncommand = "true"')
+    plugin = Plugin(name="guard", hooks=[Hook("PreToolUse", "false")])
+    agent = build(config, cwd=tmp_path, home=tmp_path / "home", plugins=[plugin])
+    session = agent.open(ask=allow)
+    assert [(hook.command, hook.source) for hook in session.hooks.hooks] == [
+        ("true", "configuration"), ("false", "plugin guard"),
+    ]  # fmt: skip
