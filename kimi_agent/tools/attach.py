@@ -162,7 +162,7 @@ class _Source:
         if not excerpt.extracted:
             self.files.saw(mention.path, stat, excerpt.window.content)
         parcel.add(mention.name, fitting.text())
-        if (told := _what_is_missing(fitting, min(mention.last, excerpt.window.total or mention.last))) is not None:
+        if (told := _what_is_missing(fitting, mention.last)) is not None:
             parcel.notices.append(f"@{mention.name}: {told}")
 
 
@@ -178,14 +178,12 @@ def _fitted(excerpt: Excerpt, room: int) -> Excerpt:
 
 
 def _what_is_missing(excerpt: Excerpt, wanted: int) -> str | None:
-    """For the person, when lines up to `wanted` (0: the last one) are not all there."""
-    total, window = excerpt.window.total, excerpt.window
-    if excerpt.last >= (wanted or total or excerpt.last + 1):
+    """For the person, when not all lines up to `wanted` (0: the last one) are there."""
+    first, last, total = excerpt.window.first, excerpt.last, excerpt.window.total
+    if (total is not None and last >= total) or 0 < wanted <= last:
         return None
     many = f"{total:,} lines" if total is not None else "a file too large to count"
-    if window.first == 1:
-        return f"first {excerpt.last:,} of {many}"
-    return f"lines {window.first:,}-{excerpt.last:,} of {many}"
+    return f"first {last:,} of {many}" if first == 1 else f"lines {first:,}-{last:,} of {many}"
 
 
 async def listing(folder: Path, workspace: Workspace) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from document_files import make_pdf
+from machine import House, ListProvider, of, play, say
 from PIL import Image as Pillow
 from tool_context import call, make_context
 from web_site import Page, Site
@@ -16,6 +17,7 @@ from web_site import Page, Site
 from kimi_agent.agent.permissions import is_secret
 from kimi_agent.core.attach import Attached
 from kimi_agent.core.errors import StaleFileError, ToolError
+from kimi_agent.core.event import Notice
 from kimi_agent.tools.attach import BUDGET, MAX_IMAGES, make_attach
 from kimi_agent.tools.known_files import KnownFiles
 from kimi_agent.tools.mentions import MAX_MENTIONS
@@ -109,6 +111,15 @@ async def test_a_long_file_is_cut_and_both_are_told(folder: Path) -> None:
     attached = await attach(folder, "@big.log")
     assert "[Lines 1-1000 of 90000; go on with line_offset=1001]" in attached.text
     assert attached.notices == ("@big.log: first 1,000 of 90,000 lines",)
+
+
+async def test_what_is_whole_needs_no_word(folder: Path) -> None:
+    (folder / "empty").touch()
+    (folder / "f").write_text("x\n" * 2000)
+    attached = await attach(folder, "@empty @f:5-1004 @f:1990-3000")
+    assert names(attached) == ["empty", "f:5-1004", "f:1990-3000"]
+    assert attached.notices == ()
+    assert (await attach(folder, "@f:5-1500")).notices == ("@f:5-1500: lines 5-1,004 of 2,000 lines",)
 
 
 async def test_the_budget_holds_for_all_together(folder: Path) -> None:
@@ -227,6 +238,19 @@ async def test_a_text_full_of_mentions_takes_no_time(folder: Path) -> None:
     async with asyncio.timeout(20):
         assert await attach(folder, "@，" * 200_000) == Attached()
         assert await attach(folder, "@x" * 200_000) == Attached()
+
+
+async def test_what_is_attached_stands_below_the_prompt(tmp_path: Path) -> None:
+    house = House(tmp_path, ListProvider([say("ok")]))
+    (tmp_path / "work" / "f.txt").write_text("x\n" * 2000)
+    house.agent.make_attach = lambda model: make_attach({}, media=True, allow_private=False, is_secret=is_secret)
+    async with asyncio.timeout(20):
+        events = await play(house.open(), "sum up @f.txt")
+    prompt, attached = house.provider.requests[0].messages
+    assert (prompt.text, prompt.origin) == ("sum up @f.txt", "person")
+    assert '<attachment name="f.txt">\n     1\tx\n' in attached.text
+    assert attached.origin == "agent"
+    assert [notice.text for notice in of(events, Notice)] == ["@f.txt: first 1,000 of 2,000 lines"]
 
 
 async def test_an_attached_file_counts_as_read(folder: Path) -> None:
