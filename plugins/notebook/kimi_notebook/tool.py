@@ -42,7 +42,7 @@ class Notebook:
     def __init__(self, *, python: str = "", sees: bool = True) -> None:
         self._python, self._sees = python, sees
         self._kernel: Kernel | None = None
-        self._gone = "an earlier run of kimi had the last one"
+        self._gone = "the session was resumed or forked"
         self._turn = asyncio.Lock()
 
     def effects(self, params: NotebookParams, ctx: ToolContext) -> Sequence[Effect]:
