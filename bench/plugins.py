@@ -38,9 +38,10 @@ def main() -> None:
 
 def fill(home: Path, sources: Path) -> None:
     for number in range(PLUGINS):
+        about = f"how the team does thing {number}: what to look at first, which commands to run, what to leave alone"
+        skills = [f"skill-{number}-{k}" for k in range(SKILLS // PLUGINS)]
         files = {
-            f"skills__skill-{number}-{k}__SKILL.md": f"---\nname: skill-{number}-{k}\ndescription: how to do thing {number}\n---\n"
-            for k in range(SKILLS // PLUGINS)
+            f"skills__{name}__SKILL.md": f"---\nname: {name}\ndescription: {about}\n---\nText.\n" for name in skills
         }
         source = write_plugin(sources / f"p{number}", manifest(f"p{number}", f"tool_{number}"), **files)
         install(home, examine(fetch(str(source), sources / f"scratch{number}")))
@@ -59,16 +60,15 @@ def run(folder: Path, homes: dict[str, Path], times: int) -> None:
         turn = [sys.executable, "-m", "kimi_agent", "--base-url", api.url, "--provider", "kimi", "-m", "b", "-p", "hi"]
         commands = {name: ["env", f"KIMI_HOME={home}", *turn] for name, home in homes.items()}
         found = alternate(commands, env, folder, times)
-    sizes = {name: body for name, body in zip(homes, bodies, strict=False)}  # the warm-up runs, in order
+    sizes = dict(zip(homes, bodies, strict=False))  # the warm-up runs, in order
     print(f"One headless turn, median of {times}, in turn\n")
     print(f"{'':24}{'CPU s':>8}{'wall s':>8}{'peak MB':>9}{'tokens of the request (characters / 4)':>42}")
     for name, result in found.items():
         print(f"{name:24}{result.cpu:>8.3f}{result.wall:>8.3f}{result.memory:>9.0f}{tokens(sizes[name]):>42,}")
-    one, other = found.values()
-    added = tokens(sizes[list(homes)[1]]) - tokens(sizes[list(homes)[0]])
-    print(
-        f"{'difference':24}{other.cpu - one.cpu:>8.3f}{other.wall - one.wall:>8.3f}{other.memory - one.memory:>9.0f}{added:>42,}"
-    )
+    (first, one), (second, other) = found.items()
+    cpu, wall, memory = other.cpu - one.cpu, other.wall - one.wall, other.memory - one.memory
+    added = tokens(sizes[second]) - tokens(sizes[first])
+    print(f"{'difference':24}{cpu:>8.3f}{wall:>8.3f}{memory:>9.0f}{added:>42,}")
 
 
 def tokens(body: dict) -> int:

@@ -4,7 +4,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,7 @@ def inside(folder: Path, path: str) -> Path | None:
 def folders(folder: Path, given: Any, usual: str, problems: list[str]) -> list[Path]:
     """The folders that a key names (a path or a list of them), else the usual one when it is there."""
     if given is None:
-        found = inside(folder, usual)
-        return [found] if found and found.is_dir() else []
+        return [folder / usual] if _there(folder, usual, stat.S_ISDIR) else []
     result = []
     for path in given if isinstance(given, list) else [given]:
         found = inside(folder, path) if isinstance(path, str) else None
@@ -38,10 +38,18 @@ def folders(folder: Path, given: Any, usual: str, problems: list[str]) -> list[P
     return result
 
 
+def _there(folder: Path, name: str, kind: Callable[[int], bool]) -> bool:
+    """Whether the plugin has a file or folder of that name, which is no link. Asked several times for every plugin."""
+    try:
+        return kind(os.lstat(f"{folder}/{name}").st_mode)
+    except OSError:
+        return False
+
+
 def hooks(folder: Path, given: Any, problems: list[str]) -> list[Hook]:
     """kimi-cli's entries run in the plugin's folder; those of a hooks.json (Claude Code's form) run in the session's."""
     if given is None:
-        given = next((name for name in ("hooks/hooks.json", "hooks.json") if (folder / name).is_file()), [])
+        given = next((name for name in ("hooks/hooks.json", "hooks.json") if _there(folder, name, stat.S_ISREG)), [])
     if isinstance(given, str):
         given = _file(folder, given, problems)
     if isinstance(given, dict) and isinstance(given.get("hooks"), dict | list):
@@ -96,7 +104,7 @@ def _hook(entry: Any, folder: Path, in_folder: bool) -> Hook | str:
 
 def mcp_servers(folder: Path, given: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
     """Servers by name. A command or folder that begins with `./` is the plugin's own."""
-    if given is None and (folder / ".mcp.json").is_file():
+    if given is None and _there(folder, ".mcp.json", stat.S_ISREG):
         given = ".mcp.json"
     if isinstance(given, str):
         given = _file(folder, given, problems)

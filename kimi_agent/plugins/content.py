@@ -88,7 +88,7 @@ def _walk(root: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     pending = [""]
     while pending:
         below = pending.pop()
-        with os.scandir(os.path.join(root, below)) as entries:  # noqa: PTH118 - every file of every plugin, at every start
+        with os.scandir(f"{root}/{below}") as entries:
             for entry in entries:
                 name = f"{below}/{entry.name}" if below else entry.name
                 if not entry.is_dir(follow_symlinks=False):

@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from kimi_agent.plugin import GROUP
 
@@ -21,15 +20,16 @@ def entry_points() -> Iterator[tuple[str, str, bool]]:
     The working folder is passed over: what lies in a project must not run because kimi is started there.
     """
     seen: set[str] = set()
+    here = os.path.realpath(os.curdir)
     for folder in sys.path:
-        if not folder or os.path.realpath(folder) == os.path.realpath(os.curdir):
+        if not folder or os.path.realpath(folder) == here:
             continue
         for name in _distributions(folder):
-            project = re.split(r"-\d|\.(?:dist|egg)-info", name)[0].lower().replace("-", "_")
-            if project not in seen:
+            declared = _declared(f"{folder}/{name}/entry_points.txt")
+            project = re.split(r"-\d|\.(?:dist|egg)-info", name)[0].lower().replace("-", "_") if declared else ""
+            if declared and project not in seen:
                 seen.add(project)
-                ours = bool(_OURS.match(name))
-                yield from ((key, target, ours) for key, target in _declared(os.path.join(folder, name)))  # noqa: PTH118
+                yield from ((key, target, bool(_OURS.match(name))) for key, target in declared)
 
 
 def _distributions(folder: str) -> list[str]:
@@ -39,15 +39,18 @@ def _distributions(folder: str) -> list[str]:
         return []
 
 
-def _declared(folder: str) -> Iterator[tuple[str, str]]:
+def _declared(path: str) -> list[tuple[str, str]]:
+    """The names and targets of our group in the entry_points.txt at `path`, if there is one."""
     try:
-        text = Path(folder, "entry_points.txt").read_text("utf-8", errors="replace")
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path costs more than the file
+            data = file.read()
     except OSError:
-        return
-    inside = False
-    for line in text.splitlines():
+        return []
+    found, inside = [], False
+    for line in data.decode("utf-8", "replace").splitlines() if GROUP.encode() in data else ():
         line = line.strip()
         if line.startswith("["):
             inside = line == f"[{GROUP}]"
         elif inside and (match := _LINE.match(line)):
-            yield match[1].strip(), match[2].replace(" ", "")
+            found.append((match[1].strip(), match[2].replace(" ", "")))
+    return found

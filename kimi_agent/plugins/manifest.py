@@ -1,6 +1,7 @@
 """A folder plugin's `plugin.json`: kimi-cli's format (command tools), and the bundles of kimi-code and Claude Code."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class Manifest:
 
 
 def manifest_file(folder: Path) -> Path | None:
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
+    return next((folder / name for name in FILES if os.path.isfile(f"{folder}/{name}")), None)  # noqa: PTH113 - at every start
 
 
 def is_device(name: str) -> bool:
