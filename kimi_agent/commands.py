@@ -12,6 +12,7 @@ from kimi_agent.agent.session import Session
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
+from kimi_agent.task_command import may_end_tasks, tasks_command
 
 
 class Shell(Protocol):
@@ -63,6 +64,8 @@ async def _help(shell: Shell, args: str) -> None:
 
 
 async def _new(shell: Shell, args: str) -> None:
+    if not await may_end_tasks(shell):
+        return
     old = shell.session
     shell.switch(shell.agent.open(ask=shell_ask(shell), cwd=old.cwd, model=old.model.name or None))
     await old.aclose()
@@ -76,7 +79,7 @@ async def _sessions(shell: Shell, args: str) -> None:
         return
     options = [Option(info.title or info.id, f"{info.id}  {info.cwd}") for info in infos]
     picked = await shell.choose("Go on with which session?", options)
-    if picked is None:
+    if picked is None or not await may_end_tasks(shell):
         return
     old = shell.session
     shell.switch(shell.agent.open(infos[picked].id, ask=shell_ask(shell)))
@@ -84,6 +87,8 @@ async def _sessions(shell: Shell, args: str) -> None:
 
 
 async def _fork(shell: Shell, args: str) -> None:
+    if not await may_end_tasks(shell):
+        return
     old = shell.session
     shell.switch(old.fork())
     shell.show(f"This is a fork. The original is session `{old.id}`.")
@@ -153,6 +158,29 @@ def _toggle(mode: ev.Mode, on: str, off: str) -> Callable[[Shell, str], Awaitabl
         shell.show(on if wanted else off)
 
     return run
+
+
+_toggle_plan = _toggle("plan", "Plan mode is on: read only, until you approve a plan.", "Plan mode is off.")
+
+
+async def _plan(shell: Shell, args: str) -> None:
+    file, word = shell.session.plan_file, args.strip()
+    if word == "view":
+        shell.show(file.read_text("utf-8", "replace") if file.is_file() else "There is no plan yet.")
+    elif word == "clear":
+        file.unlink(missing_ok=True)
+        shell.show("The plan is deleted.")
+    else:
+        await _toggle_plan(shell, args)
+
+
+async def _btw(shell: Shell, args: str) -> None:
+    question = args.strip()
+    if not question:
+        shell.show("Usage: `/btw QUESTION`")
+        return
+    answer = await shell.session.aside(question)
+    shell.show(f"**{' '.join(question.split())[:200]}**\n\n{answer}")
 
 
 async def _usage(shell: Shell, args: str) -> None:
@@ -253,15 +281,17 @@ _ALL = (
     Command("fork", "go on in a copy of this session", _fork, while_running=False),
     Command("undo", "take back the last turn (or N turns) of the conversation", _undo, (), "[N]", while_running=False),
     Command("title", "name this session", _title, ("rename",), "TEXT"),
+    Command("btw", "ask something beside the task; it leaves no trace in the conversation", _btw, (), "QUESTION"),
     Command("compact", "shorten the history now", _compact, (), "[what to keep]", while_running=False),
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
-    Command("plan", "plan mode: read only", _toggle("plan", "Plan mode is on: read only.", "Plan mode is off."), (), "[on|off]"),
+    Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
     Command("usage", "tokens and cost of this session", _usage, ("cost",)),
     Command("status", "model, folder, mode", _status),
     Command("hooks", "the hooks that run in this session", _hooks),
+    Command("tasks", "what runs in the background; show or stop one", tasks_command, ("task",), "[[stop] ID]"),
     Command("export", "write this session to a .md, .html or .json file", _export, (), "[FILE]"),
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),

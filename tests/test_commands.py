@@ -1,10 +1,11 @@
 """Slash commands, through a shell that keeps what it is told to show."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
-from machine import House, ListProvider, allow, play, say
+from machine import FakeTool, House, ListProvider, allow, call, calls, instant, play, say
 
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.skill_files import Places, discover
@@ -249,3 +250,65 @@ def test_hooks_of_the_configuration_and_of_plugins_say_where_they_are_from(tmp_p
     assert [(hook.command, hook.source) for hook in session.hooks.hooks] == [
         ("true", "configuration"), ("false", "plugin guard"),
     ]  # fmt: skip
+
+
+async def test_a_side_question_uses_the_cached_prefix_and_leaves_no_trace(tmp_path: Path):
+    def reply(request):
+        asides = [m.text for m in request.messages if "side question" in m.text]
+        if not asides:
+            return say("fine")
+        if request.messages[-1].result is None:
+            return calls(call("Look", "{}", "c1"))
+        return say("It is 42.")
+
+    provider = ListProvider(reply)
+    shell = RecordingShell(House(tmp_path, provider, [FakeTool("Look", "read", instant("x"))]))
+    await play(shell.session, "work")
+    before = [event for event in shell.session.events() if isinstance(event, ev.MessageAdded)]
+    await execute(shell, "/btw what is it?")
+    assert "It is 42." in shell.shown[-1]
+    first, asked, again = provider.requests
+    assert (asked.system, asked.tools, asked.session_id) == (first.system, first.tools, first.session_id)
+    assert asked.messages[: len(first.messages)] == first.messages
+    assert again.messages[-1].result.is_error, "its calls are refused, and it answers all the same"
+    assert [event for event in shell.session.events() if isinstance(event, ev.MessageAdded)] == before
+    await execute(shell, "/usage")
+    assert "| requests | 3 |" in shell.shown[-1]
+
+
+async def test_a_side_question_is_answered_while_a_call_runs(tmp_path: Path):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(params, ctx) -> str:
+        begun.set()
+        await go_on.wait()
+        return "held"
+
+    def reply(request):
+        if "side question" in request.messages[-1].text:
+            return say("Nearly.")
+        return calls(call("Hold")) if len(request.messages) == 1 else say("done")
+
+    shell = RecordingShell(House(tmp_path, ListProvider(reply), [FakeTool("Hold", "read", hold)]))
+    turn = asyncio.create_task(play(shell.session, "work"))
+    async with asyncio.timeout(20):
+        await begun.wait()
+        await execute(shell, "/btw how far?")
+        go_on.set()
+        events = await turn
+    assert "Nearly." in shell.shown[-1]
+    assert events[-1].stop == "done"
+
+
+async def test_the_plan_can_be_looked_at_and_deleted(house: House):
+    shell = RecordingShell(house)
+    await execute(shell, "/plan view")
+    assert shell.shown[-1] == "There is no plan yet."
+    shell.session.plan_file.parent.mkdir(parents=True)
+    shell.session.plan_file.write_text("# The plan")
+    await execute(shell, "/plan view")
+    assert shell.shown[-1] == "# The plan"
+    await execute(shell, "/plan clear")
+    assert not shell.session.plan_file.exists()
+    await execute(shell, "/plan")
+    assert shell.session.mode == "plan"

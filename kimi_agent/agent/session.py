@@ -6,6 +6,7 @@ import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Literal
 
+from kimi_agent.agent.aside import ask_aside
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn, run_turn
@@ -252,6 +253,15 @@ class Session:
     def _wake(self) -> None:
         if not self.running and self._listener is not None:
             self._listener.wake()
+
+    async def aside(self, question: str) -> str:
+        """The answer to a side question, also while a turn runs; only its cost is kept. Raises KimiError as a provider does."""
+
+        def show(event: ev.Event) -> None:
+            if isinstance(event, ev.Usage):
+                self.emit_nested(ev.Nested("btw", event))
+
+        return await ask_aside(self.runner, question, show)
 
     # --- what can be changed ------------------------------------------------------------------------------------------
 

@@ -41,7 +41,9 @@ class Asker:
         match question:
             case Permission():
                 return await self._permission(question)
-            case Choice(items=items):
+            case Choice(items=items, text=text):
+                if text:
+                    self._screen.markdown(plain(text))
                 return await self._choice(items)
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:

@@ -15,7 +15,8 @@ _YES, _NO = ("1", "y", "yes"), ("3", "n", "no")
 def permission_lines(question: Permission) -> Lines:
     """The whole effect, with everything spelled out that could mislead, then the possible answers."""
     where = f" in {visible(question.cwd)}" if question.cwd else ""
-    lines: Lines = [(f"{visible(question.call.name)} asks for permission{where}:", "question")]
+    who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
+    lines: Lines = [(f"{visible(question.call.name)} asks for permission{where}{who}:", "question")]
     lines += _preview(question)
     lines.append(("  1  yes, once", ""))
     if question.session_scope:

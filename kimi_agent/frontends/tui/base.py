@@ -28,6 +28,7 @@ from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
+from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
 from kimi_agent.frontends.tui.widgets.composer import Composer
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel, Clock
@@ -82,11 +83,14 @@ class SessionApp(App[int]):
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
         self.talk = Conversation(session, clock)
         self.commands = TuiShell(self, agent, session)
+        self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self.panel: AskPanel | None = None
         self._first_prompt, self._wanted_theme = prompt, theme
         self._hint = ""
         self._branch = ""
+        self._starting = False  # a turn is about to begin
+        self._commands = 0  # slash commands that run
         self._shown = False
         self.view = TranscriptView(id="transcript")
         self.view.paints = not self.no_colors
@@ -137,6 +141,7 @@ class SessionApp(App[int]):
 
     def open(self, session: Session) -> None:
         """Show a session from its beginning."""
+        self._waking.follow(session)
         self.talk = Conversation(session, self.clock)
         blocks = self.talk.replay()
         self.view.cwd = str(session.cwd)
@@ -158,6 +163,7 @@ class SessionApp(App[int]):
 
     def leave(self, code: int = 0) -> None:
         """End the application; a running turn is interrupted and its history closed."""
+        self._waking.follow(None)
         self.talk.session.interrupt()
         self.shell.kill()
         self.exit(code, return_code=code)
@@ -178,10 +184,12 @@ class SessionApp(App[int]):
         self.call_later(self.update_bars)
         try:
             async for event in events:
+                self._starting = False
                 self.feed(event)
         except KimiError as error:  # the session's log cannot be written, say: what was drawn stays
             self.view.show([NoticeBlock(0, "error", error.full)])
         finally:
+            self._starting = False
             self._ticker.pause()
             self._branch = git_branch(self.talk.session.cwd)
             self.talk.transcript.status.running = False
@@ -190,7 +198,16 @@ class SessionApp(App[int]):
     def start(self, text: str) -> None:
         """Begin a turn with `text`."""
         self.view.following = True
-        self.run_worker(self.drive(self.talk.session.prompt(text)), group="turn")
+        self.begin(self.talk.session.prompt(text))
+
+    def begin(self, events: AsyncIterator[ev.Event]) -> None:
+        self._starting = True
+        self.run_worker(self.drive(events), group="turn")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn or a command runs, or is about to."""
+        return self.talk.session.running or self._starting or self._commands > 0
 
     def _tick(self) -> None:
         self.update_bars()
@@ -211,6 +228,8 @@ class SessionApp(App[int]):
             self.run_worker(self._run_command(text), group="command")
         elif session.running:
             session.queue(text)
+        elif self._starting:
+            self.call_later(self.submit, text)
         else:
             self.start(text)
 
@@ -221,9 +240,14 @@ class SessionApp(App[int]):
         return bool(_UNKNOWN_COMMAND.match(text)) and not os.path.exists(text.split()[0])  # noqa: PTH110 - Path raises for a long word
 
     async def _run_command(self, text: str) -> None:
-        if not await execute(self.commands, text):
-            self.view.show([NoteBlock(f"There is no command `{text.split()[0]}`. `/help` lists them.")])
+        self._commands += 1  # it may ask the person something
+        try:
+            if not await execute(self.commands, text):
+                self.view.show([NoteBlock(f"There is no command `{text.split()[0]}`. `/help` lists them.")])
+        finally:
+            self._commands -= 1
         self.update_bars()
+        self._waking.go_on()
 
     def start_waiting(self) -> None:
         """Begin the turns that were queued while something ran that was no turn."""
@@ -267,6 +291,8 @@ class SessionApp(App[int]):
         if isinstance(question, Permission):
             self.panel = PermissionPanel(question, self.palette, self.clock, str(self.talk.session.cwd))
         else:
+            if question.text:  # such as a plan under review: it stays in the transcript
+                self.view.show([NoteBlock(plain(question.text))])
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False
         self.screen_stack[0].add_class("-asking")

@@ -76,6 +76,8 @@ class PermissionPanel(AskPanel):
         if isinstance(preview := self.question.preview, Diff) and preview.created:
             verb = "wants to create a file"
         text = Text.assemble((visible(self.question.call.name), BOLD), (f" {verb}", self.palette.text))
+        if self.question.agent:
+            text.append(f" for the subagent: {visible(self.question.agent)}", self.palette.muted)
         return indent(wrap(text, width - GUTTER), Segment(" ? ", self.palette.warning + BOLD))
 
     def draw_body(self, width: int) -> Sequence[Line]:
