@@ -137,7 +137,7 @@ async def test_the_table_of_help_has_two_columns_in_every_row(house: House) -> N
     rows = shell.shown[0].splitlines()
     assert len(rows) == len(COMMANDS) + 2
     assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
-    assert "`/plan [on\\|off]`" in shell.shown[0]
+    assert "`/plan [on\\|off\\|view\\|clear]`" in shell.shown[0]
 
 
 # --- skills and custom commands ---------------------------------------------------------------------------------------
