@@ -111,7 +111,7 @@ def test_whatever_an_archive_calls_its_files_they_stay_inside(
         pass
     else:
         found = {path.relative_to(folder / "in" / "side").as_posix() for path in (folder / "in" / "side").rglob("*")}
-        assert {name.removesuffix("/") for name in names} <= found
+        assert {name for name in names if not name.endswith("/")} <= found
     written = {path for path in folder.rglob("*") if path.is_file()}
     assert all(path.is_relative_to(folder / "in" / "side") for path in written - {file})
 
