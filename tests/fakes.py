@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent.agent.skills import Library
+from kimi_agent.agent.tasks import BackgroundTasks
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.effect import Effect
@@ -69,6 +70,8 @@ class FakeSession:
         self.steered: list[str] = []
         self.queued: list[str] = []
         self.answers: list[Any] = []
+        self.listener: Any = None
+        self.tasks = BackgroundTasks(lambda event: None, lambda: None)
         self._log: list[ev.Event] = [ev.SessionStarted(session_id, str(cwd), 0.0, "0", self.model.name)]
         self._task: asyncio.Task[None] | None = None
 
@@ -135,6 +138,15 @@ class FakeSession:
 
     def take_back(self) -> str | None:
         return next((texts.pop() for texts in (self.queued, self.steered) if texts), None)
+
+    def listen(self, listener: Any) -> None:
+        self.listener = listener
+
+    has_news = False
+
+    async def go_on(self) -> AsyncIterator[ev.Event]:
+        for event in ():
+            yield event
 
     def interrupt(self) -> None:
         if self._task and self.running:

@@ -11,6 +11,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
+from kimi_agent.core.task import Task, told_person
 
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""
@@ -78,7 +79,10 @@ AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 
 @dataclass(slots=True)
 class Status:
-    """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals."""
+    """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals.
+
+    `tasks` are those that run in the background.
+    """
 
     session_id: str = ""
     cwd: str = ""
@@ -97,6 +101,7 @@ class Status:
     steering: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
     retry: ev.Retrying | None = None
+    tasks: tuple[Task, ...] = ()
 
 
 STOP_NOTICES: dict[ev.Stop, str] = {
@@ -117,6 +122,8 @@ class Transcript:
         ] = []  # where a turn that is not undone begins in blocks, and its todos
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
+        self._replying = False  # a reply is being streamed
+        self._ended: list[Task] = []  # tasks that have ended meanwhile: told below it, live as in a replay
 
     def apply(self, event: ev.Event) -> list[AnyBlock]:
         """Fold one event in; answer the blocks it created or changed, in order."""
@@ -132,7 +139,7 @@ class Transcript:
             case ev.MessageAdded(message, partial):
                 return self._message(message, partial)
             case ev.StepStarted(step, model):
-                self._step_start, self._writing = len(self.blocks), {}
+                self._step_start, self._writing, self._replying = len(self.blocks), {}, True
                 self.status.step, self.status.retry = step, None
                 self.status.model = model or self.status.model
             case ev.Retrying():
@@ -145,8 +152,10 @@ class Transcript:
                 return self._rewind(turns, compaction)
             case ev.Notice(level, text):
                 return [self._add(NoticeBlock(self._key(), level, text))]
+            case ev.TaskChanged(task):
+                return self._task(task)
             case ev.TurnEnded():
-                return self._end_turn(event)
+                return [*self._end_turn(event), *self._tell_ended()]
             case _:
                 self._update_status(event)
         return []
@@ -228,8 +237,24 @@ class Transcript:
             if isinstance(block, AnswerBlock):
                 block.partial = partial
         changed: list[AnyBlock] = [*live, *self._settle_calls(message.calls)]
+        changed += self._tell_ended()
         self._step_start, self._writing = len(self.blocks), {}
         return changed
+
+    def _task(self, task: Task) -> list[AnyBlock]:
+        others = tuple(other for other in self.status.tasks if other.id != task.id)
+        if task.state == "running":
+            self.status.tasks = (*others, task)
+            return []
+        self.status.tasks = others
+        self._ended.append(task)
+        return [] if self._replying else self._tell_ended()
+
+    def _tell_ended(self) -> list[AnyBlock]:
+        """Ends that a person is told of as lines of their own."""
+        self._replying = False
+        ended, self._ended = self._ended, []
+        return [self._add(NoticeBlock(self._key(), *told_person(task))) for task in ended]
 
     def _settle_calls(self, calls: tuple[ToolCall, ...]) -> list[CallBlock]:
         writing = list(self._writing.values())  # in the order of the screen, which is to be that of a replay
@@ -260,6 +285,8 @@ class Transcript:
 
     def _tool_event(self, event: ev.ToolStarted | ev.ToolProgress | ev.ToolFinished | ev.Nested) -> list[AnyBlock]:
         call_id = event.call.id if isinstance(event, ev.ToolStarted) else event.call_id
+        for usage in ev.usages([event]):
+            self._count(usage)
         block = self._calls.get(call_id)
         if block is None:
             return []
@@ -276,8 +303,6 @@ class Transcript:
             case ev.Nested(_, inner):
                 block.nested = block.nested or Transcript()
                 block.nested.apply(inner)
-                for usage in ev.usages([inner]):
-                    self._count(usage)
         return [block]
 
     # --- turns and status ---------------------------------------------------------------------------------------------

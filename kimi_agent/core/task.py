@@ -83,6 +83,13 @@ def how_it_went(task: Task) -> str:
     return task.state.replace("_", " ") + code + lost
 
 
+def told_person(task: Task) -> tuple[Literal["info", "warning"], str]:
+    """What a person is told of a task that has ended, and how loud. Not sanitised."""
+    lines = task.title.strip().splitlines() or [""]
+    title = lines[0][:200] + (" …" if len(lines) > 1 or len(lines[0]) > 200 else "")
+    return "info" if task.state in ("done", "stopped") else "warning", f"Task {task.id} {how_it_went(task)}: {title}"
+
+
 def last_lines(path: Path, limit: int = 3_000) -> str:
     """The end of a task's output file, at most `limit` bytes, from the beginning of a line; empty when there is none."""
     try:

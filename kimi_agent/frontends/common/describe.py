@@ -7,6 +7,7 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Retrying
 from kimi_agent.core.message import ToolCall, parse_arguments
 from kimi_agent.core.sanitize import plain
+from kimi_agent.core.task import Task
 
 PROMPT_LINES, PROMPT_CHARACTERS = 40, 4000
 """A prompt longer than this is folded: a log that was pasted would bury the conversation."""
@@ -90,6 +91,11 @@ def retrying(event: Retrying) -> str:
     error = one_line(event.error)
     end = "" if error.endswith((".", "…")) else "."
     return f"{error}{end} Trying again{by} in {seconds(event.wait_s)} (attempt {event.attempt})."
+
+
+def counted(tasks: Sequence[Task]) -> str:
+    """`2 tasks`."""
+    return f"{len(tasks)} task{'s' * (len(tasks) != 1)}"
 
 
 def seconds(value: float) -> str:

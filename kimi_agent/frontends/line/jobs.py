@@ -26,10 +26,11 @@ class Jobs:
 
     @property
     def waiting(self) -> list[str]:
-        return [text for text, _ in self._waiting]
+        """What the person typed for the jobs that wait."""
+        return [text for text, _ in self._waiting if text]
 
     def start(self, text: str, work: Work) -> None:
-        """Run `work` now or when its turn comes; `text` is what the person typed."""
+        """Run `work` now or when its turn comes; `text` is what the person typed, if they did."""
         if self._job is not None:
             self._waiting.append((text, work))
         else:

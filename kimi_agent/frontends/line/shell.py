@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import retrying
+from kimi_agent.frontends.common.describe import counted, retrying
+from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
@@ -71,6 +73,7 @@ class LineShell:
             self._in_turn = False
 
     def switch(self, session: "Session") -> None:
+        self.session.listen(None)
         self.session = session
         self._transcript = Transcript()
         self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown)
@@ -83,6 +86,8 @@ class LineShell:
         if first:
             self.screen.line(f"({len(prompts) - REPLAYED_TURNS} earlier turns are not shown)", "dim")
         self._drawer.draw(blocks[first:], replay=True)
+        woken = partial(self._jobs.start, "", self._go_on)
+        session.listen(Listening(lambda event: self.apply([event]), woken))
         self.screen.refresh()
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
@@ -222,6 +227,8 @@ class LineShell:
             parts.append(f"context {status.context / status.context_size:.0%}")
         if status.cost is not None:
             parts.append(f"cost {status.cost:.2f}")
+        if status.tasks:
+            parts.append(counted(status.tasks))
         if self._in_turn and status.retry is not None:
             parts.append(f"trying again in {max(0, round(self._retry_at - time.monotonic()))} s, Esc interrupts")
         elif self._in_turn:
@@ -233,6 +240,7 @@ class LineShell:
     async def close(self) -> None:
         """End what runs; the session keeps what was done. Raises the error that made line mode stop, if one did."""
         self._shell.kill()
+        self.session.listen(None)
         self.session.interrupt()
         self._asker.dismiss()
         await self._jobs.close()
@@ -250,18 +258,19 @@ class LineShell:
             first, *others = texts
             for other in others:
                 self.session.queue(other)
-            end = await self._turn(first)
-            texts = self._take_all()
-            if texts and not (end and end.stop == "done"):
-                self.screen.restore("\n\n".join(texts))
-                return
+            texts = await self._turn(self.session.prompt(first))
 
-    async def _turn(self, text: str) -> ev.TurnEnded | None:
+    async def _go_on(self) -> None:
+        """The turn that the session was woken for, if no other has taken it over."""
+        await self._converse(*await self._turn(self.session.go_on()))
+
+    async def _turn(self, events: AsyncIterator[ev.Event]) -> tuple[str, ...]:
+        """Draw a turn; answers the texts that wait for the next one."""
         end: ev.TurnEnded | None = None
 
         async def watched() -> AsyncIterator[ev.Event]:
             nonlocal end
-            async for event in self.session.prompt(text):
+            async for event in events:
                 end = event if isinstance(event, ev.TurnEnded) else end
                 yield event
 
@@ -269,7 +278,11 @@ class LineShell:
             await self.run(watched())
         except KimiError as error:
             self.screen.line(plain(error.full), "error")
-        return end
+        texts = self._take_all()
+        if texts and not (end and end.stop == "done"):
+            self.screen.restore("\n\n".join(texts))
+            return ()
+        return texts
 
     def _take_all(self) -> tuple[str, ...]:
         texts: list[str] = []

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from kimi_agent.agent.transcript import Status
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import one_line
+from kimi_agent.frontends.common.describe import counted, one_line
 from kimi_agent.frontends.tui.draw.blocks import thousands
 from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
@@ -154,4 +154,6 @@ class StatusBar(Bar):
             parts.append(f"{status.context / status.context_size:.0%} of {thousands(status.context_size)}")
         elif status.context:
             parts.append(f"{thousands(status.context)} context")
+        if status.tasks:
+            parts.append(counted(status.tasks))
         return parts
