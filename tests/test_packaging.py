@@ -1,6 +1,7 @@
 """What is built is whole: the wheel has all of the program and nothing else, and runs where there is no source tree."""
 
 import email
+import json
 import subprocess
 import sys
 import sysconfig
@@ -79,6 +80,12 @@ def test_the_installed_program_works_in_an_empty_folder(tmp_path: Path) -> None:
     assert done(program, "--version", cwd=kimi.work, env=env) == f"kimi {__version__}\n"
     assert done(program, "--provider", scenario, "--yolo", "-p", "hi", cwd=kimi.work, env=env) == "Done.\n"
     assert (kimi.work / "new.txt").read_text() == "written\n"
+    plugins = json.loads(done(program, "plugin", "list", "--json", cwd=kimi.work, env=env))
+    assert [row["name"] for row in plugins] == sorted(
+        path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()
+    )
+    assert {row["state"] for row in plugins} <= {"on", "off"}
+    assert all(Path(row["folder"]).is_relative_to(venv) for row in plugins if row["folder"])
 
 
 def test_the_source_archive_has_what_it_takes_to_build_and_test(tmp_path: Path) -> None:
