@@ -231,6 +231,14 @@ def test_broken_files_of_others_are_passed_over(person: Program) -> None:
     assert len(list((person.home / "sessions").glob("*.jsonl"))) == len(SESSIONS) - 1
 
 
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read, as root too")
+def test_a_file_that_cannot_be_read_is_passed_over(person: Program) -> None:
+    (person.folder / ".codex" / "prompts" / "bad.md").symlink_to("/proc/self/mem")
+    said = " ".join(migrate(person, "--from", "codex", "-y").split())
+    assert "it cannot be read" in said.partition("bad.md")[2][:300]
+    assert [path.name for path in (person.home / "commands").iterdir()] == ["review.md"]
+
+
 def test_names_with_control_sequences_are_shown_harmless(person: Program) -> None:
     (person.folder / ".claude.json").write_text(json.dumps({"mcpServers": {"a\x1b]0;x\x07\nb": {"command": "x"}}}))
     said = migrate(person, "--from", "claude", "--dry-run")

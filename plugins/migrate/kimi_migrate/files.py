@@ -1,8 +1,13 @@
 """Steps for files that are taken as they are: skills, commands, instructions, what was typed before."""
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from kimi_agent.config.file import short_path
+from kimi_agent.core.errors import SessionError
 from kimi_migrate.records import MAX_SIZE, read_bytes
 from kimi_migrate.step import NewFile, NewFolder, Step, left, there
 
@@ -12,14 +17,15 @@ MAX_FILES = 2_000
 
 def new_file(what: str, source: Path, target: Path, note: str = "", group: str = "") -> Step:
     """A step that copies a file to a place where nothing is yet."""
-    if target.exists():
-        try:
-            same = target.read_bytes() == source.read_bytes()
-        except OSError:
-            same = False
-        state = there if same else left
-        return state(what, source.name, source, "is here already" if same else f"{target} is there already")
-    change = NewFile(target, lambda: read_bytes(source), source.stat().st_mtime)
+    try:
+        data = read_bytes(source)
+        if target.exists() and target.is_file() and target.read_bytes() == data:
+            return there(what, source.name, source, "is here already")
+        if target.exists():
+            return left(what, source.name, source, f"{short_path(target)} is there already")
+        change = NewFile(target, partial(read_bytes, source), source.stat().st_mtime)
+    except (SessionError, OSError) as error:
+        return left(what, source.name, source, str(error))
     return Step(what, source.name, source, target, "new", note, change, group)
 
 
@@ -47,10 +53,10 @@ def instruction_steps(source: Path, target: Path, taken: set[Path]) -> Iterator[
         yield left("instructions", source.name, source, f"{target.name} comes from another agent: add it by hand")
         return
     step = new_file("instructions", source, target)
-    if step.state == "new":
+    if step.change is not None:
         taken.add(target)
-        if any(line.startswith("@") for line in source.read_text("utf-8", "replace").splitlines()):
-            step = Step(step.what, step.name, source, target, "new", "lines with @FILE are not followed", step.change)
+        if re.search(rb"^@", read_bytes(source), re.MULTILINE):
+            step = replace(step, note="lines with @FILE are not followed")
     yield step
 
 
@@ -68,15 +74,17 @@ def in_place(what: str, paths: Iterable[Path]) -> Iterator[Step]:
 
 
 def _skill(path: Path, target: Path) -> Step:
-    if target.exists():
-        same = (target / "SKILL.md").is_file() and (target / "SKILL.md").read_bytes() == (
-            path / "SKILL.md"
-        ).read_bytes()
-        state = there if same else left
-        return state("skill", path.name, path, "is here already" if same else f"{target} is there already")
-    files = [file for file in path.rglob("*") if file.is_file()]
-    if len(files) > MAX_FILES or sum(file.stat().st_size for file in files) > MAX_SIZE:
-        return left("skill", path.name, path, "it is too large")
+    head = target / "SKILL.md"
+    try:
+        if head.is_file() and head.read_bytes() == (path / "SKILL.md").read_bytes():
+            return there("skill", path.name, path, "is here already")
+        if target.exists():
+            return left("skill", path.name, path, f"{short_path(target)} is there already")
+        files = [file for file in path.rglob("*") if file.is_file()]
+        if len(files) > MAX_FILES or sum(file.stat().st_size for file in files) > MAX_SIZE:
+            return left("skill", path.name, path, "it is too large")
+    except OSError as error:
+        return left("skill", path.name, path, f"it cannot be read: {error.strerror or error}")
     return Step("skill", path.name, path, target, "new", "", NewFolder(target, path))
 
 
