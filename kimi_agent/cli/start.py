@@ -39,7 +39,7 @@ def start(options: Options) -> int:
     if session_id is None or options.model or options.provider or options.base_url:
         arguments["model"] = config.default_model
     if headless:
-        arguments |= _print_arguments(options)
+        arguments |= _print_arguments(options) | {"wait_ceiling": config.background.print_wait_ceiling_s}
     elif options.start:
         arguments["prompt"] = options.start
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"

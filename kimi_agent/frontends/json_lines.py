@@ -43,6 +43,9 @@ class Result(msgspec.Struct, frozen=True, tag="result", tag_field="type"):
     the configured prices, null when the model has none. `steps` is the sum over the turns that ended. `stop` is how the last
     turn ended (see `turn_ended`), empty when none ran; `kind` names the class of `error`. `exit_code` is the process's exit
     code.
+
+    A background task that ends wakes the agent for another turn, also after the last prompt, where tasks with a limit are waited
+    for: `result` is the last answer then, and `turns` and `usage` count all turns.
     """
 
     session_id: str
@@ -165,6 +168,10 @@ class LineInput:
             del self._open[key]
             if not answered:
                 self._emit(QuestionClosed(key))
+
+    def wake(self) -> None:
+        """The idle session has something to go on with: a prompt without a text."""
+        self._prompts.put_nowait("")
 
     async def prompts(self) -> AsyncIterator[str]:
         """Prompts in the order they came; ends with the input."""

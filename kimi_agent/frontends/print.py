@@ -20,8 +20,10 @@ from kimi_agent.core.ask import Answer, Deny, Dismissed, Permission, Question
 from kimi_agent.core.errors import ConfigError, KimiError
 from kimi_agent.core.exit import ExitCode, error_code, exit_code
 from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.forms import FORMS, Form, Tally
 from kimi_agent.frontends.json_lines import Denied, LineInput, Result
+from kimi_agent.frontends.print_tasks import TaskWait
 from kimi_agent.frontends.progress import Progress
 from kimi_agent.frontends.stdio import InputLines, Output
 from kimi_agent.frontends.structured import TRIES, StructuredAnswer
@@ -43,7 +45,7 @@ class PrintFrontend:
 
     `prompt` is the whole text (the command line has joined standard input to it). `schema` forces a JSON answer.
     `final_only` leaves out progress on standard error and, in stream-json, every event but the first. `verbose` shows
-    progress although standard error is no terminal.
+    progress although standard error is no terminal. `wait_ceiling` is how long, in seconds, background tasks are waited for.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class PrintFrontend:
         images: tuple[Image, ...] = (),
         final_only: bool = False,
         verbose: bool = False,
+        wait_ceiling: float = 3600.0,
         stdin: int = 0,
         stdout: Output | None = None,
         stderr: TextIO | None = None,
@@ -74,6 +77,7 @@ class PrintFrontend:
         self._input = LineInput(InputLines(stdin), self._form.record, self._nobody) if input == "stream-json" else None
         self._tally = Tally()
         self._unanswered = False
+        self._wait_ceiling = wait_ceiling
         self._structured: Any = msgspec.UNSET
         self._mismatch: list[str] = []
         self._signal = 0
@@ -90,10 +94,11 @@ class PrintFrontend:
         self._progress.root = str(session.cwd)
         self._form.record(session.events()[0])
         for event in session.events_since_opened():  # what was wrong with it; its repairs are no news here
-            if isinstance(event, ev.Notice):
+            if isinstance(event, ev.Notice | ev.TaskChanged):
                 self._show(event)
-        work = asyncio.ensure_future(self._converse(session, structured))
-        with self._signals(session, work):
+        tasks = TaskWait(session, self._progress.apply, self._wait_ceiling)
+        work = asyncio.ensure_future(self._converse(session, structured, tasks))
+        with self._signals(session, work, tasks):
             try:
                 await work
             except asyncio.CancelledError:
@@ -114,51 +119,64 @@ class PrintFrontend:
 
     # --- the conversation ---------------------------------------------------------------------------------------------
 
-    async def _converse(self, session: "Session", structured: StructuredAnswer | None) -> None:
+    async def _converse(self, session: "Session", structured: StructuredAnswer | None, tasks: TaskWait) -> None:
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(session.listen, None)
+            stack.push_async_callback(tasks.end)
+            session.listen(Listening(self._show, self._input.wake if self._input else tasks.wake))
             if self._input:
                 reader = asyncio.create_task(self._input.read(session))
                 stack.callback(reader.cancel)
             prompts = await stack.enter_async_context(contextlib.aclosing(self._prompts()))
             async for text in prompts:
                 images, self._images = self._images, ()
-                turns = (
-                    self._turns(session, text, images, structured) if structured else self._turn(session, text, images)
-                )
-                await turns
+                asked = text + structured.instruction() if structured else text
+                events = session.prompt(asked, images) if text or images else session.go_on()
+                await self._turns(session, events, structured)
                 if self._signal or self._out.closed:
                     return
+            session.listen(Listening(self._show, tasks.wake))
+            while self._answered() and await tasks.next():
+                await self._turns(session, session.go_on(), structured)
 
     async def _prompts(self) -> AsyncGenerator[str, None]:
+        """Texts to run, and "" when the idle session has something to go on with."""
         if self._prompt or not self._input:
             yield self._prompt
         if self._input:
             async for text in self._input.prompts():
                 yield text
 
-    async def _turn(self, session: "Session", text: str, images: tuple[Image, ...] = ()) -> None:
-        async with contextlib.aclosing(_generator(session.prompt(text, images))) as events:
-            async for event in events:
+    async def _turn(self, session: "Session", events: AsyncIterator[ev.Event]) -> None:
+        async with contextlib.aclosing(_generator(events)) as closing:
+            async for event in closing:
                 if not isinstance(event, ev.SessionStarted):
                     self._show(event)
                 if self._streams and self._out.closed:
                     session.interrupt()
 
     async def _turns(
-        self, session: "Session", text: str, images: tuple[Image, ...], structured: StructuredAnswer
+        self, session: "Session", events: AsyncIterator[ev.Event], structured: StructuredAnswer | None
     ) -> None:
-        """A turn whose answer must match, and up to `TRIES` - 1 more that correct it."""
-        await self._turn(session, text + structured.instruction(), images)
+        """A turn. Where the answer must match a schema, up to `TRIES` - 1 more that correct it."""
+        await self._turn(session, events)
+        if structured is None:
+            return
         for tries_left in reversed(range(TRIES)):
             self._structured, self._mismatch = msgspec.UNSET, []
-            if self._tally.end is None or self._tally.end.stop not in ANSWERED or self._signal:
+            if not self._answered():
                 return
             value, self._mismatch = structured.check(self._tally.answer)
             if not self._mismatch:
                 self._structured = value
                 return
             if tries_left:
-                await self._turn(session, structured.correction(self._mismatch))
+                await self._turn(session, session.prompt(structured.correction(self._mismatch)))
+
+    def _answered(self) -> bool:
+        """Whether the last turn has an answer, and nothing has ended the run."""
+        ended = self._signal or self._out.closed
+        return not ended and self._tally.end is not None and self._tally.end.stop in ANSWERED
 
     def _show(self, event: ev.Event) -> None:
         self._tally.apply(event)
@@ -184,11 +202,16 @@ class PrintFrontend:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _signals(self, session: "Session", work: "asyncio.Future[None]") -> Iterator[None]:
-        """The first signal interrupts the turn, so that the history stays whole; a second one does not wait for that."""
+    def _signals(self, session: "Session", work: "asyncio.Future[None]", tasks: TaskWait) -> Iterator[None]:
+        """The first signal interrupts the turn, so that the history stays whole; a second one does not wait for that.
+
+        Ctrl-C while tasks are waited for only ends the waiting: there is an answer already.
+        """
         loop = asyncio.get_running_loop()
 
         def stop(number: int) -> None:
+            if number == signal.SIGINT and tasks.give_up():
+                return
             if not self._signal and session.running:
                 session.interrupt()
             else:

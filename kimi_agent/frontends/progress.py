@@ -8,6 +8,7 @@ from kimi_agent.core.display import Display, Pictures
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Text, ToolCall, ToolResult
 from kimi_agent.core.sanitize import plain
+from kimi_agent.core.task import told_person
 from kimi_agent.frontends.common.describe import headline, one_line, outcome, retrying
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.json_lines import Result
@@ -29,8 +30,11 @@ class Progress:
                 self._say(f"{level}: {plain(text)}")
             case ev.Retrying(model=model) if model:  # another model answers: never silent
                 self._say(retrying(event))
-            case _ if not self._shown:
-                return
+            case _ if self._shown:
+                self._tell(event)
+
+    def _tell(self, event: ev.Event) -> None:
+        match event:
             case ev.ToolStarted(call, effects):
                 self._say(headline(call, effects, self.root))
             case ev.MessageAdded(message):
@@ -44,6 +48,8 @@ class Progress:
                 self._displays[call_id] = display
             case ev.Retrying() if event.attempt:
                 self._say(retrying(event))
+            case ev.TaskChanged(task) if task.state != "running":
+                self._say(plain(told_person(task)[1]))
             case ev.Compacted(before, after):
                 self._say(f"compacted the history: {before} -> {after} tokens")
 
