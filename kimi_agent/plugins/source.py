@@ -108,7 +108,8 @@ def _download(url: str, target: Path) -> None:
             httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as response,
             target.open("wb") as file,
         ):
-            _check_https(response.url.scheme, response.url.host)
+            for hop in (*response.history, response):
+                _check_https(hop.url.scheme, hop.url.host)
             response.raise_for_status()
             for piece in response.iter_bytes():
                 size += len(piece)
