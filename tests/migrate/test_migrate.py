@@ -239,6 +239,17 @@ def test_a_file_that_cannot_be_read_is_passed_over(person: Program) -> None:
     assert [path.name for path in (person.home / "commands").iterdir()] == ["review.md"]
 
 
+def test_records_and_settings_of_no_sense_do_no_harm(person: Program) -> None:
+    session = next((person.folder / ".claude" / "projects").glob("*/7777*.jsonl"))
+    odd = '{"type": "user", "cwd": 1, "uuid": [], "timestamp": 1e400, "message": {"role": "user", "content": [null, {}]}}\n'
+    session.write_text(odd + session.read_text())
+    odd = '[mcp_servers.odd]\ncommand = "x"\nstartup_timeout_sec = inf\nenv = { DAY = 2026-01-01 }\n'
+    (person.folder / ".codex" / "config.toml").write_text(odd)
+    migrate(person, "-y")
+    assert servers(person)["odd"] == {"command": "x", "env": {"DAY": "2026-01-01"}}
+    assert events(person, SESSIONS["claude"])
+
+
 def test_names_with_control_sequences_are_shown_harmless(person: Program) -> None:
     (person.folder / ".claude.json").write_text(json.dumps({"mcpServers": {"a\x1b]0;x\x07\nb": {"command": "x"}}}))
     said = migrate(person, "--from", "claude", "--dry-run")

@@ -76,7 +76,9 @@ def _add_servers(path: Path, servers: Sequence[Server], undo: ExitStack) -> None
     for server in servers:
         entries.setdefault(server.name, server.entry)
     before = path.read_bytes() if path.exists() else None
-    _replace(path, json.dumps({**data, "mcpServers": entries}, ensure_ascii=False, indent=2).encode() + b"\n")
+    _replace(
+        path, json.dumps({**data, "mcpServers": entries}, ensure_ascii=False, indent=2, default=str).encode() + b"\n"
+    )
     if before is None:
         undo.callback(path.unlink)
     else:

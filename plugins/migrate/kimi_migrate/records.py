@@ -13,6 +13,9 @@ from kimi_agent.core.message import Image, Text
 MAX_SIZE = 256 << 20
 """Bytes of a file that is read at all."""
 
+LATEST = 4e9
+"""Seconds since 1970 that a record can have been written at."""
+
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,(.*)", re.DOTALL)
 
 
@@ -72,13 +75,16 @@ def text(value: Any) -> str:
 
 
 def seconds(value: Any) -> float:
-    """Seconds since 1970 of an ISO time or of a number of seconds or milliseconds; 0 for anything else."""
+    """Seconds since 1970 of an ISO time or of a number of seconds or milliseconds; 0 for what is no time of our days."""
+    found = 0.0
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value) / 1000 if value > 1e11 else float(value)
-    try:
-        return datetime.datetime.fromisoformat(value).timestamp() if isinstance(value, str) else 0.0
-    except (ValueError, OverflowError):
-        return 0.0
+        found = value / 1000 if value > 1e11 else float(value)
+    elif isinstance(value, str):
+        try:
+            found = datetime.datetime.fromisoformat(value).timestamp()
+        except (ValueError, OverflowError):
+            return 0.0
+    return found if 0 < found < LATEST else 0.0
 
 
 def parts(content: Any) -> list[Text | Image]:

@@ -52,7 +52,7 @@ class Servers:
         for name, given in found.items():
             entry = {_CODEX.get(key, key): value for key, value in table(given).items()}
             for theirs, ours in (("startup_timeout_sec", "startupTimeoutMs"), ("tool_timeout_sec", "toolTimeoutMs")):
-                if isinstance(value := entry.pop(theirs, None), int | float):
+                if isinstance(value := entry.pop(theirs, None), int | float) and 0 < value < 1e6:
                     entry[ours] = int(value * 1000)
             yield self.step(path, name, entry)
 
