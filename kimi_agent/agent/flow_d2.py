@@ -5,6 +5,8 @@ from textwrap import dedent
 
 from kimi_agent.agent.flow_graph import Drawing, Flow, wrong
 
+MAX_DEPTH = 50
+
 _GAP = re.compile(r'(?:[\s;]|#[^\n]*|"""[\s\S]*?""")*')
 _END = re.compile(r"[ \t]*(?=[\n;}#]|\Z)")
 _DOUBLE, _SINGLE = r'"((?:[^"\\]|\\.)*)"', r"'((?:[^']|'')*)'"
@@ -26,6 +28,7 @@ def parse_d2(text: str, first_line: int = 1) -> Flow:
 class _Reader:
     def __init__(self, text: str, first_line: int) -> None:
         self._text, self._at, self._first = text, 0, first_line
+        self._depth = 0
         self._drawing = Drawing(first_line)
 
     def flow(self) -> Flow:
@@ -99,9 +102,13 @@ class _Reader:
     def _braces(self, start: int) -> str:
         """The `label` in a block, empty without one; `start` is behind its brace."""
         line, label, self._at = self._line(), "", start
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise wrong(line, f"more than {MAX_DEPTH} braces are nested")
         while self._skip_gap() < len(self._text):
             if self._text[self._at] == "}":
                 self._at += 1
+                self._depth -= 1
                 return label
             names, arrows, text = self._statement()
             if names == ["label"] and not arrows:

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+MAX_SIZE = 5000
+"""Mentions of nodes and ways in one diagram; a file of a stranger must not cost the start of a session."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
@@ -36,9 +39,11 @@ class Drawing:
     described: set[str] = field(default_factory=set)
     edges: dict[str, list[Edge]] = field(default_factory=dict)
     _lines: dict[str | tuple[str, Edge], int] = field(default_factory=dict)
+    _size: int = 0
 
     def node(self, name: str, line: int, text: str | None = None) -> None:
         """A node, mentioned or described with a text; the last description holds."""
+        self._count(line)
         self._lines.setdefault(name, line)
         self.texts.setdefault(name, name)
         self.edges.setdefault(name, [])
@@ -47,10 +52,16 @@ class Drawing:
             self.described.add(name)
 
     def edge(self, source: str, target: str, line: int, label: str = "") -> None:
+        self._count(line)
         edge = Edge(target, " ".join(label.split()))
-        if edge not in self.edges[source]:
+        if (source, edge) not in self._lines:
             self.edges[source].append(edge)
             self._lines[source, edge] = line
+
+    def _count(self, line: int) -> None:
+        self._size += 1
+        if self._size > MAX_SIZE:
+            raise wrong(line, f"the diagram names more than {MAX_SIZE} nodes and ways")
 
     def flow(self) -> Flow:
         """Raises ValueError that names the line when this is no flow that could run."""
@@ -81,10 +92,12 @@ class Drawing:
 
     def _reached(self, begin: str, ends: frozenset[str]) -> list[str]:
         """In the order in which the ways lead there."""
-        reached = [begin]
+        reached, seen = [begin], {begin}
         for name in reached:
-            if name not in ends:
-                reached += dict.fromkeys(edge.target for edge in self.edges[name] if edge.target not in reached)
+            for edge in self.edges[name] if name not in ends else ():
+                if edge.target not in seen:
+                    seen.add(edge.target)
+                    reached.append(edge.target)
         return reached
 
     def _check(self, name: str, begin: str) -> None:

@@ -1,5 +1,6 @@
 """Flows: both diagram languages mean the same graph, every mistake is named with its line, and every walk ends or raises."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,22 @@ def test_any_text_is_a_flow_or_a_mistake_with_a_line(text: str):
             parse(f"BEGIN\n{text}", 7)
         except ValueError as error:
             assert str(error).startswith("line ")  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "reason"),
+    [
+        (parse_mermaid, "a --" + " " * 100_000 + "x", "cannot read"),
+        (parse_mermaid, "a -. " + "." * 100_000, "cannot read"),
+        (parse_mermaid, "a & " * 30_000 + "a --> b", "names more than"),
+        (parse_mermaid, "&".join(["a"] * 2000) + " --> " + "&".join(["b"] * 2000), "names more than"),
+        (parse_d2, "a: {" * 30_000, "are nested"),
+        (parse_d2, "BEGIN" + " -> a" * 20_000, "names more than"),
+    ],
+)
+def test_a_hostile_diagram_is_refused_before_it_costs_anything(parse: Callable[[str], Flow], text: str, reason: str):
+    with pytest.raises(ValueError, match=reason):
+        parse(text)
 
 
 # --- random graphs ----------------------------------------------------------------------------------------------------
