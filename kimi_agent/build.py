@@ -15,8 +15,9 @@ from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
-from kimi_agent.builtin import SKILLS, builtin_plugin
+from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig
+from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
@@ -71,6 +72,7 @@ def build(
         default_model="",
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=lambda model, folder: tools_for(config, parts, model, folder, home),
+        make_attach=lambda model: attach_for(config, parts, model),
         make_workspace=lambda folder: parts.workspace(folder, extra_roots),
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
@@ -246,6 +248,15 @@ def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Pa
         return Host(model, folder, home, options, config.network.allow_private, parts.readers, config.services)
 
     return parts.tools(host, lambda name: offers(config, name))
+
+
+def attach_for(config: Config, parts: Parts, model: Model) -> Attach:
+    """What reads the mentions (`@file`) of a person's prompts."""
+    from kimi_agent.agent.permissions import is_secret
+    from kimi_agent.tools.attach import make_attach
+
+    media, private = sees(model), config.network.allow_private
+    return make_attach(parts.readers, media=media, allow_private=private, is_secret=is_secret)
 
 
 def offers(config: Config, tool: str) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kimi_agent import __version__
 from kimi_agent.commands import COMMANDS
+from kimi_agent.core.provider import Model
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.frontends import FRONTENDS
@@ -22,10 +23,9 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
     def tools(host: Host) -> Iterable[Tool]:
         from kimi_agent.tools import builtin_tools
 
-        media = not host.model.capabilities or "image_in" in host.model.capabilities
         return builtin_tools(
             think=think,
-            media=media,
+            media=sees(host.model),
             allow_private=host.allow_private,
             readers=host.readers,
             services=host.services,
@@ -42,6 +42,11 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
         frontends=FRONTENDS,
         workspaces={"local": _local},
     )
+
+
+def sees(model: Model) -> bool:
+    """Whether pictures may be sent to a model; one whose capabilities nobody told is trusted to see."""
+    return not model.capabilities or "image_in" in model.capabilities
 
 
 def _local(folder: Path, extra_roots: Sequence[Path]) -> Workspace:

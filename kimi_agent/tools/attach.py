@@ -131,11 +131,9 @@ class _Source:
             parcel.add_bounded(mention.name, await listing(path, workspace), "Glob")
             return
         kind = kind_of(await workspace.read(path, HEAD))
-        if self.is_secret(Effect("read", str(path))):
-            parcel.notices.append(
-                f"@{mention.name} usually holds secrets: the model is given them, since you named it."
-            )
-        if kind.endswith("image") and not self.documents.reads(path):
+        if self.is_secret(Effect("read", str(path))):  # a mention may come from a pasted text: not everybody reads those
+            parcel.leave_out(mention.name, "it usually holds secrets; the agent asks you when it needs to read it.")
+        elif kind.endswith("image") and not self.documents.reads(path):
             await self._add_picture(parcel, mention, stat, kind, workspace)
         elif parcel.room < _WORTH_IT:
             parcel.leave_out(mention.name, f"no room is left for its {stat.size:,} bytes; ReadFile reads it.")

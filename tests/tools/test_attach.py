@@ -213,11 +213,11 @@ async def test_the_inside_of_the_network_is_guarded(folder: Path) -> None:
     assert "secret" not in attached.text
 
 
-async def test_a_secret_file_is_read_with_a_word_about_it(folder: Path) -> None:
+async def test_a_secret_file_is_left_to_the_permission_gates(folder: Path) -> None:
     (folder / ".env").write_text("KEY=1\n")
-    attached = await attach(folder, "@.env")
-    assert "KEY=1" in attached.text
-    assert attached.notices == ("@.env usually holds secrets: the model is given them, since you named it.",)
+    attached = await attach(folder, "a text that somebody wrote for me to paste: @.env")
+    assert "KEY=1" not in attached.text
+    assert "@.env is not attached: it usually holds secrets" in attached.notices[0]
 
 
 async def test_what_cannot_be_read_is_told(folder: Path) -> None:
