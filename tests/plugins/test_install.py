@@ -16,6 +16,7 @@ from kimi_program import Program, Terminal
 from plugin_files import archive_of, commit, git, manifest, write_plugin
 
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.plugins.find import find
 from kimi_agent.plugins.source import split_git
 
 
@@ -26,6 +27,11 @@ def kimi(tmp_path: Path) -> Program:
 
 def rows(kimi: Program) -> dict[str, dict[str, object]]:
     return {row["name"]: row for row in json.loads(kimi.run("plugin", "list", "--json").stdout)}
+
+
+def states(kimi: Program) -> dict[str, str]:
+    """As the program's next start finds them."""
+    return {found.name: found.state for found in find(kimi.home, {})}
 
 
 def greets(kimi: Program, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -83,10 +89,10 @@ def test_every_form_from_install_to_remove(kimi: Program, tmp_path: Path, form: 
     assert not [path for path in (kimi.home / "plugins").rglob("*") if path.name in (".git", "__pycache__")]
 
     assert kimi.run("plugin", "disable", "hello").stdout == "hello is off\n"
-    assert rows(kimi)["hello"]["state"] == "off"
-    assert "There is no tool 'greet'" in greets(kimi, "--yolo").stderr
+    assert states(kimi)["hello"] == "off"
+    assert form != "folder" or "There is no tool 'greet'" in greets(kimi, "--yolo").stderr
     assert kimi.run("plugin", "remove", "hello").stdout == "removed hello\n"
-    assert "hello" not in rows(kimi)
+    assert "hello" not in states(kimi)
     assert not (kimi.home / "plugins" / "hello").exists()
 
 
@@ -196,15 +202,15 @@ def test_trust_is_given_to_what_kimi_cli_left(kimi: Program) -> None:
     asked = kimi.run("plugin", "enable", "hello")
     assert asked.returncode == 2
     assert "python3 scripts/greet.py" in asked.stderr
-    assert rows(kimi)["hello"]["state"] == "new"
+    assert states(kimi)["hello"] == "new"
     assert kimi.run("plugin", "enable", "hello", "--yes").stdout == "hello is on\n"
     assert greets(kimi, "--yolo").stdout == "Greeted.\n"
     (folder / "scripts" / "greet.py").write_text("print('other')")
-    assert rows(kimi)["hello"]["state"] == "changed"
+    assert states(kimi)["hello"] == "changed"
     info = kimi.run("plugin", "info", "hello")
     assert "was sha256:" in info.stdout
     assert kimi.run("plugin", "enable", "hello", "--yes").returncode == 0
-    assert rows(kimi)["hello"]["state"] == "on"
+    assert states(kimi)["hello"] == "on"
     assert kimi.run("plugin", "path", "hello").stdout.strip() == str(folder)
 
 
@@ -220,8 +226,7 @@ def test_a_key_is_given_only_when_it_is_allowed(kimi: Program, tmp_path: Path, f
     done = kimi.run("plugin", "install", str(source), *flags)
     assert "WANTS YOUR api_key, base_url, to be written to config.json" in done.stderr
     config = kimi.home / "plugins" / "hello" / "config.json"
-    row = rows(kimi)["hello"]
-    assert row["state"] == "on"
+    assert states(kimi)["hello"] == "on"
     assert "sk-precious" not in done.stdout + done.stderr
     if "--allow-key" in flags:
         assert "GETS YOUR api_key" in done.stderr
@@ -261,7 +266,7 @@ def test_a_kill_while_it_is_fetched_leaves_nothing(kimi: Program, tmp_path: Path
         child.wait()
         connection.close()
     assert not (kimi.home / "plugins").exists()
-    assert "hello" not in rows(kimi)
+    assert "hello" not in states(kimi)
 
 
 KILLED = """
@@ -292,7 +297,7 @@ def test_a_kill_at_any_step_leaves_no_half_plugin(kimi: Program, tmp_path: Path,
     for number in range(100):
         arguments = [str(kimi.home), str(new), str(tmp_path / f"scratch{number}"), event, str(number)]
         done = subprocess.run([sys.executable, "-c", KILLED, *arguments], env=kimi.environment(), check=False)
-        row = rows_in_process(kimi.home)
+        row = states(kimi)
         folder = kimi.home / "plugins" / "hello"
         if row.get("hello") == "on":
             assert (folder / "scripts" / "greet.py").read_text() == (old / "scripts" / "greet.py").read_text()
@@ -309,12 +314,6 @@ def test_a_kill_at_any_step_leaves_no_half_plugin(kimi: Program, tmp_path: Path,
     assert row["hello"] == "on"
     assert json.loads((folder / "plugin.json").read_text())["version"] == "2.0.0"
     assert sorted(path.name for path in (kimi.home / "plugins").iterdir()) == [".lock", "hello", "installed.json"]
-
-
-def rows_in_process(home: Path) -> dict[str, str]:
-    from kimi_agent.plugins.find import find
-
-    return {found.name: found.state for found in find(home, {})}
 
 
 @pytest.mark.parametrize(
@@ -343,3 +342,36 @@ def test_addresses_of_repositories(source: str, expected: tuple[str, str, str]) 
 def test_addresses_that_are_refused(source: str) -> None:
     with pytest.raises(ConfigError):
         split_git(source)
+
+
+def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) -> None:
+    """As kimi-code lays them out; the hook runs in the plugin's folder and is told where that is."""
+    check = (
+        'cat >/dev/null; echo "$PWD" > told; test "$PWD" = "$KIMI_PLUGIN_ROOT" && echo "no shells today" >&2; exit 2\n'
+    )
+    hooks = [{"event": "PreToolUse", "matcher": "^Shell$", "command": "sh ./check.sh"}]
+    source = write_plugin(
+        tmp_path / "bundle",
+        {"name": "bundle", "version": "1.0.0", "hooks": hooks},
+        **{
+            "skills__rates__SKILL.md": "---\nname: rates\ndescription: how to read rates\n---\nRead the newest first.\n",
+            "commands__report.md": "Report on $ARGUMENTS.\n",
+            "check.sh": check,
+        },
+    )
+    done = kimi.run("plugin", "install", str(source), "--yes")
+    assert "hook at PreToolUse ^Shell$, which runs: " in done.stderr
+    assert "sh ./check.sh" in done.stderr
+    assert "skills: rates" in done.stderr
+    calls = [
+        {"call": {"name": "Shell", "arguments": {"command": "touch ran"}}},
+        {"call": {"name": "Skill", "arguments": {"name": "rates"}}},
+    ]
+    scenario = kimi.scenario(
+        [{"expect": "Report on March."}, *calls], [{"expect": "Read the newest"}, {"text": "Done."}]
+    )
+    done = kimi.run("-p", "/report March", "--provider", scenario, "--yolo", "--output-format", "stream-json")
+    assert "Blocked by a hook of the user: no shells today" in done.stdout, done.stdout + done.stderr
+    assert not (kimi.work / "ran").exists()
+    assert (kimi.home / "plugins" / "bundle" / "told").read_text().strip() == str(kimi.home / "plugins" / "bundle")
+    assert states(kimi)["bundle"] == "changed"  # the hook wrote into its own folder
