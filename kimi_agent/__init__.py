@@ -4,8 +4,7 @@
 imported from here as well.
 """
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` itself costs more than the rest of `kimi --version`
 if TYPE_CHECKING:
     from kimi_agent.core.ask import Allow, Choice, Chosen, Deny, Dismissed, Permission
     from kimi_agent.core.event import (
@@ -45,10 +44,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Loads what is asked for, when it is asked for."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+    value: object = getattr(import_module(_MODULES[name]), name)
+    return value

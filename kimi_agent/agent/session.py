@@ -8,17 +8,21 @@ from typing import Any, Literal
 
 from kimi_agent.agent.aside import ask_aside
 from kimi_agent.agent.calls import Caller
+from kimi_agent.agent.evidence import Ledger, evidence_gate
+from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.history import History
-from kimi_agent.agent.loop import Turn, run_turn
+from kimi_agent.agent.loop import Turn
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
 from kimi_agent.agent.store import clean, encode_line, scrubbed
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
+from kimi_agent.agent.turns import Turns
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Todo, TodoList
-from kimi_agent.core.errors import KimiError, SessionError
+from kimi_agent.core.errors import SessionError
+from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Image, user_message
 from kimi_agent.core.provider import Model
 from kimi_agent.core.schema import tool_spec
@@ -45,7 +49,7 @@ class Session:
         self.mode_before_plan: ev.Mode = "default"
         self._mode_told = False  # the model knows whether plan mode is on
         self._events_before = len(log.events)
-        self._turns_done = sum(isinstance(event, ev.TurnStarted) for event in log.events)
+        turns = sum(isinstance(event, ev.TurnStarted) for event in log.events)
         self._waiting = Waiting(self._show)
         self._notes: list[str] = []
         self._task: asyncio.Task[None] | None = None
@@ -53,8 +57,7 @@ class Session:
         self._listener: Listener | None = None
         self._saving = True
         self._went_well = False  # the last turn was done, or the compaction
-        resumed = self._turns_done > 0
-        self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, resumed) if parts.make_hooks else None
+        self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
@@ -65,6 +68,18 @@ class Session:
             self.id, started.system_prompt, caller, tuple(tool_spec(tool) for tool in tools), parts.models, parts.model,
             parts.thinking, parts.limits, History(parts.scratch),
         )  # fmt: skip
+        self.ledger, self._evidence = Ledger(), parts.evidence
+        self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
+        self._turns = Turns(
+            self.runner,
+            self._turn,
+            self.skills,
+            self._waiting,
+            self.note,
+            lambda: self.has_news,
+            turns,
+            self.goals,
+        )
         self._take_up(log.events)
 
     def _take_up(self, events: Sequence[ev.Event]) -> None:
@@ -77,6 +92,7 @@ class Session:
         ends = [event for event in events if isinstance(event, ev.TurnStarted | ev.TurnEnded)]
         if ends and isinstance(ends[-1], ev.TurnStarted):  # killed in the middle of a turn
             self._emit(ev.TurnEnded("interrupted"))
+        self.goals.end_turn()
 
     # --- what front ends read -----------------------------------------------------------------------------------------
 
@@ -98,6 +114,10 @@ class Session:
         self.runner.thinking = value
 
     @property
+    def goal(self) -> Goal | None:
+        return self.goals.goal
+
+    @property
     def mode(self) -> ev.Mode:
         return self._permissions.mode
 
@@ -116,14 +136,14 @@ class Session:
 
         A failure of the model arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
         """
-        async with contextlib.aclosing(self._chain(lambda: self._turns(text, images))) as events:
+        async with contextlib.aclosing(self._chain(lambda: self._run(text, images))) as events:
             async for event in events:
                 yield event
 
     async def go_on(self) -> AsyncIterator[ev.Event]:
         """A turn about what the model has not heard yet (a background task has ended); nothing when there is nothing."""
         if self.has_news:
-            async with contextlib.aclosing(self._chain(lambda: self._turns("", ()))) as events:
+            async with contextlib.aclosing(self._chain(lambda: self._run(""))) as events:
                 async for event in events:
                     yield event
 
@@ -144,7 +164,7 @@ class Session:
             text = self._waiting.next_prompt() if self._went_well else None
             if text is None and not (self._went_well and self.has_news):
                 return
-            work = functools.partial(self._turns, text or "", ())
+            work = functools.partial(self._run, text or "")
 
     async def _drive(self, work: Coroutine[Any, Any, None]) -> AsyncGenerator[ev.Event, None]:
         """The only place where the push of events meets the pull of a front end."""
@@ -164,31 +184,17 @@ class Session:
                 await task
             self._task, self._watcher = None, None
 
-    async def _turns(self, text: str, images: tuple[Image, ...]) -> None:
-        while True:
-            self._turns_done += 1
-            try:
-                turn = self._turn()
-            except KimiError as error:
-                self._emit(ev.TurnStarted(self._turns_done))
-                if text or images:
-                    self._emit(ev.MessageAdded(user_message(text, images)))
-                self._emit(ev.TurnEnded("error", error.full, type(error).__name__))
-                return
-            try:
-                end = await run_turn(turn, self._turns_done, text, images)
-            finally:
-                self._waiting.end_turn()
-            self._went_well = end.stop == "done"
-            following = self._waiting.next_prompt() if self._went_well else None
-            if following is None and not (self._went_well and self.has_news):
-                return
-            text, images = following or "", ()
+    async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
+        self._went_well = False
+        self._went_well = await self._turns.run(text, images)
 
     def _turn(self) -> Turn:
         turn = self.runner.turn()
         turn.take_steering, turn.take_notes = self._waiting.take_steering, self._take_notes
         turn.expand, turn.attach, turn.hooks = self.skills.expand, self._attached, self.hooks
+        turn.end_gates = [self.goals.gate]
+        if self._evidence != "off":
+            turn.end_gates.append(evidence_gate(self.ledger, self._emit, asks=self._evidence == "ask"))
         return turn
 
     async def _attached(self, text: str) -> tuple[str, tuple[Image, ...]]:
@@ -376,6 +382,8 @@ class Session:
 
     def _follow(self, event: ev.Event) -> None:
         self.runner.apply(event)
+        self.ledger.apply(event)
+        self.goals.apply(event)
         match event:
             case ev.ToolFinished(_, TodoList(items)):
                 self.todos = items

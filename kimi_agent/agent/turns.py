@@ -1,0 +1,94 @@
+"""Which turns a prompt becomes: its own, the steps of the flow that it runs, then those of what waits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kimi_agent.agent.goal import GoalKeeper
+from kimi_agent.agent.loop import Turn, run_turn
+from kimi_agent.agent.runner import Runner
+from kimi_agent.agent.skills import Library
+from kimi_agent.agent.waiting import Waiting
+from kimi_agent.core import event as ev
+from kimi_agent.core.errors import KimiError, SessionError
+from kimi_agent.core.message import Image, user_message
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.flows import FlowRun
+
+
+@dataclass(slots=True)
+class Turns:
+    """Of one session. `make` makes a turn, `note` tells the model something before its next step, `count` numbers turns.
+
+    `has_news` says that there is something for the model besides the texts that wait.
+    """
+
+    runner: Runner
+    make: Callable[[], Turn]
+    skills: Library
+    waiting: Waiting
+    note: Callable[[str], None]
+    has_news: Callable[[], bool]
+    count: int
+    goals: GoalKeeper
+
+    async def run(self, text: str, images: tuple[Image, ...]) -> bool:
+        """Run them all; whether the last one ended well."""
+        flow: FlowRun | None = None
+        while True:
+            self.count += 1
+            try:
+                turn = self.make()
+                if begun := self.skills.script(text):
+                    flow = begun
+                    turn.expand = self._expand_first(text, begun)
+                self._begin_goal(turn, text)
+            except KimiError as error:
+                self._refuse(text, images, error)
+                return False
+            try:
+                end = await run_turn(turn, self.count, text, images)
+            finally:
+                self.waiting.end_turn()
+                self.goals.end_turn()
+            if end.stop != "done":
+                return False
+            following = None
+            if flow is None or not self._next_step(flow):
+                flow, following = None, self.waiting.next_prompt()
+                if following is None and not self.has_news():
+                    return True
+            text, images = following or "", ()
+
+    def _refuse(self, text: str, images: tuple[Image, ...], error: KimiError) -> None:
+        """A turn that cannot begin."""
+        emit = self.runner.caller.emit
+        emit(ev.TurnStarted(self.count))
+        if text or images:
+            emit(ev.MessageAdded(user_message(text, images)))
+        emit(ev.TurnEnded("error", error.full, type(error).__name__))
+
+    def _begin_goal(self, turn: Turn, text: str) -> None:
+        """Let a turn work on the goal that its prompt sets. Raises ConfigError for a wrong one."""
+        if instructions := self.goals.begin(text):
+            expand = turn.expand
+            turn.expand = lambda given: instructions if given == text else expand(given)
+        turn.max_steps = self.goals.steps(turn.max_steps)
+
+    def _expand_first(self, text: str, flow: "FlowRun") -> Callable[[str], str]:
+        """How the prompt that runs a flow is expanded, and texts that join it."""
+        found = self.skills.find(text)
+        first = flow.start(found[1] if found else "")
+        return lambda given: first if given == text else self.skills.expand(given)
+
+    def _next_step(self, flow: "FlowRun") -> bool:
+        """Let the model know the next step of a flow; whether there is one."""
+        try:
+            step = flow.next(self.runner.history.messages[-1].text)
+        except SessionError as error:
+            self.runner.caller.emit(ev.Notice("warning", error.full))
+            return False
+        if step is not None:
+            self.note(f"[The flow {flow.name} goes on]\n\n{step}")
+        return step is not None
