@@ -85,6 +85,8 @@ def build(
         budget=budget_of(config),
         offers=lambda name: offers(config, name),
         max_tasks=config.background.max_running_tasks,
+        evidence=loop.evidence,
+        rounds=loop.max_ralph_iterations,
         extra_roots=extra_roots,
         find_skills=skills,
         export=export_session,

@@ -16,7 +16,7 @@ from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
-from kimi_agent.agent.session_parts import MakeHooks, SessionParts
+from kimi_agent.agent.session_parts import Evidence, MakeHooks, SessionParts
 from kimi_agent.agent.skill_tool import SkillTool
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
@@ -57,6 +57,8 @@ class Agent:
     budget: Budget = field(default_factory=Budget)  # of one run of a subagent
     offers: Callable[[str], bool] = lambda name: True  # whether the configuration allows a tool
     max_tasks: int = 4  # in the background of a session at once
+    evidence: Evidence = "mark"  # what happens to claims that nothing shows
+    rounds: int = 0  # every prompt is a goal with so many more rounds; -1: no limit
     make_attach: Callable[[Model], Attach] | None = None
     notices: Sequence[str] = ()
     served: Callable[[], Awaitable[Sequence[Model]]] | None = None  # what the providers' servers list (GET /models)
@@ -200,6 +202,8 @@ class Agent:
                 attach=self.make_attach(model) if self.make_attach is not None else None,
                 plan_file=plan_file,
                 max_tasks=self.max_tasks,
+                evidence=self.evidence,
+                rounds=self.rounds,
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
             )
         )

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -66,7 +66,7 @@ class Turn:
     take_notes: Callable[[], list[str]] = _nothing
     expand: Callable[[str], str] = lambda text: ""
     attach: Callable[[str], Awaitable[Attached]] = _no_attachments
-    end_gates: Sequence[EndGate] = ()
+    end_gates: list[EndGate] = field(default_factory=list)
     hooks: "Hooks | None" = None
     alone: bool = False
     max_tokens: int | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.runner import Limits, Models
@@ -25,6 +25,9 @@ MakeHooks: TypeAlias = Callable[[str, Path, Path, Callable[[ev.Event], None], bo
 """Makes a session's hooks from its id, its folder, its file, its `emit` and whether it is resumed."""
 
 
+Evidence: TypeAlias = Literal["off", "mark", "ask"]
+
+
 class Listener(Protocol):
     """Who is told of a session while no turn runs: what happens, and that `Session.go_on` has something to do."""
 
@@ -37,7 +40,7 @@ class SessionParts:
     """`session_tools` makes the tools that act on the session itself; they keep it and use it when they are called.
 
     `fork_log` makes a session that begins with these events, `attach` reads what mentions in a prompt name, `commands` are the
-    slash commands of front ends.
+    slash commands of front ends. `evidence` says what happens to claims, `rounds` makes a goal of every prompt (see goal.py).
     """
 
     log: SessionLog
@@ -58,4 +61,6 @@ class SessionParts:
     attach: Attach | None
     plan_file: Path
     max_tasks: int
+    evidence: Evidence
+    rounds: int
     fork_log: Callable[[Sequence[ev.Event]], "Session"]

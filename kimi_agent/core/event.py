@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from kimi_agent.core.display import Display
 from kimi_agent.core.effect import Effect
+from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Message, ToolCall
 from kimi_agent.core.record import Record
 from kimi_agent.core.task import Task
@@ -177,6 +178,27 @@ class TaskChanged(Record):
     task: Task
 
 
+class Evidence(Record):
+    """What a claim of the last answer rests on ("tests pass"): the command that was run for it, its result and exit code.
+
+    `exit_code` is None when another command hid it (a pipe). `verified` is false without a passing command since the last change
+    of a file; then `reason` says what is missing.
+    """
+
+    claim: str
+    verified: bool
+    command: str = ""
+    result: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+
+
+class GoalChanged(Record):
+    """The session's goal was set, has come to its next round, or has ended."""
+
+    goal: Goal
+
+
 class Notice(Record):
     level: Literal["info", "warning", "error"]
     text: str
@@ -214,6 +236,8 @@ Event: TypeAlias = (
     | Nested
     | SubagentStarted
     | TaskChanged
+    | Evidence
+    | GoalChanged
     | Notice
     | TurnEnded
 )

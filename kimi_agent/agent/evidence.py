@@ -1,0 +1,222 @@
+"""Claims and what shows them: a ledger of the commands that ran and of the last change, folded from a session's events.
+
+A command shows something only when it began after the last change had ended, and succeeded.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.agent.checks import Kind, Part, parts
+from kimi_agent.agent.claims import WORDS, Claim, claims, says_it_ran
+from kimi_agent.agent.loop import EndGate
+from kimi_agent.core import event as ev
+from kimi_agent.core.display import Terminal
+from kimi_agent.core.sanitize import plain
+from kimi_agent.core.task import Task, last_lines
+
+MAX_RUNS = 200
+"""Commands that are remembered; what a claim rests on is among the last ones."""
+RESULT_LIMIT = 120
+_SUMMARY = re.compile(
+    r"\b\d+ (?:passed|failed|passing|failing|errors?|tests?|examples?|warnings?|problems?)\b|^ok\b|^OK\b|^FAIL|test result:|"
+    r"All checks passed|Success: no issues|no issues found|Tests?:\s+\d|BUILD (?:SUCCESS|FAIL)|Finished\b|^PASS",
+)
+_GOOD = re.compile(
+    r"\b[1-9]\d* (?:passed|passing)\b|^ok\s|^OK\b|test result: ok|All checks passed|Success: no issues|BUILD SUCCESS|^PASS\b"
+)
+_BAD = re.compile(r"\b[1-9]\d* (?:failed|failing|failures?|errors?)\b|\bFAIL|test result: FAILED|Traceback|\berror(?:\[\w+\])?:", re.I)
+
+
+@dataclass(slots=True)
+class Run:
+    """A command that ran. `began` and changes are counted in events; `exit_code` None: killed, or not known."""
+
+    command: str
+    parts: list[Part]
+    began: int
+    done: bool = False
+    exit_code: int | None = None
+    output: str = ""  # its last lines
+    file: str = ""  # where a background command writes
+
+    @property
+    def result(self) -> str:
+        """The line of the output that says how it went, else the last one."""
+        lines = [" ".join(line.strip(" =-\t").split()) for line in plain(self.tail()).splitlines()]
+        lines = [line for line in lines if line]
+        summary = [line for line in lines if _SUMMARY.search(line)]
+        return (summary or lines or [""])[-1][:RESULT_LIMIT]
+
+    def tail(self) -> str:
+        return self.output or (last_lines(Path(self.file)) if self.file else "")
+
+    def exit_of(self, part: Part) -> int | None:
+        """The exit code of one of its commands; None when another one hid it."""
+        return self.exit_code if part.speaks or self.exit_code != 0 else None
+
+    def passed(self, part: Part) -> bool:
+        """Whether one of its commands succeeded: by the exit code, or by what it printed when a pipe hid that."""
+        if not self.done or self.exit_code != 0:
+            return False
+        text = self.tail()
+        return part.speaks or bool(re.search(_GOOD.pattern, text, re.MULTILINE) and not _BAD.search(text))
+
+
+class Ledger:
+    """Fed with every event of a session (`apply`), live or from the log."""
+
+    def __init__(self) -> None:
+        self._clock = 0
+        self._changed = 0  # when the last change ended; 0: nothing was changed yet
+        self._runs: list[Run] = []
+        self._calls: dict[str, tuple[Run | None, bool]] = {}  # by path and id: its command, whether it writes
+
+    def apply(self, event: ev.Event, path: str = "") -> None:
+        self._clock += 1
+        match event:
+            case ev.ToolStarted(call, effects):
+                command = next((effect.target for effect in effects if effect.kind == "run"), "")
+                writes = any(effect.kind == "write" for effect in effects)
+                if command or writes:
+                    self._calls[f"{path}/{call.id}"] = (self._start(command) if command else None, writes)
+            case ev.ToolFinished(call_id, display, is_error):
+                run, writes = self._calls.get(f"{path}/{call_id}", (None, False))
+                if writes and not is_error:
+                    self._changed = self._clock
+                if run is not None and isinstance(display, Terminal):
+                    del self._calls[f"{path}/{call_id}"]
+                    self._end(run, display.exit_code, display.output[-4000:])
+                elif run is not None and is_error and not run.file:
+                    self._end(run, None, "")
+            case ev.TaskChanged(task):
+                self._task(task)
+            case ev.Nested(call_id, inner):
+                self.apply(inner, f"{path}/{call_id}")
+            case _:
+                pass
+
+    def _start(self, command: str) -> Run:
+        run = Run(command.strip(), parts(command), self._clock)
+        self._mark_changes(run)
+        self._runs = [*self._runs[-MAX_RUNS:], run]
+        return run
+
+    def _end(self, run: Run, exit_code: int | None, output: str) -> None:
+        run.done, run.exit_code, run.output = True, exit_code, output
+        self._mark_changes(run)
+
+    def _mark_changes(self, run: Run) -> None:
+        """A command that changes files does so from its beginning to its end; a check in the same line runs after that change."""
+        changing = [n for n, part in enumerate(run.parts) if part.changes]
+        if changing:
+            self._changed = self._clock
+            if checks := [n for n, part in enumerate(run.parts) if part.kinds]:
+                run.began = self._clock + (1 if max(checks) >= max(changing) else 0)
+                run.parts = [part if n >= max(changing) else _without_kinds(part) for n, part in enumerate(run.parts)]
+
+    def _task(self, task: Task) -> None:
+        found = [run for key, (run, _) in self._calls.items() if key.endswith(f"/{task.call_id}")]
+        run = found[-1] if found else None
+        if task.kind != "command" or run is None:
+            return
+        run.file = task.output
+        if task.state != "running":
+            self._end(run, task.exit_code if task.state in ("done", "failed") else None, "")
+
+    # --- questions to it ----------------------------------------------------------------------------------------------
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was run or changed in the whole session."""
+        return not self._changed and not self._runs
+
+    def fresh(self, run: Run) -> bool:
+        """Whether it began after the last change."""
+        return run.began > self._changed
+
+    def missing(self, command: str) -> str:
+        """Why a command does not show anything as things stand; empty when it does."""
+        wanted = parts(command)
+        if all(part.idle for part in wanted):
+            return "it shows nothing by itself"
+        for run in reversed(self._runs):
+            if [part.text for part in run.parts] == [part.text for part in wanted]:
+                return self._fault(run, [part for part in run.parts if part.kinds])
+            part = next((part for part in run.parts if [part.text] == [each.text for each in wanted]), None)
+            if part is not None:
+                return self._fault(run, [part])
+        return "it was not run in this session"
+
+    def _fault(self, run: Run, what: Sequence[Part]) -> str:
+        """Why a run shows nothing about these commands of it; empty when it shows that they succeed."""
+        if not self.fresh(run):
+            return "it ran before the last edit"
+        if not run.done:
+            return "it still runs"
+        if run.exit_code is None:
+            return "the last run of it did not come to its end"
+        if run.exit_code != 0:
+            return "the last run of it failed"
+        return "" if all(run.passed(part) for part in what) else "its exit code was hidden by another command"
+
+    def bind(self, claim: Claim) -> ev.Evidence:
+        """What shows a claim, or why nothing does: the latest command that checks this counts."""
+        words, noun = WORDS[claim], _NOUNS[claim]
+        found = next(self._matching(claim), None)
+        if found is None:
+            since = " after the last edit" if self._changed else ""
+            return ev.Evidence(words, verified=False, reason=f"no {noun} ran{since}")
+        run, part = found
+        reason = self._fault(run, [part])
+        return ev.Evidence(words, not reason, run.command, run.result, run.exit_of(part), reason)
+
+    def _matching(self, claim: Claim) -> Iterator[tuple[Run, Part]]:
+        wanted: set[Kind] = {"test", "build", "lint", "types"} if claim == "check" else {claim}
+        for run in reversed(self._runs):
+            for part in reversed(run.parts):
+                if wanted.intersection(part.kinds):
+                    yield run, part
+
+
+_NOUNS: dict[Claim, str] = {
+    "test": "test", "build": "build", "lint": "linter", "types": "type checker", "run": "program", "check": "check",
+}  # fmt: skip
+
+
+def _without_kinds(part: Part) -> Part:
+    return Part(part.text, (), part.changes, part.speaks, part.idle)
+
+
+def evidence(ledger: Ledger, text: str) -> list[ev.Evidence]:
+    """Every claim of an answer with what shows it. Nothing for talk: a session in which nothing was run or changed."""
+    if ledger.empty and not says_it_ran(text):
+        return []
+    return [ledger.bind(claim) for claim in claims(text)]
+
+
+def evidence_gate(ledger: Ledger, emit: Callable[[ev.Event], None], *, asks: bool) -> EndGate:
+    """The gate of one turn that marks the claims of its answer. With `asks` it first demands the check, once."""
+    asked = False
+
+    async def gate(text: str) -> str | None:
+        nonlocal asked
+        found = evidence(ledger, text)
+        missing = [each for each in found if not each.verified]
+        if asks and missing and not asked:
+            asked = True
+            return _demand(missing)
+        for each in found:
+            emit(each)
+        return None
+
+    return gate
+
+
+def _demand(missing: list[ev.Evidence]) -> str:
+    lines = [f"- {each.claim}: {f'`{each.command}`: ' if each.command else ''}{each.reason}" for each in missing]
+    return (
+        "[Not shown by any command:\n" + "\n".join(lines) + "\nRun what shows it now, then answer again; or answer "
+        "without that claim and say what you could not check.]"
+    )
