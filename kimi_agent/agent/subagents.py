@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MAX_PARALLEL = 8
 """Subagents of one session that run at once; more wait for their turn."""
+LAST_WORDS_S = 30.0
+"""What a subagent in the background may take beyond its time to end by itself, with its report."""
 NOBODY = "You are a subagent: nobody answers questions. Decide yourself, and say in your report what you assumed."
 
 
@@ -108,7 +110,9 @@ class Subagents:
             return TaskEnd(done.is_error, None, report)
 
         try:
-            task = ctx.tasks.start("agent", order.description, work(), call_id=ctx.call_id, output=output, limit=None)
+            task = ctx.tasks.start(
+                "agent", order.description, work(), call_id=ctx.call_id, output=output, limit=limit + LAST_WORDS_S
+            )
         except ToolError:
             self._running.discard(run.agent_id)
             raise
@@ -126,11 +130,11 @@ class Subagents:
         kind = self._parts.types.get(order.agent_type)
         if kind is None:
             raise ToolError(f"There is no agent type {order.agent_type!r}. Types: {', '.join(self._parts.types)}.")
+        model = self._model(order.model or kind.model, strict=bool(order.model))
         parent = self._session.runner
         before = parent.history.settled() if kind.context == "fork" else []
         system = self._parts.make_prompt(kind) if kind.context == "own" else ""
         agent_id = self._new_id()
-        model = self._model(order.model or kind.model, strict=bool(order.model))
         started = ev.SubagentStarted(
             agent_id, kind.name, order.description, order.prompt, model.name, system, len(before)
         )
@@ -157,8 +161,8 @@ class Subagents:
         if first.forked:
             before = fold(life.before, self._session.runner.caller.scratch)
             history.messages += before.messages[: first.forked]
-        self._running.add(agent_id)
         model = self._model(order.model or first.model, strict=bool(order.model))
+        self._running.add(agent_id)
         run = self._make(agent_id, kind, order, call_id, model, first.system_prompt, history)
         for event in life.events:
             run.runner.apply(event)
@@ -224,14 +228,13 @@ class Subagents:
         hooks = run.runner.caller.hooks
         started = time.monotonic()
         end = ev.TurnEnded("interrupted")
-        told = progress
         try:
             async with self._slots:
                 if hooks is not None:
                     await hooks.fire("SubagentStart", run.kind.name, agent_name=run.kind.name, prompt=run.order.prompt)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(seconds):
-                        end = await self._turn(run, told)
+                        end = await self._turn(run, progress)
             report = _report(run.runner.history.messages)
             if hooks is not None:
                 name = run.kind.name

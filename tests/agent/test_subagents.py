@@ -360,9 +360,14 @@ async def test_what_cannot_be_started_is_told_to_the_model(tmp_path: Path):
         (order("x", subagent_type="wizard"), "There is no agent type 'wizard'. Types: coder"),
         (order("x", resume="s9"), "There is no subagent 's9'"),
         (order("x", model="gpt-9"), "There is no model 'gpt-9'. Models: fake"),
+        (order("first"), "fine"),
+        (order("x", resume="s1", model="gpt-9"), "There is no model 'gpt-9'. Models: fake"),
+        (order("second", resume="s1"), "fine"),
     ]
 
     def reply(request: Request):
+        if task_of(request) != "go":
+            return say("fine")
         done = sum(1 for m in request.messages if m.result)
         return calls(call("Agent", orders[done][0], f"a{done}")) if done < len(orders) else say("ok")
 
