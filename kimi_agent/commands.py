@@ -12,6 +12,7 @@ from kimi_agent.agent.session import Session
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
+from kimi_agent.goal_command import goal_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 
 
@@ -286,6 +287,7 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
+    Command("goal", "work on until it is shown to be reached", goal_command, (), "[--check CMD] TEXT|pause|resume|stop"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
     Command("usage", "tokens and cost of this session", _usage, ("cost",)),

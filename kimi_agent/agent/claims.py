@@ -19,72 +19,106 @@ WORDS: dict[Claim, str] = {
 
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
-_QUOTED = re.compile(r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|「[^」\n]{1,200}」|«[^»\n]{1,200}»|(?<!\w)'[^'\n]{3,200}'(?!\w)")
+_QUOTED = re.compile(
+    r"\"[^\"\n]{1,200}\"|“[^”\n]{1,200}”|「[^」\n]{1,200}」|«[^»\n]{1,200}»|(?<!\w)'[^'\n]{3,200}'(?!\w)"
+)
 _SENTENCE = re.compile(r"(?<=[.!?])[)\"'*_]*\s+|(?<=[。！？；])|\n+|(?<=[^\d]);\s+")
 _TICKED = re.compile(r"^[✅✓✔]\ufe0f?\s*(.*[^.!。])[.!。]?$", re.DOTALL)
 _CLAUSE = re.compile(r",?\s+(?:but|however|although|though|yet)\s+|,\s+(?:and|so|then)\s+|\s[-–—]\s|—|[，；：]|,\s+")
 
+_TEST = r"(?<!a )(?<!each )(?<!no )(?<!any )tests?\b(?: suites?| cases?| runs?)?|(?:test |the )suite\b|\bspecs\b|pytest"
 _SUBJECTS: tuple[tuple[Claim, str], ...] = (
     ("types", r"type[- ]?check(?:s|er|ing)?|mypy|pyright|tsc|types\b"),
-    ("test", r"(?<!a )(?<!each )(?<!no )(?<!any )tests?\b(?: suites?| cases?| runs?)?|(?:test |the )suite\b|\bspecs\b|pytest"),
-    ("lint", r"lint(?:er|ers|ing|s)?\b|\bruff\b|eslint|flake8|pylint|clippy|shellcheck|prettier|style checks?|formatting"),
-    ("build", r"\bbuild\b|compilation|type-?checked build"),
+    ("test", _TEST),
+    (
+        "lint",
+        r"lint(?:er|ers|ing|s)?\b|\bruff\b|eslint|flake8|pylint|clippy|shellcheck|prettier|style checks?|formatting",
+    ),
+    ("build", r"\bbuild\b|compilation"),
     ("check", r"(?<!type )(?<!type-)(?<!style )\bchecks\b|\bci\b"),
 )
+# What may follow "pass": else it is another verb ("the tests pass a mock to it").
 _AFTER = (
-    r"(?=\s*(?:$|[,.;:!()\[\]✅✓✔🎉*_|/]|[-–—]\s|\b(?:now|again|locally|with|without|after|and|but|successfully|cleanly|as well|too|"
-    r"also|including|both|under|since|while|here|fine|across|today|over|for|on (?:python|all|both|linux|my|this|the (?:first|whole))|"
-    r"in (?:\d|about|under|all|both|ci\b|total|~|~?\d)|at\b)\b|\d))"
+    r"(?=\s*(?:$|[,.;:!()\[\]✅✓✔🎉*_|/]|[-–—]\s|\d|\b(?:now|again|locally|with|without|after|and|but|successfully|cleanly|"
+    r"as well|too|also|including|both|under|since|while|here|fine|across|today|over|for|at|"
+    r"on (?:python|all|both|linux|my|this|the (?:first|whole))|in (?:\d|about|under|all|both|ci\b|total))\b))"
 )
+_ADVERBS = r"(?:also |still |now |all |completely |fully )*"
 _FINE = re.compile(
-    r"\b(?:pass(?:es|ed|ing)?(?! (?:a|an|the|it|its|through|to|on|by|their|no|him|her|this|that)\b)|succeed(?:s|ed)?|succeeding)"
-    rf"{_AFTER}|\b(?:is|are|is all|are all|is now|are now|all|came back|comes back|come back|stays?|remains?|back to|went|runs|now)\s+"
-    rf"(?:also |still |now |all |completely |fully )*(?:green|clean|happy|ok|successful|error[- ]free){_AFTER}"
-    r"|\b(?:reports?|reported|shows?|finds?|found|has|have|gives?|with|there are|are)\s+(?:no|zero|0)\s+(?:new |remaining |type |lint )*"
-    r"(?:errors?|issues?|warnings?|problems?|failures?|complaints?|violations?)\b|[:|]\s*(?:all )?(?:pass|passed|passing|green|clean|ok|✅|✓|✔)"
-    rf"{_AFTER}|\b(?:test|tests|build|lint|checks?)\s*[:=]?\s*[✅✓✔]|✅|✔",
+    r"\b(?:pass(?:es|ed|ing)?(?! (?:a|an|the|it|its|through|to|on|by|their|no|him|her|this|that)\b)|succeed(?:s|ed)?)"
+    rf"{_AFTER}"
+    r"|\b(?:is|are|all|came back|comes back|come back|stays?|remains?|back to|went|runs|now)\s+"
+    rf"{_ADVERBS}(?:green|clean|happy|ok|successful|error[- ]free){_AFTER}"
+    r"|\b(?:reports?|reported|shows?|finds?|found|has|have|gives?|with|are)\s+(?:no|zero|0)\s+"
+    r"(?:new |remaining |type |lint )*(?:errors?|issues?|warnings?|problems?|failures?|complaints?|violations?)\b"
+    rf"|[:|]\s*(?:all )?(?:pass|passed|passing|green|clean|ok|✅|✓|✔){_AFTER}"
+    r"|\b(?:tests?|build|lint|checks?)\s*[:=]?\s*[✅✓✔]|✅|✔",
     re.IGNORECASE,
 )
-_WHOLE: tuple[tuple[Claim, re.Pattern[str]], ...] = tuple(
-    (claim, re.compile(pattern, re.IGNORECASE))
-    for claim, pattern in (
-        ("test", r"\b\d+(?:\s*(?:/|of|out of)\s*\d+)? (?:unit |integration |new |existing )*(?:tests? )?(?:passed|passing)\b"),
-        ("test", r"\bpass(?:es|ed|ing)? (?:all |both )(?:of )?(?:the |its |\d+ )*(?:\w+ )?tests\b|\bpass(?:es|ed) the (?:\w+ )?test suite\b"),
-        ("test", r"\b(?:0|no) (?:test )?failures\b"),
+_WHOLE: tuple[tuple[Claim, str], ...] = (
+    (
+        "test",
+        r"\b\d+(?:\s*(?:/|of|out of)\s*\d+)? (?:unit |integration |new |existing )*(?:tests? )?(?:passed|passing)\b",
+    ),
+    ("test", r"\bpass(?:es|ed|ing)? (?:all |both )(?:of )?(?:the |its |\d+ )*(?:\w+ )?tests\b"),
+    ("test", r"\bpass(?:es|ed) the (?:\w+ )?test suite\b|\b(?:0|no) (?:test )?failures\b"),
+    (
+        "build",
         (
-            "build",
-            r"\b(?:build|project|code|package|crate|app|application|it|everything|library|program|binary|module|workspace|site)\s+"
-            rf"(?:now |still |also |all )*(?:builds|compiles|compiled|built)(?: (?:successfully|cleanly|fine|correctly|again)|{_AFTER})",
+            r"\b(?:build|project|code|package|crate|app|application|it|everything|library|program|binary|module|site)\s+"
+            r"(?:now |still |also |all )*(?:builds|compiles|compiled|built)"
+            rf"(?: (?:successfully|cleanly|fine|correctly|again)|{_AFTER})"
         ),
-        ("build", rf"\bbuild (?:now |still |also )*(?:works|completes|completed|finishes|finished){_AFTER}"),
+    ),
+    ("build", rf"\bbuild (?:now |still |also )*(?:works|completes|completed|finishes|finished){_AFTER}"),
+    (
+        "run",
         (
-            "run",
-            r"\b(?:script|program|app|application|server|command|example|demo|cli|tool|service|code|it|binary)\s+(?:now |still |also )*"
-            r"(?:runs|ran|starts|started|executes)\s+(?:now |again )?"
-            r"(?:successfully|cleanly|fine|correctly|without (?:any )?(?:errors?|issues?|problems?)|as expected|end[- ]to[- ]end)",
+            r"\b(?:script|program|app|application|server|command|example|demo|cli|tool|service|code|it|binary)\s+"
+            r"(?:now |still |also )*(?:runs|ran|starts|started|executes)\s+(?:now |again )?(?:successfully|cleanly|fine|"
+            r"correctly|without (?:any )?(?:errors?|issues?|problems?)|as expected|end[- ]to[- ]end)"
         ),
-        ("run", r"\b(?:verified|confirmed|checked|tested)\s+(?:that\s+)?(?:it|the \w+|everything)\s+(?:now |all )*(?:works|runs)\b"),
-        ("test", r"测试(?:用例|套件)?[^。，；？]{0,12}?(?:通过|成功|全绿)|通过了?(?:所有|全部|这些)?的?(?:\w+)?(?:单元|集成|现有)?测试"),
-        ("build", r"(?:构建|编译|打包)[^。，；？]{0,8}?(?:通过|成功|没有(?:错误|报错|问题)|无(?:错误|报错))|成功(?:构建|编译|打包)"),
-        ("types", r"类型检查[^。，；？]{0,8}?(?:通过|成功|干净|没有?(?:错误|问题|报错)|无(?:错误|问题|报错))"),
-        ("lint", r"(?:lint|代码检查|静态检查|代码规范|格式检查|风格检查)[^。，；？]{0,8}?(?:通过|干净|没有?(?:错误|问题|警告)|无(?:错误|问题|警告))"),
-        ("run", r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,8}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)"),
-    )
-)  # fmt: skip
+    ),
+    (
+        "run",
+        r"\b(?:verified|confirmed|checked|tested)\s+(?:that\s+)?(?:it|the \w+|everything)\s+(?:now |all )*(?:works|runs)\b",
+    ),
+    (
+        "test",
+        r"测试(?:用例|套件)?[^。，；？]{0,12}?(?:通过|成功|全绿)|通过了?(?:所有|全部|这些)?的?(?:单元|集成|现有)?测试",
+    ),
+    (
+        "build",
+        r"(?:构建|编译|打包)[^。，；？]{0,8}?(?:通过|成功|没有(?:错误|报错|问题)|无(?:错误|报错))|成功(?:构建|编译|打包)",
+    ),
+    ("types", r"类型检查[^。，；？]{0,8}?(?:通过|成功|干净|没有?(?:错误|问题|报错)|无(?:错误|问题|报错))"),
+    (
+        "lint",
+        (
+            r"(?:lint|代码检查|静态检查|代码规范|格式检查|风格检查)[^。，；？]{0,8}?"
+            r"(?:通过|干净|没有?(?:错误|问题|警告)|无(?:错误|问题|警告))"
+        ),
+    ),
+    ("run", r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,8}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)"),
+)
+_PATTERNS = [(claim, re.compile(pattern, re.IGNORECASE)) for claim, pattern in _WHOLE]
+# Anywhere in a sentence they make it no claim.
 _ANYWHERE = re.compile(
-    r"\b(?:if|whether|unless|until|once|whenever|assuming|suppose|supposing|provided|in case|to see|let me|let's|please|you can|"
-    r"you could|how to|means?|e\.g\.|for example|what happens|imagine)\b|\bwhen\b|"
+    r"\b(?:if|whether|unless|until|once|when|whenever|assuming|suppose|supposing|provided|in case|to see|let me|let's|please|"
+    r"you can|you could|how to|means?|e\.g\.|for example|what happens|imagine)\b|"
     r"\b(?:previously|originally|before (?:my|the|this|these|any|your)|used to|had|earlier|would have)\b"
     r"|如果|若是|假如|只要|是否|请|确保|直到|之前|原来|原本|例如|比如|吗|呢|一旦|除非",
     re.IGNORECASE,
 )
+# Before the claim, in its clause.
 _BEFORE = re.compile(
-    r"\b(?:should|would|could|might|may|must|will|shall|can|cannot|not|never|no longer|ensures?|ensuring|make sure|makes sure|"
-    r"making sure|verify|verif(?:ies|ying)|check(?:s|ing)? (?:that|if)|guarantees?|requires?|so that|to make|make|makes|making|made|lets?|"
-    r"getting|get|need|needs|want|wants|try|trying|expect|expects|expected|hope|hopes|hopefully|probably|likely|"
-    r"presumably|believe|think|unable|without|before|instead of|none|hardly|says?|said|claims?|claimed|states?|stated|mentions?|"
-    r"mentioned|according|only|some|most|few|half|that|which|seems?|appears?|confirm|a|each|every time|used|do|does|did|until|"
-    r"why|how|goal|plan|next|todo)\b|n't\b|不(?!影响|仅|但|过|同|存在)|未|没(?!有?(?:错误|问题|警告|报错))|"
+    r"\b(?:should|would|could|might|may|must|will|shall|can|cannot|not|never|no longer|ensures?|ensuring|make sure|"
+    r"makes sure|making sure|verify|verif(?:ies|ying)|check(?:s|ing)? (?:that|if)|guarantees?|requires?|so that|to make|"
+    r"make|makes|making|made|lets?|getting|get|need|needs|want|wants|try|trying|expect|expects|expected|hope|hopes|"
+    r"hopefully|probably|likely|presumably|believe|think|unable|without|before|instead of|none|hardly|says?|said|claims?|"
+    r"claimed|states?|stated|mentions?|mentioned|according|only|some|most|few|half|that|which|seems?|appears?|confirm|a|"
+    r"each|every time|used|do|does|did|until|why|how|goal|plan|next|todo)\b|n't\b|"
+    r"不(?!影响|仅|但|过|同|存在)|未|没(?!有?(?:错误|问题|警告|报错))|"
     r"无法|可能|应该|应当|应能|需要|必须|希望|以便|让|使得?|才能|将会?|会(?!话)|能够?(?!力)|等待|待|为了",
     re.IGNORECASE,
 )
@@ -94,11 +128,16 @@ _CONFIRMED = re.compile(
     re.IGNORECASE,
 )
 _SPOILT = re.compile(
-    r"\b(?:except|apart from|other than|besides|fail(?:s|ed|ing|ure)?|broken|skipped because)\b|失败|除了", re.IGNORECASE
+    r"\b(?:except|apart from|other than|besides|fail(?:s|ed|ing|ure)?|broken|skipped because)\b|失败|除了",
+    re.IGNORECASE,
 )
 _SOME_FAILED = re.compile(r"\b[1-9]\d* (?:\w+ )?(?:fail|error)|[1-9]\d* ?个[^。，]{0,6}失败", re.IGNORECASE)
-_NO_FAILURE = re.compile(r"\b(?:0|no|zero|without(?: any)?) (?:test )?(?:fail(?:ed|ing|ures?)?|errors?)\b", re.IGNORECASE)
-_FIRST_PERSON = re.compile(r"\bI(?:'ve| have)? (?:also |just |then )?(?:ran|run|executed|verified|tested|checked)\b|我(?:已经?)?(?:运行|跑|执行|验证)")
+_NO_FAILURE = re.compile(
+    r"\b(?:0|no|zero|without(?: any)?) (?:test )?(?:fail(?:ed|ing|ures?)?|errors?)\b", re.IGNORECASE
+)
+_FIRST_PERSON = re.compile(
+    r"\bI(?:'ve| have)? (?:also |just |then )?(?:ran|run|executed|verified|tested|checked)\b|我(?:已经?)?(?:运行|跑|执行|验证)"
+)
 
 
 def claims(text: str) -> list[Claim]:
@@ -155,8 +194,8 @@ def _clauses(sentence: str) -> Iterator[str]:
 
 def _of_clause(clause: str) -> Iterator[tuple[Claim, int]]:
     """What a clause says is fine, with the place up to which a word may take it back."""
-    for claim, pattern in _WHOLE:
-        if match := pattern.search(clause):
+    for claim, whole in _PATTERNS:
+        if match := whole.search(clause):
             yield claim, match.start() if match[0].isascii() else match.end()
     if (fine := _FINE.search(clause)) is None:
         return

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.agent.checks import Kind, Part, parts
+from kimi_agent.agent.check_names import Kind
+from kimi_agent.agent.checks import Part, parts
 from kimi_agent.agent.claims import WORDS, Claim, claims, says_it_ran
 from kimi_agent.agent.loop import EndGate
 from kimi_agent.core import event as ev
@@ -26,7 +27,9 @@ _SUMMARY = re.compile(
 _GOOD = re.compile(
     r"\b[1-9]\d* (?:passed|passing)\b|^ok\s|^OK\b|test result: ok|All checks passed|Success: no issues|BUILD SUCCESS|^PASS\b"
 )
-_BAD = re.compile(r"\b[1-9]\d* (?:failed|failing|failures?|errors?)\b|\bFAIL|test result: FAILED|Traceback|\berror(?:\[\w+\])?:", re.I)
+_BAD = re.compile(
+    r"\b[1-9]\d* (?:failed|failing|failures?|errors?)\b|\bFAIL|Traceback|\berror(?:\[\w+\])?:", re.IGNORECASE
+)
 
 
 @dataclass(slots=True)

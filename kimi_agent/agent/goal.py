@@ -236,7 +236,8 @@ def _instructions(goal: Goal) -> str:
     head = f"[The user has set a goal. Work until it is reached, without asking whether to go on.]\n{goal.text}\n"
     blocked = "If it cannot be reached without the user, end your answer with the line\nGOAL BLOCKED: <why>"
     if goal.check:
-        return f"{head}It is reached when this command succeeds, which kimi runs when you end your answer:\n{goal.check}\n{blocked}"
+        how = "It is reached when this command succeeds, which kimi runs when you end your answer:"
+        return f"{head}{how}\n{goal.check}\n{blocked}"
     return (
         f"{head}When it is reached, run a command that shows it, after the last edit; then end your answer with the line\n"
         f"GOAL REACHED: <that very command>\n{blocked}"
@@ -244,7 +245,8 @@ def _instructions(goal: Goal) -> str:
 
 
 def _go_on(goal: Goal, why: str) -> str:
-    way = "" if goal.check else "\nWhen it is, run the command that shows it and end with the line GOAL REACHED: <that very command>"
+    way = "\nWhen it is, run the command that shows it and end with the line GOAL REACHED: <that very command>"
+    way = "" if goal.check else way
     return (
         f"[The goal is not shown to be reached: {why}. Round {goal.round + 1}{f' of {goal.limit}' if goal.limit else ''}. "
         f"Go on; a line GOAL BLOCKED: <why> gives up.]\n{goal.text[:1000]}{way}"

@@ -22,7 +22,7 @@ from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Todo, TodoList
 from kimi_agent.core.errors import SessionError
-from kimi_agent.core.goal import Goal
+from kimi_agent.core.goal import Goal, GoalState
 from kimi_agent.core.message import Image, user_message
 from kimi_agent.core.provider import Model
 from kimi_agent.core.schema import tool_spec
@@ -301,6 +301,11 @@ class Session:
 
     def rename(self, title: str) -> list[ev.Event]:
         return self._change(ev.Titled(" ".join(title.split())[:200]))
+
+    def change_goal(self, state: GoalState) -> list[ev.Event]:
+        """Pause or stop the goal; a turn that works on it goes on to its end. Raises ConfigError when there is none."""
+        events = self.goals.change(state)
+        return [] if self.running else events  # shown already
 
     def set_mode(self, mode: ev.Mode) -> list[ev.Event]:
         if mode == "plan" and self.mode != "plan":

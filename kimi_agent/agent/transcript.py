@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, TypeVar
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
 from kimi_agent.core.effect import Effect
+from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
 from kimi_agent.core.task import Task, told_person
 
@@ -66,13 +67,22 @@ class NoticeBlock(Block):
 
 
 @dataclass(slots=True, eq=False)
+class EvidenceBlock(Block):
+    """Below an answer: what a claim of it rests on."""
+
+    evidence: ev.Evidence
+
+
+@dataclass(slots=True, eq=False)
 class CompactionBlock(Block):
     before: int
     after: int
     kind: Literal["prune", "summary"] = "summary"
 
 
-AnyBlock: TypeAlias = PromptBlock | ThoughtBlock | AnswerBlock | CallBlock | NoticeBlock | CompactionBlock
+AnyBlock: TypeAlias = (
+    PromptBlock | ThoughtBlock | AnswerBlock | CallBlock | NoticeBlock | EvidenceBlock | CompactionBlock
+)
 _REPLY_BLOCKS = (ThoughtBlock, AnswerBlock, CallBlock)
 AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 
@@ -101,6 +111,7 @@ class Status:
     steering: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
     retry: ev.Retrying | None = None
+    goal: Goal | None = None
     tasks: tuple[Task, ...] = ()
 
 
@@ -145,13 +156,10 @@ class Transcript:
             case ev.Retrying():
                 self.status.retry = event if event.attempt else None
                 return self._void_from(self._step_start, _REPLY_BLOCKS)  # a summary's retry finds a prompt there
-            case ev.Compacted(before, after, _, kind, _):
-                self.status.context = after
-                return [self._add(CompactionBlock(self._key(), before, after, kind))]
+            case ev.Compacted() | ev.Notice() | ev.Evidence() | ev.GoalChanged():
+                return self._tell(event)
             case ev.Rewound(turns, compaction):
                 return self._rewind(turns, compaction)
-            case ev.Notice(level, text):
-                return [self._add(NoticeBlock(self._key(), level, text))]
             case ev.TaskChanged(task):
                 return self._task(task)
             case ev.TurnEnded():
@@ -304,6 +312,23 @@ class Transcript:
                 block.nested = block.nested or Transcript()
                 block.nested.apply(inner)
         return [block]
+
+    def _tell(self, event: ev.Compacted | ev.Notice | ev.Evidence | ev.GoalChanged) -> list[AnyBlock]:
+        match event:
+            case ev.Compacted(before, after, _, kind, _):
+                self.status.context = after
+                return [self._add(CompactionBlock(self._key(), before, after, kind))]
+            case ev.Notice(level, text):
+                return [self._add(NoticeBlock(self._key(), level, text))]
+            case ev.Evidence():
+                return [self._add(EvidenceBlock(self._key(), event))]
+            case ev.GoalChanged(goal):
+                self.status.goal = goal
+                if goal.state == "active" and not goal.told:
+                    return []
+                severe = goal.state in ("blocked", "spent")
+                text = f"{goal.progress[:1].upper()}{goal.progress[1:]}: {goal.told}"
+                return [self._add(NoticeBlock(self._key(), "warning" if severe else "info", text))]
 
     # --- turns and status ---------------------------------------------------------------------------------------------
 

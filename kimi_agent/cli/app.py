@@ -55,7 +55,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-ABSENT: dict[str, object] = {"max_ralph_iterations": 0, "wire": False, "acp": False}
+ABSENT: dict[str, object] = {"wire": False, "acp": False}
 """Flags of kimi-cli that say nothing new with this value, and that this version cannot follow with another one."""
 
 
@@ -150,7 +150,10 @@ def root(
     verbose: Annotated[bool, Flag("--verbose", help="Show progress although stderr is no terminal.")] = False,
     debug: Annotated[bool, Flag("--debug", help="Tracebacks, and a log in KIMI_HOME/logs/kimi.log.")] = False,
     max_ralph_iterations: Annotated[
-        int | None, Flag("--max-ralph-iterations", hidden=True, callback=_refuse_other)
+        int | None,
+        Flag(
+            "--max-ralph-iterations", min=-1, metavar="N", help="Repeat each prompt up to N times more; -1: until STOP."
+        ),
     ] = None,
     wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse_other)] = False,
     acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse_other)] = False,

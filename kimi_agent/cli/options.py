@@ -36,6 +36,7 @@ class Options:
     json_schema: Path | None = None
     max_steps_per_turn: int | None = None
     max_retries_per_step: int | None = None
+    max_ralph_iterations: int | None = None
     config: str | None = None
     config_file: Path | None = None
     provider: str = ""
@@ -70,6 +71,7 @@ class Options:
             thinking=self.thinking,
             max_steps_per_turn=self.max_steps_per_turn,
             max_retries_per_step=self.max_retries_per_step,
+            max_ralph_iterations=self.max_ralph_iterations,
             provider=self.provider,
             base_url=self.base_url,
         )

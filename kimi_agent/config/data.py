@@ -65,8 +65,8 @@ class ModelConfig:
 class LoopControl:
     """Limits of a turn. `reserved_context_size` is in tokens; compaction begins when the window is filled to `ratio`.
 
-    `max_ralph_iterations` makes every prompt a goal with that many turns (-1: as many as it takes, 0: off). `evidence` says what
-    happens to a claim that tests pass when no command shows it: nothing, a mark, or the model is asked once to run one.
+    `max_ralph_iterations` gives every prompt so many times more, until the model chooses STOP (-1: no limit, 0: off). `evidence`
+    says what happens to a claim that tests pass when no command shows it: nothing, a mark, or the model is asked once to run one.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"max_steps_per_run"})
@@ -239,5 +239,6 @@ class Overrides:
     thinking: bool | None = None
     max_steps_per_turn: int | None = None
     max_retries_per_step: int | None = None
+    max_ralph_iterations: int | None = None
     provider: str = ""
     base_url: str = ""

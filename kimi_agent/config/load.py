@@ -115,7 +115,8 @@ def _unknown_capabilities(config: Config) -> list[Problem]:
 
 
 def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Config:
-    limits = {"max_steps_per_turn": flags.max_steps_per_turn, "max_retries_per_step": flags.max_retries_per_step}
+    names = ("max_steps_per_turn", "max_retries_per_step", "max_ralph_iterations")
+    limits = {name: getattr(flags, name) for name in names}
     given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     config = replace(config, loop_control=replace(config.loop_control, **given))
     if flags.thinking is not None:

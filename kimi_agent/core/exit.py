@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     SCHEMA = 5
     """The answer did not match the schema given with `--json-schema`."""
     GOAL = 6
-    """Reserved: a goal was not reached."""
+    """The goal of `-p "/goal ..."` was not reached: its rounds are used up, or it is blocked; see `goal` in the result."""
     NO_MODEL = 7
     """No model is configured, or the key was refused."""
     TRY_LATER = 75

@@ -13,6 +13,7 @@ from kimi_agent.agent.transcript import (
     AnyBlock,
     CallBlock,
     CompactionBlock,
+    EvidenceBlock,
     NoticeBlock,
     PromptBlock,
     ThoughtBlock,
@@ -23,7 +24,7 @@ from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, To
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import headline, one_line
+from kimi_agent.frontends.common.describe import evidence, headline, one_line
 from kimi_agent.frontends.json_lines import encode
 
 _MARKS = {"done": "x", "in_progress": "-", "pending": " "}
@@ -111,6 +112,8 @@ def _block_markdown(block: AnyBlock, root: str) -> str:
             return _call_markdown(block, root)
         case NoticeBlock(level=level, text=text):
             return f"> **{level}**: {one_line(text, 2000)}"
+        case EvidenceBlock(evidence=found):
+            return f"> {evidence(found)}"
         case CompactionBlock(before=before, after=after):
             return f"> The history was shortened here: {before:,} to {after:,} tokens."
 
@@ -225,6 +228,8 @@ def _block_html(block: AnyBlock, root: str) -> str:
             return _call_html(block, root)
         case NoticeBlock(level=level, text=text):
             return f'<p class="notice {level}">{_escape(text)}</p>'
+        case EvidenceBlock(evidence=found):
+            return f'<p class="notice {"add" if found.verified else "remove"}">{_escape(evidence(found))}</p>'
         case CompactionBlock(before=before, after=after):
             return f'<p class="notice">The history was shortened here: {before:,} to {after:,} tokens.</p>'
 

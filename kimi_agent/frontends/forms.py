@@ -7,6 +7,7 @@ import msgspec
 from kimi_agent.agent.permissions import PLAN_DENIAL
 from kimi_agent.core import event as ev
 from kimi_agent.core.exit import ExitCode
+from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Message, Text, ToolCall
 from kimi_agent.core.record import Record
 from kimi_agent.core.sanitize import plain
@@ -26,12 +27,15 @@ class Tally:
         self.model = ""
         self.end: ev.TurnEnded | None = None
         self.denied: list[Denied] = []
+        self.evidence: list[ev.Evidence] = []
+        self.goal: Goal | None = None
         self._calls: dict[tuple[str, str], ToolCall] = {}
 
     def apply(self, event: ev.Event) -> None:
         match event:
             case ev.TurnStarted():
                 self.answer, self.end = "", None
+                self.evidence.clear()
                 self.turns += 1
             case ev.StepStarted(model=model):
                 self.model = model or self.model
@@ -44,6 +48,10 @@ class Tally:
             case ev.TurnEnded(steps=steps):
                 self.steps += steps
                 self.end = event
+            case ev.Evidence():
+                self.evidence.append(event)
+            case ev.GoalChanged(goal):
+                self.goal = goal
             case ev.Usage():
                 self._count(event)
             case ev.Nested(call_id, inner):
@@ -94,7 +102,7 @@ class TextForm:
         pass
 
     def finish(self, result: Result) -> None:
-        whole = result.stop == "done" and result.exit_code in (ExitCode.DONE, ExitCode.DENIED)
+        whole = result.stop == "done" and result.exit_code in (ExitCode.DONE, ExitCode.DENIED, ExitCode.GOAL)
         if not whole and not (result.stop == "cut_off" and result.exit_code == ExitCode.LIMIT):
             return
         text = result.result

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import msgspec
 
 from kimi_agent.core.ask import Allow, Answer, Ask, Choice, Chosen, Deny, Dismissed, Permission, Question
+from kimi_agent.core.event import Evidence
+from kimi_agent.core.goal import Goal
 from kimi_agent.frontends.stdio import InputLines
 
 if TYPE_CHECKING:
@@ -45,7 +47,8 @@ class Result(msgspec.Struct, frozen=True, tag="result", tag_field="type"):
     code.
 
     A background task that ends wakes the agent for another turn, also after the last prompt, where tasks with a limit are waited
-    for: `result` is the last answer then, and `turns` and `usage` count all turns.
+    for: `result` is the last answer then, and `turns` and `usage` count all turns. `evidence` holds the claims of that answer
+    with what shows them, `goal` the goal that the run worked on, null when there was none.
     """
 
     session_id: str
@@ -61,6 +64,8 @@ class Result(msgspec.Struct, frozen=True, tag="result", tag_field="type"):
     duration_s: float
     denied: tuple[Denied, ...]
     exit_code: int
+    evidence: tuple[Evidence, ...]
+    goal: Goal | None
     structured: Any = msgspec.UNSET
 
 

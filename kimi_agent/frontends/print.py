@@ -252,6 +252,8 @@ class PrintFrontend:
             duration_s=round(time.monotonic() - self._started, 3),
             denied=tuple(self._tally.denied),
             exit_code=code,
+            evidence=tuple(tally.evidence),
+            goal=tally.goal,
             structured=self._structured,
         )
         self._form.finish(result)
@@ -267,6 +269,8 @@ class PrintFrontend:
             return ExitCode.SCHEMA
         if end.stop != "done":
             return exit_code(end)
+        if (goal := self._tally.goal) is not None and not goal.repeat:
+            return ExitCode.DONE if goal.state == "reached" else ExitCode.GOAL
         return ExitCode.DENIED if self._unanswered else ExitCode.DONE
 
 

@@ -9,7 +9,7 @@ from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.message import Text, ToolCall, ToolResult
 from kimi_agent.core.sanitize import plain
 from kimi_agent.core.task import told_person
-from kimi_agent.frontends.common.describe import headline, one_line, outcome, retrying
+from kimi_agent.frontends.common.describe import evidence, headline, one_line, outcome, retrying
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.json_lines import Result
 
@@ -28,6 +28,10 @@ class Progress:
         match event:
             case ev.Notice(level, text) if self._shown or level != "info":
                 self._say(f"{level}: {plain(text)}")
+            case ev.Evidence(verified=verified) if self._shown or not verified:
+                self._say(evidence(event))
+            case ev.GoalChanged(goal) if goal.told and (self._shown or goal.state in ("paused", "blocked", "spent")):
+                self._say(plain(f"{goal.progress}: {goal.told}"))
             case ev.Retrying(model=model) if model:  # another model answers: never silent
                 self._say(retrying(event))
             case _ if self._shown:

@@ -109,6 +109,8 @@ async def test_json_is_one_object_with_every_field() -> None:
         "model": "fake",
         "denied": [],
         "exit_code": 0,
+        "evidence": [],
+        "goal": None,
     }
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.event import Retrying
+from kimi_agent.core.event import Evidence, Retrying
+from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import ToolCall, parse_arguments
 from kimi_agent.core.sanitize import plain
 from kimi_agent.core.task import Task
@@ -103,3 +104,20 @@ def seconds(value: float) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:02.0f} s"
+
+
+def evidence(found: Evidence) -> str:
+    """`✓ tests pass: pytest -q → exit 0, 12 passed`, on one line."""
+    shown = []
+    if found.command:
+        code = f"exit {found.exit_code}" if found.exit_code is not None else ""
+        came = ", ".join(filter(None, (code, one_line(found.result, 120))))
+        shown.append(f"`{one_line(found.command, 100)}`{f' → {came}' if came else ''}")
+    reason = f"({found.reason})" if shown and found.reason else found.reason
+    text = f"{found.claim}: {' '.join(filter(None, (*shown, reason)))}"
+    return plain(f"✓ {text}" if found.verified else f"⚠ unverified: {text}")
+
+
+def at_work(goal: Goal | None) -> str:
+    """`goal 3/25` while it is to be reached, else nothing."""
+    return goal.progress if goal is not None and goal.state in ("active", "paused") else ""

@@ -7,6 +7,7 @@ from kimi_agent.agent.transcript import (
     AnyBlock,
     CallBlock,
     CompactionBlock,
+    EvidenceBlock,
     NoticeBlock,
     PromptBlock,
     ThoughtBlock,
@@ -14,7 +15,7 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core.display import Diff, Pictures, Terminal, TodoList
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import beginning, headline, one_line, outcome, seconds
+from kimi_agent.frontends.common.describe import beginning, evidence, headline, one_line, outcome, seconds
 from kimi_agent.frontends.line.markdown import MarkdownStream
 from kimi_agent.frontends.line.questions import display_lines
 from kimi_agent.frontends.line.screen import Screen, Style
@@ -57,6 +58,8 @@ class Drawer:
                     self._thought(block)
                 case NoticeBlock(level=level, text=text):
                     self._once(block.key, plain(text), _LEVELS[level])
+                case EvidenceBlock(evidence=found):
+                    self._once(block.key, evidence(found), "add" if found.verified else "warning")
                 case CompactionBlock(before=before, after=after, kind=kind):
                     how = "old tool output left out" if kind == "prune" else "history summarised"
                     self._once(block.key, f"{how}: {before:,} -> {after:,} tokens", "dim")

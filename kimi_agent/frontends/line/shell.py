@@ -15,7 +15,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import counted, retrying
+from kimi_agent.frontends.common.describe import at_work, counted, retrying
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.asker import Asker
@@ -229,6 +229,8 @@ class LineShell:
             parts.append(f"cost {status.cost:.2f}")
         if status.tasks:
             parts.append(counted(status.tasks))
+        if goal := at_work(status.goal):
+            parts.append(goal)
         if self._in_turn and status.retry is not None:
             parts.append(f"trying again in {max(0, round(self._retry_at - time.monotonic()))} s, Esc interrupts")
         elif self._in_turn:

@@ -11,12 +11,13 @@ from kimi_agent.agent.transcript import (
     AnyBlock,
     CallBlock,
     CompactionBlock,
+    EvidenceBlock,
     NoticeBlock,
     PromptBlock,
     ThoughtBlock,
 )
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import beginning
+from kimi_agent.frontends.common.describe import beginning, evidence
 from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
@@ -43,6 +44,8 @@ def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
             return call_lines(block, canvas)
         case NoticeBlock():
             return _notice(block, canvas)
+        case EvidenceBlock():
+            return _evidence(block, canvas)
         case CompactionBlock():
             return _compaction(block, canvas)
         case NoteBlock(text=text):
@@ -58,6 +61,8 @@ def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
 def gap(before: Drawable | None, block: Drawable) -> int:
     """Blank lines above a block: cards that are one line high stand close together."""
     if before is None:
+        return 0
+    if isinstance(before, EvidenceBlock) and isinstance(block, EvidenceBlock):
         return 0
     small = (ThoughtBlock, CallBlock)
     if isinstance(before, small) and isinstance(block, small):
@@ -111,6 +116,12 @@ def _notice(block: NoticeBlock, canvas: Canvas) -> list[Line]:
         block.level, ("·", palette.muted)
     )
     return indent(wrap(Text(plain(block.text), style), canvas.inner), Segment(f" {sign} ", style))
+
+
+def _evidence(block: EvidenceBlock, canvas: Canvas) -> list[Line]:
+    style = canvas.palette.success if block.evidence.verified else canvas.palette.warning
+    sign, _, text = evidence(block.evidence).partition(" ")
+    return indent(wrap(Text(text, style), canvas.inner), Segment(f" {sign} ", style + BOLD))
 
 
 def _compaction(block: CompactionBlock, canvas: Canvas) -> list[Line]:
