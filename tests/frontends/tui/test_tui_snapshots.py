@@ -14,6 +14,7 @@ from kimi_agent.core.ask import Choice, Item, Option, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal, Todo, TodoList
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, tool_message, user_message
+from kimi_agent.core.task import Task
 from kimi_agent.frontends.tui.app import KimiApp
 
 SIZES = [(80, 24), (120, 40)]
@@ -250,6 +251,30 @@ def test_errors_and_notices(look: Any, size: Any, theme: str) -> None:
 def test_retry(look: Any, size: Any, theme: str) -> None:
     live = [*ASKED, ev.StepStarted(1, "kimi-k2"), ev.Retrying(2, 20, "The server is overloaded (529).")]
     assert look(size, theme, live=live)
+
+
+@every_look
+def test_a_running_task_and_one_that_has_ended(look: Any, size: Any, theme: str) -> None:
+    """An idle session was woken by the end of one; another still runs."""
+    server = Task("b1", "command", "npm run dev  # the server", "c1", "/tmp/out.txt", 0.0)
+    tests = Task("b2", "command", "pytest -q", "c2", "/tmp/out.txt", 0.0)
+    failed = Task("b2", "command", "pytest -q", "c2", "/tmp/out.txt", 0.0, None, "failed", 9.0, 1)
+    log = [
+        *ASKED,
+        ev.TaskChanged(server),
+        *tool(1, "Shell", '{"command": "npm run dev"}', Plain("in the background: b1")),
+        ev.TaskChanged(tests),
+        *tool(2, "Shell", '{"command": "pytest -q"}', Plain("in the background: b2")),
+        ev.MessageAdded(Message("assistant", (Text("The tests run."),), "model")),
+        USAGE,
+        ev.TurnEnded("done", steps=2, seconds=3),
+        ev.TaskChanged(failed),
+        ev.TurnStarted(2),
+        ev.MessageAdded(user_message("[The background task b2 has ended]", origin="agent")),
+        ev.MessageAdded(Message("assistant", (Text("One test fails. I look at it."),), "model")),
+        ev.TurnEnded("done", steps=1, seconds=2),
+    ]
+    assert look(size, theme, log)
 
 
 @every_look
