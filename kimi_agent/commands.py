@@ -1,6 +1,5 @@
 """Slash commands: one registry for every front end. A command says what it does through `Shell`, never through a screen."""
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -8,11 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.main_prompt import added_folder
 from kimi_agent.agent.session import Session
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.goal_command import goal_command
+from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 
 
@@ -36,6 +37,10 @@ class Shell(Protocol):
 
     def switch(self, session: Session) -> None:
         """Go on with another session, its transcript replayed."""
+        ...
+
+    def copy(self, text: str) -> bool:
+        """Put text on the clipboard; False where the terminal has none."""
         ...
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
@@ -184,61 +189,6 @@ async def _btw(shell: Shell, args: str) -> None:
     shell.show(f"**{' '.join(question.split())[:200]}**\n\n{answer}")
 
 
-async def _usage(shell: Shell, args: str) -> None:
-    events = shell.session.events()
-    usages = list(ev.usages(events))
-    last_turn = max((n for n, event in enumerate(events) if isinstance(event, ev.TurnStarted)), default=0)
-    turn = list(ev.usages(events[last_turn:]))
-    total_in, cached = sum(u.input for u in usages), sum(u.cached for u in usages)
-    output = sum(u.output for u in usages)
-    costs = [u.cost for u in usages if u.cost is not None]
-    share = f" ({cached / total_in:.0%} of the input)" if total_in else ""
-    lines = [
-        "| | session | last turn |",
-        "|---|---|---|",
-        f"| requests | {len(usages)} | {len(turn)} |",
-        f"| input tokens | {total_in:,} | {sum(u.input for u in turn):,} |",
-        f"| of it cached | {cached:,}{share} | {sum(u.cached for u in turn):,} |",
-        f"| output tokens | {output:,} | {sum(u.output for u in turn):,} |",
-    ]
-    if own := [event for event in events if isinstance(event, ev.Usage)]:
-        last = own[-1]
-        size = f" of {last.context_size:,}" if last.context_size else ""
-        lines.append(f"| context now | {last.context:,}{size} | |")
-    of_turn = sum(u.cost for u in turn if u.cost is not None)
-    lines.append(f"| cost | {sum(costs):.4f} | {of_turn:.4f} |" if costs else "| cost | no prices configured | |")
-    shell.show("\n".join(lines))
-
-
-async def _status(shell: Shell, args: str) -> None:
-    session = shell.session
-    shell.show(
-        f"- session `{session.id}`{': ' + session.title if session.title else ''}\n- folder `{session.cwd}`\n"
-        f"- model **{session.model.name or 'none'}** ({session.model.provider or '-'}), thinking "
-        f"{session.thinking or 'as the model does'}\n- mode {session.mode}"
-    )
-
-
-async def _hooks(shell: Shell, args: str) -> None:
-    hooks = shell.session.hooks.hooks if shell.session.hooks is not None else ()
-    if not hooks:
-        shell.show("There are no hooks. `[[hooks]]` in config.toml or a plugin adds some.")
-        return
-    lines = ["| event | matcher | command | timeout | strict | where from |", "|---|---|---|---|---|---|"]
-    for hook in sorted(hooks, key=lambda hook: hook.event):
-        matcher, command = _code(hook.matcher) or "(all)", _code(hook.command)
-        strict = "yes" if hook.strict else "no"
-        lines.append(f"| {hook.event} | {matcher} | {command} | {hook.timeout:g} s | {strict} | {hook.source or '-'} |")
-    shell.show("\n".join(lines))
-
-
-def _code(text: str) -> str:
-    """As code in a cell of a table, on one line: nothing in it is markup, and no bar ends the cell."""
-    text = " ".join(text.split()).replace("|", "\\|")
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return f"{fence} {text} {fence}" if len(fence) > 1 else f"`{text}`" if text else ""
-
-
 async def _login(shell: Shell, args: str) -> None:
     if shell.agent.login is None:
         shell.show("Run `kimi login` in a terminal.")
@@ -256,6 +206,35 @@ async def _export(shell: Shell, args: str) -> None:
         return
     shell.agent.export(session.events(), path)
     shell.show(f"Written: `{path}`")
+
+
+async def _add_dir(shell: Shell, args: str) -> None:
+    workspace = shell.session.workspace
+    known = (workspace.root, *workspace.extra_roots)
+    if not args.strip():
+        shell.show("\n".join(f"- `{folder}`" for folder in known))
+        return
+    folder = workspace.resolve(args.strip())
+    if not folder.is_dir():
+        shell.show(f"There is no folder `{folder}`.")
+    elif folder in known:
+        shell.show(f"`{folder}` is one of this session's folders already.")
+    else:
+        workspace.extra_roots = (*workspace.extra_roots, folder)
+        shell.agent.extra_roots = (*shell.agent.extra_roots, folder)  # for subagents and later sessions
+        shell.session.note(added_folder(folder))
+        shell.show(f"`{folder}` belongs to the work now.")
+
+
+async def _copy(shell: Shell, args: str) -> None:
+    messages = shell.session.runner.history.messages
+    text = next((m.text for m in reversed(messages) if m.role == "assistant" and m.text.strip()), "")
+    if not text:
+        shell.show("There is no answer to copy yet.")
+    elif shell.copy(text):
+        shell.show(f"Copied the last answer ({len(text):,} characters).")
+    else:
+        shell.show("This terminal has no clipboard. `/export FILE` writes the session to a file.")
 
 
 async def _prompt(name: str, shell: Shell, args: str) -> None:
@@ -287,15 +266,18 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
-    Command("goal", "work on until it is shown to be reached", goal_command, (), "[--check CMD] TEXT|pause|resume|stop"),
+    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|resume|stop]"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
-    Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), (), "[on|off]"),
-    Command("usage", "tokens and cost of this session", _usage, ("cost",)),
-    Command("status", "model, folder, mode", _status),
-    Command("hooks", "the hooks that run in this session", _hooks),
+    Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",), "[on|off]"),
+    Command("usage", "tokens and cost of this session", usage_command, ("cost",)),
+    Command("status", "model, folder, mode", status_command),
+    Command("hooks", "the hooks that run in this session", hooks_command),
     Command("tasks", "what runs in the background; show or stop one", tasks_command, ("task",), "[[stop] ID]"),
-    Command("export", "write this session to a .md, .html or .json file", _export, (), "[FILE]"),
+    Command("export", "write this session to a .md, .html or .json file", _export, ("export-md",), "[FILE]"),
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
+    Command("add-dir", "work in another folder, too", _add_dir, (), "[DIR]"),
+    Command("copy", "copy the last answer to the clipboard", _copy),
+    Command("version", "the version of kimi", version_command),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
     Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),
 )  # fmt: skip

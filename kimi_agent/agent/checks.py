@@ -39,6 +39,12 @@ _WRITES = re.compile(r"write|\.save|unlink|rename|remove|rmtree|replace\(|copy|m
 _NUMBERED = re.compile(r"\d+")
 
 
+_QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_OPERATORS = "();<>|&\n"
+_HIDDEN = {ord(operator): 0xE000 + ord(operator) for operator in _OPERATORS}
+_SHOWN = {hidden: operator for operator, hidden in _HIDDEN.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """One simple command of a line: what it checks, and whether the exit code 0 of the line says that it succeeded."""
@@ -72,7 +78,9 @@ def parts(line: str) -> list[Part]:
 
 
 def _tokens(text: str) -> Iterator[str]:
-    lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
+    """Words and operators; what stands in quotes is no operator (see `_HIDDEN`)."""
+    quoted = _QUOTED.sub(lambda found: found[0].translate(_HIDDEN), text)
+    lexer = shlex.shlex(quoted, posix=True, punctuation_chars=_OPERATORS)
     lexer.whitespace, lexer.whitespace_split = " \t\r", True
     yield from lexer
 
@@ -110,8 +118,9 @@ def _speaks(after: Sequence[str], pipefail: bool, errexit: bool) -> bool:
 
 
 def _read(words: Sequence[str], speaks: bool, inline_writes: bool) -> list[Part]:
-    text, bare = shlex.join(words), _bare(words)
     redirected = _redirects(words)
+    words = [word.translate(_SHOWN) for word in words]
+    text, bare = shlex.join(words), _bare(words)
     if not bare:
         return [Part(text, (), redirected, speaks, True)]
     program = PurePath(bare[0]).name
@@ -159,6 +168,7 @@ def _redirects(words: Sequence[str]) -> bool:
 def _mutates(program: str, words: Sequence[str]) -> bool:
     rest = words[1:]
     if program == "git":
+        rest = rest[2:] if rest[:1] in (["-C"], ["-c"]) else rest
         command = next((word for word in rest if not word.startswith("-")), "")
         return command in GIT_CHANGES and not (command == "stash" and "list" in rest)
     if program in ("sed", "perl", "gsed"):

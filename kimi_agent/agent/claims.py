@@ -17,6 +17,9 @@ WORDS: dict[Claim, str] = {
     "run": "it runs", "check": "the checks pass",
 }  # fmt: skip
 
+LIMIT = 30_000
+"""Characters of an answer that are read, from its end."""
+
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1[`~]*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+)(.+?)\1", re.DOTALL)
 _QUOTED = re.compile(
@@ -89,17 +92,17 @@ _WHOLE: tuple[tuple[Claim, str], ...] = (
     ),
     (
         "build",
-        r"(?:构建|编译|打包)[^。，；？]{0,8}?(?:通过|成功|没有(?:错误|报错|问题)|无(?:错误|报错))|成功(?:构建|编译|打包)",
+        r"(?:构建|编译|打包)[^。，；？]{0,14}?(?:通过|成功|没有(?:错误|报错|问题)|无(?:错误|报错))|成功(?:构建|编译|打包)",
     ),
-    ("types", r"类型检查[^。，；？]{0,8}?(?:通过|成功|干净|没有?(?:错误|问题|报错)|无(?:错误|问题|报错))"),
+    ("types", r"类型检查[^。，；？]{0,14}?(?:通过|成功|干净|没有?(?:错误|问题|报错)|无(?:错误|问题|报错))"),
     (
         "lint",
         (
-            r"(?:lint|代码检查|静态检查|代码规范|格式检查|风格检查)[^。，；？]{0,8}?"
+            r"(?:lint|代码检查|静态检查|代码规范|格式检查|风格检查)[^。，；？]{0,14}?"
             r"(?:通过|干净|没有?(?:错误|问题|警告)|无(?:错误|问题|警告))"
         ),
     ),
-    ("run", r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,8}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)"),
+    ("run", r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,14}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)"),
 )
 _PATTERNS = [(claim, re.compile(pattern, re.IGNORECASE)) for claim, pattern in _WHOLE]
 # Anywhere in a sentence they make it no claim.
@@ -157,11 +160,12 @@ def says_it_ran(text: str) -> bool:
 
 def _sentences(text: str) -> Iterator[str]:
     """Without code blocks, quotes, headings' marks and questions; a command in backquotes is what it checks."""
-    text = _FENCE.sub("\n", text)
+    text = _FENCE.sub("\n", text)[-LIMIT:]
     text = "\n".join(line for line in text.split("\n") if not line.lstrip().startswith(">"))
     text = _QUOTED.sub(" QUOTE ", _CODE.sub(_named, text)).replace("**", "").replace("__", "")
     for sentence in _SENTENCE.split(text):
-        if (sentence := sentence.strip(" \t#*-•")) and not sentence.endswith(("?", "？")):
+        sentence = sentence.strip(" \t#*-•")
+        if sentence and not sentence.endswith(("?", "？")) and not sentence.startswith("[ ]"):
             yield _TICKED.sub(r"\1 ✅", sentence)
 
 
@@ -197,8 +201,9 @@ def _of_clause(clause: str) -> Iterator[tuple[Claim, int]]:
     for claim, whole in _PATTERNS:
         if match := whole.search(clause):
             yield claim, match.start() if match[0].isascii() else match.end()
-    if (fine := _FINE.search(clause)) is None:
-        return
-    for claim, subject in _SUBJECTS:
-        if re.search(subject, clause[: fine.end()], re.IGNORECASE):
-            yield claim, fine.start()
+    start = 0
+    for fine in _FINE.finditer(clause):
+        for claim, subject in _SUBJECTS:
+            if re.search(subject, clause[start : fine.end()], re.IGNORECASE):
+                yield claim, fine.start()
+        start = fine.end()
