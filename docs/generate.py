@@ -185,6 +185,7 @@ def configuration() -> str:
     for title, cls in (
         ("providers.NAME", config.ProviderConfig), ("models.NAME", config.ModelConfig),
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
+        ("background", config.BackgroundConfig), ("subagent", config.SubagentConfig),
         ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("services.NAME", config.ServiceConfig),
         ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),

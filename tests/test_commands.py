@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from machine import FakeTool, House, ListProvider, allow, call, calls, instant, play, say
 
+from kimi_agent import __version__
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.skill_files import Places, discover
 from kimi_agent.build import build, export_session, hooks_of
@@ -26,6 +27,7 @@ class RecordingShell:
         self.shown: list[str] = []
         self.events: list[ev.Event] = []
         self.titles: list[str] = []
+        self.clipboard: str | None = ""  # None: there is none
         self._picks = list(picks)
         self.left = False
 
@@ -40,6 +42,12 @@ class RecordingShell:
 
     def switch(self, session: Session) -> None:
         self.session = session
+
+    def copy(self, text: str) -> bool:
+        if self.clipboard is None:
+            return False
+        self.clipboard = text
+        return True
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         self.titles += [option.label for option in options]
@@ -312,3 +320,52 @@ async def test_the_plan_can_be_looked_at_and_deleted(house: House):
     assert not shell.session.plan_file.exists()
     await execute(shell, "/plan")
     assert shell.session.mode == "plan"
+
+
+async def test_a_folder_is_added_and_the_model_is_told_once(house: House):
+    shell, more = RecordingShell(house), house.folder / "more"
+    more.mkdir()
+    await execute(shell, "/add-dir ../more")
+    await execute(shell, f"/add-dir {more}")
+    assert "already" in shell.shown[-1]
+    await execute(shell, "/add-dir ../none")
+    assert "There is no folder" in shell.shown[-1]
+    await execute(shell, "/add-dir")
+    assert shell.shown[-1] == f"- `{shell.session.cwd}`\n- `{more}`"
+    for text in ("one", "two"):
+        await play(shell.session, text)
+    asked = [message.text for message in house.provider.requests[-1].messages]
+    assert sum(str(more) in text for text in asked) == 1
+    await execute(shell, "/new")
+    await play(shell.session, "three")
+    assert f"- `{more}`" in house.provider.requests[-1].system
+
+
+async def test_a_session_that_is_resumed_with_another_folder_tells_the_model(house: House):
+    first = house.open()
+    await play(first, "one")
+    await first.aclose()
+    house.agent.extra_roots = (house.folder,)
+    again = house.open(first.id)
+    for text in ("two", "three"):
+        await play(again, text)
+    asked = [message.text for message in house.provider.requests[-1].messages]
+    assert sum(text.startswith("[The user added a folder") for text in asked) == 1
+
+
+async def test_the_last_answer_is_copied(house: House):
+    shell = RecordingShell(house)
+    await execute(shell, "/copy")
+    assert "no answer" in shell.shown[-1]
+    await play(shell.session, "one")
+    await execute(shell, "/copy")
+    assert shell.clipboard == "fine"
+    shell.clipboard = None
+    await execute(shell, "/copy")
+    assert "no clipboard" in shell.shown[-1]
+
+
+async def test_the_version_is_told(house: House):
+    shell = RecordingShell(house)
+    await execute(shell, "/version")
+    assert shell.shown == [f"kimi {__version__}"]

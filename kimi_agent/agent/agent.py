@@ -11,7 +11,7 @@ from typing import Any
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
 from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows
-from kimi_agent.agent.main_prompt import main_prompt
+from kimi_agent.agent.main_prompt import added_folder, main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
 from kimi_agent.agent.runner import Limits, Models
@@ -162,6 +162,10 @@ class Agent:
         started = log.events[0]
         assert isinstance(started, ev.SessionStarted)
         session.tell_folder(started.cwd)
+        told = [message.text for message in session.runner.history.messages]
+        for root in self.extra_roots:
+            if f"`{root}`" not in started.system_prompt and not any(added_folder(root) in text for text in told):
+                session.note(added_folder(root))
 
     def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
         started = log.events[0]

@@ -44,7 +44,19 @@ def main_prompt(
     if kind.override:
         return kind.prompt
     role = f"# Your role\n\n{kind.prompt}" if kind.prompt else ""
-    return system_prompt(cwd, home, "\n\n".join(filter(None, (role, skills))))
+    return system_prompt(cwd, home, "\n\n".join(filter(None, (role, _more_folders(extra_roots), skills))))
+
+
+def _more_folders(roots: Sequence[Path]) -> str:
+    if not roots:
+        return ""
+    listed = "\n".join(f"- `{root}`" for root in roots)
+    return f"# More folders\n\nThe work is in these folders, too; name what is in them by absolute paths.\n{listed}"
+
+
+def added_folder(root: Path) -> str:
+    """What the model is told of a folder that joined a session after its system prompt was written."""
+    return f"[The user added a folder; the work is in it, too: {root}]"
 
 
 def values(

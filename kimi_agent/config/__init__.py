@@ -1,6 +1,7 @@
 """The configuration as plain data: `config.toml`, flags and environment variables. Knows nothing of what it configures."""
 
 from kimi_agent.config.data import (
+    BackgroundConfig,
     Config,
     HookConfig,
     LoopControl,
@@ -12,12 +13,14 @@ from kimi_agent.config.data import (
     ProviderConfig,
     ResultFields,
     ServiceConfig,
+    SubagentConfig,
     ThinkingConfig,
     ToolsConfig,
 )
 from kimi_agent.config.load import home_dir, load_config
 
 __all__ = [
+    "BackgroundConfig",
     "Config",
     "HookConfig",
     "LoopControl",
@@ -29,6 +32,7 @@ __all__ = [
     "ProviderConfig",
     "ResultFields",
     "ServiceConfig",
+    "SubagentConfig",
     "ThinkingConfig",
     "ToolsConfig",
     "home_dir",

@@ -48,6 +48,9 @@ class RecordingScreen:
     def picture(self, image: Image) -> None:
         self.line(caption(image))
 
+    def copy(self, text: str) -> bool:
+        return False
+
     def refresh(self) -> None:
         self.changed.set()
         if self.owner and self.answers and not self.owner.remembers():

@@ -1,5 +1,6 @@
 """Line mode in a real pseudo-terminal."""
 
+import base64
 import json
 import signal
 import sys
@@ -372,3 +373,22 @@ def test_the_wait_before_a_retry_is_counted_down(tmp_path: Path) -> None:
             screen.wait_for("trying again in 1 s, Esc interrupts")
             screen.wait_for("fine")
             screen.wait_gone("trying again")
+
+
+def test_the_variables_of_kimi_cli_say_which_paste_is_long(tmp_path: Path) -> None:
+    with line_mode(
+        tmp_path, "says", KIMI_CLI_PASTE_LINE_THRESHOLD="2", KIMI_CLI_PASTE_CHAR_THRESHOLD="nonsense"
+    ) as screen:
+        screen.type("\x1b[200~one\ntwo\x1b[201~")
+        screen.wait_for("[Pasted text #1 +2 lines]")
+
+
+def test_an_answer_is_copied_by_the_terminal(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    with FullScreen(program, "--line", "--provider", program.scenario([{"text": "für dich"}])) as screen:
+        screen.wait_for("\n>")
+        screen.type("go\r")
+        screen.wait_for("für dich")
+        screen.type("/copy\r")
+        screen.wait_for("Copied the last answer (8 characters)")
+        assert b"\x1b]52;c;" + base64.b64encode("für dich".encode()) + b"\a" in screen.raw

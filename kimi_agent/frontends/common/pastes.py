@@ -1,9 +1,11 @@
 """Long pastes stand in the prompt as placeholders; what is sent always holds their text."""
 
+import os
 import re
 
-MIN_CHARACTERS = 1000
-MIN_LINES = 15
+MIN_CHARACTERS = "KIMI_CLI_PASTE_CHAR_THRESHOLD", 1000
+MIN_LINES = "KIMI_CLI_PASTE_LINE_THRESHOLD", 15
+"""Length from which a paste is a placeholder: the variable that says it, and what holds without it."""
 _PLACEHOLDER = re.compile(r"\[Pasted text #(\d+) \+\d+ lines?\]")
 
 
@@ -12,11 +14,12 @@ class Pastes:
 
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
+        self._min_characters, self._min_lines = _threshold(*MIN_CHARACTERS), _threshold(*MIN_LINES)
 
     def collapse(self, text: str) -> str:
         """`text` itself when it is short, else a placeholder for it."""
         lines = text.count("\n") + 1
-        if len(text) < MIN_CHARACTERS and lines < MIN_LINES:
+        if len(text) < self._min_characters and lines < self._min_lines:
             return text
         number = next((known for known, pasted in self._texts.items() if pasted == text), len(self._texts) + 1)
         self._texts[number] = text
@@ -37,6 +40,12 @@ class Pastes:
         return next(
             (len(m[0]) for m in _PLACEHOLDER.finditer(line) if m.end() == column and int(m[1]) in self._texts), 0
         )
+
+
+def _threshold(variable: str, default: int) -> int:
+    """A value that is no positive number counts as none."""
+    given = os.environ.get(variable, "").strip()
+    return int(given) if given.isascii() and given.isdecimal() and int(given) else default
 
 
 def _placeholder(number: int, text: str) -> str:

@@ -40,6 +40,9 @@ class PlainScreen:
     def picture(self, image: Image) -> None:
         self.line(f"  {caption(image)}")
 
+    def copy(self, text: str) -> bool:
+        return False
+
     def refresh(self) -> None:
         self._echo(not self._owner.secret)
         if not self._owner.wants_input():

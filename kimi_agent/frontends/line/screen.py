@@ -79,6 +79,10 @@ class Screen(Protocol):
         """Draw a picture, or say in a line that there is one."""
         ...
 
+    def copy(self, text: str) -> bool:
+        """Put text on the clipboard; False where there is none."""
+        ...
+
     def refresh(self) -> None:
         """Something that the owner shows has changed."""
         ...

@@ -90,6 +90,9 @@ class LineShell:
         session.listen(Listening(lambda event: self.apply([event]), woken))
         self.screen.refresh()
 
+    def copy(self, text: str) -> bool:
+        return self.screen.copy(text)
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
 

@@ -1,6 +1,7 @@
 """The screen for a real terminal: prompt-toolkit reads below, rich prints above, the terminal's own scrollback keeps it."""
 
 import asyncio
+import base64
 import io
 import re
 import sys
@@ -106,6 +107,12 @@ class RichScreen:
             for upper, lower in row:
                 line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
             self._print(line)
+
+    def copy(self, text: str) -> bool:
+        """By OSC 52, which the terminal understands or passes over."""
+        self._prompt.app.output.write_raw(f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode()}\a")
+        self._prompt.app.output.flush()
+        return True
 
     def refresh(self) -> None:
         self._put_draft_aside()

@@ -35,6 +35,10 @@ class TuiShell:
         self.session = session
         self._app.open(session)
 
+    def copy(self, text: str) -> bool:
+        self._app.copy_to_clipboard(text)
+        return True
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
 
