@@ -40,7 +40,7 @@ CHANGES = [
 HARMLESS = [
     "pytest", "pytest 2>&1", "pytest > /dev/null", "pytest > out.log", "pytest | tee out.log", "git status", "git diff",
     "git stash list",
-    "ls", "cat a", "sed -n 1,5p f", "black --check .", "ruff format --check", "cargo fmt --check", "python -c 'print(1)'", 
+    "ls", "cat a", "sed -n 1,5p f", "black --check .", "ruff format --check", "cargo fmt --check", "python -c 'print(1)'",
     "grep -rn '>' .",
     "find . -name x", "echo 'a > b'", "make test", "echo x > /tmp/scratch", "2>/dev/null ls",
 ]  # fmt: skip

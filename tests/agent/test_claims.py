@@ -64,7 +64,7 @@ TALK = [
     "Do the tests pass?",
     "```\nAll tests pass\n```",
     "> All tests pass",
-    "You said \"all tests pass\".",
+    'You said "all tests pass".',
     "Make sure all tests pass.",
     "Please verify that the tests pass.",
     "I could not run the tests.",
