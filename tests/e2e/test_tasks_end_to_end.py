@@ -137,6 +137,13 @@ def test_input_lines_an_idle_session_is_woken(tmp_path: Path):
     assert is_mended(kimi.work)
 
 
+def send(screen: PtyScreen, text: str) -> None:
+    """Keys that come all at once are a paste: Enter is pressed when the text is there."""
+    screen.type(text)
+    screen.wait_for(text[-12:])
+    screen.type("\r")
+
+
 # --- the shells -------------------------------------------------------------------------------------------------------
 
 
@@ -148,9 +155,7 @@ def test_an_idle_shell_is_woken_and_what_is_being_typed_stays(tmp_path: Path, mo
         argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else [])]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=110, lines=40) as screen:
             screen.wait_for("\n>" if mode == "line" else "❯")
-            screen.type(ASKED)
-            screen.wait_for("what fails.")
-            screen.type("\r")
+            send(screen, ASKED)
             screen.wait_for(RUNS)
             screen.wait_for("1 task")
             screen.type("half a thou")
@@ -163,7 +168,7 @@ def test_an_idle_shell_is_woken_and_what_is_being_typed_stays(tmp_path: Path, mo
             screen.wait_for("half a thought")
             screen.type("\x15" if mode == "line" else "\x03")
             screen.wait_gone("half a thought")
-            screen.type("/exit\r")
+            send(screen, "/exit")
             assert screen.wait_end() == 0
     assert is_mended(kimi.work)
     assert well_formed([r.json for r in api.requests])
@@ -176,22 +181,22 @@ def test_tasks_can_be_looked_at_and_stopped_and_a_new_session_asks(tmp_path: Pat
         argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else [])]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=110, lines=40) as screen:
             screen.wait_for("\n>" if mode == "line" else "❯")
-            screen.type("go\r")
+            send(screen, "go")
             screen.wait_for("It runs.")
             while not screen.sees("  listening", within=0.2):
                 screen.type("/tasks\r")
             screen.wait_for("running for")
-            screen.type("/new\r")
+            send(screen, "/new")
             screen.wait_for("1 background task of this session would end")
             question = "Which?" if mode == "line" else "would end"
             screen.wait_for(question)
             screen.type("2\r" if mode == "line" else "\x1b[B\r")
             screen.wait_gone(question)
             assert living_with(f"MARK={kimi.folder}")
-            screen.type("/tasks stop b1\r")
+            send(screen, "/tasks stop b1")
             screen.wait_for("Task b1 stopped")
             wait_until_gone(f"MARK={kimi.folder}")
-            screen.type("/exit\r")
+            send(screen, "/exit")
             assert screen.wait_end() == 0
     assert len(api.requests) == 2, "the person has stopped it: nobody is woken"
 
