@@ -71,7 +71,9 @@ class PermissionPanel(AskPanel):
 
     def _draw_title(self, width: int) -> Sequence[Line]:
         effects = self.question.effects
-        kinds = [kind for kind in ("run", "mcp", "fetch", "write", "read", "stop") if any(e.kind == kind for e in effects)]
+        kinds = [
+            kind for kind in ("run", "mcp", "fetch", "write", "read", "stop") if any(e.kind == kind for e in effects)
+        ]
         verb = VERBS[kinds[0]] if kinds else "wants to run"
         if isinstance(preview := self.question.preview, Diff) and preview.created:
             verb = "wants to create a file"
