@@ -99,7 +99,6 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
         (["--agent", "nobody"], "kimi: there is no agent 'nobody'\n      Known: default, okabe, coder, explore, plan.\n"),
         (["--agent-file", "/nowhere.yaml"], "kimi: agent file /nowhere.yaml: No such file or directory\n"),
         (["--agent", "x", "--agent-file", "y"], "--agent and --agent-file exclude each other"),
-        (["--max-ralph-iterations", "3"], "kimi: --max-ralph-iterations 3 is not in this version\n"),
         (["--wire"], "kimi: --wire is not in this version\n"),
         (["--acp"], "kimi: --acp is not in this version\n"),
     ],
