@@ -61,8 +61,9 @@ class Permissions:
     async def plan(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         if self.mode != "plan" or all(effect.kind in HARMLESS for effect in effects):
             return None
-        of_plan = Effect("write", self._plan_file)
-        return Allow() if all(e == of_plan or e.kind == "read" for e in effects) else Deny(PLAN_DENIAL)
+        if any(effect.kind not in HARMLESS and effect != Effect("write", self._plan_file) for effect in effects):
+            return Deny(PLAN_DENIAL)
+        return Allow() if all(effect.target == self._plan_file for effect in effects) else None
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         needed = [effect for effect in effects if effect.kind not in HARMLESS or is_secret(effect)]
