@@ -60,7 +60,7 @@ class FakeSession:
         self.agent, self.id, self.ask, self.cwd = agent, session_id, ask, cwd
         self.mode: ev.Mode = "default"
         self.model = next(iter(agent.models.values()))
-        self.title = ""
+        self.title, self.plan_file = "", cwd / "plan.md"
         self.skills = Library()
         self.commands: dict[str, Any] = {}
         self.thinking: str | None = None

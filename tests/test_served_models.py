@@ -36,12 +36,12 @@ async def test_an_unknown_window_is_asked_from_the_server(tmp_path: Path):
         agent = house(tmp_path, api.url)
         session = agent.open(ask=allow)
         await play(session, "one")
-        await session._window_search  # the question runs beside the first turn
+        await session.runner._window_search  # the question runs beside the first turn
         events = await play(session, "two")
         await agent.aclose()
     assert of(events, ev.Usage)[-1].context_size == 65_536
     assert [r.path for r in api.all_requests].count("/v1/models") == 1
-    assert session._compactor.size == 65_536
+    assert session.runner._compactor.size == 65_536
 
 
 async def test_the_picker_offers_what_the_servers_list(tmp_path: Path):

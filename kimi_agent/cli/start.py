@@ -1,6 +1,7 @@
 """From flags to a running front end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -43,6 +44,8 @@ def start(options: Options) -> int:
     elif options.start:
         arguments["prompt"] = options.start
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
+    if not headless:
+        arguments |= {"editor": config.default_editor, "show_thinking": config.show_thinking_stream}
     if name == "tui":
         arguments["theme"] = config.theme
     from kimi_agent.build import build
@@ -73,6 +76,7 @@ def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
     from kimi_agent.frontends import load
 
     frontend = load(name)(**arguments)
+    answers = contextlib.redirect_stdout(sys.stderr) if name == "print" else contextlib.nullcontext()
 
     async def drive() -> int:
         try:
@@ -80,7 +84,8 @@ def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
         finally:
             await agent.aclose()
 
-    return asyncio.run(drive())
+    with answers:  # what a plugin's tool prints must not come between: the front end has its own stream
+        return asyncio.run(drive())
 
 
 def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitable[None]]:

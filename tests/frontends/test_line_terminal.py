@@ -392,3 +392,27 @@ def test_an_answer_is_copied_by_the_terminal(tmp_path: Path) -> None:
         screen.type("/copy\r")
         screen.wait_for("Copied the last answer (8 characters)")
         assert b"\x1b]52;c;" + base64.b64encode("für dich".encode()) + b"\a" in screen.raw
+
+
+def test_the_editor_of_the_configuration_takes_the_prompt(tmp_path: Path) -> None:
+    program, editor = Program(tmp_path), tmp_path / "editor.py"
+    editor.write_text("import sys; f = open(sys.argv[1], 'a'); f.write(' and more'); f.close(); print('IN EDITOR')\n")
+    program.write_config(f'default_editor = "{sys.executable} {editor}"\n')
+    with FullScreen(program, "--line", "--provider", program.scenario([{"text": "ok"}]), VISUAL="false") as screen:
+        screen.wait_for("\n>")
+        screen.type("some text\x0f")
+        screen.wait_for("> some text and more")
+        assert b"IN EDITOR" in screen.raw
+
+
+@pytest.mark.parametrize(("flags", "mark"), [((), "∴ Thinking"), (("--line",), "\nthinking\n")], ids=["full", "line"])
+@pytest.mark.parametrize("shown", [True, False])
+def test_the_configuration_says_whether_reasoning_is_shown_as_it_comes(
+    tmp_path: Path, flags: tuple[str, ...], mark: str, shown: bool
+) -> None:
+    program = Program(tmp_path)
+    program.write_config(f"show_thinking_stream = {str(shown).lower()}\n")
+    steps = program.scenario([{"think": "a secret plan"}, {"stall": 100}])
+    with FullScreen(program, "--provider", steps, *flags, "go") as screen:
+        screen.until(lambda: ("secret plan" if shown else mark) in screen.visible)
+        assert ("secret plan" in screen.visible) == shown

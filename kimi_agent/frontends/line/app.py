@@ -32,16 +32,19 @@ class LineFrontend:
         model: str | None = None,
         cwd: Path | None = None,
         plain: bool | None = None,
+        editor: str = "",
+        show_thinking: bool = True,
     ) -> None:
         self._prompt = prompt
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
+        self._looks: dict[str, Any] = {"editor": editor, "show_thinking": show_thinking}
         self._plain = must_be_plain() if plain is None else plain
         self._code: int = ExitCode.DONE
 
     async def run(self, agent: "Agent") -> int:
         """Talk until the person leaves; answers an `ExitCode`."""
         try:
-            shell = LineShell(agent, self._make_screen, self._open)
+            shell = LineShell(agent, self._make_screen, self._open, **self._looks)
         except KimiError as error:
             sys.stderr.write(f"kimi: {error.full}\n")
             return error_code(type(error).__name__)

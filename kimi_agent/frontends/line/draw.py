@@ -15,14 +15,15 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core.display import Diff, Pictures, Terminal, TodoList
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import beginning, evidence, headline, one_line, outcome, seconds
+from kimi_agent.frontends.common import subagent
+from kimi_agent.frontends.common.describe import about, beginning, evidence, headline, one_line, outcome, seconds
 from kimi_agent.frontends.line.markdown import MarkdownStream
 from kimi_agent.frontends.line.questions import display_lines
 from kimi_agent.frontends.line.screen import Screen, Style
 
 MAX_DIFF_LINES = 40
 MAX_OUTPUT_LINES = 6
-MAX_LIVE_LINES = 8
+MAX_LIVE_LINES, MAX_LIVE_AGENTS = 8, 5
 SLOW_S = 2.0
 """A call that took longer than this is shown with its time."""
 
@@ -30,12 +31,16 @@ _LEVELS: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "erro
 
 
 class Drawer:
-    """Draws one transcript. `root` is the folder that paths are shown relative to; the diffs of `shown` calls were seen."""
+    """Draws one transcript. `root` is the folder that paths are shown relative to; the diffs of `shown` calls were seen.
 
-    def __init__(self, screen: Screen, root: str, shown: Collection[str] = ()) -> None:
+    Without `thinking`, reasoning is not shown while it comes.
+    """
+
+    def __init__(self, screen: Screen, root: str, shown: Collection[str] = (), thinking: bool = True) -> None:
         self._screen = screen
         self._root = root
         self._shown = shown
+        self._streams_thinking = thinking
         self._printed: dict[int, str] = {}  # per block key, how far it has been printed
         self._streams: dict[int, tuple[MarkdownStream, int]] = {}  # per answer: its stream, characters fed
         self._thinking: ThoughtBlock | None = None
@@ -65,17 +70,36 @@ class Drawer:
                     self._once(block.key, f"{how}: {before:,} -> {after:,} tokens", "dim")
 
     def live(self, transcript: Transcript) -> list[str]:
-        """What is going on: the tail of the transcript that is not printed yet."""
+        """What is going on: the tail of the transcript that is not printed yet, and the subagents at work."""
+        agents = self.subagents(transcript)
+        return [*self._tail(transcript)[: MAX_LIVE_LINES - len(agents)], *agents]
+
+    def subagents(self, transcript: Transcript) -> list[str]:
+        """A line for each subagent at work, also in the background; the first ones and a count when there are many."""
+        lines = []
+        for block in transcript.blocks:
+            if isinstance(block, CallBlock) and block.nested and subagent.at_work(block):
+                told = (subagent.who(block.nested), about(block.call), subagent.used(block.nested))
+                now = f"{' · '.join(filter(None, map(one_line, told)))}: {subagent.doing(block.nested, self._root)}"
+                lines.append(one_line(now, 200))
+        more = len(lines) - MAX_LIVE_AGENTS
+        return [*lines[:MAX_LIVE_AGENTS], f"... {more} more subagents"] if more > 0 else lines
+
+    def _tail(self, transcript: Transcript) -> list[str]:
         for block in reversed(transcript.blocks):
             if block.void:
                 continue
             match block:
                 case AnswerBlock(done=False) if block.key in self._streams:
                     return plain(self._streams[block.key][0].rest).split("\n")[-MAX_LIVE_LINES:]
+                case ThoughtBlock(done=False) if not self._streams_thinking:
+                    return ["thinking"]
                 case ThoughtBlock(done=False, text=text):
                     return ["thinking: " + (plain(text).strip().splitlines() or [""])[-1]]
                 case CallBlock(state="writing", size=size):
                     return [f"writing {one_line(block.call.name)}: {size:,} characters"]
+                case CallBlock(nested=Transcript()):
+                    return []
                 case CallBlock(state="running", output=output):
                     lines = plain(output).rstrip().splitlines()[-3:]
                     return [

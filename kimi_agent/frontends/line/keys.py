@@ -1,11 +1,14 @@
 """Keys of line mode in a real terminal."""
 
-from prompt_toolkit.application import get_app
+from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.editor import edit
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.line.screen import Owner
 
@@ -87,12 +90,19 @@ def _modes(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
     def plan(event: KeyPressEvent) -> None:
         owner.toggle_plan()
 
-    @keys.add("c-o")
+    @keys.add("c-o", filter=Condition(lambda: not owner.secret))
     def editor(event: KeyPressEvent) -> None:
-        event.current_buffer.text = pastes.expand(event.current_buffer.text)
-        event.current_buffer.open_in_editor()
+        if command := owner.editor():
+            event.app.create_background_task(_write_in_editor(event.current_buffer, command, pastes))
 
     @keys.add(Keys.BracketedPaste)
     def paste(event: KeyPressEvent) -> None:
         text = plain(event.data.replace("\r\n", "\n").replace("\r", "\n"))
         event.current_buffer.insert_text(text if owner.secret else pastes.collapse(text))
+
+
+async def _write_in_editor(buffer: Buffer, command: list[str], pastes: Pastes) -> None:
+    text = pastes.expand(buffer.text)
+    edited = await run_in_terminal(lambda: edit(command, text), in_executor=True)
+    if edited is not None:
+        buffer.document = Document(edited)

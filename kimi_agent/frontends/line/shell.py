@@ -16,6 +16,7 @@ from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, retrying
+from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.asker import Asker
@@ -37,13 +38,22 @@ class LineShell:
     `open_with` are the arguments of `Agent.open`, whose errors it raises.
     """
 
-    def __init__(self, agent: "Agent", make_screen: Callable[[Owner], Screen], open_with: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        agent: "Agent",
+        make_screen: Callable[[Owner], Screen],
+        open_with: dict[str, Any],
+        *,
+        editor: str = "",
+        show_thinking: bool = True,
+    ) -> None:
+        self._editor, self._show_thinking = editor, show_thinking
         self.agent = agent
         self.screen = make_screen(self)
         self._asker = Asker(self.screen)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown)
+        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, show_thinking)
         self._shell = UserShell(self.session.cwd)
         self._shell_mode = False
         self._jobs = Jobs(self._changed)
@@ -76,7 +86,7 @@ class LineShell:
         self.session.listen(None)
         self.session = session
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown)
+        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown, self._show_thinking)
         for event in session.events():
             self._transcript.apply(event)
         self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
@@ -180,6 +190,12 @@ class LineShell:
         self._shell_mode = not self._shell_mode
         self.screen.refresh()
 
+    def editor(self) -> list[str]:
+        command = editor_command(self._editor)
+        if not command:
+            self.screen.line("No editor found: set VISUAL or EDITOR.", "warning")
+        return command
+
     def toggle_plan(self) -> None:
         self.apply(self.session.set_mode("default" if self.session.mode == "plan" else "plan"))
 
@@ -213,7 +229,8 @@ class LineShell:
         status = self._transcript.status
         waiting = [("steering: ", text) for text in status.steering] + [("queued: ", text) for text in status.queue]
         waiting += [("next: ", text) for text in self._jobs.waiting]
-        shown = self._drawer.live(self._transcript) if self._in_turn else []
+        draw = self._drawer.live if self._in_turn else self._drawer.subagents
+        shown = draw(self._transcript)
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
     def _count_down(self, event: ev.Retrying) -> None:

@@ -10,8 +10,9 @@ from textual.binding import Binding
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.core import event as ev
+from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.signals import ending_with
-from kimi_agent.frontends.tui import editor, keys
+from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
 
 
@@ -107,7 +108,7 @@ class KimiApp(SessionApp):
 
     async def action_editor(self) -> None:
         """Ctrl-O: write the prompt in an editor; the session goes on meanwhile."""
-        command = editor.editor_command()
+        command = editor.editor_command(self.wanted_editor)
         if not command:
             self.notify_hint("No editor found: set VISUAL or EDITOR")
             return
@@ -125,7 +126,10 @@ class KimiApp(SessionApp):
 
 
 class TuiFrontend:
-    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once."""
+    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once.
+
+    Without `show_thinking` the model's reasoning is not shown as it comes, only folded afterwards.
+    """
 
     def __init__(
         self,
@@ -135,9 +139,12 @@ class TuiFrontend:
         model: str | None = None,
         cwd: Path | None = None,
         theme: str = "auto",
+        editor: str = "",
+        show_thinking: bool = True,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "theme": theme,
+            "editor": editor, "show_thinking": show_thinking,
         }  # fmt: skip
 
     async def run(self, agent: Agent) -> int:

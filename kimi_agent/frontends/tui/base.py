@@ -72,6 +72,8 @@ class SessionApp(App[int]):
         model: str | None = None,
         cwd: Path | None = None,
         theme: str = "auto",
+        editor: str = "",
+        show_thinking: bool = True,
         clock: Clock = time.monotonic,
         version: str = __version__,
     ) -> None:
@@ -86,14 +88,14 @@ class SessionApp(App[int]):
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self.panel: AskPanel | None = None
-        self._first_prompt, self._wanted_theme = prompt, theme
+        self._first_prompt, self._wanted_theme, self.wanted_editor = prompt, theme, editor
         self._hint = ""
         self._branch = ""
         self._starting = False  # a turn is about to begin
         self._commands = 0  # slash commands that run
         self._shown = False
         self.view = TranscriptView(id="transcript")
-        self.view.paints = not self.no_colors
+        self.view.paints, self.view.streams_thinking = not self.no_colors, show_thinking
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.composer = Composer(
             completions(session),

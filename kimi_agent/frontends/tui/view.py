@@ -57,7 +57,7 @@ class TranscriptView(ScrollView, can_focus=False):
         super().__init__(id=id)
         self.palette: Palette = PLAIN_PALETTE
         self.cwd = ""
-        self.paints = True
+        self.paints = self.streams_thinking = True
         self.expanded = False
         self.following = True
         self._entries: list[Entry] = []
@@ -218,7 +218,7 @@ class TranscriptView(ScrollView, can_focus=False):
         return self._entries[first:last]
 
     def _draw(self, entry: Entry) -> None:
-        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd, self.paints)
+        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd, self.paints, self.streams_thinking)
         block = entry.block
         if block.void:
             entry.strips = []

@@ -106,7 +106,8 @@ def _thought(block: ThoughtBlock, canvas: Canvas) -> list[Line]:
     if block.done:
         first = " ".join(text.split())
         return [[Segment(" ∴ ", palette.faint), Segment(clip(first, canvas.inner), style)]]
-    tail = wrap(Text(text[-canvas.inner * PREVIEW_LINES * 2 :], style), canvas.inner)[-PREVIEW_LINES:]
+    shown = text[-canvas.inner * PREVIEW_LINES * 2 :] if canvas.thinking else ""
+    tail = wrap(Text(shown, style), canvas.inner)[-PREVIEW_LINES:] if shown else []
     return [[Segment(" ∴ ", palette.faint), Segment("Thinking", style)], *indent(tail, BLANK, BLANK)]
 
 

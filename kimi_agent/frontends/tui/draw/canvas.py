@@ -13,13 +13,15 @@ RIGHT_MARGIN = 1
 class Canvas:
     """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise.
 
-    Without `colors`, pictures are told in words."""
+    Without `colors`, pictures are told in words; without `thinking`, reasoning is not shown while it comes.
+    """
 
     width: int
     palette: Palette
     expanded: bool = False
     cwd: str = ""
     colors: bool = True
+    thinking: bool = True
 
     @property
     def inner(self) -> int:

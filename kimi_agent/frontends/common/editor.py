@@ -11,9 +11,9 @@ from pathlib import Path
 FALLBACKS = ("code --wait", "vim", "vi", "nano")
 
 
-def editor_command() -> list[str]:
-    """`$VISUAL`, `$EDITOR`, or the first of the usual editors that is installed; empty when there is none."""
-    for wish in (os.environ.get("VISUAL"), os.environ.get("EDITOR"), *FALLBACKS):
+def editor_command(wanted: str = "") -> list[str]:
+    """`wanted`, `$VISUAL`, `$EDITOR`, or the first of the usual editors that is installed; empty when there is none."""
+    for wish in (wanted, os.environ.get("VISUAL"), os.environ.get("EDITOR"), *FALLBACKS):
         with contextlib.suppress(ValueError):
             command = shlex.split(wish or "")
             if command and shutil.which(command[0]):
