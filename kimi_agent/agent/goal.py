@@ -12,6 +12,7 @@ from typing import Literal
 
 from kimi_agent.agent.calls import Caller, run_calls
 from kimi_agent.agent.evidence import Ledger
+from kimi_agent.agent.tasks import told_end
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Terminal
 from kimi_agent.core.effect import Effect
@@ -160,6 +161,8 @@ class GoalKeeper:
         if said is not None and said.what == "blocked" and said.about:
             self._move("blocked", said.about)
             return None
+        if (news := await self._tasks_end()) is not None:
+            return news
         why = self._repeat(text) if goal.repeat else await self._run_check() if goal.check else self._declared(said)
         if not self.active or why is None:  # it was reached, or paused meanwhile
             return None
@@ -168,6 +171,14 @@ class GoalKeeper:
             return None
         self._set(replace_goal(goal, "active", round_=goal.round + 1, told=why))
         return _again(goal, text) if goal.repeat else _go_on(goal, why)
+
+    async def _tasks_end(self) -> str | None:
+        """Wait for a background task that is to end by itself: the model may have ended its round because of it."""
+        for task in self._caller.tasks.list():
+            if task.state == "running" and task.limit is not None:
+                ended = await self._caller.tasks.wait(task.id, min(task.limit, CHECK_SECONDS))
+                return told_end(ended) if ended.state != "running" else None
+        return None
 
     def _repeat(self, text: str) -> str | None:
         choices = _CHOICE.findall(text)

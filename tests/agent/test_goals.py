@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,20 @@ async def test_steering_joins_and_the_goal_stays(tmp_path: Path) -> None:
     await asyncio.sleep(0)
     assert goal_of(session).state == "blocked"
     assert goal_of(session).round == 1
+
+
+async def test_a_round_waits_for_a_task_that_is_to_end(tmp_path: Path) -> None:
+    command = json.dumps({"command": "read word < pipe", "run_in_background": True, "timeout": 60})
+    made = house(tmp_path, [calls(call("Shell", command, "s1")), say("I wait."), say("GOAL REACHED: read word < pipe")])
+    os.mkfifo(tmp_path / "work" / "pipe")
+    pipe = os.open(tmp_path / "work" / "pipe", os.O_RDWR)
+    session = made.open()
+    async for event in session.prompt("/goal x"):
+        if isinstance(event, ev.MessageAdded) and event.message.text == "I wait.":
+            os.write(pipe, b"now\n")
+    os.close(pipe)
+    assert "[The background task b1 has ended: done" in made.provider.requests[2].messages[-1].text
+    assert (goal_of(session).state, goal_of(session).round) == ("reached", 1)
 
 
 # --- kimi-cli's loop --------------------------------------------------------------------------------------------------
