@@ -91,7 +91,7 @@ AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 class Status:
     """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals.
 
-    `tasks` are those that run in the background.
+    `tasks` are those that run in the background, `agent` is the subagent that a nested transcript is about.
     """
 
     session_id: str = ""
@@ -113,6 +113,7 @@ class Status:
     retry: ev.Retrying | None = None
     goal: Goal | None = None
     tasks: tuple[Task, ...] = ()
+    agent: ev.SubagentStarted | None = None
 
 
 STOP_NOTICES: dict[ev.Stop, str] = {
@@ -128,9 +129,7 @@ class Transcript:
         self.blocks: list[AnyBlock] = []
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
-        self._turns: list[
-            tuple[int, tuple[Todo, ...]]
-        ] = []  # where a turn that is not undone begins in blocks, and its todos
+        self._turns: list[tuple[int, tuple[Todo, ...]]] = []  # of each turn not undone: its first block, its todos before
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
         self._replying = False  # a reply is being streamed
@@ -229,6 +228,8 @@ class Transcript:
             block.result = "".join(part.text for part in result.content if isinstance(part, Text))
             if block.state in ("writing", "waiting", "running"):
                 block.state = "failed" if result.is_error else "done"
+            if block.nested and not any(task.call_id == result.call_id for task in self.status.tasks):
+                block.nested.status.running = False  # its process may have been killed
             return [block]
         if message.origin != "person":
             return []
@@ -256,7 +257,11 @@ class Transcript:
             return []
         self.status.tasks = others
         self._ended.append(task)
-        return [] if self._replying else self._tell_ended()
+        block, changed = self._calls.get(task.call_id), list[AnyBlock]()
+        if block is not None and block.nested:
+            block.nested.status.running = False
+            changed = [block]
+        return changed if self._replying else [*changed, *self._tell_ended()]
 
     def _tell_ended(self) -> list[AnyBlock]:
         """Ends that a person is told of as lines of their own."""
@@ -371,6 +376,8 @@ class Transcript:
         match event:
             case ev.SessionStarted(id=session_id, cwd=cwd, model=model):
                 status.session_id, status.cwd, status.model = session_id, cwd, model
+            case ev.SubagentStarted():
+                status.agent = event
             case ev.TurnStarted():
                 status.running, status.step = True, 0
                 self._turns.append((len(self.blocks), status.todos))

@@ -15,13 +15,17 @@ from kimi_agent.frontends.json_lines import Result
 
 
 class Progress:
-    """`shown` false keeps everything back but errors. `root` is the folder that paths are shown relative to."""
+    """`shown` false keeps everything back but errors. `root` is the folder that paths are shown relative to.
 
-    def __init__(self, stream: TextIO, *, shown: bool) -> None:
-        self._stream = stream
+    Every line begins with `prefix`: it says which subagent the line is about.
+    """
+
+    def __init__(self, stream: TextIO, *, shown: bool, prefix: str = "") -> None:
+        self._stream, self._prefix = stream, prefix
         self._shown = shown
         self._calls: dict[str, ToolCall] = {}
         self._displays: dict[str, Display] = {}
+        self._subagents: dict[str, Progress] = {}
         self.root = ""
 
     def apply(self, event: ev.Event) -> None:
@@ -34,6 +38,8 @@ class Progress:
                 self._say(plain(f"{goal.progress}: {goal.told}"))
             case ev.Retrying(model=model) if model:  # another model answers: never silent
                 self._say(retrying(event))
+            case ev.Nested(call_id, inner):
+                self._nested(call_id, inner)
             case _ if self._shown:
                 self._tell(event)
 
@@ -57,6 +63,14 @@ class Progress:
             case ev.Compacted(before, after):
                 self._say(f"compacted the history: {before} -> {after} tokens")
 
+    def _nested(self, call_id: str, event: ev.Event) -> None:
+        if isinstance(event, ev.SubagentStarted):
+            agent = f"{event.agent_type} {event.agent_id}"
+            inner = Progress(self._stream, shown=self._shown, prefix=f"{self._prefix}[{one_line(agent, 40)}] ")
+            inner.root, self._subagents[call_id] = self.root, inner
+        elif call_id in self._subagents:
+            self._subagents[call_id].apply(event)
+
     def _failed(self, result: ToolResult) -> None:
         call = self._calls.get(result.call_id)
         text = "".join(part.text for part in result.content if isinstance(part, Text))
@@ -77,5 +91,5 @@ class Progress:
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):  # nobody listens
-            self._stream.write(line.encode("utf-8", "replace").decode() + "\n")
+            self._stream.write((self._prefix + line).encode("utf-8", "replace").decode() + "\n")
             self._stream.flush()

@@ -12,7 +12,7 @@ from kimi_agent.core.task import Task
 
 PROMPT_LINES, PROMPT_CHARACTERS = 40, 4000
 """A prompt longer than this is folded: a log that was pasted would bury the conversation."""
-_TELLING = ("command", "code", "query", "url", "path", "name")
+_TELLING = ("command", "code", "query", "url", "path", "name", "description")
 """Arguments that say what a call is about, the most telling first."""
 
 
@@ -92,6 +92,14 @@ def retrying(event: Retrying) -> str:
     error = one_line(event.error)
     end = "" if error.endswith((".", "…")) else "."
     return f"{error}{end} Trying again{by} in {seconds(event.wait_s)} (attempt {event.attempt})."
+
+
+def thousands(tokens: int) -> str:
+    """A count of tokens, short: 950, 12.3k, 140k, 1.2M."""
+    if tokens < 1000:
+        return str(tokens)
+    value, unit = (tokens / 1e6, "M") if tokens >= 999_500 else (tokens / 1e3, "k")
+    return f"{value:.0f}{unit}" if value >= 100 else f"{value:.1f}{unit}".replace(".0", "")
 
 
 def counted(tasks: Sequence[Task]) -> str:

@@ -282,6 +282,8 @@ class SessionApp(App[int]):
 
     async def _replace_panel(self, question: Question | None) -> None:
         if self.panel is not None:
+            if isinstance(self.panel, QuestionPanel) and self.panel.question.text:  # a plan that was reviewed stays
+                self.view.show([NoteBlock(plain(self.panel.question.text))])
             await self.panel.remove()
             self.panel = None
         if question is None:
@@ -293,8 +295,6 @@ class SessionApp(App[int]):
         if isinstance(question, Permission):
             self.panel = PermissionPanel(question, self.palette, self.clock, str(self.talk.session.cwd))
         else:
-            if question.text:  # such as a plan under review: it stays in the transcript
-                self.view.show([NoteBlock(plain(question.text))])
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False
         self.screen_stack[0].add_class("-asking")
@@ -329,7 +329,8 @@ class SessionApp(App[int]):
         elif self.panel is not None:
             more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
             escape = "interrupts" if isinstance(self.panel, PermissionPanel) else "closes it"
-            self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · Ctrl-E enlarges · Esc {escape}")
+            enlarges = "Ctrl-E enlarges · " if self.panel.scrolled is self.panel.body else ""
+            self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · {enlarges}Esc {escape}")
         elif not words and self.shell.running:
             self.activity.tell(self.shell.activity(), "Ctrl-C stops it")
         else:

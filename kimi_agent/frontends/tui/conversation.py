@@ -81,8 +81,10 @@ class Conversation:
         blocks = [block for block in self.transcript.blocks[-32:] if not block.void]
         running = [block for block in blocks if isinstance(block, CallBlock) and block.state == "running"]
         if running:
-            names = dict.fromkeys(plain(block.call.name) for block in running)
-            return f"Running {', '.join(names)}"
+            agents = sum(block.nested is not None for block in running)
+            names = dict.fromkeys(plain(block.call.name) for block in running if block.nested is None)
+            told = [f"{agents} subagent{'s' * (agents > 1)}"] if agents else []
+            return f"Running {', '.join([*told, *names])}"
         last = blocks[-1] if blocks else None
         if isinstance(last, CallBlock) and last.state == "writing":
             return f"Writing a call of {plain(last.call.name)}"

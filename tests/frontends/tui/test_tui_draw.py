@@ -11,7 +11,8 @@ from kimi_agent.agent.transcript import AnswerBlock, CallBlock, CompactionBlock,
 from kimi_agent.core.display import Diff, Plain, Terminal, Todo, TodoList
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.tui.draw.blocks import block_lines, thousands
+from kimi_agent.frontends.common.describe import thousands
+from kimi_agent.frontends.tui.draw.blocks import block_lines
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines, parse_unified
 from kimi_agent.frontends.tui.draw.lines import clip, clip_start, fold, text_of, wrap

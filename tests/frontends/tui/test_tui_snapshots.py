@@ -1,26 +1,17 @@
 """How the shell looks: every state in 80x24 and 120x40, dark and light. `pytest --snapshot-update` accepts a new look."""
 
-from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeAgent
 from textual.pilot import Pilot
-from tui_house import Clock
+from tui_look import CWD, every_look, tool
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal, Todo, TodoList
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, tool_message, user_message
+from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, user_message
 from kimi_agent.core.task import Task
-from kimi_agent.frontends.tui.app import KimiApp
-
-SIZES = [(80, 24), (120, 40)]
-THEMES = ["dark", "light"]
-CWD = Path("/srv/shop")
-Act = Callable[[Pilot[Any]], Awaitable[None]]
 
 DIFF = '''--- a/shop/prices.py
 +++ b/shop/prices.py
@@ -54,33 +45,6 @@ return sum(prices) * (1 - discount / 100)
 """
 
 
-class ShownAgent(FakeAgent):
-    """Its session has a log to replay; `live` events follow as if a turn were running."""
-
-    def __init__(self, log: list[ev.Event], live: list[ev.Event], home: Path) -> None:
-        super().__init__(home=home)
-        self.log, self.live = log, live
-        self.notices: tuple[str, ...] = ()
-
-    def open(self, session_id: str | None = None, **options: Any) -> Any:
-        session = super().open(session_id, **options)
-        session._log += self.log
-        session.running = bool(self.live)
-        return session
-
-
-def tool(
-    number: int, name: str, arguments: str, display: Any, result: str = "", seconds: float = 0.0, bad: bool = False
-):
-    call = ToolCall(f"c{number}", name, arguments)
-    return [
-        ev.MessageAdded(Message("assistant", (call,), "model")),
-        ev.ToolStarted(call, ()),
-        ev.ToolFinished(call.id, display, bad, seconds),
-        ev.MessageAdded(tool_message(call.id, result, is_error=bad)),
-    ]
-
-
 FAILED = """F.
     def test_discount():
 >       assert total([100], discount=10) == 90
@@ -107,36 +71,6 @@ SHELL_CALL = ToolCall("c9", "Shell", '{"command": "rm -rf build && make"}')
 TODOS = TodoList(
     (Todo("Read the failing test", "done"), Todo("Mend the discount", "in_progress"), Todo("Run all tests"))
 )
-
-
-@pytest.fixture
-def look(snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Compare a screen: a log that is replayed, events that are live, and what is done then."""
-    monkeypatch.delenv("NO_COLOR", raising=False)
-
-    def compare(size: Any, theme: str, log: Any = (), live: Any = (), act: Act | None = None) -> bool:
-        clock = Clock()
-        agent = ShownAgent(list(log), list(live), tmp_path)
-        app = KimiApp(agent, cwd=CWD, theme=theme, clock=clock, version="1.0.0")
-
-        async def before(pilot: Pilot[Any]) -> None:
-            for event in live:
-                app.feed(event)
-            clock.now += 4 if live else 0
-            app.update_bars()
-            await pilot.pause()
-            if act is not None:
-                await act(pilot)
-            app.view.flush()
-            await pilot.pause()
-
-        return snap_compare(app, terminal_size=size, run_before=before)
-
-    return compare
-
-
-LOOKS = [pytest.param(s, t, id=f"{s[0]}x{s[1]}-{t}") for s in SIZES for t in THEMES]
-every_look = pytest.mark.parametrize(("size", "theme"), LOOKS)
 
 
 @every_look

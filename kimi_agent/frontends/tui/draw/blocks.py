@@ -17,7 +17,7 @@ from kimi_agent.agent.transcript import (
     ThoughtBlock,
 )
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import beginning, evidence
+from kimi_agent.frontends.common.describe import beginning, evidence, thousands
 from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
@@ -159,11 +159,3 @@ def _intro(block: IntroBlock, canvas: Canvas) -> list[Line]:
         pairs = ((f"{one:<8}", palette.primary), (f"{does_one:<18}", palette.muted), (f"{two:<14}", palette.primary))
         lines.append([BLANK, *(Segment(text, style) for text, style in pairs), Segment(does_two, palette.muted)])
     return lines
-
-
-def thousands(tokens: int) -> str:
-    """A count of tokens, short: 950, 12.3k, 140k, 1.2M."""
-    if tokens < 1000:
-        return str(tokens)
-    value, unit = (tokens / 1e6, "M") if tokens >= 999_500 else (tokens / 1e3, "k")
-    return f"{value:.0f}{unit}" if value >= 100 else f"{value:.1f}{unit}".replace(".0", "")

@@ -10,6 +10,7 @@ from kimi_agent.agent.transcript import CallBlock, Transcript
 from kimi_agent.core.display import Diff, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines
@@ -21,7 +22,6 @@ BOLD = Style(bold=True)
 FOLDED_OUTPUT = 6
 FOLDED_ERROR = 12
 FOLDED_DIFF = 16
-NESTED_CALLS = 3
 
 
 def target(block: CallBlock, cwd: str) -> str:
@@ -36,7 +36,7 @@ def duration(value: float) -> str:
 
 
 def mark(block: CallBlock, palette: Palette) -> tuple[str, Style]:
-    match block.state:
+    match "running" if subagent.at_work(block) else block.state:
         case "done":
             return "✓", palette.success
         case "failed":
@@ -73,6 +73,8 @@ def _head(block: CallBlock, canvas: Canvas) -> Line:
     palette = canvas.palette
     sign, style = mark(block, palette)
     left = Text.assemble((f" {sign} ", style), (one_line(block.call.name, 60) or "…", palette.text + BOLD))
+    if block.nested and (who := subagent.who(block.nested)):
+        left.append(f"  {who}", palette.muted)
     if block.state == "writing":
         left.append(f"  writing, {block.size} characters", palette.muted)
     elif about := target(block, canvas.cwd):
@@ -81,8 +83,14 @@ def _head(block: CallBlock, canvas: Canvas) -> Line:
     return spread(left, _numbers(block, palette), canvas.width - 1)
 
 
+def _in_background(block: CallBlock) -> bool:
+    return block.state == "done" and subagent.at_work(block)
+
+
 def _summary(block: CallBlock, palette: Palette) -> Text:
     text = Text()
+    if block.nested:
+        return text.append("  in the background" if _in_background(block) else "", palette.muted)
     match block.display:
         case Diff(added=added, removed=removed, created=created):
             text.append(f"  +{added}", palette.success)
@@ -99,6 +107,8 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
 
 def _numbers(block: CallBlock, palette: Palette) -> Text:
     parts: list[tuple[str, Style]] = []
+    if block.nested:
+        return Text(subagent.used(block.nested, 0.0 if subagent.at_work(block) else block.seconds), palette.muted)
     if isinstance(block.display, Terminal) and block.display.exit_code:
         parts.append((f"exit {block.display.exit_code}", palette.error))
     if took := duration(block.seconds):
@@ -114,7 +124,7 @@ def _numbers(block: CallBlock, palette: Palette) -> Text:
 
 
 def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
-    lines = _nested(block.nested, canvas) if block.nested else []
+    lines = _nested(block, block.nested, canvas) if block.nested else []
     match block.display:
         case Diff(path=path, unified=unified):
             drawn = diff_lines(plain(unified), path, canvas.inner, canvas.palette)
@@ -172,18 +182,21 @@ def _todo(title: str, status: str, canvas: Canvas) -> Line:
     return [Segment(f"{sign} ", style), Segment(clip(" ".join(plain(title).split()), canvas.inner - 2), style)]
 
 
-def _nested(nested: Transcript, canvas: Canvas) -> list[Line]:
-    """A subagent: its last calls; expanded, all of them and its last answer."""
-    from kimi_agent.frontends.tui.draw.blocks import block_lines
+def _nested(block: CallBlock, nested: Transcript, canvas: Canvas) -> list[Line]:
+    """A subagent in one line: its last call, then what came of it; expanded, all that it does."""
+    from kimi_agent.frontends.tui.draw.blocks import block_lines, gap
 
-    shown = [block for block in nested.blocks if not block.void]
-    calls = [block for block in shown if isinstance(block, CallBlock)]
     if canvas.expanded:
-        inner = replace(canvas, width=canvas.inner, expanded=True)
-        return [line for block in shown for line in block_lines(block, inner)]
-    narrow = replace(canvas, width=canvas.inner, expanded=False)
-    lines = [_head(block, narrow) for block in calls[-NESTED_CALLS:]]
-    hidden = len(calls) - len(lines)
-    return (
-        [[Segment(clip(f" … {hidden} earlier calls", canvas.inner), canvas.palette.faint)]] if hidden else []
-    ) + lines
+        lines, before = list[Line](), None
+        inner = replace(canvas, width=canvas.inner)
+        for each in (each for each in nested.blocks if not each.void):
+            lines += [[]] * gap(before, each) + block_lines(each, inner)
+            before = each
+        return lines
+    if subagent.at_work(block) or block.state == "running":
+        call = subagent.last_call(nested)
+        if call is not None:
+            return [_head(call, replace(canvas, width=canvas.inner + 1))]
+        return [[Segment(f" ○ {subagent.doing(nested, canvas.cwd)}", canvas.palette.muted)]]
+    told = "" if block.state == "failed" else subagent.end(nested)
+    return [[Segment(clip(f" ↳ {told}", canvas.inner), canvas.palette.muted)]] if told else []

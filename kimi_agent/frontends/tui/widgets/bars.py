@@ -11,8 +11,7 @@ from textual.widget import Widget
 
 from kimi_agent.agent.transcript import Status
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import at_work, counted, one_line
-from kimi_agent.frontends.tui.draw.blocks import thousands
+from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.widgets.panel import LinesView

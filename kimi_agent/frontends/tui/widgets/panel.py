@@ -87,7 +87,10 @@ class LinesView(ScrollView, can_focus=False):
 
 
 class AskPanel(Vertical, can_focus=True):
-    """A question on the screen: a body that scrolls when it must, keys behind the guard, and a line for other words."""
+    """A question on the screen: a body that scrolls when it must, keys behind the guard, and a line for other words.
+
+    `scrolled` is what the scroll keys move; a panel in which that is not the body is as high as it can be.
+    """
 
     @dataclass
     class Answered(Message):
@@ -104,6 +107,7 @@ class AskPanel(Vertical, can_focus=True):
         self.palette = palette
         self.guard = Guard(clock)
         self.body = LinesView(self.draw_body, id="panel-body")
+        self.scrolled = self.body
         self.feedback = Input(placeholder=placeholder, id="feedback", compact=True)
 
     # --- what each kind of panel says for itself ----------------------------------------------------------------------
@@ -141,7 +145,8 @@ class AskPanel(Vertical, can_focus=True):
         """Let the body scroll before anything else of the panel is cut."""
         width, height = self.screen.size
         tiny, low = height < TINY_ROWS, height < LOW_ROWS
-        room = height if tiny else height - 3 if low or self.has_class("-expanded") else int(height * SHARE)
+        high = low or self.has_class("-expanded") or self.scrolled is not self.body
+        room = height if tiny else height - 3 if high else int(height * SHARE)
         self.share_rows(room - (0 if low else 4), width)
 
     def share_rows(self, room: int, width: int) -> None:
@@ -159,10 +164,10 @@ class AskPanel(Vertical, can_focus=True):
                 self.close_feedback()
             return
         scrolls = {
-            "pageup": self.body.scroll_page_up,
-            "pagedown": self.body.scroll_page_down,
-            "home": self.body.scroll_home,
-            "end": self.body.scroll_end,
+            "pageup": self.scrolled.scroll_page_up,
+            "pagedown": self.scrolled.scroll_page_down,
+            "home": self.scrolled.scroll_home,
+            "end": self.scrolled.scroll_end,
         }
         if event.key in scrolls:
             event.stop()

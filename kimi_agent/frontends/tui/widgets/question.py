@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -12,20 +13,26 @@ from textual.app import ComposeResult
 from kimi_agent.core.ask import Choice, Chosen, Dismissed
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
-from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, wrap
+from kimi_agent.frontends.tui.draw.lines import Line, clip, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import GUARD_S, AskPanel, Clock
+from kimi_agent.frontends.tui.widgets.panel import GUARD_S, AskPanel, Clock, LinesView
 
 BOLD, UNDERLINE = Style(bold=True), Style(underline=True)
 OTHER = "Something else"
 
 
 class QuestionPanel(AskPanel):
-    """Up, Down and digits choose, Space marks where several may be marked, Enter goes on, Left, Right and Tab change the tab."""
+    """Up, Down and digits choose, Space marks where several may be marked, Enter goes on, Left, Right and Tab change the tab.
+
+    A question's text, such as a plan under review, stands above it and scrolls.
+    """
 
     def __init__(self, question: Choice, palette: Palette, clock: Clock = time.monotonic) -> None:
         super().__init__(palette, clock, "Your answer: Enter takes it, Esc goes back")
-        self.items = question.items
+        self.question, self.items = question, question.items
+        self.text = LinesView(lambda width: _text_lines(question.text, width, palette), id="panel-text")
+        if question.text:
+            self.scrolled = self.text
         self.tab = 0
         self.cursor = [0] * len(self.items)
         self.picked: list[set[int]] = [set() for _ in self.items]
@@ -35,8 +42,18 @@ class QuestionPanel(AskPanel):
         self._moved_on = float("-inf")  # when a digit settled a question
 
     def compose(self) -> ComposeResult:
+        if self.scrolled is self.text:
+            yield self.text
         yield self.body
         yield self.feedback
+
+    def share_rows(self, room: int, width: int) -> None:
+        """The options come first; the text has what is left, a few rows at least."""
+        if self.scrolled is self.text:
+            rows = min(len(self.draw_body(width - 1)), max(1, room // 2))
+            self.text.styles.max_height = max(1, room - rows)
+            room = rows
+        super().share_rows(room, width)
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -44,7 +61,7 @@ class QuestionPanel(AskPanel):
         item, palette = self.items[self.tab], self.palette
         lines: list[Line] = [*self._tabs(width), []] if len(self.items) > 1 else []
         lines += indent(
-            fold(Text(visible(item.question), palette.text + BOLD), width - 5), Segment(" ? ", palette.warning)
+            wrap(Text(visible(item.question), palette.text + BOLD), width - 5), Segment(" ? ", palette.warning)
         )
         lines.append([])
         self._rows = []
@@ -53,11 +70,16 @@ class QuestionPanel(AskPanel):
             self._rows.append(len(lines))
             chosen = number == self.cursor[self.tab]
             box = ("[x] " if number in self.picked[self.tab] else "[ ] ") if item.multiple else ""
-            text = Text(f"{number + 1}  {box}{label}", palette.primary + BOLD if chosen else palette.text)
+            text = Text.assemble((f"{number + 1}  {box}{label}", palette.primary + BOLD if chosen else palette.text))
+            beside = self.scrolled is self.text and text.cell_len + cell_len(description) + GUTTER + 3 <= width
+            if beside:  # what is asked about needs the rows
+                text.append(f"  {description}", palette.muted)
             lines += indent(wrap(text, width - GUTTER - 1), Segment(" ❯ " if chosen else "   ", palette.primary))
-            if description:
+            if description and not beside:
                 pad = Segment(" " * (GUTTER + 3 + len(box)))
                 lines += indent(wrap(Text(description, palette.muted), width - GUTTER - 8), pad, pad)
+        if self.scrolled is self.text:
+            return lines
         keys = "Space marks, Enter goes on" if item.multiple else "Enter takes it"
         return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
 
@@ -158,3 +180,10 @@ class QuestionPanel(AskPanel):
             self.picked[self.tab] = set()
             self._go_on()
         self.close_feedback()
+
+
+def _text_lines(text: str, width: int, palette: Palette) -> list[Line]:
+    """What the questions are about, such as a plan under review."""
+    from kimi_agent.frontends.tui.draw.markdown import markdown_lines
+
+    return indent(markdown_lines(visible(text).strip("\n"), width - GUTTER - 1, palette), Segment(" " * GUTTER))
