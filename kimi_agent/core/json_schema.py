@@ -1,20 +1,24 @@
 """JSON Schemas that strangers wrote (plugins, MCP servers): made fit for every model's API, and the check against them."""
 
 import json
+import re
+from dataclasses import dataclass
 from typing import Any
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import JSON_TYPES
+from kimi_agent.core.sanitize import plain
 
 JsonSchema = dict[str, Any]
 
 DESCRIPTION = 240
 """Characters that the description of a parameter may take."""
-_KEPT = frozenset(
-    ("default", "format", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems")
-)
+NODES = 1_000
+"""Parts of one schema that the model is shown: types that name one another would grow without end."""
 _DEPTH = 12
 """Levels that the model is shown; deeper ones stay unspecified."""
+_NUMBERS = ("minimum", "maximum")
+_SIZES = ("minLength", "maxLength", "minItems", "maxItems")
 
 
 def fit(schema: JsonSchema) -> JsonSchema:
@@ -22,7 +26,7 @@ def fit(schema: JsonSchema) -> JsonSchema:
 
     It may be looser than `schema`, which stays what arguments are checked against.
     """
-    fitted = _fit(schema, schema, (), 0)
+    fitted = _Fitter(schema).fit(schema, (), 0)
     return {**_shown(fitted), "type": "object", "properties": fitted.get("properties", {})}
 
 
@@ -30,45 +34,84 @@ def _shown(fitted: JsonSchema) -> JsonSchema:
     return {key: fitted[key] for key in ("description", "required") if key in fitted}
 
 
-def _fit(node: Any, root: JsonSchema, open_refs: tuple[str, ...], depth: int) -> JsonSchema:
-    if not isinstance(node, dict) or depth > _DEPTH:
-        return {"type": "string"} if depth <= _DEPTH else {"type": "object"}
-    if isinstance(ref := node.get("$ref"), str):
-        target = None if ref in open_refs else _find(ref, root)
-        if target is None:  # a type that contains itself, or lies elsewhere
-            return {"type": "object"}
-        rest = {key: value for key, value in node.items() if key != "$ref"}
-        return _fit({**target, **rest}, root, (*open_refs, ref), depth)
-    for part in _dicts(node.get("allOf")):
-        node = _joined(node, part)
-    out: JsonSchema = {key: value for key, value in node.items() if key in _KEPT}
-    if isinstance(text := node.get("description"), str) and (text := " ".join(text.split())):
-        out["description"] = text if len(text) <= DESCRIPTION else text[: DESCRIPTION - 1] + "…"
-    branches = [one for one in _branches(node) if one.get("type") != "null"]
-    if len(branches) > 1 and depth:  # at the top an object is wanted in any case
-        return {**out, "anyOf": [_fit(branch, root, open_refs, depth + 1) for branch in branches]}
-    if len(branches) == 1:
-        rest = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "allOf", "type")}
-        return _fit({**rest, **branches[0]}, root, open_refs, depth + 1)
-    return out | _shape(node, root, open_refs, depth)
+@dataclass(slots=True)
+class _Fitter:
+    """Fits the parts of one schema, `root`; `left` is how many more there may be."""
+
+    root: JsonSchema
+    left: int = NODES
+
+    def fit(self, node: Any, open_refs: tuple[str, ...], depth: int) -> JsonSchema:
+        self.left -= 1
+        if not isinstance(node, dict) or depth > _DEPTH or self.left < 0:
+            return {"type": "string"} if depth <= _DEPTH and self.left >= 0 else {"type": "object"}
+        if isinstance(ref := node.get("$ref"), str):
+            target = None if ref in open_refs else _find(ref, self.root)
+            if target is None:  # a type that contains itself, or lies elsewhere
+                return {"type": "object"}
+            rest = {key: value for key, value in node.items() if key != "$ref"}
+            return self.fit({**target, **rest}, (*open_refs, ref), depth)
+        for part in _dicts(node.get("allOf")):
+            node = _joined(node, part)
+        out: JsonSchema = {key: value for key, value in node.items() if _is_kept(key, value)}
+        if isinstance(text := node.get("description"), str) and (text := " ".join(plain(text).split())):
+            out["description"] = text if len(text) <= DESCRIPTION else text[: DESCRIPTION - 1] + "…"
+        branches = [one for one in _branches(node) if one.get("type") != "null"]
+        if len(branches) > 1 and depth:  # at the top an object is wanted in any case
+            return {**out, "anyOf": [self.fit(branch, open_refs, depth + 1) for branch in branches]}
+        if len(branches) == 1:
+            rest = {key: value for key, value in node.items() if key not in ("anyOf", "oneOf", "allOf", "type")}
+            return self.fit({**rest, **branches[0]}, open_refs, depth + 1)
+        return out | self._shape(node, open_refs, depth)
+
+    def _shape(self, node: JsonSchema, open_refs: tuple[str, ...], depth: int) -> JsonSchema:
+        """What kind of value a node without branches describes."""
+        kind = node.get("type")
+        known = isinstance(kind, str) and kind in JSON_TYPES.values()
+        values = node.get("enum", [node["const"]] if "const" in node else None)
+        if isinstance(values, list) and (values := [one for one in values if one is not None and _can_be_sent(one)]):
+            return {"type": kind if known else JSON_TYPES.get(type(values[0]), "string"), "enum": values}
+        if not known:
+            kind = "object" if "properties" in node or not depth else "array" if "items" in node else "string"
+        if kind == "array" and isinstance(node.get("items"), dict):
+            return {"type": kind, "items": self.fit(node["items"], open_refs, depth + 1)}
+        if kind != "object" or not isinstance(node.get("properties"), dict):
+            return {"type": kind}
+        given = {str(name): child for name, child in node["properties"].items() if _can_be_sent(str(name))}
+        properties = {name: self.fit(child, open_refs, depth + 1) for name, child in given.items()}
+        required = node.get("required")
+        names = [n for n in required if isinstance(n, str) and n in properties] if isinstance(required, list) else []
+        return {"type": kind, "properties": properties, **({"required": names} if names else {})}
 
 
-def _shape(node: JsonSchema, root: JsonSchema, open_refs: tuple[str, ...], depth: int) -> JsonSchema:
-    """What kind of value a node without branches describes."""
-    values = node.get("enum", [node["const"]] if "const" in node else None)
-    if isinstance(values, list) and (values := [value for value in values if value is not None]):
-        return {"type": node.get("type") or JSON_TYPES.get(type(values[0]), "string"), "enum": values}
-    kind = node.get("type")
-    if not isinstance(kind, str) or kind not in JSON_TYPES.values():
-        kind = "object" if "properties" in node or not depth else "array" if "items" in node else "string"
-    if kind == "array" and isinstance(node.get("items"), dict):
-        return {"type": kind, "items": _fit(node["items"], root, open_refs, depth + 1)}
-    if kind != "object" or not isinstance(node.get("properties"), dict):
-        return {"type": kind}
-    properties = {str(name): _fit(child, root, open_refs, depth + 1) for name, child in node["properties"].items()}
-    required = node.get("required")
-    names = [name for name in required if name in properties] if isinstance(required, list) else []
-    return {"type": kind, "properties": properties, **({"required": names} if names else {})}
+def _is_kept(key: str, value: Any) -> bool:
+    """Whether a keyword is one that APIs know, with a value that it can have: a wrong one would cost every request."""
+    if key in _NUMBERS:
+        return isinstance(value, int | float) and not isinstance(value, bool) and _can_be_sent(value)
+    if key in _SIZES:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if key == "pattern":
+        return isinstance(value, str) and _can_be_sent(value) and _is_regex(value)
+    return (key == "format" and isinstance(value, str) and _can_be_sent(value)) or (
+        key == "default" and _can_be_sent(value)
+    )
+
+
+def _can_be_sent(value: Any) -> bool:
+    """Whether a value can be written as JSON in UTF-8: no infinity, no half of a character."""
+    try:
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_regex(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError):
+        return False
+    return True
 
 
 def _branches(node: JsonSchema) -> list[JsonSchema]:
@@ -112,6 +155,8 @@ def problem_with(schema: JsonSchema) -> str:
         return f"its parameters are no JSON Schema: {error.message[:200]}"
     except RecursionError:
         return "its parameters are nested too deeply"
+    except Exception as error:  # what jsonschema trips over in a stranger's schema, such as a `$schema` that is no text
+        return f"its parameters are no JSON Schema: {str(error)[:200]}"
     return ""
 
 
@@ -122,22 +167,15 @@ def check(schema: JsonSchema, arguments: dict[str, Any]) -> str:
     """
     import jsonschema
     import referencing
-    import referencing.exceptions
 
-    checker = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
+        checker = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         errors = list(checker(schema, registry=referencing.Registry()).iter_errors(arguments))
-    except (
-        jsonschema.SchemaError,
-        referencing.exceptions.Unresolvable,
-        RecursionError,
-        ValueError,
-        TypeError,
-    ) as error:
+        worst = jsonschema.exceptions.best_match(errors)
+    except Exception as error:  # a stranger's schema is not checked before: jsonschema trips over anything in it
         raise ToolError(f"This tool cannot be called: its own schema is wrong: {str(error)[:200]}") from None
-    if not errors:
+    if worst is None:
         return ""
-    worst = jsonschema.exceptions.best_match(errors)
     where = ".".join(map(str, worst.absolute_path))
     return f"{worst.message}"[:300] + (f" at `{where}`" if where else "")
 

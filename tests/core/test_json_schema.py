@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kimi_agent.core.errors import ToolError
-from kimi_agent.core.json_schema import DESCRIPTION, problem_with
+from kimi_agent.core.json_schema import DESCRIPTION, NODES, problem_with
 from kimi_agent.core.schema import params_schema, validate
 
 KINDS = {"string", "integer", "number", "boolean", "array", "object"}
@@ -127,3 +127,55 @@ def test_a_schema_that_is_wrong_is_told_and_nothing_is_fetched() -> None:
     assert "no JSON Schema" in problem_with({"type": 7})
     with pytest.raises(ToolError, match="its own schema is wrong"):
         validate({"properties": {"a": {"$ref": "http://127.0.0.1:9/x"}}}, {"a": 1})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$schema": ["x"], "type": "object"},
+        {"$schema": 5},
+        {"$schema": "http://[bad"},
+        {"properties": {"a": {"type": "string", "pattern": "("}}},
+        {"properties": {"a": 5}, "required": 5},
+        {"allOf": [{"properties": 5}]},
+        {"properties": {"a": {"enum": [1], "type": 5}}, "required": [["a"]]},
+        {"properties": {"a": {"type": "string", "minLength": "x"}}},
+    ],
+    ids=repr,
+)
+def test_a_schema_that_is_none_costs_the_tool_and_nothing_else(schema: dict[str, Any]) -> None:
+    assert is_fit(params_schema(schema))
+    assert problem_with(schema)
+    with pytest.raises(ToolError, match=r"its own schema is wrong|nvalid arguments"):
+        validate(schema, {"a": "x"})
+
+
+def test_what_no_request_can_carry_is_left_out() -> None:
+    """One such value would make every request of the session fail."""
+    wrong = {
+        "default": float("nan"),
+        "minimum": float("inf"),
+        "maxLength": -1,
+        "minItems": True,
+        "pattern": "(",
+        "format": 5,
+    }
+    schema = {
+        "properties": {"a": {"type": "string", **wrong}, "b\ud800": {}, "c": {"enum": ["ok", "\udfff"], "type": 5}},
+        "required": ["a", "b\ud800"],
+    }
+    shown = params_schema(schema)
+    assert shown["properties"] == {"a": {"type": "string"}, "c": {"type": "string", "enum": ["ok"]}}
+    assert shown["required"] == ["a"]
+    assert (
+        params_schema({"properties": {"a": {"description": "x\x1b[31m\ud800"}}})["properties"]["a"]["description"]
+        == "x\ufffd"
+    )
+
+
+def test_types_that_name_one_another_stay_small() -> None:
+    names = [f"t{number}" for number in range(10)]
+    kind = {"type": "object", "properties": {name: {"$ref": f"#/$defs/{name}"} for name in names}}
+    shown = params_schema({"$defs": dict.fromkeys(names, kind), "properties": {"a": {"$ref": "#/$defs/t0"}}})
+    assert is_fit(shown)
+    assert len(nodes(shown)) < 2 * NODES
