@@ -62,6 +62,11 @@ def build(
     def find_agents(folder: Path) -> AgentTypes:
         return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
 
+    def make_tools(model: Model, folder: Path) -> list[Tool]:
+        tools = tools_for(config, parts, model, folder, home)
+        agent.notices = (*agent.notices, *(text for text in parts.problems if text not in agent.notices))
+        return tools
+
     loop = config.loop_control
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
     agent = Agent(
@@ -71,7 +76,7 @@ def build(
         models={},
         default_model="",
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
-        make_tools=lambda model, folder: tools_for(config, parts, model, folder, home),
+        make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
         make_workspace=lambda folder: parts.workspace(folder, extra_roots),
         make_hooks=hooks_of(hooks) if hooks else None,

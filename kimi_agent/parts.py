@@ -1,6 +1,9 @@
 """What an agent is made of: the parts of the built-in plugin and of every other one, by name. The first one of a name holds."""
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +15,8 @@ from kimi_agent.core.gate import Gate
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model
 from kimi_agent.core.reader import Reader
+from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.plugin import Host, MakeProvider, MakeWorkspace, Plugin
@@ -20,6 +25,9 @@ if TYPE_CHECKING:
     from kimi_agent.commands import Command
 
 T = TypeVar("T")
+
+_TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
+_TOLD = 500  # characters of a problem
 
 
 @dataclass(slots=True)
@@ -42,7 +50,8 @@ class Parts:
 
     def add(self, plugin: Plugin) -> None:
         self.plugins.append(plugin)
-        self.problems += [f"Plugin {plugin.name}: {text}" for text in plugin.problems]
+        for text in plugin.problems:
+            self._tell(plugin.name, text)
         for table, more, what in (
             (self.readers, plugin.readers, "reader"),
             (self.providers, plugin.providers, "provider type"),
@@ -61,19 +70,32 @@ class Parts:
     def tools(self, host: Callable[[str], Host], wanted: Callable[[str], bool]) -> list[Tool]:
         """Fresh tools of every plugin, in a fixed order; `host` answers what a plugin of that name is told.
 
-        A plugin that fails is left out and told, and so is a tool whose name is taken.
+        A plugin that fails is left out and told, and so is a tool that cannot be offered or whose name is taken. What a plugin
+        prints goes to standard error: standard output is the answer's.
         """
         found: dict[str, Tool] = {}
         for plugin in self.plugins:
             if plugin.tools is None:
                 continue
             try:
-                made = list(plugin.tools(host(plugin.name)))
-            except Exception as error:  # a stranger's code
-                self._tell(f"Plugin {plugin.name}: its tools are left out: {type(error).__name__}: {error}")
+                with redirect_stdout(sys.stderr):
+                    made = list(plugin.tools(host(plugin.name)))
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # a stranger's code: it may even call sys.exit
+                self._tell(plugin.name, f"its tools are left out: {type(error).__name__}: {error}")
                 continue
-            self._merge(plugin.name, found, {tool.name: tool for tool in made if wanted(tool.name)}, "tool")
+            good = made if plugin is self.plugins[0] else self._good(plugin.name, made)  # the first is the built-in one
+            self._merge(plugin.name, found, {tool.name: tool for tool in good if wanted(tool.name)}, "tool")
         return list(found.values())
+
+    def _good(self, plugin: str, tools: Sequence[Tool]) -> Iterator[Tool]:
+        """The tools that can be offered: one that cannot would cost every request, or the start."""
+        for number, tool in enumerate(tools, 1):
+            if fault := _fault(tool):
+                self._tell(plugin, f"its tool number {number} is left out: {fault}")
+            else:
+                yield tool
 
     def provider(self, endpoint: Endpoint, model: Model) -> Any:
         """The provider of an endpoint's kind. Raises ConfigError for a kind that nobody offers."""
@@ -91,11 +113,28 @@ class Parts:
     def _merge(self, plugin: str, table: dict[str, T], more: Mapping[str, T], what: str) -> None:
         for name, value in more.items():
             if table.setdefault(name, value) is not value:
-                self._tell(f"Plugin {plugin}: its {what} {name} is left out: there is one of that name already.")
+                self._tell(plugin, f"its {what} {name} is left out: there is one of that name already.")
 
-    def _tell(self, text: str) -> None:
-        if text not in self.problems:
-            self.problems.append(text)
+    def _tell(self, plugin: str, text: str) -> None:
+        line = f"Plugin {plugin}: {visible(' '.join(plain(text).split()))[:_TOLD]}"
+        if line not in self.problems:
+            self.problems.append(line)
+
+
+def _fault(tool: Any) -> str:
+    """What is wrong with a stranger's tool, seen from outside; empty for a good one."""
+    try:
+        if not (isinstance(tool.name, str) and _TOOL_NAME.match(tool.name)):
+            return f"{tool.name!r:.60} is no name that models can call"
+        if not isinstance(tool.description, str):
+            return f"{tool.name} has no description"
+        if missing := [name for name in ("effects", "preview", "run") if not callable(getattr(tool, name, None))]:
+            return f"{tool.name} has no {missing[0]}"
+        if tool_spec(tool).schema.get("type") != "object":
+            return f"the Params of {tool.name} are no Struct and no JSON Schema"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def assemble(builtin: Plugin, others: Sequence[Plugin]) -> Parts:

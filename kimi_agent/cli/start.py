@@ -66,10 +66,21 @@ def start(options: Options) -> int:
         arguments["model"] = agent.main_agent.model
     if headless:
         agent.skills(cwd)
-    for warning in agent.notices if headless else ():
-        if warning not in config.warnings:
-            sys.stderr.write(f"kimi: {warning}\n")
-    return _run(name, arguments, agent)
+    told = set(config.warnings)
+    if headless:
+        _tell_notices(agent, told)
+    try:
+        return _run(name, arguments, agent)
+    finally:
+        if headless:  # what was left out when the session was opened
+            _tell_notices(agent, told)
+
+
+def _tell_notices(agent: "Agent", told: set[str]) -> None:
+    for notice in agent.notices:
+        if notice not in told:
+            sys.stderr.write(f"kimi: {notice}\n")
+    told.update(agent.notices)
 
 
 def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:

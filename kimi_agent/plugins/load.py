@@ -1,6 +1,8 @@
 """Plugins as `build` takes them. A broken one is named and left out, whatever it does; one that is off is not looked into."""
 
+import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,11 +24,15 @@ def load_plugins(home: Path, options: Mapping[str, Mapping[str, Any]]) -> list[P
 
 
 def load(found: Found) -> Plugin:
-    """The plugin, or one that adds nothing and says why. Never raises, but for a person's interrupt."""
+    """The plugin, or one that adds nothing and says why. Never raises, but for a person's interrupt.
+
+    What a plugin prints while it is loaded goes to standard error: standard output is the answer's.
+    """
     if found.state != "on":
         return Plugin(name=found.name, problems=[f"it is left out: {found.problem}"])
     try:
-        plugin = _from_python(found) if found.target else as_plugin(read_manifest(found.folder or Path()))
+        with redirect_stdout(sys.stderr):
+            plugin = _from_python(found) if found.target else as_plugin(read_manifest(found.folder or Path()))
         if plugin.name != found.name:
             raise ValueError(f"it calls itself {one_line(plugin.name, 80)!r}")
     except KeyboardInterrupt:
@@ -54,6 +60,8 @@ def as_plugin(manifest: Manifest) -> Plugin:
 
 
 def _from_python(found: Found) -> Plugin:
+    from kimi_agent.plugins.shape import check_shape
+
     module, _, attribute = found.target.partition(":")
     value: Any = import_module(module)
     for name in attribute.split("."):
@@ -61,4 +69,5 @@ def _from_python(found: Found) -> Plugin:
     plugin = value() if callable(value) else value
     if not isinstance(plugin, Plugin):
         raise TypeError(f"{found.target} is no Plugin but a {type(plugin).__name__}")
+    check_shape(plugin)
     return plugin
