@@ -1,6 +1,5 @@
 """Documents that are no text files, read by the plugins' readers, by suffix."""
 
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,7 +32,7 @@ class Documents:
             raise ToolError(f"{name} has {stat.size:,} bytes; documents of up to {MAX_BYTES:,} are read.")
         document = await workspace.read(path, MAX_BYTES)
         try:
-            text = plain(await asyncio.to_thread(self._readers[path.suffix.lower()], document))
+            text = plain(await self._readers[path.suffix.lower()](document))
         except ToolError as error:
             raise ToolError(f"{name}: {error.full}") from None
         except Exception as error:  # a stranger's code

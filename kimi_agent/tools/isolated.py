@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,7 +13,9 @@ from kimi_agent.core.errors import ToolError
 MAX_CHARS = 5_000_000
 """Characters of text that come out of one document."""
 _MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
-_CPU_S = 120  # whoever wanted the text may be gone without having killed this
+_CPU_S = 120
+_ORPHAN_S = 0.5
+"""How often the child looks whether it still has its parent."""
 _ENV = ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV")
 """All that the reader of hostile documents is given of the environment: no key, no token."""
 
@@ -36,9 +40,10 @@ async def isolated(module: str, *arguments: str, document: bytes) -> str:
             process.kill()
         await process.wait()
         raise
-    if process.returncode != 0:
-        lines = trouble.decode("utf-8", "replace").strip().splitlines() or ["it took too much memory or time"]
-        raise ToolError(lines[-1][:500])
+    if code := await process.wait():
+        lines = trouble.decode("utf-8", "replace").strip().splitlines()
+        killed = code < 0  # and the lines are a library's warnings
+        raise ToolError("it took too much memory or time" if killed or not lines else lines[-1][:500])
     return text.decode("utf-8", "replace")
 
 
@@ -49,6 +54,7 @@ def answer(read: Callable[[bytes], str]) -> int:
     """
     import resource
 
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     with suppress(ValueError, OSError):  # a tighter limit is in force
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
         resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
@@ -65,3 +71,9 @@ def answer(read: Callable[[bytes], str]) -> int:
         return 0
     sys.stderr.write(" ".join(trouble.split()) + "\n")
     return 1
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_S)
+    os._exit(0)

@@ -25,6 +25,7 @@ from document_files import (
 )
 from kimi_documents import plugin
 from kimi_documents.kinds import KINDS, LEGACY
+from processes import living_with, wait_until_gone
 from tool_context import call, make_context, text_of
 
 from kimi_agent.builtin import builtin_plugin
@@ -84,7 +85,7 @@ async def test_every_kind_has_a_sound_document_here() -> None:
     ],
 )
 async def test_readers_mark_what_can_be_cited(suffix: str, marks: list[str]) -> None:
-    text = await asyncio.to_thread(plugin.readers[suffix], sound(suffix))
+    text = await plugin.readers[suffix](sound(suffix))
     assert [mark for mark in marks if mark not in text] == []
 
 
@@ -328,3 +329,52 @@ async def test_loading_the_plugin_loads_no_library() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ), timeout=60
     )
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def endless() -> bytes:
+    """A sheet whose second row is said to be the last of a million million: it is counted up to."""
+    name = "xl/worksheets/sheet1.xml"
+    xml = member(sound(".xlsx"), name).replace(b'r="4"', b'r="999999999999"')
+    return with_member(sound(".xlsx"), name, xml)
+
+
+async def test_a_cancelled_reading_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))  # all that marks the reader's process
+    (tmp_path / "a.xlsx").write_bytes(endless())
+    work = asyncio.create_task(call(tools(tmp_path)["ReadFile"], make_context(tmp_path), path="a.xlsx"))
+    async with asyncio.timeout(30):
+        while not living_with(str(tmp_path / "home")):
+            await asyncio.sleep(0.01)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert living_with(str(tmp_path / "home")) == []
+
+
+CRASH = """
+import asyncio, os, sys
+from kimi_documents import plugin
+
+async def main():
+    work = asyncio.create_task(plugin.readers[".xlsx"](open(sys.argv[1], "rb").read()))
+    while not open(f"/proc/self/task/{os.getpid()}/children").read():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)  # the document is on its way: its end is not what ends the reader
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def test_a_crash_of_kimi_leaves_no_reader(tmp_path: Path) -> None:
+    (tmp_path / "a.xlsx").write_bytes(endless())
+    home = str(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-c", CRASH, str(tmp_path / "a.xlsx")],
+        env=os.environ | {"HOME": home},
+        timeout=60,
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == -9, done.stderr
+    wait_until_gone(home)

@@ -231,7 +231,7 @@ async def test_an_endless_line_is_not_read_to_its_end(ctx: ToolContext, tmp_path
     assert re.fullmatch(r"\0{2000} … \[at least [\d,]+ more characters in this line\]", window[1][1])
 
 
-def shouted(document: bytes) -> str:
+async def shouted(document: bytes) -> str:
     if b"locked" in document:
         raise ToolError("The document is locked.")
     if b"odd" in document:
@@ -256,7 +256,7 @@ async def test_a_document_comes_through_its_reader(ctx: ToolContext, tmp_path: P
 async def test_a_document_is_read_once_until_it_changes(ctx: ToolContext, tmp_path: Path) -> None:
     asked: list[bytes] = []
 
-    def reader(document: bytes) -> str:
+    async def reader(document: bytes) -> str:
         asked.append(document)
         return f"{len(asked)}\n" * 2
 

@@ -1,7 +1,6 @@
 """Which documents are read, by suffix, and how: always in a process of its own (`python -m kimi_documents.child`)."""
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from kimi_agent.core.errors import ToolError
@@ -18,18 +17,20 @@ async def read(suffix: str, document: bytes, part: Part = WHOLE) -> str:
     return await isolated("kimi_documents.child", KINDS[suffix], part.to_json(), document=document)
 
 
-def _reader(suffix: str) -> Reader:
-    return lambda document: asyncio.run(read(suffix, document))
-
-
-def refuse_legacy(suffix: str, document: bytes = b"") -> str:
-    """Raises ToolError that says what to do with a document of the time before 2007."""
+def refusal(suffix: str) -> ToolError:
+    """What to do with a document of the time before 2007."""
     new = LEGACY[suffix]
-    raise ToolError(
+    return ToolError(
         f"{suffix} is Microsoft's binary format of before 2007, which is not read. Convert it with Shell "
         f"(soffice --headless --convert-to {new} FILE) or ask the user for a .{new}."
     )
 
 
-_refusals: Mapping[str, Callable[[bytes], str]] = {suffix: partial(refuse_legacy, suffix) for suffix in LEGACY}
-READERS: Mapping[str, Reader] = {**{suffix: _reader(suffix) for suffix in KINDS}, **_refusals}
+async def _refuse(suffix: str, document: bytes) -> str:
+    raise refusal(suffix)
+
+
+READERS: Mapping[str, Reader] = {
+    **{suffix: partial(read, suffix) for suffix in KINDS},
+    **{suffix: partial(_refuse, suffix) for suffix in LEGACY},
+}

@@ -14,7 +14,7 @@ from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.documents import MAX_BYTES
 from kimi_agent.tools.paths import missing, shown
 from kimi_agent.tools.prompts import prompt
-from kimi_documents.kinds import KINDS, LEGACY, read, refuse_legacy
+from kimi_documents.kinds import KINDS, LEGACY, read, refusal
 from kimi_documents.part import Part
 
 MAX_CHARS = 100_000
@@ -63,7 +63,7 @@ def _part(params: ReadDocumentParams, path: Path) -> Part:
     """Raises ToolError for what is no document, and for a part that this kind of document does not have."""
     suffix = path.suffix.lower()
     if suffix in LEGACY:
-        refuse_legacy(suffix)
+        raise refusal(suffix)
     if suffix not in KINDS:
         raise ToolError(f"{path.name} is not one of {', '.join(KINDS)}. Read text with ReadFile.")
     excel = KINDS[suffix] == "xlsx"
