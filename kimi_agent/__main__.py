@@ -18,9 +18,19 @@ def main() -> int:
         except OSError:
             os._exit(1)  # a reader that has gone, a full disk: a normal exit would try to write once more
         return 0
+    _pass_over_working_folder()
     from kimi_agent.cli import run
 
     return run(arguments)
+
+
+def _pass_over_working_folder() -> None:
+    """What lies in a project must not be imported because kimi is started there.
+
+    Python looks there for `python -m kimi_agent`, and for an empty entry of PYTHONPATH.
+    """
+    here = os.path.realpath(os.curdir)
+    sys.path[:] = [folder for folder in sys.path if folder and os.path.realpath(folder) != here]
 
 
 def _open_closed_streams() -> None:

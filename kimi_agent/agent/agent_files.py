@@ -23,7 +23,7 @@ from kimi_agent.agent.agent_types import (
     as_main,
     as_subagent,
 )
-from kimi_agent.agent.skill_files import NAME, bound_of, entries, one_line, project_folders, project_root
+from kimi_agent.agent.skill_files import NAME, bound_of, entries, is_folder, one_line, project_folders, project_root
 from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name, split_names
 from kimi_agent.core.errors import ConfigError
@@ -123,7 +123,7 @@ def _files(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
         is_yaml = name.endswith((".yaml", ".yml"))
         if name.endswith(".md") or (is_yaml and (depth == DEPTH or name.startswith("agent."))):
             yield Path(entry.path)
-        elif depth > 0 and not is_yaml and entry.is_dir():
+        elif depth > 0 and not is_yaml and is_folder(entry):
             yield from _files(Path(entry.path), depth - 1)
 
 

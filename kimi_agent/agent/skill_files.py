@@ -101,12 +101,20 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     return sorted((e for e in first if not e.name.startswith(".")), key=lambda entry: entry.name)
 
 
+def is_folder(entry: "os.DirEntry[str]") -> bool:
+    """A link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
     """Names and paths: `NAME/SKILL.md`, and `NAME.md`."""
     for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield entry.name[:-3], entry.path
-        elif entry.is_dir():
+        elif is_folder(entry):
             yield entry.name, os.path.join(entry.path, "SKILL.md")  # noqa: PTH118 - a hundred of them at every start
 
 
@@ -115,7 +123,7 @@ def _command_files(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
     for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield prefix + entry.name[:-3], entry.path
-        elif not prefix and entry.is_dir():
+        elif not prefix and is_folder(entry):
             yield from _command_files(Path(entry.path), f"{entry.name}:")
 
 

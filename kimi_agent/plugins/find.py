@@ -107,9 +107,17 @@ def _installed(home: Path, records: Mapping[str, Record]) -> Iterator[Found]:
 def _folders(parent: Path) -> list[str]:
     try:
         with os.scandir(parent) as entries:
-            return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith((".", "_")))
+            return sorted(e.name for e in entries if not e.name.startswith((".", "_")) and _is_folder(e))
     except OSError:
         return []
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """A link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _unchanged(home: Path, name: str, folder: Path, record: Record) -> bool:

@@ -219,3 +219,27 @@ def test_a_python_plugin_adds_a_subcommand(tmp_path: Path) -> None:
     refused = kimi.run("shout", "it", PYTHONPATH=site)
     assert refused.returncode == 2
     assert 'unexpected argument "it"' in refused.stderr
+
+
+def test_nothing_in_the_working_folder_is_imported(tmp_path: Path) -> None:
+    """Modules of ours, of the standard library and of plugins are not taken from a project that has some of their names."""
+    kimi = Program(tmp_path)
+    for name in ("kimi_documents", "tomllib", "msgspec", "typer"):
+        (kimi.work / f"{name}.py").write_text(f"print('{name} of the project')")
+    done = kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "Hello"}]), PYTHONPATH=":")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello\n", "")
+
+
+@pytest.mark.parametrize("place", [".kimi/agents", ".kimi/skills", ".kimi/commands", ".claude/agents"])
+def test_a_link_in_a_circle_in_a_project_is_passed_over(tmp_path: Path, place: str) -> None:
+    kimi = Program(tmp_path)
+    (kimi.work / place).mkdir(parents=True)
+    (kimi.work / place / "loop").symlink_to("loop")
+    done = kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "Hello"}]))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Hello\n", "")
+
+
+def test_a_link_in_a_circle_costs_no_other_plugin(home: Path, tmp_path: Path) -> None:
+    put(home, write_plugin(tmp_path / "hello"), tmp_path / "scratch")
+    (home / "plugins" / "loop").symlink_to("loop")
+    assert state(home, "hello").state == "on"
