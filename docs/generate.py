@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kimi_agent.core import ask, display, effect, event, message, task  # noqa: E402
+from kimi_agent.core import ask, display, effect, event, goal, message, task  # noqa: E402
 from kimi_agent.core.exit import ExitCode  # noqa: E402
 from kimi_agent.frontends import json_lines  # noqa: E402
 
@@ -60,6 +60,8 @@ def protocol() -> str:
         *(record(cls) for cls in [*members(ask.Question), ask.Item, ask.Option, *members(ask.Answer)]),
         "## Background tasks",
         record(task.Task),
+        "## Goals",
+        record(goal.Goal),
         "## Messages",
         *(record(cls) for cls in [message.Message, *members(message.Part)]),
         "## What is shown of a tool call",

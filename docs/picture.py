@@ -92,7 +92,7 @@ async def shoot(work: Path, home: Path) -> str:
     async with app.run_test(size=SIZE) as pilot, asyncio.timeout(PATIENCE):
         app.submit(TASK)
         await pilot.pause()
-        while app.talk.session.running or "Fixed" not in str(app.talk.session.events()[-3:]):
+        while app.talk.session.running or "Fixed" not in str(app.talk.session.events()[-6:]):
             await pilot.pause(0.1)
             if app.panel is not None:
                 await pilot.pause(2 * GUARD_S)  # keys that come sooner do not count

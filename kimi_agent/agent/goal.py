@@ -30,6 +30,7 @@ STATES: dict[str, GoalState] = {"pause": "paused", "stop": "stopped"}
 _COMMAND = re.compile(r"/goal(?:\s+(.*))?$", re.DOTALL)
 _OPTION = re.compile(r"--([a-z]+)(?:=|\s+)(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+)(?:\s+|$)")
 _DECLARED = re.compile(r"^[\s*_>#`-]*GOAL (REACHED|BLOCKED)[*_`]*\s*[:：]\s*(.*?)[\s*_]*$", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"^<[^<>]*>$")  # of the instructions, repeated
 _CHOICE = re.compile(r"<choice>\s*([^<]*?)\s*</choice>", re.IGNORECASE)
 
 
@@ -70,7 +71,8 @@ def declared(text: str) -> Declared | None:
     if not found:
         return None
     word, about = found[-1]
-    return Declared("reached" if word == "REACHED" else "blocked", about.strip().strip("`").strip())
+    about = _PLACEHOLDER.sub("", about.strip().strip("`").strip())
+    return Declared("reached" if word == "REACHED" else "blocked", about)
 
 
 class GoalKeeper:

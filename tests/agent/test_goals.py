@@ -77,6 +77,7 @@ def test_wrong_arguments(typed: str) -> None:
         ("`GOAL BLOCKED: no network`", "blocked", "no network"),
         ("GOAL BLOCKED: x\nNo, wait.\nGOAL REACHED: make", "reached", "make"),
         ("GOAL REACHED:", "reached", ""),
+        ("GOAL BLOCKED: <why>", "blocked", ""),
     ],
 )
 def test_declarations(text: str, what: str, about: str) -> None:
