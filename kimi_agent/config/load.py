@@ -66,7 +66,7 @@ def read_config(source: Source) -> Config:
     problems += [*_dangling(config), *_wrong_hooks(config), *_unknown_capabilities(config), *wrong_services(config)]
     if "permission" in source.data:
         text = "the rules of [permission] are not followed here: what needs a permission is asked for"
-        problems.append(Problem(("permission",), text, fatal=False))
+        problems.append(Problem(("permission", "rules", "0"), text, fatal=False))
     fatal = [source.describe(problem) for problem in problems if problem.fatal]
     if fatal:
         raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
