@@ -9,7 +9,7 @@ from kimi_agent.agent.tool_names import our_name
 from kimi_agent.config.load import HOOK_EVENTS
 from kimi_agent.core.errors import SessionError
 from kimi_migrate.records import items, read_json, table, text
-from kimi_migrate.settings import Settings
+from kimi_migrate.settings import Settings, without_keys
 from kimi_migrate.step import Step, left
 
 TOOL_EVENTS = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
@@ -28,7 +28,12 @@ def hook_steps(path: Path, settings: Settings) -> Iterator[Step]:
         for group in items(groups):
             for hook in items(group.get("hooks")):
                 if given.get("disableAllHooks") is True:
-                    yield left("hook", f"{event}: {text(hook.get('command'))}", path, "hooks are switched off there")
+                    yield left(
+                        "hook",
+                        f"{event}: {without_keys(text(hook.get('command')))}",
+                        path,
+                        "hooks are switched off there",
+                    )
                 else:
                     yield _step(path, settings, event, text(group.get("matcher")), hook)
     if others := [key for key in given if key not in ("hooks", "disableAllHooks", "$schema")]:
@@ -40,7 +45,7 @@ def _step(path: Path, settings: Settings, event: str, given: str, hook: dict[str
     if hook.get("type", "command") != "command" or not command:
         return left("hook", f"{event}: {text(hook.get('type'))}", path, "only commands can be hooks here")
     if event not in HOOK_EVENTS:
-        return left("hook", f"{event}: {command}", path, "that event does not happen here")
+        return left("hook", f"{event}: {without_keys(command)}", path, "that event does not happen here")
     notes = []
     ours: dict[str, Any] = {"event": event, "command": command}
     if matcher := our_matcher(event, given):

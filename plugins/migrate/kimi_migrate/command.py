@@ -17,7 +17,7 @@ from kimi_migrate.apply import apply
 from kimi_migrate.servers import Servers
 from kimi_migrate.settings import Settings
 from kimi_migrate.sources import AGENTS, Run
-from kimi_migrate.step import State, Step
+from kimi_migrate.step import NewFile, NewFolder, State, Step, left
 
 MARKS: dict[State, str] = {"new": "+", "there": "=", "left": "-"}
 COLUMNS = (13, 44)
@@ -37,6 +37,7 @@ def migrate(arguments: Sequence[str]) -> int:
         return ExitCode.DONE
     user = Path.home()
     run = Run(home_dir(os.environ), user, Path.cwd(), *_files(home_dir(os.environ)))
+    _tell("Reading what other agents have ...")
     plan = _plan(options.source, os.environ, run)
     if not plan:
         sys.stdout.write("Nothing was found to bring over.\n")
@@ -51,9 +52,17 @@ def migrate(arguments: Sequence[str]) -> int:
     if not options.yes and not _asked():
         sys.stdout.write("Nothing was brought over.\n")
         return ExitCode.DONE
+    _tell("Bringing it over ...")
     apply(changes, run.home)
     sys.stdout.write(f"Done: {len(changes)} brought over to {short_path(run.home)}. The originals are as they were.\n")
     return ExitCode.DONE
+
+
+def _tell(text: str) -> None:
+    """Gigabytes of sessions take minutes."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,17 +80,39 @@ def _files(home: Path) -> tuple[Settings, Servers]:
 def _plan(source: str | None, env: Mapping[str, str], run: Run) -> dict[str, list[Step]]:
     """The steps for each agent that is found, under its title. Raises ConfigError when the one asked for is not there."""
     plan: dict[str, list[Step]] = {}
+    taken: dict[str, Path] = {}
     for key, agent in AGENTS.items():
         root = agent.root(env, run.user)
         if source not in (None, key):
             continue
-        if root.is_dir() and (steps := list(agent.steps(root, run))):
-            plan[f"{agent.name} ({short_path(root)})"] = steps
+        if root.is_dir() and (steps := list(_claimed(_readable(agent.steps(root, run)), taken))):
+            plan[f"{agent.name} ({_shown(short_path(root))})"] = steps
         elif source == key:
             raise ConfigError(
                 f"{agent.name} has nothing in {short_path(root)}", f"Set {agent.variable} if it is elsewhere."
             )
     return plan
+
+
+def _readable(steps: Iterator[Step]) -> Iterator[Step]:
+    """The steps up to a folder that cannot be read, and a word on that."""
+    try:
+        yield from steps
+    except OSError as error:
+        path = Path(os.fsdecode(error.filename or ""))
+        yield left("folder", path.name, path, f"it cannot be read, nor what comes after it: {error.strerror or error}")
+
+
+def _claimed(steps: Iterator[Step], taken: dict[str, Path]) -> Iterator[Step]:
+    """The steps without those for a place that another one takes: by its path in small letters, for disks that see no case."""
+    for step in steps:
+        change = step.change
+        if isinstance(change, NewFile | NewFolder):
+            first = taken.setdefault(str(change.path).casefold(), step.source)
+            if first != step.source:
+                yield left(step.what, step.name, step.source, f"{short_path(first)} comes there first")
+                continue
+        yield step
 
 
 def _lines(steps: Sequence[Step]) -> Iterator[str]:

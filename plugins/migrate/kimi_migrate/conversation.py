@@ -37,6 +37,8 @@ class Conversation:
     cut: int = 0
     """How many texts were shortened."""
     _reply: list[Part] = field(default_factory=list)
+    _calls: dict[str, str] = field(default_factory=dict)  # of the reply at hand: ids here by ids there
+    _used: set[str] = field(default_factory=set)  # of all replies: no two calls of a session have one id
     _reply_id: str = ""
     _results: dict[str, Message] = field(default_factory=dict)
 
@@ -56,19 +58,27 @@ class Conversation:
         if (reply_id != self._reply_id) if reply_id or self._reply_id else self._results:
             self.flush()
         self._reply_id = reply_id
-        known = {part.id for part in self._reply if isinstance(part, ToolCall)}
         for part in parts:
             if isinstance(part, ToolCall):
-                if part.id not in known:
-                    self._reply.append(ToolCall(part.id, part.name, part.arguments))
-                known.add(part.id)
+                self._call(part)
             elif isinstance(part, Text | Think) and part.text:
                 text = self._cut(part.text, TEXT_LIMIT)
                 self._reply.append(Text(text) if isinstance(part, Text) else Think(text, part.field))
 
+    def _call(self, call: ToolCall) -> None:
+        """One without an id or a name is damage that no API would take back."""
+        if not call.id or not call.name or call.id in self._calls:
+            return
+        name, number = call.id, 1
+        while name in self._used:
+            name, number = f"{call.id}-{number}", number + 1
+        self._used.add(name)
+        self._calls[call.id] = name
+        self._reply.append(ToolCall(name, call.name, call.arguments))
+
     def result(self, call_id: str, content: Sequence[Text | Image], *, is_error: bool = False) -> None:
         """The result of a call of the reply at hand; one of another call is left out."""
-        if any(isinstance(part, ToolCall) and part.id == call_id for part in self._reply):
+        if call_id := self._calls.get(call_id, ""):
             parts = self._bounded(content, OUTPUT_LIMIT) or (Text("(no output)"),)
             self._results.setdefault(call_id, Message("tool", (ToolResult(call_id, parts, is_error),), "agent"))
 
@@ -86,7 +96,7 @@ class Conversation:
     def flush(self) -> None:
         """End the reply at hand: every call gets its one result."""
         reply, results = tuple(self._reply), self._results
-        self._reply, self._reply_id, self._results = [], "", {}
+        self._reply, self._calls, self._reply_id, self._results = [], {}, "", {}
         if not reply or not self.turns:
             return
         messages = self.turns[-1].messages
@@ -130,7 +140,14 @@ class Imported:
 
 def session_file(session: Imported, agent: str, system_prompt: str) -> bytes:
     """The session file that opens here as if the session had been ours."""
-    return b"".join(encode_line(scrubbed(event)) for event in _events(session, agent, system_prompt))
+    return b"".join(_line(event) for event in _events(session, agent, system_prompt))
+
+
+def _line(event: ev.Event) -> bytes:
+    try:
+        return encode_line(event)
+    except UnicodeEncodeError:
+        return encode_line(scrubbed(event))
 
 
 def _events(session: Imported, agent: str, system_prompt: str) -> Iterator[ev.Event]:

@@ -1,11 +1,14 @@
 """Steps for files that are taken as they are: skills, commands, instructions, what was typed before."""
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kimi_agent.agent.skill_files import check_inside
 from kimi_agent.config.file import short_path
 from kimi_agent.core.errors import SessionError
 from kimi_migrate.records import MAX_SIZE, read_bytes
@@ -21,7 +24,7 @@ def new_file(what: str, source: Path, target: Path, note: str = "", group: str =
         data = read_bytes(source)
         if target.exists() and target.is_file() and target.read_bytes() == data:
             return there(what, source.name, source, "is here already")
-        if target.exists():
+        if os.path.lexists(target):
             return left(what, source.name, source, f"{short_path(target)} is there already")
         change = NewFile(target, partial(read_bytes, source), source.stat().st_mtime)
     except (SessionError, OSError) as error:
@@ -45,18 +48,13 @@ def command_steps(folder: Path, target: Path) -> Iterator[Step]:
             yield new_file("command", path, target / path.name, f"is /{path.stem} here")
 
 
-def instruction_steps(source: Path, target: Path, taken: set[Path]) -> Iterator[Step]:
+def instruction_steps(source: Path, target: Path) -> Iterator[Step]:
     """A person's own instructions for every project."""
     if not source.is_file():
         return
-    if target in taken:
-        yield left("instructions", source.name, source, f"{target.name} comes from another agent: add it by hand")
-        return
     step = new_file("instructions", source, target)
-    if step.change is not None:
-        taken.add(target)
-        if re.search(rb"^@", read_bytes(source), re.MULTILINE):
-            step = replace(step, note="lines with @FILE are not followed")
+    if step.change is not None and re.search(rb"^@", read_bytes(source), re.MULTILINE):
+        step = replace(step, note="lines with @FILE are not followed")
     yield step
 
 
@@ -78,14 +76,32 @@ def _skill(path: Path, target: Path) -> Step:
     try:
         if head.is_file() and head.read_bytes() == (path / "SKILL.md").read_bytes():
             return there("skill", path.name, path, "is here already")
-        if target.exists():
+        if os.path.lexists(target):
             return left("skill", path.name, path, f"{short_path(target)} is there already")
-        files = [file for file in path.rglob("*") if file.is_file()]
+        files, others = _regular(path)
         if len(files) > MAX_FILES or sum(file.stat().st_size for file in files) > MAX_SIZE:
             return left("skill", path.name, path, "it is too large")
     except OSError as error:
         return left("skill", path.name, path, f"it cannot be read: {error.strerror or error}")
-    return Step("skill", path.name, path, target, "new", "", NewFolder(target, path))
+    note = f"without {others} that are no files, lead to a folder or to a secret" if others else ""
+    change = NewFolder(target, path, tuple(file.relative_to(path) for file in files))
+    return Step("skill", path.name, path, target, "new", note, change)
+
+
+def _regular(folder: Path) -> tuple[list[Path], int]:
+    """The files below a folder, and how many other things are there: pipes, links to folders, to nothing or to secrets."""
+    files, others = [], 0
+    for at, folders, names in os.walk(folder):
+        others += sum(Path(at, name).is_symlink() for name in folders)
+        for path in (Path(at, name) for name in sorted(names)):
+            try:
+                check_inside(path, "")
+                good = stat.S_ISREG(path.stat().st_mode)
+            except (ValueError, FileNotFoundError):
+                good = False
+            files += [path] if good else []
+            others += not good
+    return files, others
 
 
 def _sorted(folder: Path) -> list[Path]:

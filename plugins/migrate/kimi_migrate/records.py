@@ -1,8 +1,11 @@
 """Reading the files of other agents: JSON, JSON lines and their message parts. Nothing in them is trusted to have a shape."""
 
+import base64
+import binascii
 import datetime
 import json
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,13 +19,18 @@ MAX_SIZE = 256 << 20
 LATEST = 4e9
 """Seconds since 1970 that a record can have been written at."""
 
+PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
+
 _DATA_URL = re.compile(r"data:(image/[\w.+-]+);base64,(.*)", re.DOTALL)
 
 
 def read_bytes(path: Path) -> bytes:
     """Raises SessionError, worded for the plan, when the file cannot be read."""
     try:
-        if path.stat().st_size > MAX_SIZE:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe in its place would be waited for without end
+            raise SessionError("it is no file")
+        if found.st_size > MAX_SIZE:
             raise SessionError(f"it is larger than {MAX_SIZE >> 20} MB")
         return path.read_bytes()
     except OSError as error:
@@ -100,12 +108,22 @@ def _part(item: dict[str, Any]) -> Text | Image | None:
         return Text(text(item.get("text")))
     if kind == "image":
         source = table(item.get("source"))
-        return Image(text(source.get("data")), text(source.get("media_type"))) if source.get("data") else None
+        return _picture(text(source.get("data")), text(source.get("media_type")))
     if kind in ("image_url", "input_image"):
         url = item.get("image_url", item.get("imageUrl"))
         match = _DATA_URL.match(text(table(url).get("url")) if isinstance(url, dict) else text(url))
-        return Image(match[2], match[1]) if match else Text("[A picture that is not in the session's file.]")
+        return _picture(match[2], match[1]) if match else Text("[A picture that is not in the session's file.]")
     return None
+
+
+def _picture(data: str, media_type: str) -> Text | Image:
+    """A picture that a model can be sent: a request with any other one fails, and so would every later turn."""
+    try:
+        if media_type in PICTURES and base64.b64decode(data, validate=True):
+            return Image(data, media_type)
+    except (binascii.Error, ValueError):
+        pass
+    return Text("[A picture that cannot be read is left out.]")
 
 
 def joined(content: Any) -> str:

@@ -26,9 +26,12 @@ class Servers:
         """Raises ConfigError for an mcp.json that cannot be read: nothing must be added to that."""
         self.path = home / "mcp.json"
         try:
-            self.taken = dict(table(read_json(self.path).get("mcpServers")))
+            present = read_json(self.path).get("mcpServers", {})
+            if not isinstance(present, dict):
+                raise SessionError("its mcpServers is no object")
         except SessionError as error:
             raise ConfigError(f"{self.path}: {error}", "Mend that file first; nothing was changed.") from None
+        self.taken: dict[str, Any] = dict(present)
 
     def of_json(self, path: Path, note: str = "") -> Iterator[Step]:
         """`mcpServers` of a JSON file."""

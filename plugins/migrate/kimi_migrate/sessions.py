@@ -3,9 +3,11 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from kimi_agent.agent.store import clean
 from kimi_agent.core.errors import SessionError
 from kimi_migrate import read_claude, read_codex, read_kimi_cli, read_kimi_code
 from kimi_migrate.conversation import Imported, session_file, system_prompt_for
@@ -13,6 +15,8 @@ from kimi_migrate.records import items, read_json, read_lines, text
 from kimi_migrate.step import NewFile, Step, left
 
 _DIGEST = re.compile(r"(\w+_)?[0-9a-f]{32}")
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
+"""What no name of a session has: file names of others hold spaces, control characters and bytes that are no text."""
 Read = Callable[[], Imported | None]
 
 
@@ -76,18 +80,21 @@ def _step(path: Path, agent: str, home: Path, read: Read) -> Step:
         return left("session", name, path, "belongs to a subagent", "subagents")
     if not session.conversation.prompts():
         return left("session", name, path, "holds no conversation", "empty")
-    target = home / "sessions" / f"{session.id}.jsonl"
+    cwd, name_here = clean(session.cwd), _UNUSUAL.sub("-", session.id)
+    if not cwd.startswith("/") or "\0" in cwd:
+        return left("session", name, path, "its folder is none of this machine", "elsewhere")
+    target = home / "sessions" / f"{name_here}.jsonl"
     if target.exists():
-        return Step("session", session.id, path, target, "there", "is here already", group="here")
+        return Step("session", name_here, path, target, "there", "is here already", group="here")
 
     def make() -> bytes:
         again = read()
-        if again is None:
+        if again is None or again.cwd != session.cwd:
             raise SessionError(f"{path} has changed meanwhile", "Run kimi migrate again.")
-        return session_file(again, agent, system_prompt_for(again.cwd, home))
+        return session_file(replace(again, id=name_here, cwd=cwd), agent, system_prompt_for(cwd, home))
 
     note = f"shortened texts: {session.conversation.cut}" if session.conversation.cut else ""
-    return Step("session", session.id, path, target, "new", note, NewFile(target, make, session.times[1]), session.cwd)
+    return Step("session", name_here, path, target, "new", note, NewFile(target, make, session.times[1]), cwd)
 
 
 def _kimi_json(root: Path) -> object:
@@ -95,4 +102,4 @@ def _kimi_json(root: Path) -> object:
 
 
 def _md5(folder: str) -> str:
-    return hashlib.md5(folder.encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(folder.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()

@@ -1,6 +1,7 @@
 """Steps for config.toml: what is not set here yet is taken from another one, each entry only if the whole stays valid."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +18,12 @@ TABLES = ("providers", "models", "services", "plugins")
 LAST = ("default_model", "fallback_models")
 """Keys that name entries of those."""
 
+_KEY = re.compile(
+    r"((?:\bbearer|token|secret|passwd|password|api[_-]?key|\bauth)['\"]?\s*[=:\s]\s*['\"]?|://[^\s/:@'\"]*:|\b(?:sk|gh[a-z]|xox[a-z])[-_])"
+    r"[^\s'\"&;|$`()<>@]{4,}",
+    re.IGNORECASE,
+)
+
 
 class Settings:
     """Gathers the steps of one run. `data` is config.toml as it will be."""
@@ -30,7 +37,7 @@ class Settings:
 
     def of_config(self, path: Path) -> Iterator[Step]:
         """What a config.toml or config.json has and ours has not. Keys are shown, values never: some are secrets."""
-        if not path.exists():
+        if not path.is_file():
             return
         try:
             given = _without_nulls(read_source(path).data)
@@ -52,7 +59,7 @@ class Settings:
             yield left("settings", ", ".join(unknown), path, "have no meaning here")
 
     def hook(self, path: Path, hook: Mapping[str, Any], note: str = "") -> Step:
-        name = f"{hook.get('event')} {hook.get('matcher', '')}".strip() + f": {hook.get('command')}"
+        name = f"{hook.get('event')} {hook.get('matcher', '')}".strip() + f": {without_keys(str(hook.get('command')))}"
         hooks = self.data.get("hooks", [])
         if any(dict(mine) == dict(hook) for mine in hooks):
             return there("hook", name, path, "is here already")
@@ -86,6 +93,11 @@ class Settings:
         except ConfigError as error:
             return str(error).splitlines()[0].removeprefix("config.toml: ")
         return ""
+
+
+def without_keys(command: str) -> str:
+    """A command to be shown. What looks like a key or a password is not; what a shell would run always is."""
+    return _KEY.sub(r"\1***", command)
 
 
 def _without_nulls(value: Any) -> Any:

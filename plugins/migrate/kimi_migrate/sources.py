@@ -1,7 +1,7 @@
 """What each agent keeps where, and the steps that bring it over."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from kimi_agent.core.errors import SessionError
@@ -22,7 +22,6 @@ class Run:
     cwd: Path
     settings: Settings
     servers: Servers
-    instructions: set[Path] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,7 @@ class Agent:
 
 
 def kimi_cli(root: Path, run: Run) -> Iterator[Step]:
-    same = root.resolve() == run.home.resolve()
+    same = _is(root, run.home)
     legacy = root / "config.json"
     if same:
         yield from files.in_place("settings", [root / "config.toml"])
@@ -65,7 +64,7 @@ def kimi_code(root: Path, run: Run) -> Iterator[Step]:
     yield from run.servers.of_json(root / "mcp.json")
     yield from files.skill_steps(root / "skills", run.home / "skills")
     yield from _agents(root, run)
-    yield from files.instruction_steps(root / "AGENTS.md", run.home / "AGENTS.md", run.instructions)
+    yield from files.instruction_steps(root / "AGENTS.md", run.home / "AGENTS.md")
     yield from files.history_steps(root / "user-history", run.home / "user-history")
     if (root / "tui.toml").exists():
         yield left("settings", "tui.toml", root / "tui.toml", "the look of its screen has no meaning here")
@@ -75,7 +74,8 @@ def kimi_code(root: Path, run: Run) -> Iterator[Step]:
 
 def claude(root: Path, run: Run) -> Iterator[Step]:
     yield from hook_steps(root / "settings.json", run.settings)
-    listed = run.user / ".claude.json"
+    inner = root / ".claude.json"  # where it is when CLAUDE_CONFIG_DIR is set
+    listed = inner if inner.exists() else run.user / ".claude.json"
     yield from run.servers.of_json(listed)
     try:
         project = table(table(read_json(listed).get("projects")).get(str(run.cwd)))
@@ -84,14 +84,14 @@ def claude(root: Path, run: Run) -> Iterator[Step]:
     for name, entry in table(project.get("mcpServers")).items():
         yield run.servers.step(listed, name, entry, f"was for {run.cwd} only")
     yield from run.servers.of_json(run.cwd / ".mcp.json", f"was for {run.cwd} only")
-    if root == run.user / ".claude":
+    if _is(root, run.user / ".claude"):
         yield from files.in_place("skills", [root / "skills"])
         yield from files.in_place("commands", [root / "commands"])
     else:
         yield from files.skill_steps(root / "skills", run.home / "skills")
         yield from files.command_steps(root / "commands", run.home / "commands")
     yield from _agents(root, run)
-    yield from files.instruction_steps(root / "CLAUDE.md", run.home / "AGENTS.md", run.instructions)
+    yield from files.instruction_steps(root / "CLAUDE.md", run.home / "AGENTS.md")
     if (run.cwd / "CLAUDE.md").is_file() and not (run.cwd / "AGENTS.md").exists():
         yield left(
             "instructions", "CLAUDE.md", run.cwd / "CLAUDE.md", "kimi reads AGENTS.md: ln -s CLAUDE.md AGENTS.md"
@@ -104,12 +104,12 @@ def codex(root: Path, run: Run) -> Iterator[Step]:
     yield from run.servers.of_codex(config)
     if config.exists():
         yield left("settings", config.name, config, "all but mcp_servers has no meaning here")
-    if root == run.user / ".codex":
+    if _is(root, run.user / ".codex"):
         yield from files.in_place("skills", [root / "skills"])
     else:
         yield from files.skill_steps(root / "skills", run.home / "skills")
     yield from files.command_steps(root / "prompts", run.home / "commands")
-    yield from files.instruction_steps(root / "AGENTS.md", run.home / "AGENTS.md", run.instructions)
+    yield from files.instruction_steps(root / "AGENTS.md", run.home / "AGENTS.md")
     if (root / "hooks.json").exists():
         yield left("hooks", "hooks.json", root / "hooks.json", "its format is not known well enough")
     yield from _logins(root / "auth.json")
@@ -128,11 +128,16 @@ AGENTS = {
 def _agents(root: Path, run: Run) -> Iterator[Step]:
     """Types of agents: kimi looks for them below the person's home, whatever a variable says."""
     folder = root / "agents"
-    if root in (run.user / ".kimi-code", run.user / ".claude"):
+    if any(_is(root, run.user / name) for name in (".kimi-code", ".claude")):
         yield from files.in_place("agents", [folder])
     elif folder.is_dir():
         for path in sorted(folder.glob("*.md")):
             yield files.new_file("agent", path, run.home / "agents" / path.name)
+
+
+def _is(folder: Path, other: Path) -> bool:
+    """Whether both lead to one folder: homes are often links."""
+    return folder.resolve() == other.resolve()
 
 
 def _logins(path: Path) -> Iterator[Step]:

@@ -20,10 +20,11 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class NewFolder:
-    """A copy of the folder `source` where nothing is yet."""
+    """A folder where nothing is yet, with copies of `files` (relative to the folder `source`)."""
 
     path: Path
     source: Path
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
