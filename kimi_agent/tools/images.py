@@ -45,7 +45,9 @@ def shrink(data: bytes) -> Picture:
         raise ToolError("The picture has too many pixels to be decoded safely.") from None
     except UnidentifiedImageError:
         raise ToolError("The file is not a picture that can be decoded here.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError) as error:
+    except ToolError:
+        raise
+    except Exception as error:  # damaged pictures raise anything in Pillow: struct.error, too
         raise ToolError(f"The picture is damaged: {error}.") from None
 
 

@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from kimi_agent.agent.transcript import CallBlock, PromptBlock
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Pictures
+from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Image, ToolCall, tool_message
 from kimi_agent.frontends.common.pictures import MAX_ROWS, caption, half_blocks
 from kimi_agent.frontends.export import to_html, to_markdown
@@ -22,6 +23,7 @@ from kimi_agent.frontends.tui.draw.blocks import block_lines
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.lines import text_of
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE
+from kimi_agent.tools.images import LIMIT, shrink
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
 
@@ -99,6 +101,18 @@ def test_broken_bytes_are_a_line_of_words(data: bytes) -> None:
     assert half_blocks(image, 40) is None or data
     assert caption(image).startswith("[picture ")
     assert all(character.isprintable() for character in caption(image))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_damaged_notes_of_a_camera_are_a_line_of_words(kind: str) -> None:
+    """Turned to the side, and its width is a text: Pillow cannot write them anew."""
+    notes = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLLHHLLL", 2, 0x0112, 3, 1, 6, 0x0100, 2, 4, 0x616161, 0)
+    out = io.BytesIO()
+    two_bars(9, 9).save(out, kind, exif=notes)
+    image = Image(base64.b64encode(out.getvalue()).decode(), "image/png", "a.png")
+    assert half_blocks(image, 40) is None
+    with pytest.raises(ToolError, match="damaged"):
+        shrink(out.getvalue() + bytes(LIMIT))
 
 
 @pytest.mark.parametrize("data", ["", "é", "a", "=", "!!!!"])
