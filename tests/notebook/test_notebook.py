@@ -242,6 +242,22 @@ async def test_an_interpreter_without_a_kernel_is_told(tmp_path: Path) -> None:
         await call(Notebook(python=str(python)), ctx, code="1")
 
 
+FLOODS = {
+    "json": "for _ in range(300): display({'application/json': {'a': 'x' * 5000}, 'text/plain': 'x'}, raw=True)",
+    "nothing": "for _ in range(8000): display({'text/plain': ''}, raw=True)",
+    "no picture": "for _ in range(300): display({'image/png': 'x' * 5001, 'text/plain': 'x'}, raw=True)",
+}
+
+
+@pytest.mark.parametrize("code", FLOODS.values(), ids=FLOODS)
+async def test_the_record_of_a_flood_is_bounded(notebook: Notebook, tmp_path: Path, code: str) -> None:
+    (tmp_path / "work").mkdir()
+    ctx = make_context(tmp_path / "work")
+    await call(notebook, ctx, code=code)
+    assert (ctx.scratch / "notebook.jsonl").stat().st_size < 500_000
+    await call(ExportNotebook(), ctx, path="a.ipynb")
+
+
 async def test_the_session_becomes_a_notebook_that_others_open(notebook: Notebook, tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
     ctx = make_context(tmp_path / "work")

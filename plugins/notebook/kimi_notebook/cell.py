@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 from typing import Any
 
 from kimi_agent.core.sanitize import plain
@@ -11,7 +12,9 @@ PICTURE_TYPES = ("image/png", "image/jpeg", "image/gif", "image/webp")
 TEXT_TYPES = ("image/svg+xml", "text/markdown", "text/plain", "text/latex", "text/html", "application/json")
 """The first one that there is becomes the text: what people and models read best."""
 RECORDED_TEXT = 200_000
-"""Characters of text that the record of a cell keeps."""
+"""Characters of text and JSON that the record of a cell keeps."""
+_ENTRY = 100
+"""What an output without any text counts as, so that they are not without number."""
 RECORDED_PICTURES = 32
 
 
@@ -70,27 +73,30 @@ class Cell:
         if last.get("output_type") == "stream" and last["name"] == name:
             last["text"] += text
         elif text:
-            self.record.append({"output_type": "stream", "name": name, "text": text})
+            self._add({"output_type": "stream", "name": name, "text": text})
 
     def _data(self, content: dict[str, Any]) -> None:
         data: dict[str, Any] = content["data"]
         picture = next((kind for kind in PICTURE_TYPES if kind in data), None)
-        if picture is not None and (decoded := _decoded(data[picture])) is not None:
+        decoded = _decoded(data[picture]) if picture is not None else None
+        if decoded is not None:
             if len(self.pictures) >= RECORDED_PICTURES:
                 self._say("[one more picture is left out]\n")
                 return
             self.pictures.append(decoded)
         elif (kind := next((kind for kind in TEXT_TYPES if kind in data), None)) is not None:
             self._say(f"{data[kind]}".rstrip("\n") + "\n")
-        self._keep(data, picture, content)
+        self._keep(data, picture if decoded is not None else None, content)
 
     def _keep(self, data: dict[str, Any], picture: str | None, content: dict[str, Any]) -> None:
         kept = {kind: self._bounded(value) for kind, value in data.items() if kind not in PICTURE_TYPES}
+        kept = {kind: value for kind, value in kept.items() if value is not None}
         if picture is not None:
             kept[picture] = data[picture]
         result = "execution_count" in content
         output = {"output_type": "execute_result" if result else "display_data", "data": kept, "metadata": {}}
-        self.record.append(output | ({"execution_count": content["execution_count"]} if result else {}))
+        output |= {"execution_count": content["execution_count"]} if result else {}
+        self._add(output, always=picture is not None)
 
     def _error(self, content: dict[str, Any]) -> None:
         self.failed = True
@@ -98,14 +104,21 @@ class Cell:
         self._say("\n".join(lines) + "\n")
         kept = self._bounded("\n".join(lines)).split("\n")
         names = {name: self._bounded(content[name]) for name in ("ename", "evalue")}
-        self.record.append({"output_type": "error", "traceback": kept, **names})
+        self._add({"output_type": "error", "traceback": kept, **names}, always=True)
+
+    def _add(self, output: dict[str, Any], *, always: bool = False) -> None:
+        if always or self._room > 0:
+            self.record.append(output)
+        self._room -= _ENTRY
 
     def _bounded(self, value: Any) -> Any:
-        """Text as far as there is room; other data (JSON) as it is when there is any."""
-        if not isinstance(value, str):
-            return value if self._room > 0 else None
-        kept = value[: self._room]
-        self._room -= len(kept)
+        """Text as far as there is room; other data (JSON) as it is when there is room for it."""
+        room = max(0, self._room)
+        kept = value[:room] if isinstance(value, str) else value
+        size = len(kept) if isinstance(kept, str) else len(json.dumps(kept))
+        if size > room:
+            return None
+        self._room -= size
         return kept
 
 
