@@ -154,6 +154,8 @@ def test_flags_and_subcommands_that_are_named_exist() -> None:
     root = command()
     unknown = []
     for page in PAGES:
+        if page.name == "compare.md":  # names what is not here too; tests/test_compare.py
+            continue
         text = page.read_text(encoding="utf-8")
         shown = [line for f in fences(page) for line in f.text.splitlines()] + re.findall(r"`(kimi[^`\n]*)`", text)
         for line in shown:

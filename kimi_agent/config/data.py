@@ -18,12 +18,11 @@ def _required(default: Any) -> Any:
 class ProviderConfig:
     """Where models are served. Times are seconds: until connected, until the first byte, and between bytes."""
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth"})
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth", "env"})
 
     type: str = _required("")
     base_url: str = ""
     api_key: str = field(default="", repr=False)
-    env: dict[str, str] = field(default_factory=dict, repr=False)
     custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
     reasoning_key: str = ""
     connect_timeout: Annotated[float, Meta(gt=0)] = 15.0
