@@ -266,7 +266,7 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
-    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|resume|stop]"),
+    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),

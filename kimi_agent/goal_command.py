@@ -30,4 +30,6 @@ def _shown(goal: Goal | None) -> str:
         return f"There is no goal. `{USAGE}` sets one."
     lines = [f"- {goal.progress}, {goal.state}", f"- {goal.text[:500]}"]
     lines += [f"- check: `{goal.check}`"] if goal.check else []
-    return "\n".join([*lines, *([f"- {goal.told}"] if goal.told else [])])
+    lines += [f"- {goal.told}"] if goal.told else []
+    lines += ["", "`/goal resume` goes on."] if goal.state in ("paused", "blocked", "spent") else []
+    return "\n".join(lines)
