@@ -67,7 +67,7 @@ class Agent:
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
-        from kimi_agent.build import build
+        from kimi_agent.build import build, offers
         from kimi_agent.plugins.load import load_plugins
 
         home = self._home or home_dir(os.environ)
@@ -76,7 +76,7 @@ class Agent:
             from kimi_agent.login import with_served_model
 
             config = await with_served_model(config)
-        found = load_plugins(home, config.plugins) if self._load_plugins else []
+        found = load_plugins(home, config.plugins, lambda tool: offers(config, tool)) if self._load_plugins else []
         self._machine = build(config, cwd=self._cwd, home=home, plugins=[*self._plugins, *found])
         chosen = config.default_model if self._wanted is None or self._flags.model else None
         self._session = self._machine.open(

@@ -229,10 +229,11 @@ def _candidate(found: "Found") -> "Candidate":
     from kimi_agent.plugins.manifest import read_manifest
 
     assert found.folder is not None
+    content = content_hash(found.folder)  # before it is read: what changes from here on is noticed
     manifest = read_manifest(found.folder)
     if manifest.name != found.name:
         raise ConfigError(f"the plugin in {found.folder} calls itself {manifest.name}", "Rename its folder.")
-    return Candidate(manifest, content_hash(found.folder), found.record.source, found.record.commit)
+    return Candidate(manifest, content, found.record.source, found.record.commit)
 
 
 def _ask(candidate: "Candidate", question: str, yes: bool, before: Any) -> None:

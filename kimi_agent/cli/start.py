@@ -48,7 +48,7 @@ def start(options: Options) -> int:
         arguments |= {"editor": config.default_editor, "show_thinking": config.show_thinking_stream}
     if name == "tui":
         arguments["theme"] = config.theme
-    from kimi_agent.build import build
+    from kimi_agent.build import build, offers
     from kimi_agent.plugins.host import host_plugins
 
     agent = build(
@@ -57,7 +57,7 @@ def start(options: Options) -> int:
         home=options.home,
         extra_roots=options.extra_roots(),
         skill_dirs=options.skill_dirs(),
-        plugins=host_plugins(options.home, config.plugins),
+        plugins=host_plugins(options.home, config.plugins, lambda tool: offers(config, tool)),
         agent_name=options.agent,
         agent_file=options.agent_file,
     )

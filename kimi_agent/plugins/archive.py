@@ -69,11 +69,18 @@ def _safe(info: zipfile.ZipInfo) -> str:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
         raise ConfigError(f"the archive is refused: {_shown(name)} is {what}")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # others ask for gigabytes of memory
+        raise ConfigError(f"the archive is refused: {_shown(name)} is packed in an unusual way", "Use deflate.")
     if info.flag_bits & 0x1:
         raise ConfigError(f"the archive is refused: {_shown(name)} is encrypted")
     steps = name.removesuffix("/").split("/")
     bad = any(step in ("", ".", "..") or step.endswith((".", " ")) or is_device(step) for step in steps)
-    if bad or any(char in '\\:<>"|?*' or ord(char) < 32 for char in name) or len(name) > 500:
+    if (
+        bad
+        or any(char in '\\:<>"|?*' or ord(char) < 32 for char in name)
+        or len(name) > 500
+        or any(len(step.encode("utf-8", "replace")) > 255 for step in steps)
+    ):
         raise ConfigError(f"the archive is refused: {_shown(name)} is no safe path")
     return "/".join(steps)
 

@@ -24,6 +24,15 @@ def inside(folder: Path, path: str) -> Path | None:
     return Path(real) if os.path.commonpath([root, real]) == root else None
 
 
+def from_json(data: bytes) -> Any:
+    """What a file in JSON holds. Raises ValueError, also for half a character (`\\ud800`): no request takes it."""
+    text = data.decode("utf-8-sig")
+    value = json.loads(text)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 def folders(folder: Path, given: Any, usual: str, problems: list[str]) -> list[Path]:
     """The folders that a key names (a path or a list of them), else the usual one when it is there."""
     if given is None:
@@ -150,7 +159,7 @@ def _file(folder: Path, name: str, problems: list[str]) -> Any:
     path = inside(folder, name)
     try:
         with open(path or "", "rb") as file:  # noqa: PTH123 - "" is no file: told as any other
-            return json.loads(file.read(_LIMIT).decode("utf-8-sig"))
+            return from_json(file.read(_LIMIT))
     except (OSError, ValueError, RecursionError):
         problems.append(f"its file {name[:80]!r} is left out: there is no such JSON file in the plugin")
         return None

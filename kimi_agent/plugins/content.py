@@ -14,7 +14,7 @@ MAX_BYTES = 100 << 20
 """Of a plugin as a whole."""
 
 Stamp = tuple[int, int, int]
-"""How many files, their bytes together, and the newest time of change (nanoseconds)."""
+"""How many files and folders, the bytes of the files together, and the newest time of change (nanoseconds)."""
 
 
 def stamp(folder: Path) -> Stamp:
@@ -22,7 +22,8 @@ def stamp(folder: Path) -> Stamp:
     count = size = newest = 0
     for _, entry in _walk(str(folder)):
         found = entry.stat(follow_symlinks=False)
-        count, size, newest = count + 1, size + found.st_size, max(newest, found.st_mtime_ns, found.st_ctime_ns)
+        count, newest = count + 1, max(newest, found.st_mtime_ns, found.st_ctime_ns)
+        size += 0 if stat.S_ISDIR(found.st_mode) else found.st_size
     return count, size, newest
 
 
@@ -65,6 +66,8 @@ def _checked(folder: Path) -> Iterator[tuple[str, str, str]]:
     root, count, size = os.path.realpath(folder), 0, 0
     for name, entry in _walk(root):
         found = entry.stat(follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            continue
         count, size = count + 1, size + found.st_size
         if count > MAX_FILES or size > MAX_BYTES:
             raise ConfigError(f"the plugin is too large: over {MAX_FILES:,} files or {MAX_BYTES >> 20} MB")
@@ -84,17 +87,19 @@ def _check_link(root: str, name: str, path: str) -> None:
 
 
 def _walk(root: str) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """What is below `root`, folders apart, and not below `.git`."""
+    """What is below `root`, folders before what they hold, without `.git`."""
     pending = [""]
     while pending:
         below = pending.pop()
         with os.scandir(f"{root}/{below}") as entries:
             for entry in entries:
                 name = f"{below}/{entry.name}" if below else entry.name
-                if not entry.is_dir(follow_symlinks=False):
-                    yield name, entry
-                elif entry.name != ".git":
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and entry.name == ".git":
+                    continue
+                if is_folder:
                     pending.append(name)
+                yield name, entry
 
 
 def _file_hash(path: str) -> str:

@@ -1,6 +1,6 @@
 """What `build` is given: the plugins, and the command that lists them in a session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,19 @@ STATES = {"on": "on", "off": "off", "new": "not trusted", "changed": "changed", 
 """The state of a plugin, in words."""
 
 
-def host_plugins(home: Path, options: Mapping[str, Mapping[str, Any]]) -> list[Plugin]:
+def host_plugins(
+    home: Path, options: Mapping[str, Mapping[str, Any]], offers: Callable[[str], bool] = lambda tool: True
+) -> list[Plugin]:
     """All that `load_plugins` answers, and `/plugins`."""
 
     async def show(shell: Shell, args: str) -> None:
         shell.show(as_table(find(home, options)))
 
     command = Command("plugins", "list the plugins and whether they are on", show)
-    return [*load_plugins(home, options), Plugin(name="plugins", description="lists plugins", commands=[command])]
+    return [
+        *load_plugins(home, options, offers),
+        Plugin(name="plugins", description="lists plugins", commands=[command]),
+    ]
 
 
 def as_table(plugins: Sequence[Found]) -> str:

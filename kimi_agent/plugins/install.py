@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -34,11 +35,12 @@ class Candidate:
 
 def examine(fetched: Fetched) -> Candidate:
     """Raises ConfigError for a plugin that cannot be installed."""
+    content = content_hash(fetched.folder)  # before it is read: what changes from here on is noticed
     manifest = read_manifest(fetched.folder)
     ours = any(name == manifest.name for name, _, bundled in entry_points() if bundled)
     if ours or manifest_file(bundled_folder() / manifest.name) is not None:
         raise ConfigError(f"the plugin {manifest.name} comes with kimi", f"kimi plugin enable {manifest.name}")
-    return Candidate(manifest, content_hash(fetched.folder), fetched.source, fetched.commit)
+    return Candidate(manifest, content, fetched.source, fetched.commit)
 
 
 def describe(candidate: Candidate, before: Record | None = None) -> list[str]:
@@ -60,16 +62,14 @@ def describe(candidate: Candidate, before: Record | None = None) -> list[str]:
 def _adds(manifest: Manifest) -> Iterator[str]:
     """Commands are shown whole: what is hidden behind an ellipsis is not agreed to."""
     for tool in manifest.tools:
-        yield f"tool {tool.name}, which runs: {_shown(' '.join(tool.command))}"
+        yield f"tool {tool.name}, which runs: {_shown(shlex.join(tool.command))}"
         if problem := problem_with(dict(tool.parameters)):
             yield f"  (it cannot be called: {one_line(problem)})"
     for hook in manifest.hooks:
         own = hook.command.split("\n", 1)[1]
         yield f"hook at {_shown(hook.event)} {_shown(hook.matcher)}".rstrip() + f", which runs: {_shown(own)}"
     for name, server in manifest.mcp_servers.items():
-        arguments = server.get("args")
-        words = [server.get("command") or server.get("url"), *(arguments if isinstance(arguments, list) else [])]
-        yield f"MCP server {_shown(name)}: {_shown(' '.join(map(str, words)))}"
+        yield f"MCP server {_shown(name)}: {_shown(_server(server))}"
     for what, folders in (("skills", manifest.skills), ("agents", manifest.agents), ("commands", manifest.prompts)):
         for folder in folders:
             names = sorted(os.listdir(folder))  # noqa: PTH208
@@ -79,6 +79,15 @@ def _adds(manifest: Manifest) -> Iterator[str]:
         yield f"WANTS YOUR {_shown(wanted)}, to be written to {_shown(manifest.config_file)}"
     yield from (f"left out: {_shown(text)}" for text in manifest.problems)
     yield from (f"note: {_shown(text)}" for text in manifest.notes)
+
+
+def _server(server: Mapping[str, Any]) -> str:
+    """The command or address of an MCP server, and all else that is said of it: its environment can change what is run."""
+    rest = dict(server)
+    words = [rest.pop("command" if isinstance(rest.get("command"), str) else "url")]
+    if isinstance(rest.get("args"), list):
+        words += map(str, rest.pop("args"))
+    return " ".join([shlex.join(words), *(f"{key}={json.dumps(rest[key], ensure_ascii=False)}" for key in rest)])
 
 
 def _shown(text: str) -> str:

@@ -1,7 +1,7 @@
 """Plugins as `build` takes them. A broken one is named and left out, whatever it does; one that is off is not looked into."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
 from importlib import import_module
 from pathlib import Path
@@ -15,12 +15,15 @@ from kimi_agent.plugins.manifest import Manifest, one_line, read_manifest
 from kimi_agent.plugins.many_tools import CommandTools, within_budget
 
 
-def load_plugins(home: Path, options: Mapping[str, Mapping[str, Any]]) -> list[Plugin]:
+def load_plugins(
+    home: Path, options: Mapping[str, Mapping[str, Any]], offers: Callable[[str], bool] = lambda tool: True
+) -> list[Plugin]:
     """Every plugin that is on, by name, and for each that is left out a `Plugin` with the reason in its `problems`.
 
-    `options` are the tables `[plugins.NAME]` of config.toml; `enabled = false` turns one off.
+    `options` are the tables `[plugins.NAME]` of config.toml; `enabled = false` turns one off. `offers` says which
+    tools the model may have.
     """
-    return within_budget([load(found) for found in find(home, options) if found.state != "off"])
+    return within_budget([load(found) for found in find(home, options) if found.state != "off"], offers)
 
 
 def load(found: Found) -> Plugin:

@@ -11,7 +11,7 @@ from typing import Any
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.sanitize import plain, visible
-from kimi_agent.plugins.bundle import folders, hooks, inside, mcp_servers
+from kimi_agent.plugins.bundle import folders, from_json, hooks, inside, mcp_servers
 
 FILES = ("plugin.json", "kimi.plugin.json", ".kimi-plugin/plugin.json", ".claude-plugin/plugin.json")
 """Where the manifest may stand; the first one that exists holds."""
@@ -131,12 +131,12 @@ def _load(folder: Path) -> dict[str, Any]:
             text = opened.read(SIZE_LIMIT + 1)
         if len(text) > SIZE_LIMIT:
             raise ConfigError(f"its {file.name} is larger than {SIZE_LIMIT >> 20} MB")
-        data = json.loads(text.decode("utf-8-sig"))
+        data = from_json(text)
     except OSError as error:
         raise ConfigError(f"its {file.name} cannot be read: {error.strerror or error}") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"its {file.name} is no JSON: line {error.lineno}: {error.msg}") from None
-    except (UnicodeDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise ConfigError(f"its {file.name} is no JSON") from None
     if not isinstance(data, dict):
         raise ConfigError(f"its {file.name} is no JSON object")

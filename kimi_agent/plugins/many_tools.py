@@ -1,7 +1,7 @@
 """Many command tools cost little: beyond a budget the model sees their names, and one tool that tells the rest on demand."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ NAMES = 1_600
 
 class CallParams(msgspec.Struct, frozen=True):
     tool: str
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,17 @@ class CallPluginTool:
 
     def _asks(self, params: CallParams, tool: CommandTool) -> bool:
         """Whether the call wants to know about the tool. One that takes nothing is run by its name alone."""
-        return not params.arguments and bool(tool.Params.get("properties"))
+        return params.arguments is None and bool(tool.Params.get("properties"))
 
     def _checked(self, params: CallParams, tool: CommandTool) -> dict[str, Any]:
-        checked: dict[str, Any] = validate(tool.Params, params.arguments)
+        checked: dict[str, Any] = validate(tool.Params, params.arguments or {})
         return checked
+
+
+def _offered(plugin: Plugin, offers: Callable[[str], bool]) -> Plugin:
+    if not isinstance(plugin.tools, CommandTools):
+        return plugin
+    return replace(plugin, tools=CommandTools([tool for tool in plugin.tools.tools if offers(tool.name)]))
 
 
 @dataclass(slots=True)
@@ -86,8 +92,14 @@ class _Cost:
     tools: list[CommandTool] = field(default_factory=list)
 
 
-def within_budget(plugins: Sequence[Plugin]) -> list[Plugin]:
-    """The plugins; when their command tools are too many, one more plugin offers them all through one tool."""
+def within_budget(plugins: Sequence[Plugin], offers: Callable[[str], bool]) -> list[Plugin]:
+    """The plugins; when their command tools are too many, one more plugin offers them all through one tool.
+
+    `offers` says by name what the model may have: of what it may not have, nothing is offered through the one tool either.
+    """
+    plugins = [_offered(plugin, offers) for plugin in plugins]
+    if not offers(CallPluginTool.name):
+        return plugins
     cost = _Cost()
     for plugin in plugins:
         for tool in plugin.tools.tools if isinstance(plugin.tools, CommandTools) else ():

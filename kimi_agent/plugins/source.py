@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
@@ -21,6 +21,7 @@ _GIT = re.compile(r"(?:git@|ssh://|https?://|file://|git\+)")
 _TREE = re.compile(r"(?P<url>https://[^/]+/[^/]+/[^/#@]+?)(?:/-)?/tree/(?P<ref>[^/]+)(?:/(?P<below>.+))?")
 _AFTER_GIT = re.compile(r"(?P<url>.*?\.git)(?:/tree/(?P<branch>[^/]+))?(?:/(?P<below>[^@]+))?(?:@(?P<ref>.+))?")
 _PLAIN = re.compile(r"(?P<url>.*/[^/@]*)(?:@(?P<ref>.+))?")
+_WHO = re.compile(r"((?:https?|file)://)[^/?#\s]*@")
 _REF = re.compile(r"[A-Za-z0-9_][\w./+-]*")
 _SAFE = (
     *("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"),
@@ -42,23 +43,41 @@ def fetch(source: str, into: Path) -> Fetched:
 
     Nothing of the plugin runs: no hooks, no filters, no submodules, no build.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        copy_folder(path, into / "copy")
-        return Fetched(_root(into / "copy", ""), str(path.resolve()))
-    if path.is_file():
-        unpack(path, into / "unpacked")
-        return Fetched(_root(into / "unpacked", ""), str(path.resolve()))
+    path = os.path.expanduser(source)  # noqa: PTH111 - no error for ~nobody
+    if os.path.isdir(path):  # noqa: PTH112 - no error for what is too long for a path
+        copy_folder(Path(path), into / "copy")
+        return Fetched(_root(into / "copy", ""), os.path.realpath(path))
+    if os.path.isfile(path):  # noqa: PTH113
+        unpack(Path(path), into / "unpacked")
+        return Fetched(_root(into / "unpacked", ""), os.path.realpath(path))
     if not _GIT.match(source):
-        raise ConfigError(f"there is no folder and no file {visible(plain(source))}", "Or name a .zip or git address.")
-    address = urlsplit(source)
+        raise ConfigError(f"there is no folder and no file {_shown(source)}", "Or name a .zip or git address.")
+    address = _split(source)
     if address.scheme in ("http", "https") and address.path.lower().endswith(".zip"):
         _download(source, into / "download.zip")
         unpack(into / "download.zip", into / "unpacked")
-        return Fetched(_root(into / "unpacked", ""), source)
+        return Fetched(_root(into / "unpacked", ""), without_password(source))
     url, ref, below = split_git(source)
     commit = _clone(url, ref, into / "clone")
-    return Fetched(_root(into / "clone", below), source, commit)
+    return Fetched(_root(into / "clone", below), without_password(source), commit)
+
+
+def without_password(source: str) -> str:
+    """An address as it may be shown and recorded: who it is asked for, and by which token, is left out."""
+    return _WHO.sub(r"\1", source)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        split = urlsplit(address)
+        _ = split.port  # looked at last, by whoever connects
+    except ValueError as error:
+        raise ConfigError(f"{_shown(address)} is no address: {error}") from None
+    return split
+
+
+def _shown(text: str) -> str:
+    return visible(plain(without_password(text)))[:300]
 
 
 def split_git(source: str) -> tuple[str, str, str]:
@@ -70,12 +89,12 @@ def split_git(source: str) -> tuple[str, str, str]:
     source, _, below = source.removeprefix("git+").partition("#")
     match = _TREE.fullmatch(source) or _AFTER_GIT.fullmatch(source) or _PLAIN.fullmatch(source)
     if match is None:
-        raise ConfigError(f"{visible(plain(source))} is no address of a repository")
+        raise ConfigError(f"{_shown(source)} is no address of a repository")
     parts = match.groupdict()
     ref = parts.get("ref") or parts.get("branch") or ""
     if ref and not _REF.fullmatch(ref):
         raise ConfigError(f"{visible(plain(ref))!r} is no branch, tag or commit")
-    if parts["url"].startswith("http://") and urlsplit(parts["url"]).hostname not in _LOOPBACK:
+    if parts["url"].lower().startswith("http://") and _split(parts["url"]).hostname not in _LOOPBACK:
         raise ConfigError("plugins are not taken over http, where anybody may change them", "Use https.")
     return parts["url"], ref, below or parts.get("below") or ""
 
@@ -101,9 +120,9 @@ def _root(folder: Path, below: str) -> Path:
 def _download(url: str, target: Path) -> None:
     import httpx
 
-    _check_https(httpx.URL(url).scheme, httpx.URL(url).host)
     size = 0
     try:
+        _check_https(httpx.URL(url).scheme, httpx.URL(url).host)
         with (
             httpx.stream("GET", url, follow_redirects=True, timeout=TIMEOUT_S) as response,
             target.open("wb") as file,
@@ -117,7 +136,7 @@ def _download(url: str, target: Path) -> None:
                     raise ConfigError(f"the archive is refused: it is larger than {MAX_BYTES >> 20} MB")
                 file.write(piece)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ConfigError(f"{url} cannot be downloaded: {error or type(error).__name__}") from None
+        raise ConfigError(f"{_shown(url)} cannot be downloaded: {_shown(str(error)) or type(error).__name__}") from None
 
 
 def _check_https(scheme: str, host: str) -> None:
@@ -130,23 +149,26 @@ def _clone(url: str, ref: str, folder: Path) -> str:
     if shutil.which("git") is None:
         raise ConfigError("git is not installed", "Install it, or download the plugin and name its folder.")
     _git(None, "init", "--quiet", "--template=", str(folder))
-    _git(folder, "fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref or "HEAD")
+    what = ("--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--", url, ref or "HEAD")
+    loopback = url.startswith("http://")  # or `split_git` had refused it; https leads to no plain http
+    _git(folder, "fetch", *what, protocols="http:https" if loopback else "https:ssh:file")
     commit = _git(folder, "rev-parse", "FETCH_HEAD^{commit}", own_settings=False)
     _git(folder, "checkout", "--quiet", "--detach", commit, own_settings=False)
     shutil.rmtree(folder / ".git")
     return commit
 
 
-def _git(folder: Path | None, *arguments: str, own_settings: bool = True) -> str:
+def _git(folder: Path | None, *arguments: str, own_settings: bool = True, protocols: str = "") -> str:
     """Run git where nothing of a repository or of the system's settings can run a program.
 
     The person's own settings are used for the network only (a proxy, who they are there), never where files are written.
+    `protocols` are what git may speak; a redirect to another one is refused.
     """
     env = {
         **os.environ,
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ALLOW_PROTOCOL": "https:http:ssh:file",
+        "GIT_ALLOW_PROTOCOL": protocols,
         "GIT_LFS_SKIP_SMUDGE": "1",
         "LC_ALL": "C",
     }
@@ -168,6 +190,6 @@ def _git(folder: Path | None, *arguments: str, own_settings: bool = True) -> str
     except subprocess.TimeoutExpired:
         raise ConfigError(f"git {arguments[0]} took over {TIMEOUT_S:g} s and was stopped") from None
     if done.returncode:
-        said = plain(done.stderr.decode("utf-8", "replace")).strip()[-500:]
+        said = without_password(plain(done.stderr.decode("utf-8", "replace")).strip()[-500:])
         raise ConfigError(f"git {arguments[0]} failed: {said}")
     return done.stdout.decode("utf-8", "replace").strip()

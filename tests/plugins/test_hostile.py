@@ -1,8 +1,13 @@
 """Plugins that mean harm: refused before anything is put in place."""
 
 import os
+import shutil
+import ssl
 import struct
+import subprocess
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,7 @@ from plugin_files import GREET, manifest, write_plugin, zipped
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.plugins import archive, content
 from kimi_agent.plugins.archive import unpack
+from kimi_agent.plugins.find import find
 from kimi_agent.plugins.install import describe, examine, install
 from kimi_agent.plugins.source import fetch
 
@@ -176,3 +182,122 @@ def test_nothing_that_is_shown_hides_or_moves_anything(tmp_path: Path) -> None:
     assert "x" * 3000 in shown
     assert all(line.isprintable() for line in shown.split("\n"))
     assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=["bzip2", "lzma"])
+def test_archives_that_are_packed_in_an_unusual_way(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as opened:
+        opened.writestr("plugin.json", GOOD["plugin.json"])
+    with pytest.raises(ConfigError, match="unusual way"):
+        fetch(str(tmp_path / "a.zip"), tmp_path / "scratch")
+
+
+def test_names_that_no_file_can_have(tmp_path: Path) -> None:
+    file = zipped(tmp_path / "a.zip", {**GOOD, "é" * 200: "x"})
+    with pytest.raises(ConfigError, match="no safe path"):
+        fetch(str(file), tmp_path / "scratch")
+
+
+ADDRESSES = {
+    "nobody": ("~nobodyx/plugin", "no folder and no file"),
+    "long": ("x" * 5000, "no folder and no file"),
+    "brackets": ("https://[::1/x.zip", "is no address"),
+    "brackets of git": ("https://[::1/x", "is no address"),
+    "port": ("https://example.com:x/y.zip", "is no address"),
+    "option": ("git+--upload-pack=x", "no address of a repository"),
+    "http": ("HTTP://example.com/x.git", "no folder and no file"),
+    "http of git": ("git+HTTP://example.com/x.git", "not taken over http"),
+    "ext": ("git+ext::sh -c /bin/true", "not allowed"),
+}
+
+
+@pytest.mark.parametrize(("address", "words"), ADDRESSES.values(), ids=ADDRESSES)
+def test_addresses_that_are_none(tmp_path: Path, address: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as raised:
+        fetch(address, tmp_path)
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("path", ["x.zip", "x.git"])
+def test_a_password_in_an_address_is_not_shown(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        fetch(f"https://me:secret-word@127.0.0.1:1/{path}", tmp_path)
+    assert "secret-word" not in str(raised.value)
+    assert "127.0.0.1" in str(raised.value)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the server's certificate")
+def test_git_follows_no_redirect_from_https_to_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Plain(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Redirect(Plain):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Content-Length", "0")
+            self.send_header("Location", f"http://127.0.0.1:{plain.server_port}{self.path}")
+            self.end_headers()
+
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1"]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    monkeypatch.setenv("GIT_SSL_NO_VERIFY", "1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Plain) as plain, ThreadingHTTPServer(("127.0.0.1", 0), Redirect) as tls:
+        tls.socket = context.wrap_socket(tls.socket, server_side=True)
+        for server in (plain, tls):
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ConfigError, match="git fetch failed"):
+            fetch(f"https://127.0.0.1:{tls.server_port}/x.git", tmp_path / "scratch")
+        for server in (plain, tls):
+            server.shutdown()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    "text", ['{"name": "hello", "x": ' + "9" * 5000 + "}", '{"name": "hello", "version": "\\ud800"}']
+)
+def test_manifests_that_python_reads_and_nobody_can_use(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="is no JSON"):
+        examine(fetch(str(write_plugin(tmp_path / "hello", text)), tmp_path / "scratch"))
+
+
+def test_all_that_can_change_what_a_server_runs_is_shown(tmp_path: Path) -> None:
+    server = {"command": "npx", "args": ["a b", 5], "env": {"NODE_OPTIONS": "--require ./evil.js\x1b"}, "cwd": "./x"}
+    source = write_plugin(
+        tmp_path / "hello", manifest(mcpServers={"m": server, "n": {"url": "https://h", "args": "odd"}})
+    )
+    (source / "x").mkdir()
+    shown = describe(examine(fetch(str(source), tmp_path / "scratch")))
+    line = next(line for line in shown if "MCP server m" in line)
+    assert "npx 'a b' 5 env={" in line
+    assert '"NODE_OPTIONS": "--require ./evil.js' in line
+    assert "cwd=" in line
+    assert '  MCP server n: https://h args="odd"' in shown
+
+
+def test_words_of_a_command_are_told_apart(tmp_path: Path) -> None:
+    tools = [{"name": "t", "description": "d", "command": ["sh", "-c", "a b", "c"]}]
+    source = write_plugin(tmp_path / "hello", manifest(tools=tools))
+    assert "  tool t, which runs: sh -c 'a b' c" in describe(examine(fetch(str(source), tmp_path / "scratch")))
+
+
+def test_folders_that_change_places_end_the_trust(tmp_path: Path) -> None:
+    """All files are there as they were, with their times."""
+    source = write_plugin(tmp_path / "hello", one__run="good", two__run="evil")
+    folder = install(tmp_path / "home", examine(fetch(str(source), tmp_path / "scratch")))
+    (folder / "one").rename(folder / "three")
+    (folder / "two").rename(folder / "one")
+    (folder / "three").rename(folder / "two")
+    (found,) = [found for found in find(tmp_path / "home", {}) if found.name == "hello"]
+    assert found.state == "changed"

@@ -375,3 +375,12 @@ def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) 
     assert not (kimi.work / "ran").exists()
     assert (kimi.home / "plugins" / "bundle" / "told").read_text().strip() == str(kimi.home / "plugins" / "bundle")
     assert states(kimi)["bundle"] == "changed"  # the hook wrote into its own folder
+
+
+def test_a_password_in_an_address_is_not_recorded(kimi: Program, tmp_path: Path) -> None:
+    source = write_plugin(tmp_path / "src" / "hello")
+    with served(archive_of(source, tmp_path / "a.zip").read_bytes()) as url:
+        done = kimi.run("plugin", "install", url.replace("://", "://me:secret-word@"), "--yes")
+    assert done.returncode == 0
+    assert "secret-word" not in done.stderr
+    assert rows(kimi)["hello"]["source"] == url

@@ -243,3 +243,42 @@ def test_a_link_in_a_circle_costs_no_other_plugin(home: Path, tmp_path: Path) ->
     put(home, write_plugin(tmp_path / "hello"), tmp_path / "scratch")
     (home / "plugins" / "loop").symlink_to("loop")
     assert state(home, "hello").state == "on"
+
+
+def many(home: Path, tmp_path: Path) -> None:
+    """A plugin whose tools are beyond the budget; `tool_0` has an optional parameter."""
+    optional = {"type": "object", "properties": {"name": {"type": "string"}}}
+    tools = [
+        {"name": f"tool_{number}", "description": "Prints what it got" * 5, "command": ["cat"], "parameters": optional}
+        for number in range(40)
+    ]
+    put(home, write_plugin(tmp_path / "hello", manifest(tools=tools)), tmp_path / "scratch")
+
+
+def test_what_the_model_may_not_have_it_does_not_get_through_the_one_tool(tmp_path: Path) -> None:
+    kimi = Program(tmp_path)
+    many(kimi.home, tmp_path)
+    kimi.write_config('[tools]\ndisabled = ["tool_7"]\n')
+    call = {"call": {"name": "CallPluginTool", "arguments": {"tool": "tool_7", "arguments": {"name": "Ann"}}}}
+    scenario = kimi.scenario([call], [{"expect": "There is no tool 'tool_7'"}, {"text": "Refused"}])
+    done = kimi.run("-p", "hi", "--provider", scenario, "--yolo")
+    assert (done.returncode, done.stdout) == (0, "Refused\n"), done.stderr
+
+
+def test_without_the_one_tool_all_are_offered_as_they_are(home: Path, tmp_path: Path) -> None:
+    many(home, tmp_path)
+    plugins = {plugin.name: plugin for plugin in load_plugins(home, {}, lambda tool: tool in ("tool_1", "tool_2"))}
+    assert [tool.name for tool in plugins["hello"].tools(None)] == ["tool_1", "tool_2"]  # type: ignore[arg-type,misc]
+    assert "plugin-tools" not in plugins
+
+
+def test_a_tool_behind_the_one_tool_can_be_called_without_its_options(tmp_path: Path) -> None:
+    kimi = Program(tmp_path)
+    many(kimi.home, tmp_path)
+    asked = {"call": {"name": "CallPluginTool", "arguments": {"tool": "tool_0"}}}
+    called = {"call": {"name": "CallPluginTool", "arguments": {"tool": "tool_0", "arguments": {}}}}
+    scenario = kimi.scenario(
+        [asked], [{"expect": "Prints what it got"}, called], [{"expect": "{}"}, {"text": "Called"}]
+    )
+    done = kimi.run("-p", "hi", "--provider", scenario, "--yolo")
+    assert (done.returncode, done.stdout) == (0, "Called\n"), done.stderr
