@@ -38,7 +38,8 @@ OKABE = AgentType("okabe", "the default agent with the Think tool", tools=("Thin
 def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] = ()) -> AgentTypes:
     """The types that a session in `cwd` knows: project before user before plugin before built-in, the first name wins.
 
-    `home` is `$KIMI_HOME`, `user` the person's home folder, `plugins` are folders of agent files.
+    `home` is `$KIMI_HOME`, `user` the person's home folder, `plugins` are folders of agent files. The person is told where
+    the type of a project, which may be a stranger's, has the name of another one.
     """
     root, project = project_folders(cwd, user)
     own = (home, *(user / name for name in FOLDERS[1:]))
@@ -48,6 +49,7 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
     wanted += [(folder / "agents", "") for folder in own]
     wanted += [(folder, "") for folder in plugins]
     found: dict[str, AgentType] = {}
+    of_project: dict[str, AgentType] = {}
     told: list[str] = []
     for folder, bound in wanted:
         for path in _files(folder):
@@ -58,9 +60,16 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
             except (OSError, ValueError) as error:
                 told.append(f"The agent file {one_line(str(path))} is left out: {_reason(error)}.")
                 continue
-            if kind is not None:
-                found.setdefault(kind.name.casefold(), as_subagent(kind))
+            if kind is None:
+                continue
+            name = kind.name.casefold()
+            if bound:
+                of_project.setdefault(name, kind)
+            elif name in of_project:
+                told.append(_replaced(of_project[name], f"that of {one_line(str(path))}"))
+            found.setdefault(name, as_subagent(kind))
     builtin = {kind.name: kind for kind in BUILT_IN}
+    told += [_replaced(of_project[name], "the built-in one") for name in builtin if name in of_project]
     merged = {name: found.get(name, kind) for name, kind in builtin.items()} | found
     return AgentTypes(merged, tuple(dict.fromkeys(told)))
 
@@ -114,6 +123,10 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+def _replaced(kind: AgentType, other: str) -> str:
+    return f"The agent type {kind.name} is that of this project, {one_line(str(kind.path))}, in place of {other}."
 
 
 def _files(folder: Path, depth: int = DEPTH) -> Iterator[Path]:

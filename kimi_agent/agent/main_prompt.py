@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 from kimi_agent.agent.agent_types import AgentType
 from kimi_agent.agent.prompt import project_instructions, system_prompt
 from kimi_agent.agent.skill_files import one_line
+from kimi_agent.core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from jinja2.nodes import Node
     from jinja2.sandbox import SandboxedEnvironment
 
 VARIABLES = frozenset(
@@ -25,6 +27,9 @@ VARIABLES = frozenset(
     }
 )  # fmt: skip
 FILTERS = frozenset({"d", "default", "length", "lower", "trim", "upper"})
+TESTS = frozenset({"defined", "none", "undefined"})
+FILLED_LIMIT = 1_000_000
+"""Characters of a template that is filled in: a long argument that it names a thousand times must not fill the memory."""
 LISTED, LISTED_BELOW = 30, 10
 """Entries of a listing: of the folder itself, and of each folder in it."""
 
@@ -87,29 +92,50 @@ def check_template(text: str, arguments: Mapping[str, str]) -> None:
     """Raises ValueError, in words, for a template that `fill` could not fill in with these variables of its own."""
     from jinja2 import TemplateSyntaxError, meta, nodes
 
-    allowed = (
-        nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.CondExpr,
-        nodes.Compare, nodes.Operand, nodes.Not, nodes.And, nodes.Or, nodes.Filter, nodes.Test, nodes.Keyword,
-        nodes.List, nodes.Tuple,
-    )  # fmt: skip
     try:
         tree = _environment().parse(text)
         for node in tree.find_all(nodes.Node):
-            if not isinstance(node, allowed) or (isinstance(node, nodes.Filter) and node.name not in FILTERS):
+            if not _supported(node):
                 what = type(node).__name__.lower()
                 raise ValueError(f"line {node.lineno} of its system prompt uses {what!r}, which is not supported")
         unknown = sorted(meta.find_undeclared_variables(tree) - VARIABLES - set(arguments))
+        _environment().compile(tree)
     except TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno} of its system prompt: {one_line(str(error.message))}") from None
-    except RecursionError:
+    except (RecursionError, SyntaxError, MemoryError):  # the last two are Python's words for deep nesting
         raise ValueError("its system prompt is nested too deep") from None
     if unknown:
         raise ValueError(f"its system prompt uses ${{{unknown[0]}}}, which system_prompt_args does not give")
 
 
+def _supported(node: "Node") -> bool:
+    from jinja2 import nodes
+
+    if isinstance(node, nodes.Filter | nodes.Test):
+        return node.name in (FILTERS if isinstance(node, nodes.Filter) else TESTS)
+    return isinstance(
+        node,
+        (
+            nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.If, nodes.CondExpr,
+            nodes.Compare, nodes.Operand, nodes.Not, nodes.And, nodes.Or, nodes.Keyword, nodes.List, nodes.Tuple,
+        ),
+    )  # fmt: skip
+
+
 def fill(template: str, variables: Mapping[str, str]) -> str:
-    """A template that `check_template` has passed, filled in."""
-    return _environment().from_string(template).render(variables).strip()
+    """A template that `check_template` has passed, filled in. Raises ConfigError, as it may compare a text with a number."""
+    from jinja2 import TemplateError
+
+    pieces, size = [], 0
+    try:
+        for piece in _environment().from_string(template).generate(variables):
+            size += len(piece)
+            if size > FILLED_LIMIT:
+                raise ConfigError(f"the agent's system prompt is longer than {FILLED_LIMIT:,} characters")
+            pieces.append(piece)
+    except (TemplateError, TypeError) as error:
+        raise ConfigError(f"the agent's system prompt cannot be filled in: {one_line(str(error))}") from None
+    return "".join(pieces).strip()
 
 
 def _environment() -> "SandboxedEnvironment":

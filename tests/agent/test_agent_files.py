@@ -273,6 +273,19 @@ def test_every_folder_is_looked_at_and_the_nearest_wins(tree: Path):
     assert look(tree)["coder"] in BUILT_IN
 
 
+def test_a_type_of_the_project_that_replaces_another_one_is_told(tree: Path):
+    markdown(tree / "user/.claude/agents", "tester")
+    markdown(tree / "user/.claude/agents", "plan")
+    assert look(tree).broken == ()
+    for name in ("Coder", "tester", "new"):
+        markdown(tree / "repo/.kimi/agents", name)
+    markdown(tree / "repo/sub/.kimi/agents", "coder")
+    first, second = sorted(look(tree).broken)
+    assert "coder is that of this project" in first
+    assert first.endswith("repo/sub/.kimi/agents/coder.md, in place of the built-in one.")
+    assert second.endswith(f"in place of that of {tree}/user/.claude/agents/tester.md.")
+
+
 def test_nothing_above_the_repository_is_the_project(tree: Path):
     markdown(tree / ".kimi/agents", "outside")
     assert "outside" not in look(tree)
@@ -437,12 +450,33 @@ def test_cycles_of_extend_end(tmp_path: Path):
         ("{% include 'gone.md' %}", "gone.md cannot be read"),
         ("{% include 'p.md' %}", "too many files"),
         ("x" * (TEXT_LIMIT + 1), "larger than 128 KiB"),
+        ("{% if KIMI_OS %}" * 150 + "{% endif %}" * 150, "nested too deep"),
+        ("{% if 0 %}" + "{% elif 0 %}" * 3000 + "{% endif %}", "nested too deep"),
+        ("{% if KIMI_OS is nosuch %}x{% endif %}", "test"),
+        ("{% if '%999999999d' is divisibleby(3) %}x{% endif %}", "test"),
     ],
-    ids=range(20),
+    ids=range(24),
 )
 def test_templates_that_are_refused_when_they_are_loaded(tmp_path: Path, template: str, told: str):
     write(tmp_path / "p.md", template)
     assert told in refused(spec(tmp_path / "x.yaml", "name: x\nsystem_prompt_path: p.md\ntools: []"))
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% if KIMI_OS < 3 %}x{% endif %}", "'<' not supported"),
+        ("{% if KIMI_OS in 3 %}x{% endif %}", "not iterable"),
+        ("${KIMI_OS | length(3)}", "2 given"),
+        ("${BIG}" * 100, "longer than 1,000,000 characters"),
+    ],
+)
+def test_templates_that_cannot_be_filled_in_are_told(tmp_path: Path, template: str, told: str):
+    write(tmp_path / "p.md", template)
+    arguments = f"system_prompt_args: {{BIG: {'x' * 20_000}}}"
+    path = spec(tmp_path / "x.yaml", f"name: x\nsystem_prompt_path: p.md\ntools: []\n{arguments}")
+    with pytest.raises(ConfigError, match=told):
+        filled(load_agent_file(path).kind, tmp_path)
 
 
 def test_included_files_are_bounded_together(tmp_path: Path):
