@@ -1,10 +1,12 @@
 """Files in the formats of kimi-cli 1.49 load unchanged: no error, no warning, and they mean what they meant."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from kimi_program import Program
 
 from kimi_agent.agent.hooks import understand
 from kimi_agent.agent.skill_files import Places, discover
@@ -16,7 +18,21 @@ from kimi_agent.core.errors import SessionError
 from kimi_agent.core.hook import Hook, HookExit
 from kimi_agent.workspaces.command import run_hook
 
-CORPUS = Path(__file__).parent / "corpus" / "kimi-cli-1.49"
+CORPORA = Path(__file__).parent / "corpus"
+CORPUS = CORPORA / "kimi-cli-1.49"
+KEYS = """
+default_model default_thinking default_yolo skip_afk_prompt_injection default_plan_mode default_editor theme
+show_thinking_stream merge_all_available_skills extra_skill_dirs telemetry providers models loop_control background
+notifications services mcp hooks
+type base_url api_key env custom_headers reasoning_key oauth storage key
+provider model max_context_size capabilities display_name
+max_steps_per_turn max_retries_per_step max_ralph_iterations reserved_context_size compaction_trigger_ratio
+max_running_tasks read_max_bytes notification_tail_lines notification_tail_chars wait_poll_interval_ms
+worker_heartbeat_interval_ms worker_stale_after_ms kill_grace_period_ms keep_alive_on_exit agent_task_timeout_s
+print_wait_ceiling_s claim_stale_after_ms moonshot_search moonshot_fetch client tool_call_timeout_ms
+event command matcher timeout
+"""
+"""What 1.49 documents for its configuration file, section by section."""
 
 
 def load(name: str) -> Config:
@@ -29,6 +45,11 @@ def test_a_configuration_loads_without_a_warning(path: Path):
     assert load_config(None, {}, text=path.read_text()).warnings == ()
 
 
+def test_the_corpus_has_every_key_of_the_documentation():
+    text = "\n".join(path.read_text() for path in (CORPUS / "config").iterdir())
+    assert not [key for key in KEYS.split() if not re.search(rf"\b{key}\b", text)]
+
+
 def test_every_value_arrives():
     config = load("full.toml")
     assert (config.default_model, config.default_thinking, config.default_plan_mode) == ("house", True, True)
@@ -37,6 +58,7 @@ def test_every_value_arrives():
     assert config.extra_skill_dirs == ("~/team-skills", ".claude/more-skills", "/opt/skills")
     assert {name: entry.type for name, entry in config.providers.items()} == {
         "moonshot": "kimi", "gateway": "openai_legacy", "responses": "openai_responses", "claude": "anthropic",
+        "google": "google_genai", "gemini": "gemini", "vertex": "vertexai",
     }  # fmt: skip
     assert config.providers["moonshot"].custom_headers == {"X-Team": "storage", "X-Trace": "on"}
     assert config.providers["gateway"].reasoning_key == "reasoning"
@@ -167,3 +189,59 @@ def test_a_flow_is_a_skill_too_and_a_broken_one_is_named(library: Library):
     with pytest.raises(SessionError, match="half-drawn is broken: line 10"):
         library.script("/flow:half-drawn")
     assert "Think again" in library.expand("/skill:half-drawn")
+
+
+# --- through the program ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kimi(tmp_path: Path) -> Program:
+    """The corpus as somebody's home and repository, with hooks where the files look for them."""
+    program = Program(tmp_path)
+    shutil.copytree(CORPUS / "user", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(CORPUS / "project", program.work, dirs_exist_ok=True)
+    for folder in ("hooks", ".kimi/hooks"):
+        shutil.copytree(CORPUS / "hooks", program.work / folder)
+    (program.work / ".git").mkdir()
+    return program
+
+
+BROKEN_SKILL = "half-drawn is broken"
+"""The one thing in the corpus that kimi-cli names, too."""
+
+
+def told(stderr: str) -> list[str]:
+    """What the program says of its files; objections of hooks are no trouble with a file."""
+    lines = [line for line in stderr.splitlines() if line.startswith("kimi: ")]
+    return [line for line in lines if BROKEN_SKILL not in line and "Run the tests first" not in line]
+
+
+@pytest.mark.parametrize("name", ["full.toml", "full.json", "managed.toml", "hooks.toml"])
+def test_the_program_runs_with_a_configuration(kimi: Program, name: str):
+    home = {"KIMI_HOME": "", "KIMI_SHARE_DIR": str(kimi.folder / ".kimi")}
+    shutil.copy(CORPUS / "config" / name, kimi.folder / ".kimi" / "config.toml")
+    scenario = kimi.scenario({"repeat": 9, "steps": [[{"text": "fine <choice>STOP</choice>"}]]})
+    done = kimi.run("-p", "hi", "--provider", scenario, **home)
+    assert (done.returncode, told(done.stderr)) == (0, []), done.stderr
+    assert done.stdout.startswith("fine")
+    assert "shared" in kimi.run("sessions", "show", "--json", **home).stdout, "the skills of the repository are listed"
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CORPORA.glob("agents/kimi-cli/*/agent.yaml")), ids=lambda path: path.parent.name
+)
+def test_the_program_runs_as_an_agent(kimi: Program, path: Path):
+    done = kimi.run("-p", "hi", "--agent-file", str(path), "--provider", kimi.scenario([{"text": "fine"}]))
+    assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
+    assert all("is not here" in line for line in told(done.stderr)), done.stderr
+
+
+def test_the_program_installs_the_plugins(kimi: Program):
+    folders = sorted(path.parent for path in CORPORA.glob("plugins/*/plugin.json"))
+    for folder in folders:
+        done = kimi.run("plugin", "install", str(folder), "--yes")
+        assert done.returncode == 0, done.stderr
+    done = kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "fine"}]))
+    assert (done.stdout, told(done.stderr)) == ("fine\n", []), done.stderr
+    listed = json.loads(kimi.run("plugin", "list", "--json").stdout)
+    assert sum(found["state"] == "on" and found["origin"] != "bundled" for found in listed) == len(folders)
