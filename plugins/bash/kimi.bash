@@ -3,7 +3,9 @@
 # The line becomes the command `kimi -- 'LINE'`, quoted by bash itself: one argument, in the history like any other command.
 _kimi_open_line() {
   if [[ $READLINE_LINE == *[^[:space:]]* ]]; then
-    READLINE_LINE="kimi -- ${READLINE_LINE@Q}"
+    local space= # what keeps a line out of the history (HISTCONTROL=ignorespace) keeps the command out, too
+    [[ $READLINE_LINE == ' '* ]] && space=' '
+    READLINE_LINE="${space}kimi -- ${READLINE_LINE@Q}"
   else
     READLINE_LINE=kimi
   fi

@@ -6,7 +6,11 @@ _kimi_open_line() {
   if [[ $CONTEXT == cont ]]; then
     zle push-line-or-edit # the lines of an unfinished command come back as one, for another press of the key
   elif [[ $CONTEXT == start ]]; then
-    [[ $BUFFER == *[^[:space:]]* ]] && BUFFER="kimi -- ${(q+)BUFFER}" || BUFFER=kimi
+    local space= # what keeps a line out of the history (HIST_IGNORE_SPACE) keeps the command out, too
+    [[ $BUFFER == ' '* ]] && space=' '
+    local quoted=${(q+)BUFFER}
+    [[ $quoted == $BUFFER ]] && quoted=${(qq)BUFFER} # a plain word could be a global alias
+    [[ $BUFFER == *[^[:space:]]* ]] && BUFFER="${space}kimi -- $quoted" || BUFFER=kimi
     zle accept-line
   fi
 }
@@ -26,6 +30,6 @@ if [[ -o zle ]]; then
     unset _kimi_keymap
   fi
 fi
-if (( $+functions[compdef] )); then
+if (( ${+functions[compdef]} )); then
   compdef _kimi_first_completion kimi
 fi

@@ -110,6 +110,41 @@ def test_the_command_is_in_the_history_and_runs_again(shell: str, folder: Path) 
         assert wait_for_calls(screen, folder, 2) == [["--", "it's here"]] * 2
 
 
+def test_a_line_that_begins_with_a_space_stays_out_of_the_history(shell: str, folder: Path) -> None:
+    before = "setopt hist_ignore_space" if shell == "zsh" else "HISTCONTROL=ignorespace"
+    with prompt(shell, folder, before=before) as screen:
+        screen.type("kept" + CTRL_X)
+        screen.wait_for("<opened 1>\nready>")
+        screen.type(" not kept" + CTRL_X)
+        screen.wait_for("<opened 2>\nready>")
+        screen.type("echo so''on\r")
+        screen.wait_for("\nsoon\nready>")
+        screen.type(UP + UP + "\r")
+        assert wait_for_calls(screen, folder, 3) == [["--", "kept"], ["--", " not kept"], ["--", "kept"]]
+
+
+ODD = {
+    "zsh": "setopt nounset ksh_arrays rc_quotes csh_junkie_history hist_verify sh_word_split no_bare_glob_qual aliases",
+    "bash": "set -u; shopt -s histverify histreedit extglob nullglob; set -o posix; histchars='@^#'",
+}
+
+
+def test_a_global_alias_of_zsh_is_a_word_like_any_other(folder: Path) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("zsh is not installed")
+    with prompt("zsh", folder, before="alias -g G='; touch pwned;'") as screen:
+        screen.type("G" + CTRL_X)
+        assert wait_for_calls(screen, folder, 1) == [["--", "G"]]
+    assert not (folder / "pwned").exists()
+
+
+def test_odd_options_and_loading_it_twice_change_nothing(shell: str, folder: Path) -> None:
+    line = "it''s @x 'a'b ![x] {a,b}"
+    with prompt(shell, folder, before=ODD[shell], after=f'source "{FILES[shell]}"') as screen:
+        screen.type(line + CTRL_X)
+        assert wait_for_calls(screen, folder, 1) == [["--", line]]
+
+
 def test_vi_keys_have_the_key_too(shell: str, folder: Path) -> None:
     with prompt(shell, folder, before="set -o vi") as screen:
         screen.type("in insert mode" + CTRL_X)
@@ -199,4 +234,4 @@ def test_a_shell_without_a_person_loads_it_in_silence(name: str, folder: Path) -
 def test_the_folder_is_a_plugin(name: str) -> None:
     manifest = json.loads((PLUGINS / name / "plugin.json").read_text())
     assert (manifest["name"], set(manifest)) == (name, {"name", "version", "description"})
-    assert f'source "$(kimi plugin path {name})/{FILES[name].name}"' in (PLUGINS / name / "README.md").read_text()
+    assert f"source '$(kimi plugin path {name})/{FILES[name].name}'" in (PLUGINS / name / "README.md").read_text()
