@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from kimi_agent.core.ask import Allow, Deny
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ConfigError
-from kimi_agent.core.gate import Gate
+from kimi_agent.core.gate import Gate, Verdict
 from kimi_agent.core.hook import Hook
+from kimi_agent.core.message import ToolCall
 from kimi_agent.core.provider import Endpoint, Model
 from kimi_agent.core.reader import Reader
 from kimi_agent.core.sanitize import plain, visible
@@ -61,7 +64,7 @@ class Parts:
             (self.mcp_servers, plugin.mcp_servers, "MCP server"),
         ):
             self._merge(plugin.name, table, more, what)
-        self.gates += plugin.gates
+        self.gates += [_guarded(plugin.name, gate) for gate in plugin.gates]
         self.hooks += [msgspec.structs.replace(hook, source=f"plugin {plugin.name}") for hook in plugin.hooks]
         self.agents += plugin.agents
         self.skills += plugin.skills
@@ -119,6 +122,25 @@ class Parts:
         line = f"Plugin {plugin}: {visible(' '.join(plain(text).split()))[:_TOLD]}"
         if line not in self.problems:
             self.problems.append(line)
+
+
+def _guarded(plugin: str, gate: Gate) -> Gate:
+    """A stranger's gate that fails refuses the call: it must not cost the turn, and what it guards stays guarded."""
+
+    async def guarded(call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        try:
+            verdict = await gate(call, effects)
+        except Exception as error:
+            return Deny(f"a gate of the plugin {plugin} failed: {type(error).__name__}: {error}")
+        if _is_verdict(verdict):
+            return verdict
+        return Deny(f"a gate of the plugin {plugin} gave no verdict but {verdict!r:.60}")
+
+    return guarded
+
+
+def _is_verdict(value: Any) -> bool:
+    return value is None or value == "ask" or isinstance(value, Allow | Deny)
 
 
 def _fault(tool: Any) -> str:

@@ -92,3 +92,22 @@ def test_what_a_plugin_says_of_itself_is_told_without_control(tmp_path: Path) ->
     site = python_plugin(tmp_path / "site", "loud", code)
     done = kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "Hello"}]), PYTHONPATH=str(site))
     assert "kimi: Plugin loud: ac d\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("gate", "words"),
+    [
+        ("async def gate(call, effects): raise RuntimeError('no rule')", "RuntimeError: no rule"),
+        ("async def gate(call, effects): return 'yes'", "gave no verdict but 'yes'"),
+        ("def gate(call, effects): return None", "TypeError"),
+    ],
+)
+def test_a_gate_that_fails_refuses_the_call(tmp_path: Path, gate: str, words: str) -> None:
+    kimi = Program(tmp_path)
+    code = f"{HEAD}{gate}\nplugin = Plugin(name='guard', gates=[gate])"
+    site = python_plugin(tmp_path / "site", "guard", code)
+    call = {"call": {"name": "Shell", "arguments": {"command": "echo x > made"}}}
+    scenario = kimi.scenario([call], [{"expect": "a gate of the plugin guard"}, {"expect": words}, {"text": "Refused"}])
+    done = kimi.run("-p", "hi", "--yolo", "--provider", scenario, PYTHONPATH=str(site))
+    assert done.stdout == "Refused\n", done.stderr
+    assert not (kimi.work / "made").exists()
