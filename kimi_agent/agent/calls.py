@@ -15,7 +15,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
 from kimi_agent.core.display import Display, Plain, Todo
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.errors import ToolError
+from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.schema import validate
@@ -76,6 +76,7 @@ class Prepared:
     output: ToolOutput | None = None
     must_ask: bool = False  # a hook wants a person to be asked, whatever would allow the call
     remarks: list[str] = field(default_factory=list)  # of hooks; they join the result for the model
+    agreed: tuple[Effect, ...] | None = None  # the effects that a person has said yes to
     begun: bool = False  # it acts
     shown: str = ""  # the end of its live output
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
@@ -228,14 +229,13 @@ async def _run_after(
 async def _act_in_traffic(caller: Caller, item: Prepared, batch: Batch) -> float:
     """Act when no conflicting call of a subagent does any more; answer the seconds that it took.
 
-    What happened meanwhile may have changed what a path leads to: then the call is permitted anew, or refused.
+    What happened meanwhile may have changed what a path leads to, or the mode: the call is then permitted anew, or refused.
     """
-    had_to_wait, permitted = caller.traffic.busy(item.effects), item.effects
+    had_to_wait = caller.traffic.busy(item.effects)
     async with caller.traffic.act(item.effects):
         if had_to_wait:
             _foresee(item)
-            if item.output is None and item.effects != permitted:
-                item.output = await _permit(caller, item, batch)
+            item.output = item.output or await _permit(caller, item, batch)
         started = time.monotonic()  # the time of people and of other calls is not the tool's
         item.output = item.output or await _act(caller, item)
         return time.monotonic() - started
@@ -310,9 +310,9 @@ async def _gates(caller: Caller, item: Prepared) -> Allow | Deny | None:
         verdict = await gate(item.call, item.effects)
         if verdict is not None:
             if verdict == "ask" or (item.must_ask and isinstance(verdict, Allow)):
-                return None
+                break
             return verdict
-    return None
+    return Allow() if item.agreed == item.effects else None
 
 
 async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | ToolOutput:
@@ -334,8 +334,10 @@ async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | T
         told = {"sink": "kimi", "notification_type": WAITING, "title": title, "body": body, "severity": "info"}
         caller.hooks.tell("Notification", WAITING, **told)
     answer = await caller.ask(Permission(item.call, item.effects, preview, scope, cwd))
-    if isinstance(answer, Allow) and answer.scope == "session":
-        caller.permissions.grant(item.effects)
+    if isinstance(answer, Allow):
+        item.agreed = item.effects
+        if answer.scope == "session":
+            caller.permissions.grant(item.effects)
     batch.rejected = batch.rejected or answer == Deny()
     return answer if isinstance(answer, Allow | Deny) else Deny("The user did not answer.")
 
@@ -348,7 +350,7 @@ async def _act(caller: Caller, item: Prepared) -> ToolOutput:
         await caller.sync()
     try:
         return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]
-    except ToolError as error:
+    except KimiError as error:
         return text_output(error.full, is_error=True)
     except BaseException as error:
         return _internal_error(item.call, error)

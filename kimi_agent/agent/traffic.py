@@ -8,14 +8,18 @@ from kimi_agent.core.effect import Effect
 
 
 class Traffic:
-    """The calls of a session that act now. A call waits here while one that it conflicts with acts, whoever made it."""
+    """The calls of a session that act now. A call waits here while one that it conflicts with acts, whoever made it.
+
+    Stopping a task waits for nobody: what the task does may be what would be waited for.
+    """
 
     def __init__(self) -> None:
         self._acting: list[list[Effect]] = []
         self._waiting: set[asyncio.Future[None]] = set()
 
     def busy(self, effects: Sequence[Effect]) -> bool:
-        return any(conflict(acting, effects) for acting in self._acting)
+        awaited = [effect for effect in effects if effect.kind != "stop"]
+        return any(conflict(acting, awaited) for acting in self._acting)
 
     @contextlib.asynccontextmanager
     async def act(self, effects: Sequence[Effect]) -> AsyncIterator[None]:
