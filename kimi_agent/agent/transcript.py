@@ -14,6 +14,8 @@ from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
 from kimi_agent.core.task import Task, told_person
 
+Level: TypeAlias = Literal["info", "warning", "error"]
+
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""
 
@@ -62,7 +64,7 @@ class CallBlock(Block):
 
 @dataclass(slots=True, eq=False)
 class NoticeBlock(Block):
-    level: Literal["info", "warning", "error"]
+    level: Level
     text: str
 
 
@@ -116,11 +118,11 @@ class Status:
     agent: ev.SubagentStarted | None = None
 
 
-STOP_NOTICES: dict[ev.Stop, str] = {
-    "interrupted": "Interrupted.",
-    "max_steps": "Stopped at the step limit.",
-    "repeated_calls": "Stopped: the same tool call was repeated too often.",
-    "rejected": "Stopped: you rejected a tool call. Say what to do instead.",
+STOP_NOTICES: dict[ev.Stop, tuple[Level, str]] = {
+    "interrupted": ("info", "Interrupted."),
+    "max_steps": ("warning", "Stopped at the step limit."),
+    "repeated_calls": ("warning", "Stopped: the same tool call was repeated too often."),
+    "rejected": ("info", "Stopped: you rejected a tool call. Say what to do instead."),
 }
 
 
@@ -129,19 +131,21 @@ class Transcript:
         self.blocks: list[AnyBlock] = []
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
-        self._turns: list[tuple[int, tuple[Todo, ...]]] = []  # of each turn not undone: its first block, its todos before
+        self._turns: list[
+            tuple[int, tuple[Todo, ...]]
+        ] = []  # of each turn not undone: its first block, its todos before
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
         self._replying = False  # a reply is being streamed
-        self._ended: list[Task] = []  # tasks that have ended meanwhile: told below it, live as in a replay
+        self._later: list[tuple[Level, str]] = []  # notices that came meanwhile: told below it, live as in a replay
 
     def apply(self, event: ev.Event) -> list[AnyBlock]:
         """Fold one event in; answer the blocks it created or changed, in order."""
         match event:
             case ev.TextDelta(text):
-                return [self._answer(text)]
+                return [self._stream(AnswerBlock, text)]
             case ev.ThinkDelta(text):
-                return [self._thought(text)]
+                return [self._stream(ThoughtBlock, text)]
             case ev.CallDelta(index, name, size):
                 return [self._write_call(index, name, size)]
             case ev.ToolStarted() | ev.ToolProgress() | ev.ToolFinished() | ev.Nested():
@@ -154,7 +158,8 @@ class Transcript:
                 self.status.model = model or self.status.model
             case ev.Retrying():
                 self.status.retry = event if event.attempt else None
-                return self._void_from(self._step_start, _REPLY_BLOCKS)  # a summary's retry finds a prompt there
+                voided = self._void_from(self._step_start, _REPLY_BLOCKS)  # a summary's retry finds a prompt there
+                return voided if event.attempt else [*voided, *self._tell_later()]
             case ev.Compacted() | ev.Notice() | ev.Evidence() | ev.GoalChanged():
                 return self._tell(event)
             case ev.Rewound(turns, compaction):
@@ -162,13 +167,10 @@ class Transcript:
             case ev.TaskChanged(task):
                 return self._task(task)
             case ev.TurnEnded():
-                return [*self._end_turn(event), *self._tell_ended()]
+                return [*self._end_turn(event), *self._tell_later()]
             case _:
                 self._update_status(event)
         return []
-
-    def todos(self) -> tuple[Todo, ...]:
-        return self.status.todos
 
     # --- blocks -------------------------------------------------------------------------------------------------------
 
@@ -179,20 +181,10 @@ class Transcript:
         self.blocks.append(block)
         return block
 
-    def _last(self) -> AnyBlock | None:
-        return self.blocks[-1] if len(self.blocks) > self._step_start else None
-
-    def _answer(self, text: str) -> AnyBlock:
-        block = self._last()
-        if not isinstance(block, AnswerBlock) or block.done or block.void:
-            block = self._add(AnswerBlock(self._key()))
-        block.text += text
-        return block
-
-    def _thought(self, text: str) -> AnyBlock:
-        block = self._last()
-        if not isinstance(block, ThoughtBlock) or block.done or block.void:
-            block = self._add(ThoughtBlock(self._key()))
+    def _stream(self, kind: type[ThoughtBlock | AnswerBlock], text: str) -> AnyBlock:
+        block = self.blocks[-1] if len(self.blocks) > self._step_start else None
+        if not isinstance(block, kind) or block.done or block.void:
+            block = self._add(kind(self._key()))
         block.text += text
         return block
 
@@ -246,7 +238,7 @@ class Transcript:
             if isinstance(block, AnswerBlock):
                 block.partial = partial
         changed: list[AnyBlock] = [*live, *self._settle_calls(message.calls)]
-        changed += self._tell_ended()
+        changed += self._tell_later()
         self._step_start, self._writing = len(self.blocks), {}
         return changed
 
@@ -256,18 +248,24 @@ class Transcript:
             self.status.tasks = (*others, task)
             return []
         self.status.tasks = others
-        self._ended.append(task)
         block, changed = self._calls.get(task.call_id), list[AnyBlock]()
         if block is not None and block.nested:
             block.nested.status.running = False
             changed = [block]
-        return changed if self._replying else [*changed, *self._tell_ended()]
+        return [*changed, *self._notice(*told_person(task))]
 
-    def _tell_ended(self) -> list[AnyBlock]:
-        """Ends that a person is told of as lines of their own."""
+    def _notice(self, level: Level, text: str) -> list[AnyBlock]:
+        """A line of its own, below the reply that is being streamed."""
+        if self._replying:
+            self._later.append((level, text))
+            return []
+        return [self._add(NoticeBlock(self._key(), level, text))]
+
+    def _tell_later(self) -> list[AnyBlock]:
+        """The reply has ended: what was to be told below it."""
         self._replying = False
-        ended, self._ended = self._ended, []
-        return [self._add(NoticeBlock(self._key(), *told_person(task))) for task in ended]
+        later, self._later = self._later, []
+        return [self._add(NoticeBlock(self._key(), level, text)) for level, text in later]
 
     def _settle_calls(self, calls: tuple[ToolCall, ...]) -> list[CallBlock]:
         writing = list(self._writing.values())  # in the order of the screen, which is to be that of a replay
@@ -324,7 +322,7 @@ class Transcript:
                 self.status.context = after
                 return [self._add(CompactionBlock(self._key(), before, after, kind))]
             case ev.Notice(level, text):
-                return [self._add(NoticeBlock(self._key(), level, text))]
+                return self._notice(level, text)
             case ev.Evidence():
                 return [self._add(EvidenceBlock(self._key(), event))]
             case ev.GoalChanged(goal):
@@ -333,7 +331,7 @@ class Transcript:
                     return []
                 severe = goal.state in ("blocked", "spent")
                 text = f"{goal.progress[:1].upper()}{goal.progress[1:]}: {goal.told}"
-                return [self._add(NoticeBlock(self._key(), "warning" if severe else "info", text))]
+                return self._notice("warning" if severe else "info", text)
 
     # --- turns and status ---------------------------------------------------------------------------------------------
 
@@ -357,9 +355,8 @@ class Transcript:
         unfinished = self._void_from(next(reply, len(self.blocks)))
         if event.stop == "error":
             return [*unfinished, self._add(NoticeBlock(self._key(), "error", event.error))]
-        if event.stop in STOP_NOTICES:
-            level: Literal["info", "warning"] = "info" if event.stop in ("interrupted", "rejected") else "warning"
-            return [*unfinished, self._add(NoticeBlock(self._key(), level, STOP_NOTICES[event.stop]))]
+        if (stop := STOP_NOTICES.get(event.stop)) is not None:
+            return [*unfinished, self._add(NoticeBlock(self._key(), *stop))]
         return unfinished
 
     def _count(self, usage: ev.Usage) -> None:
