@@ -26,7 +26,7 @@ ON = """\
 (AskUserQuestion), and make a plan: the steps with their files, how it is tested, what was decided. Then call ExitPlanMode with \
 it (or write it to {plan_file} first, the only file that may be written). Do not end the turn before that, but to ask.]"""
 PLAN_LIMIT = 100_000
-"""Characters of a plan that are reviewed."""
+"""Characters of a plan at most: what is approved has been seen."""
 REJECT = "Reject"
 APPROVE = Option("Approve", "carry it out")
 
@@ -94,6 +94,7 @@ class ExitPlanMode:
 
     def __init__(self, session: "Session") -> None:
         self._session, self._file = session, session.plan_file
+        self._reviewed = False  # a review is open
 
     def effects(self, params: ExitParams, ctx: ToolContext) -> Sequence[Effect]:
         return ()
@@ -104,17 +105,27 @@ class ExitPlanMode:
     async def run(self, params: ExitParams, ctx: ToolContext) -> ToolOutput:
         if self._session.mode != "plan":
             raise ToolError("Plan mode is off: there is nothing to approve. Go on with the work.")
+        if self._reviewed:
+            raise ToolError(
+                "A plan is being reviewed already. Give one plan, with options where there are several ways."
+            )
         plan = self._plan(params.plan)
         if self._session.mode_before_plan == "afk":
             return self._approved("Nobody is there to review it", "")
-        options = [Option(o.label, o.description) for o in params.options if o.label.strip() not in ("", REJECT)]
+        options = [
+            Option(o.label.strip(), o.description) for o in params.options if o.label.strip() not in ("", REJECT)
+        ]
         options = options or [APPROVE]
         item = Item(
             "Carry out this plan? (Something else: say what to change.)",
             (*options, Option(REJECT, "stay in plan mode")),
             "Plan",
         )
-        answer = await ctx.ask(Choice((item,), plan))
+        self._reviewed = True
+        try:
+            answer = await ctx.ask(Choice((item,), plan))
+        finally:
+            self._reviewed = False
         if isinstance(answer, Dismissed):
             return text_output(
                 f"The plan was not approved: {answer.reason} It is kept in {self._file}.", Plain("not reviewed")
@@ -122,14 +133,18 @@ class ExitPlanMode:
         said = answer.values[0][0].strip() if isinstance(answer, Chosen) and answer.values and answer.values[0] else ""
         if said in [option.label for option in options]:
             return self._approved("The user approved the plan", "" if options == [APPROVE] else said)
+        still_on = self._session.mode == "plan"  # the person may have ended it meanwhile
         if said in ("", REJECT):
-            text = "The user rejected the plan. Plan mode stays on. Ask in one sentence what they want instead, and end the turn."
+            mode = "stays on" if still_on else "is off"
+            text = f"The user rejected the plan. Plan mode {mode}. Ask in one sentence what they want instead, and end the turn."
             return text_output(text, Plain("rejected"), is_error=True)
-        text = f"The user wants changes: {said}\nRevise the plan and call ExitPlanMode again. Plan mode stays on."
+        text = f"The user wants changes: {said}\n" + (
+            "Revise the plan and call ExitPlanMode again. Plan mode stays on." if still_on else "Plan mode is off."
+        )
         return text_output(text, Plain(f"to be revised: {said}"), is_error=True)
 
     def _plan(self, given: str) -> str:
-        """The plan, which is in its file from now on. Raises ToolError when there is none."""
+        """The plan, which is in its file from now on. Raises ToolError when there is none, or too much."""
         try:
             if given.strip():
                 self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -141,10 +156,13 @@ class ExitPlanMode:
             raise ToolError(f"The plan file {self._file} cannot be used: {error.strerror}") from None
         if not plan.strip():
             raise ToolError("The plan is empty.")
-        return plan[:PLAN_LIMIT]
+        if len(plan) > PLAN_LIMIT:
+            raise ToolError(f"The plan has {len(plan)} characters. Nobody reviews more than {PLAN_LIMIT}: shorten it.")
+        return plan
 
     def _approved(self, how: str, option: str) -> ToolOutput:
-        self._session.set_mode(self._session.mode_before_plan)
+        if self._session.mode == "plan":  # else the person has chosen another one meanwhile
+            self._session.set_mode(self._session.mode_before_plan)
         chosen = f", with the option {option!r}" if option else ""
         text = f"{how}{chosen}. Plan mode is off. Carry the plan out; it is kept in {self._file}."
         return text_output(text, Plain(f"approved{': ' + option if option else ''}"))
