@@ -237,7 +237,8 @@ async def _ask_to_go_on(turn: Turn) -> bool:
         (Option(GO_ON, f"up to {turn.max_steps} more steps"), Option("Stop", "keep what is done so far")),
         "Step limit",
     )
-    answer = await turn.caller.ask(Choice((question,)))
+    async with turn.caller.lock:
+        answer = await turn.caller.ask(Choice((question,)))
     return isinstance(answer, Chosen) and answer.values == ((GO_ON,),)
 
 

@@ -17,7 +17,7 @@ from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
 from kimi_agent.agent.store import clean, encode_line, scrubbed
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
-from kimi_agent.agent.turns import Turns
+from kimi_agent.agent.turns import MAX_WOKEN, Turns
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Todo, TodoList
@@ -235,7 +235,7 @@ class Session:
     @property
     def has_news(self) -> bool:
         """Whether there is something for which `go_on` would start a turn."""
-        return self.tasks.has_news
+        return self.tasks.has_news and self._turns.woken < MAX_WOKEN
 
     def _take_notes(self) -> list[str]:
         notes, self._notes = self._notes, []
@@ -346,10 +346,11 @@ class Session:
         """Log and show what happened outside of a turn. Raises as `_emit` does."""
         self._emit(event)
 
-    def _emit(self, event: ev.Event) -> None:
+    def _emit(self, event: ev.Event, *, aside: bool = False) -> None:
         """Apply, show and log one event. Raises SessionError once when the log cannot be written.
 
-        After that the turn closes its history in memory, and the next successful write catches up.
+        After that the turn closes its history in memory, and the next successful write catches up. What happens `aside` the
+        listener is shown while no turn runs.
         """
         try:
             line = encode_line(event)
@@ -357,8 +358,9 @@ class Session:
             event = scrubbed(event)
             line = encode_line(event)
         self._follow(event)
-        if self._watcher is not None:
-            self._watcher(event)
+        show = self._watcher or (self._listener.show if aside and self._listener is not None else None)
+        if show is not None:
+            show(event)
         if ev.is_delta(event):
             return
         try:
@@ -369,14 +371,11 @@ class Session:
                 raise
 
     def _emit_aside(self, event: ev.Event) -> None:
-        """As `_emit`, for what may happen while no turn runs: the listener is shown it then."""
-        if self._watcher is None and self._listener is not None:
-            self._listener.show(event)
-        self._emit(event)
+        self._emit(event, aside=True)
 
     def emit_nested(self, event: ev.Nested) -> None:
         """Log and show what a subagent does, which may be in the background."""
-        self._emit_aside(event)
+        self._emit(event, aside=True)
 
     def _follow(self, event: ev.Event) -> None:
         self.runner.apply(event)

@@ -17,11 +17,19 @@ if TYPE_CHECKING:
     from kimi_agent.agent.flows import FlowRun
 
 
+MAX_WOKEN = 100
+"""Turns in a row that the ends of tasks may begin: a model that starts a task whenever one ends goes on for ever."""
+TOO_OFTEN = (
+    f"Background tasks have begun {MAX_WOKEN} turns in a row. What ends from now on is told with your next prompt."
+)
+
+
 @dataclass(slots=True)
 class Turns:
     """Of one session. `make` makes a turn, `note` tells the model something before its next step, `count` numbers turns.
 
-    `has_news` says that there is something for the model besides the texts that wait.
+    `has_news` says that there is something for the model besides the texts that wait. `woken` counts the turns since the last
+    one that somebody asked for.
     """
 
     runner: Runner
@@ -32,12 +40,16 @@ class Turns:
     has_news: Callable[[], bool]
     count: int
     goals: GoalKeeper
+    woken: int = 0
 
     async def run(self, text: str, images: tuple[Image, ...]) -> bool:
         """Run them all; whether the last one ended well."""
         flow: FlowRun | None = None
         while True:
             self.count += 1
+            self.woken = 0 if text or images or flow else self.woken + 1
+            if self.woken == MAX_WOKEN:
+                self.runner.caller.emit(ev.Notice("warning", TOO_OFTEN))
             try:
                 turn = self.make()
                 if begun := self.skills.script(text):
