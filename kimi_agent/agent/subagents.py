@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from kimi_agent.agent.runner import Runner
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Ask, Dismissed, Permission, Question
 from kimi_agent.core.display import Plain, Todo, TodoList
-from kimi_agent.core.errors import ToolError
+from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Model
 from kimi_agent.core.schema import tool_spec
@@ -113,7 +113,7 @@ class Subagents:
             task = ctx.tasks.start(
                 "agent", order.description, work(), call_id=ctx.call_id, output=output, limit=limit + LAST_WORDS_S
             )
-        except ToolError:
+        except KimiError:  # too many tasks run, or the log cannot be written
             self._running.discard(run.agent_id)
             raise
         text = (
@@ -125,8 +125,11 @@ class Subagents:
     # --- making a run -------------------------------------------------------------------------------------------------
 
     def _prepare(self, order: Order, call_id: str) -> _Run:
-        if order.resume:
-            return self._take_up(order, call_id)
+        run = self._take_up(order, call_id) if order.resume else self._create(order, call_id)
+        self._running.add(run.agent_id)
+        return run
+
+    def _create(self, order: Order, call_id: str) -> _Run:
         kind = self._parts.types.get(order.agent_type)
         if kind is None:
             raise ToolError(f"There is no agent type {order.agent_type!r}. Types: {', '.join(self._parts.types)}.")
@@ -159,18 +162,17 @@ class Subagents:
             raise ToolError(f"The type {first.agent_type!r} of the subagent {agent_id} is gone. Start another one.")
         history = History(self._scratch(agent_id))
         if first.forked:
-            before = fold(life.before, self._session.runner.caller.scratch)
+            before = fold(self._session.events()[: life.begins], self._session.runner.caller.scratch)
             history.messages += before.messages[: first.forked]
         model = self._model(order.model or first.model, strict=bool(order.model))
-        self._running.add(agent_id)
         run = self._make(agent_id, kind, order, call_id, model, first.system_prompt, history)
         for event in life.events:
             run.runner.apply(event)
-        for repair in history.repairs():
-            run.runner.caller.emit(ev.MessageAdded(repair))
         run.runner.caller.emit(
             ev.SubagentStarted(agent_id, kind.name, order.description, order.prompt, model.name, first.system_prompt)
         )
+        for repair in history.repairs():
+            run.runner.caller.emit(ev.MessageAdded(repair))
         return run
 
     def _make(
@@ -200,9 +202,7 @@ class Subagents:
         if not self._count:
             self._count = len(_lives(self._session.events()))
         self._count += 1
-        agent_id = f"s{self._count}"
-        self._running.add(agent_id)
-        return agent_id
+        return f"s{self._count}"
 
     def _scratch(self, agent_id: str) -> Path:
         return self._session.runner.caller.scratch / "agents" / agent_id
@@ -270,23 +270,22 @@ class Subagents:
 
 @dataclass(slots=True)
 class _Life:
-    """What the log holds of one subagent. `before` are the session's own events up to its start."""
+    """What the log holds of one subagent. `begins` is how many events of the session came before it."""
 
     first: ev.SubagentStarted
-    before: list[ev.Event]
-    events: list[ev.Event]
+    begins: int
+    events: list[ev.Event] = field(default_factory=list)
 
 
 def _lives(events: Iterable[ev.Event]) -> dict[str, _Life]:
     lives: dict[str, _Life] = {}
     of_call: dict[str, str] = {}
-    own: list[ev.Event] = []
-    for event in events:
+    for position, event in enumerate(events):
         if not isinstance(event, ev.Nested):
-            own.append(event)
-        elif isinstance(event.event, ev.SubagentStarted):
+            continue
+        if isinstance(event.event, ev.SubagentStarted):
             of_call[event.call_id] = event.event.agent_id
-            lives.setdefault(event.event.agent_id, _Life(event.event, list(own), []))
+            lives.setdefault(event.event.agent_id, _Life(event.event, position))
         elif event.call_id in of_call:
             lives[of_call[event.call_id]].events.append(event.event)
     return lives
