@@ -1,6 +1,7 @@
 """Public doubles for tests of the machine: a model made of lists, small tools, and an agent put together from them."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,9 +9,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.agent_types import AgentTypes
 from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.store import SessionStore
+from kimi_agent.agent.subagents import Budget
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Question
 from kimi_agent.core.display import Display, Plain
@@ -134,3 +137,41 @@ async def play(session: Session, text: str) -> list[ev.Event]:
 
 def of(events: Sequence[ev.Event], kind: type[T]) -> list[T]:
     return [event for event in events if isinstance(event, kind)]
+
+
+class Ear:
+    """A `Listener` that remembers. `woken` is set when the session has something to go on with."""
+
+    def __init__(self) -> None:
+        self.shown: list[ev.Event] = []
+        self.woken = asyncio.Event()
+
+    def show(self, event: ev.Event) -> None:
+        self.shown.append(event)
+
+    def wake(self) -> None:
+        self.woken.set()
+
+
+def order(prompt: str, **more: object) -> str:
+    """Arguments of an Agent call."""
+    return json.dumps({"description": "some work", "prompt": prompt, **more})
+
+
+def house(tmp_path: Path, provider: ListProvider, tools: Sequence[Any] = (), **options: Any) -> House:
+    """A House with subagents: of the built-in `types` and with the usual `budget` when not given."""
+    made = House(tmp_path, provider, tools)
+    made.agent.find_agents = lambda folder: options.get("types", AgentTypes())
+    made.agent.budget = options.get("budget", Budget())
+    return made
+
+
+def task_of(request: Request) -> str:
+    """The last text that a person, or a subagent's caller, wrote."""
+    return next(m.text for m in reversed(request.messages) if m.role == "user" and m.origin == "person")
+
+
+def result_of(events: Sequence[ev.Event], call_id: str) -> str:
+    """What the model was told of a call."""
+    found = [e.message.result for e in of(events, ev.MessageAdded) if e.message.result]
+    return next(r.content[0].text for r in found if r.call_id == call_id)

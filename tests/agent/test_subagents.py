@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from machine import FakeTool, House, ListProvider, call, calls, instant, of, play, say
+from machine import FakeTool, House, ListProvider, call, calls, house, instant, of, order, play, result_of, say, task_of
 
 from kimi_agent.agent.agent_types import AgentType, AgentTypes
 from kimi_agent.agent.history import is_well_formed
@@ -16,27 +16,6 @@ from kimi_agent.core.ask import Allow, Deny, Permission
 from kimi_agent.core.message import user_message
 from kimi_agent.core.provider import Request
 from kimi_agent.tools import builtin_tools
-
-
-def order(prompt: str, **more: object) -> str:
-    return json.dumps({"description": "some work", "prompt": prompt, **more})
-
-
-def house(tmp_path: Path, provider: ListProvider, tools=(), **options) -> House:
-    made = House(tmp_path, provider, tools)
-    made.agent.find_agents = lambda folder: options.get("types", AgentTypes())
-    made.agent.budget = options.get("budget", Budget())
-    return made
-
-
-def task_of(request: Request) -> str:
-    """The last text that a person, or a subagent's caller, wrote."""
-    return next(m.text for m in reversed(request.messages) if m.role == "user" and m.origin == "person")
-
-
-def result_of(events, call_id: str) -> str:
-    found = [e.message.result for e in of(events, ev.MessageAdded) if e.message.result]
-    return next(r.content[0].text for r in found if r.call_id == call_id)
 
 
 async def test_a_subagent_reports_and_its_history_stays_apart(tmp_path: Path):

@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from machine import FakeTool, House, ListProvider, Params, call, calls, of, play, say
+from machine import Ear, FakeTool, House, ListProvider, Params, call, calls, of, play, say
 
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
@@ -15,20 +15,6 @@ from kimi_agent.core.errors import ToolError
 from kimi_agent.core.task import Task, TaskEnd, last_lines
 from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools.task_stop import TaskStop
-
-
-class Ear:
-    """A `Listener` that remembers. `woken` is set when the session has something to go on with."""
-
-    def __init__(self) -> None:
-        self.shown: list[ev.Event] = []
-        self.woken = asyncio.Event()
-
-    def show(self, event: ev.Event) -> None:
-        self.shown.append(event)
-
-    def wake(self) -> None:
-        self.woken.set()
 
 
 class Work:
