@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import pyte
@@ -82,6 +82,13 @@ class PtyScreen:
             if not self._pump(started + timeout - time.monotonic()) and wanted not in self.text:
                 raise AssertionError(f"{wanted!r} never appeared:\n{self.text}")
         return time.monotonic() - started
+
+    def wait_until(self, condition: Callable[[], object], *, timeout: float = 30.0) -> None:
+        """Until the condition holds for what is on the screen."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            if not self._pump(min(1.0, deadline - time.monotonic())) and time.monotonic() > deadline and not condition():
+                raise AssertionError(f"never came true; the screen:\n{self.visible}")
 
     def sees(self, wanted: str, *, within: float) -> bool:
         """Whether `wanted` appears within so many seconds."""

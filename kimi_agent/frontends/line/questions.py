@@ -16,7 +16,7 @@ def permission_lines(question: Permission) -> Lines:
     """The whole effect, with everything spelled out that could mislead, then the possible answers."""
     where = f" in {visible(question.cwd)}" if question.cwd else ""
     who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
-    lines: Lines = [(f"{visible(question.call.name)} asks for permission{where}{who}:", "question")]
+    lines: Lines = [(f"{visible(question.call.name)} asks for permission{who}{where}:", "question")]
     lines += _preview(question)
     lines.append(("  1  yes, once", ""))
     if question.session_scope:

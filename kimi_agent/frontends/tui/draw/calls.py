@@ -141,7 +141,7 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
         case Pictures(text, images):
             lines += output_lines(text, canvas, FOLDED_OUTPUT)
             lines += [line for image in images for line in picture_lines(image, canvas)]
-        case None if block.output:
+        case None if block.output and not block.nested:
             lines += output_lines(block.output, canvas, FOLDED_OUTPUT)
         case _:
             pass
