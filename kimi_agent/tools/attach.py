@@ -67,13 +67,10 @@ class _Parcel:
     notices: list[str] = field(default_factory=list)
 
     def add(self, name: str, text: str) -> None:
-        label = _TAG.sub("‹", " ".join(name.split()).replace('"', "'"))
+        """No text can close its tag."""
+        label, text = (_TAG.sub("‹", part) for part in (" ".join(name.split()).replace('"', "'"), text))
         self.blocks.append(f'<attachment name="{label}">\n{text}\n</attachment>')
         self.room -= len(text)
-
-    def add_foreign(self, name: str, text: str) -> None:
-        """Text without line numbers, which must not be able to close its tag."""
-        self.add(name, _TAG.sub("‹", text))
 
     def add_bounded(self, name: str, text: str, tool: str) -> None:
         """As much of the text as there is room for; `tool` is where the model gets the whole."""
@@ -83,7 +80,7 @@ class _Parcel:
             end = text.rfind("\n", self.room // 2, self.room) + 1 or self.room
             self.notices.append(f"@{name}: first {end:,} of {len(text):,} characters")
             text = f"{text[:end]}\n[{end:,} of {len(text):,} characters; {tool} gives the whole]"
-        self.add_foreign(name, text)
+        self.add(name, text)
 
     def leave_out(self, name: str, why: str) -> None:
         """`why` is told to both, as one line."""
@@ -131,7 +128,9 @@ class _Source:
             parcel.add_bounded(mention.name, await listing(path, workspace), "Glob")
             return
         kind = kind_of(await workspace.read(path, HEAD))
-        if self.is_secret(Effect("read", str(path))):  # a mention may come from a pasted text: not everybody reads those
+        if self.is_secret(
+            Effect("read", str(path))
+        ):  # a mention may come from a pasted text: not everybody reads those
             parcel.leave_out(mention.name, "it usually holds secrets; the agent asks you when it needs to read it.")
         elif kind.endswith("image") and not self.documents.reads(path):
             await self._add_picture(parcel, mention, stat, kind, workspace)
@@ -148,7 +147,7 @@ class _Source:
         if len(parcel.images) == MAX_IMAGES:
             raise ToolError(f"a prompt takes {MAX_IMAGES} pictures; ReadMediaFile shows it.")
         line, image = await picture_of(workspace, mention.path, stat, kind)
-        parcel.add_foreign(mention.name, line)
+        parcel.add(mention.name, line)
         parcel.images.append(image)
 
     async def _add_text(self, parcel: _Parcel, mention: Mention, stat: Stat, workspace: Workspace) -> None:
