@@ -231,7 +231,7 @@ async def test_a_service_that_does_not_answer(tmp_path: Path) -> None:
             await call(quick(config, time_limit_s=0.2), make_context(tmp_path), query="x")
 
 
-@pytest.mark.parametrize("url", ["ftp://x/", "no address", "http://[::1", "http:///path"])
+@pytest.mark.parametrize("url", ["ftp://x/", "no address", "http://[::1", "http:///path", "http://127.0.0.1:99999/"])
 async def test_an_address_that_is_none(url: str, tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"base_url of \[services.search\]"):
         await call(quick(ServiceConfig("http", url)), make_context(tmp_path), query="x")
@@ -253,6 +253,9 @@ async def test_an_answer_of_another_shape_is_told(site: Site, tmp_path: Path) ->
         site.pages["/search"] = Page(answer)
         with pytest.raises(ToolError, match=told):
             await call(quick(service(site, "searxng")), make_context(tmp_path), query="x")
+    site.pages["/"] = Page(["not Brave"])
+    with pytest.raises(ToolError, match=r"no list at 'web\.results'"):
+        await call(quick(service(site, "brave")), make_context(tmp_path), query="x")
     site.pages["/"] = Page({"type": "search"})  # Brave leaves the list out
     assert "found nothing" in text_of(await call(quick(service(site, "brave")), make_context(tmp_path), query="x"))
 

@@ -89,7 +89,7 @@ class Client:
         """Scheme, host with port, path. Raises ToolError for what is no web address; it is not repeated: it may hold a key."""
         try:
             parts = urlsplit(self.template.url)
-            if parts.scheme in ("http", "https") and parts.hostname:
+            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:  # a wrong port raises ValueError
                 return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
         except ValueError:
             pass
@@ -187,7 +187,7 @@ class Client:
 
     def _results(self, answer: Any, limit: int) -> list[Result]:
         items = dig(answer, self.template.results)
-        if items is None and self.template.optional:
+        if items is None and self.template.optional and isinstance(answer, Mapping):
             items = []
         if not isinstance(items, list):
             where = f"at {self.template.results!r}" if self.template.results else "as the whole"
