@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
+
+import msgspec
+from msgspec.structs import replace
 
 import kimi_agent
 from kimi_agent.core.errors import ConfigError
@@ -19,8 +21,7 @@ OFF = frozenset({"notebook", "research"})
 State = Literal["on", "off", "new", "changed", "broken"]
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """A plugin that is there. `new`: nobody has trusted it; `changed`: its files are not those that were trusted.
 
     A Python plugin has a `target` (`module:attribute`), every other one a `folder`. `problem` says why it is left out.
@@ -31,7 +32,7 @@ class Found:
     state: State
     folder: Path | None = None
     target: str = ""
-    record: Record = field(default_factory=Record)
+    record: Record = msgspec.field(default_factory=Record)
     problem: str = ""
 
 

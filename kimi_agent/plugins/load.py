@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent.core.errors import KimiError
-from kimi_agent.plugin import Plugin
-from kimi_agent.plugins.command_tool import CommandTool
+from kimi_agent.plugin import MakeTools, Plugin
 from kimi_agent.plugins.find import Found, find
 from kimi_agent.plugins.manifest import Manifest, one_line, read_manifest
-from kimi_agent.plugins.many_tools import CommandTools, within_budget
 
 
 def load_plugins(
@@ -23,7 +21,13 @@ def load_plugins(
     `options` are the tables `[plugins.NAME]` of config.toml; `enabled = false` turns one off. `offers` says which
     tools the model may have.
     """
-    return within_budget([load(found) for found in find(home, options) if found.state != "off"], offers)
+    wanted = [found for found in find(home, options) if found.state != "off"]
+    plugins = [load(found) for found in wanted]
+    if not any(found.folder and plugin.tools for found, plugin in zip(wanted, plugins, strict=True)):
+        return plugins
+    from kimi_agent.plugins.many_tools import within_budget
+
+    return within_budget(plugins, offers)
 
 
 def load(found: Found) -> Plugin:
@@ -47,12 +51,11 @@ def load(found: Found) -> Plugin:
 
 
 def as_plugin(manifest: Manifest) -> Plugin:
-    tools = [CommandTool(spec, manifest) for spec in manifest.tools]
     return Plugin(
         name=manifest.name,
         description=manifest.description,
         version=manifest.version,
-        tools=CommandTools(tools) if tools else None,
+        tools=_command_tools(manifest) if manifest.tools else None,
         hooks=manifest.hooks,
         agents=manifest.agents,
         skills=manifest.skills,
@@ -60,6 +63,13 @@ def as_plugin(manifest: Manifest) -> Plugin:
         mcp_servers=manifest.mcp_servers,
         problems=manifest.problems,
     )
+
+
+def _command_tools(manifest: Manifest) -> MakeTools:
+    from kimi_agent.plugins.command_tool import CommandTool
+    from kimi_agent.plugins.many_tools import CommandTools
+
+    return CommandTools([CommandTool(spec, manifest) for spec in manifest.tools])
 
 
 def _from_python(found: Found) -> Plugin:

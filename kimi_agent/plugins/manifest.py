@@ -4,9 +4,10 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.hook import Hook
@@ -31,8 +32,7 @@ _ABOUT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CommandSpec:
+class CommandSpec(msgspec.Struct, frozen=True):
     """A tool that is a command: its arguments go to stdin as JSON, its stdout is the result."""
 
     name: str
@@ -41,8 +41,7 @@ class CommandSpec:
     parameters: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a folder offers. `problems` were left out, `notes` are keys that mean nothing here.
 
     `inject` maps keys of the file `config_file` (dotted) to `api_key` or `base_url`, which the plugin would like to have.
@@ -53,13 +52,13 @@ class Manifest:
     version: str = ""
     description: str = ""
     config_file: str = ""
-    inject: Mapping[str, str] = field(default_factory=dict)
+    inject: Mapping[str, str] = {}
     tools: Sequence[CommandSpec] = ()
     skills: Sequence[Path] = ()
     agents: Sequence[Path] = ()
     prompts: Sequence[Path] = ()
     hooks: Sequence[Hook] = ()
-    mcp_servers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    mcp_servers: Mapping[str, Mapping[str, Any]] = {}
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
 

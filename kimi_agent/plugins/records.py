@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +69,8 @@ def changing(home: Path) -> Iterator[dict[str, Record]]:
 
 
 def _write(path: Path, data: bytes) -> None:
+    import tempfile
+
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".installed.")
     try:
         with os.fdopen(descriptor, "wb") as file:
