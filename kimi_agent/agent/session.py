@@ -71,7 +71,7 @@ class Session:
         self.ledger, self._evidence = Ledger(), parts.evidence
         self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
         self._turns = Turns(
-            self.runner, self._turn, self.skills, self._waiting, self.note, lambda: self.has_news, turns, self.goals
+            self.runner, self._turn, self.skills, self._waiting, lambda: self.has_news, turns, self.goals
         )
         self._take_up(log.events)
 

@@ -26,7 +26,7 @@ TOO_OFTEN = (
 
 @dataclass(slots=True)
 class Turns:
-    """Of one session. `make` makes a turn, `note` tells the model something before its next step, `count` numbers turns.
+    """Of one session. `make` makes a turn, `count` numbers turns.
 
     `has_news` says that there is something for the model besides the texts that wait. `woken` counts the turns since the last
     one that somebody asked for.
@@ -36,7 +36,6 @@ class Turns:
     make: Callable[[], Turn]
     skills: Library
     waiting: Waiting
-    note: Callable[[str], None]
     has_news: Callable[[], bool]
     count: int
     goals: GoalKeeper
@@ -45,6 +44,7 @@ class Turns:
     async def run(self, text: str, images: tuple[Image, ...]) -> bool:
         """Run them all; whether the last one ended well."""
         flow: FlowRun | None = None
+        step = ""
         while True:
             self.count += 1
             self.woken = 0 if text or images or flow else self.woken + 1
@@ -52,6 +52,8 @@ class Turns:
                 self.runner.caller.emit(ev.Notice("warning", TOO_OFTEN))
             try:
                 turn = self.make()
+                if step:
+                    turn.take_notes = _first(step, turn.take_notes)
                 if begun := self.skills.script(text):
                     flow = begun
                     turn.expand = self._expand_first(text, begun)
@@ -66,8 +68,8 @@ class Turns:
                 self.goals.end_turn()
             if end.stop != "done":
                 return False
-            following = None
-            if flow is None or not self._next_step(flow):
+            step, following = self._next_step(flow) if flow is not None else "", None
+            if not step:
                 flow, following = None, self.waiting.next_prompt()
                 if following is None and not self.has_news():
                     return True
@@ -94,13 +96,23 @@ class Turns:
         first = flow.start(found[1] if found else "")
         return lambda given: first if given == text else self.skills.expand(given)
 
-    def _next_step(self, flow: "FlowRun") -> bool:
-        """Let the model know the next step of a flow; whether there is one."""
+    def _next_step(self, flow: "FlowRun") -> str:
+        """What the model is told of the next step of a flow; empty at its end."""
         try:
             step = flow.next(self.runner.history.messages[-1].text)
         except SessionError as error:
             self.runner.caller.emit(ev.Notice("warning", error.full))
-            return False
-        if step is not None:
-            self.note(f"[The flow {flow.name} goes on]\n\n{step}")
-        return step is not None
+            return ""
+        return f"[The flow {flow.name} goes on]\n\n{step}" if step is not None else ""
+
+
+def _first(note: str, take_notes: Callable[[], list[str]]) -> Callable[[], list[str]]:
+    """`take_notes` with a note of this turn alone before the others: an interrupted turn leaves it to no later one."""
+    notes = [note]
+
+    def take() -> list[str]:
+        taken = [*notes, *take_notes()]
+        notes.clear()
+        return taken
+
+    return take

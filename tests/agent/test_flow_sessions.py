@@ -43,7 +43,9 @@ def asked(request) -> str:
 
 
 async def test_a_flow_is_walked_to_its_end_and_then_the_queue_goes_on(tmp_path: Path):
-    answers = iter(["tests run", "<choice>no</choice>", "again", "hm", "<choice>yes</choice>", "tagged", "queued answer"])
+    answers = iter(
+        ["tests run", "<choice>no</choice>", "again", "hm", "<choice>yes</choice>", "tagged", "queued answer"]
+    )
     provider = ListProvider(lambda request: say(next(answers)))
     session = house(tmp_path, provider).open()
     events = []
@@ -91,6 +93,16 @@ async def test_an_interrupt_ends_it(tmp_path: Path):
     assert of(events, ev.TurnEnded)[-1].stop == "interrupted"
     await play(session, "hello")
     assert asked(provider.requests[2]) == "hello"
+
+
+async def test_an_interrupt_at_the_beginning_of_a_step_leaves_nothing_of_it(tmp_path: Path):
+    provider = ListProvider(lambda request: say("fine"))
+    session = house(tmp_path, provider).open()
+    async for event in session.prompt("/flow:release core"):
+        if isinstance(event, ev.TurnStarted) and event.turn == 2:
+            session.interrupt()
+    await play(session, "hello")
+    assert asked(provider.requests[-1]) == "hello"
 
 
 async def test_a_model_that_never_chooses_ends_it_with_a_word(tmp_path: Path):
