@@ -160,11 +160,8 @@ def test_configuration(section: str):
 
 
 def test_provider_types():
-    listed = {
-        name for row in ROWS if row.section == "Configuration" and "," in row.text for name in row.names if row.here
-    }
-    assert listed | {"openai"} == PROVIDERS.keys()
-    assert "vertexai" not in PROVIDERS
+    assert names("Provider types", here=True) == PROVIDERS.keys()
+    assert not names("Provider types", here=False) & PROVIDERS.keys()
 
 
 def test_environment_variables():
