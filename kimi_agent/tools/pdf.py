@@ -24,9 +24,15 @@ def pdf_to_text(document: bytes, pages: range | None = None) -> str:
         raise ToolError(f"The PDF has {count:,} page{'s' * (count != 1)}: there is no page {wanted.start:,}.")
     pieces, size, found = [], 0, False
     for number in wanted[:MAX_PAGES]:
-        text = reader.pages[number - 1].extract_text().strip()
+        text, instead = "", "(no text on this page)"
+        try:
+            text = reader.pages[number - 1].extract_text().strip()
+        except MemoryError:
+            raise
+        except Exception as error:  # one damaged page must not cost the others
+            instead = f"(this page cannot be read: {type(error).__name__}: {error})"
         found = found or bool(text)
-        pieces.append(f"[page {number}]\n{text or '(no text on this page)'}")
+        pieces.append(f"[page {number}]\n{text or instead}")
         size += len(text)
         if size > MAX_CHARS:
             break

@@ -190,6 +190,13 @@ async def test_what_is_not_locked_for_readers_is_read(tmp_path: Path) -> None:
     assert "[page 1]\nfor all" in await ask(tmp_path, ".pdf", locked_pdf("", "for all"))
 
 
+async def test_a_damaged_page_does_not_cost_the_others(tmp_path: Path) -> None:
+    damaged = make_pdf("first", "second", "third").replace(b"<< /Length 37 >>", b"<< /Length 37 /Filter /Odd >>")
+    text = await ask(tmp_path, ".pdf", damaged)
+    assert "[page 1]\nfirst\n\n[page 2]\n(this page cannot be read: NotImplementedError" in text
+    assert text.endswith("[page 3]\nthird")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 async def test_entities_read_no_file(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "secret").write_text("TOP SECRET")
