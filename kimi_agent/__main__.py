@@ -29,7 +29,10 @@ def _pass_over_working_folder() -> None:
 
     Python looks there for `python -m kimi_agent`, and for an empty entry of PYTHONPATH.
     """
-    here = os.path.realpath(os.curdir)
+    try:
+        here = os.path.realpath(os.curdir)
+    except OSError:  # the folder was deleted: nothing lies there
+        return
     sys.path[:] = [folder for folder in sys.path if folder and os.path.realpath(folder) != here]
 
 
