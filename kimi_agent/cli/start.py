@@ -233,3 +233,4 @@ def _log_to_file(options: Options) -> None:
     logging.basicConfig(
         filename=file, level=logging.DEBUG, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
     )
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells whole URLs: some services take their key in them

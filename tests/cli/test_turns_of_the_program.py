@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fake_api import FakeAPI
 from kimi_program import Program
+from web_site import Page, Site
 
 HELLO = [{"text": "Hello"}]
 
@@ -159,6 +160,21 @@ def test_the_step_limit_has_its_exit_code(kimi: Program) -> None:
     scenario = kimi.scenario([step], [step], [step])
     done = kimi.run("-p", "go", "--max-steps-per-turn", "2", "--provider", scenario)
     assert done.returncode == 4
+
+
+def test_the_log_of_debug_holds_no_key(kimi: Program) -> None:
+    """Also where a search service wants its key in the URL."""
+    found = {"results": [{"title": "T", "url": "https://x.example/"}]}
+    call = {"call": {"name": "SearchWeb", "arguments": {"query": "x"}}}
+    with Site({"/search": Page(found)}) as site, FakeAPI([[call], HELLO]) as api:
+        kimi.use(api.url, key="sk-of-the-model")
+        address = f"{site.url}/search?q={{query}}&key={{api_key}}"
+        search = f'[services.search]\ntype = "http"\nbase_url = "{address}"\napi_key = "sk-of-the-search"\n'
+        kimi.write_config(kimi.config.read_text() + search + 'results = "results"\n')
+        done = kimi.run("-p", "go", "--yolo", "--debug")
+        assert [asked.query["key"] for asked in site.asked] == ["sk-of-the-search"], done.stderr
+    assert "sk-of" not in (kimi.home / "logs" / "kimi.log").read_text()
+    assert "sk-of" not in done.stderr + done.stdout
 
 
 def test_chaos_is_survived(kimi: Program) -> None:
