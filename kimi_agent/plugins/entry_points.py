@@ -20,7 +20,10 @@ def entry_points() -> Iterator[tuple[str, str, bool]]:
     The working folder is passed over: what lies in a project must not run because kimi is started there.
     """
     seen: set[str] = set()
-    here = os.path.realpath(os.curdir)
+    try:
+        here = os.path.realpath(os.curdir)
+    except OSError:  # the folder was deleted: nothing lies there
+        here = ""
     for folder in sys.path:
         if not folder or os.path.realpath(folder) == here:
             continue

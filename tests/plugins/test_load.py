@@ -282,3 +282,13 @@ def test_a_tool_behind_the_one_tool_can_be_called_without_its_options(tmp_path: 
     )
     done = kimi.run("-p", "hi", "--provider", scenario, "--yolo")
     assert (done.returncode, done.stdout) == (0, "Called\n"), done.stderr
+
+
+def test_plugins_are_found_from_a_folder_that_was_deleted(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert "documents" in [found.name for found in find(home, {})]
