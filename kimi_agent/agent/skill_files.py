@@ -9,7 +9,7 @@ from typing import Literal
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.permissions import is_secret
-from kimi_agent.agent.skills import DESCRIPTION_SIZES, Library, Skill, read_head
+from kimi_agent.agent.skills import DESCRIPTION_SIZES, TEXT_LIMIT, Library, Skill, read_head
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.sanitize import plain, visible
@@ -134,7 +134,10 @@ def _gather(
     inside: Path | None,
     broken: list[str],
 ) -> None:
-    """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not."""
+    """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not.
+
+    The person is told where the file of a project, which may be a stranger's, has the name of another one.
+    """
     bound = bound_of(inside) if inside is not None else ""
     for name, path in files:
         try:
@@ -145,8 +148,22 @@ def _gather(
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
             broken.append(f"The {kind} {one_line(path)} is left out: {reason}.")
             continue
-        if found.setdefault(skill.name.casefold(), skill) is skill and skill.flow:
-            broken += _broken_flow(skill)
+        first = found.setdefault(skill.name.casefold(), skill)
+        if first is skill:
+            broken += _broken_flow(skill) if skill.flow else []
+        elif first.of_project and not bound and not _alike(first.path, skill.path):
+            broken.append(
+                f"The {kind} {first.name} is that of this project, {one_line(str(first.path))}, "
+                f"in place of that of {one_line(path)}."
+            )
+
+
+def _alike(path: Path, other: Path) -> bool:
+    """Whether two files say the same: many people have one skill in a project and at home."""
+    try:
+        return read_head(path, TEXT_LIMIT) == read_head(other, TEXT_LIMIT)
+    except (OSError, ValueError):
+        return False
 
 
 def bound_of(folder: Path) -> str:
@@ -191,6 +208,7 @@ def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -
         for_model=_text(values.get("disablemodelinvocation", "")).lower() not in ("true", "yes", "on"),
         for_person=_text(values.get("userinvocable", "")).lower() not in ("false", "no", "off"),
         flow=kind == "skill" and _text(values.get("type", "")).lower() == "flow",
+        of_project=bool(bound),
     )
 
 

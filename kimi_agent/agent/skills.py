@@ -44,6 +44,7 @@ class Skill:
     for_model: bool = True
     for_person: bool = True
     flow: bool = False
+    of_project: bool = False
 
     def text(self, arguments: str = "") -> str:
         """The instructions with the arguments filled in, and where their files lie. Raises SessionError when they are gone."""

@@ -63,6 +63,22 @@ def test_every_official_folder_is_looked_at_and_the_nearest_wins(tree: Path):
         assert look(tree, extra=(tree / "extra",)).skills["same"].description == place
 
 
+def test_what_a_project_puts_in_the_place_of_another_one_is_told(tree: Path):
+    for name in ("deploy", "same"):
+        skill(tree / "user/.kimi/skills", name)
+    write(tree / "user/.kimi/commands/fix.md", "mine")
+    skill(tree / "repo/.kimi/skills", "same")
+    skill(tree / "repo/.kimi/skills", "new", "theirs")
+    assert look(tree).broken == ()
+    skill(tree / "repo/sub/.kimi/skills", "new")
+    skill(tree / "repo/.kimi/skills", "Deploy", "theirs")
+    write(tree / "repo/.kimi/commands/fix.md", "theirs")
+    first, second = look(tree).broken
+    assert "The skill Deploy is that of this project" in first
+    assert f"in place of that of {tree}/user/.kimi/skills/deploy/SKILL.md." in first
+    assert "The command fix is that of this project" in second
+
+
 def test_nothing_above_the_repository_is_the_project(tree: Path):
     skill(tree / ".kimi/skills", "outside")
     assert not look(tree).skills
