@@ -171,6 +171,8 @@ class Session:
         try:
             while (event := await events.get()) is not None:
                 yield event
+            while not events.empty() and (event := events.get_nowait()):  # the background went on meanwhile
+                yield event
         finally:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):

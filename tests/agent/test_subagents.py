@@ -424,3 +424,17 @@ async def test_a_history_rebuilt_from_the_log_is_the_one_that_ran(tmp_path: Path
 
 async def allow(question) -> Allow:
     return Allow()
+
+
+async def test_what_happens_in_the_background_while_the_end_of_a_turn_is_shown_is_shown_too(tmp_path: Path):
+    session = house(tmp_path, ListProvider(lambda request: say("done"))).open()
+    late = ev.Nested("a1", ev.Notice("info", "late"))
+    shown = []
+    async for event in session.prompt("go"):
+        shown.append(event)
+        if isinstance(event, ev.TurnEnded):
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # the turn is over, this screen is slow
+            session.emit_nested(late)
+    assert shown[-1] == late
+    assert session.events()[-1] == late

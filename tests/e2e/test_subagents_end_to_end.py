@@ -129,7 +129,7 @@ def test_stream_json_nests_the_events_of_subagents(tmp_path: Path):
 def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
     asked: set[tuple[str, str]] = set()
     who = re.compile(r"(\w+) (?:wants to|asks for)[\s\S]*?for the subagent: work of (\w+)")
-    waits = "Yes, this once" if mode == "tui" else "Allow? (1"
+    waits = "  1  Yes, this once" if mode == "tui" else "Allow? (1, 2, 3, 4)\n"
     with FakeAPI(model, strict=True) as api:
         kimi = repository(tmp_path, api.url)
         argv = [*KIMI, *(["--line"] if mode == "line" else []), "Let three work on it."]
@@ -137,7 +137,7 @@ def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
 
             def question() -> tuple[str, str] | None:
                 found = who.findall(screen.visible)
-                return found[-1] if waits in screen.visible and found else None
+                return found[-1] if waits in screen.visible + "\n" and found else None
 
             while RESULTS not in screen.visible:
                 screen.wait_until(lambda: question() or RESULTS in screen.visible)
@@ -149,6 +149,7 @@ def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
             screen.wait_for(RESULTS)
             screen.type("/exit\r")
             assert screen.wait_end() == 0
+        asked |= set(who.findall(screen.text))  # line mode: some came and went between two looks
     assert asked == {(tool, name) for tool in ("StrReplaceFile", "WriteFile", "Shell") for name in NAMES}
     assert_all_is_there(kimi.work)
     assert well_formed([r.json for r in api.requests])
@@ -191,3 +192,44 @@ def test_killed_in_the_middle_each_is_taken_up_by_its_id(tmp_path: Path):
     assert (kimi.work / "log.txt").read_text() == first, "nothing ran twice"
     heard = results(api.requests[-1].json)
     assert [f"{name} has done its part." in heard[-3 + number] for number, name in enumerate(NAMES)] == [True] * 3
+
+
+@pytest.mark.parametrize("mode", ["tui", "line"])
+def test_in_the_background_it_stays_in_view_and_is_taken_up_again(tmp_path: Path, mode: str):
+    def reply(body: Any) -> list[dict[str, Any]]:
+        if name_in(body):
+            if "Once more." in texts(body)[-1]:
+                return [{"text": "Once more it is well."}]
+            return [call("Shell", command="cat ../gate")] if not results(body) else [{"text": "All is well."}]
+        match len(results(body)), texts(body)[-1]:
+            case 0, _:
+                return [call("Agent", description="keep watch", prompt="You are alpha.", run_in_background=True)]
+            case 1, text if "has ended" in text:
+                return [call("Agent", description="watch again", prompt="Once more.", resume="s1")]
+            case 1, _:
+                return [{"text": "It keeps watch."}]
+        return [{"text": RESULTS}]
+
+    with FakeAPI(reply, strict=True) as api:
+        kimi = repository(tmp_path, api.url)
+        os.mkfifo(kimi.folder / "gate")
+        argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else []), "Let one keep watch."]
+        with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
+            screen.wait_for("It keeps watch.")
+            if mode == "tui":
+                screen.wait_until(lambda: "● Agent  coder s1  keep watch  in the background" in screen.visible)
+                screen.wait_until(lambda: "● Shell  cat ../gate" in screen.visible)
+            else:
+                screen.wait_until(lambda: "coder s1 · keep watch · 1 step: Shell cat ../gate" in screen.visible)
+            (kimi.folder / "gate").write_text("open\n")
+            screen.wait_for(RESULTS)
+            if mode == "tui":
+                assert "✓ Agent  coder s1  keep watch" in screen.text
+                assert "✓ Agent  coder s1  watch again" in screen.text
+                assert "↳ Once more it is well." in screen.text
+            else:
+                assert "coder s1 · keep watch" not in screen.visible
+            screen.type("/exit\r")
+            assert screen.wait_end() == 0
+    again = next(r.json for r in api.requests if "Once more." in texts(r.json)[-1])
+    assert "All is well." in str(again["messages"]), "it remembers"
