@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kimi_program import Program
+from kimi_program import Program, Terminal
 
 from kimi_agent.agent.store import read_events
 from kimi_agent.core import event as ev
@@ -188,6 +188,23 @@ def test_keys_in_the_commands_of_hooks_are_not_shown_and_the_rest_is(person: Pro
     assert "curl -H 'Authorization: Bearer ***' 'https://me:***@host/?token=***'" in said
     assert "X_TOKEN=$(cat evil) ./run" in said
     assert "sk-ant-SECRET" in person.config.read_text()
+
+
+def test_what_is_set_while_it_asks_is_not_written_over(person: Program) -> None:
+    put(
+        person.folder / ".kimi-code" / "config.toml",
+        '[providers.p]\ntype = "kimi"\nbase_url = "http://theirs"\napi_key = "k"\n',
+    )
+    session(person, "1")
+    terminal = Terminal(person, "migrate")
+    terminal.expect("Bring these over?")
+    mine = '[providers.p]\ntype = "kimi"\nbase_url = "http://mine"\napi_key = "k"\n'
+    person.write_config(mine)
+    terminal.type("y\r")
+    terminal.expect("providers.p is set in")
+    assert terminal.wait() == 2
+    assert person.config.read_text() == mine
+    assert sessions(person) == []
 
 
 def test_servers_of_a_home_that_a_variable_names(person: Program) -> None:
