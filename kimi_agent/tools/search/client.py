@@ -89,7 +89,9 @@ class Client:
         """Scheme, host with port, path. Raises ToolError for what is no web address; it is not repeated: it may hold a key."""
         try:
             parts = urlsplit(self.template.url)
-            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:  # a wrong port raises ValueError
+            if (
+                parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+            ):  # a wrong port raises ValueError
                 return parts.scheme, parts.netloc.rpartition("@")[2], parts.path
         except ValueError:
             pass
