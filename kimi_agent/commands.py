@@ -159,8 +159,12 @@ async def _thinking(shell: Shell, args: str) -> None:
 
 def _toggle(mode: ev.Mode, on: str, off: str) -> Callable[[Shell, str], Awaitable[None]]:
     async def run(shell: Shell, args: str) -> None:
-        wanted = {"on": True, "off": False}.get(args.strip(), shell.session.mode != mode)
-        shell.apply(shell.session.set_mode(mode if wanted else "default"))
+        session = shell.session
+        wanted = {"on": True, "off": False}.get(args.strip(), session.mode != mode)
+        if wanted or session.mode == mode:
+            shell.apply(session.set_mode(mode if wanted else "default"))
+        elif session.mode_before_plan == mode:  # it would come back with the approved plan
+            session.mode_before_plan = "default"
         shell.show(on if wanted else off)
 
     return run

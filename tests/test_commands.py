@@ -116,9 +116,14 @@ async def test_modes_toggle(house: House):
         ("/yolo on", "yolo"),
         ("/yolo off", "default"),
         ("/afk", "afk"),
+        ("/plan on", "plan"),
+        ("/yolo off", "plan"),
     ):
         await execute(shell, command)
         assert shell.session.mode == mode
+    assert shell.session.mode_before_plan == "afk"
+    await execute(shell, "/afk off")
+    assert (shell.session.mode, shell.session.mode_before_plan) == ("plan", "default")
 
 
 async def test_an_unknown_model_is_told_with_the_known_ones(tmp_path: Path):
