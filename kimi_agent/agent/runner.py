@@ -54,6 +54,7 @@ class Runner:
     _ledger: Ledger = field(default_factory=Ledger)
     _provider: Provider | None = None
     _borrowed: bool = False  # the provider belongs to another runner
+    _replaced: list[Provider] = field(default_factory=list)  # of models before: a subagent may still use one
     _compactor: Compactor | None = None
     _window_search: asyncio.Task[None] | None = None
     _last_count: tuple[list[Message], int, int] = ([], 0, 0)  # messages, how many of them, their tokens
@@ -96,6 +97,7 @@ class Runner:
     def set_model(self, name: str) -> None:
         """Raises KimiError when the model is unknown."""
         provider = self.models.make_provider(name)
+        self._replaced += [self._provider] if self._provider is not None else []
         self._provider, self.model, self._window_search = provider, provider.model, None
         if self._compactor is not None:
             self._compactor.window = 0
@@ -138,5 +140,6 @@ class Runner:
             if close is not None:
                 with contextlib.suppress(Exception):  # a stranger's code
                     await close()
-        if self._provider is not None and not self._borrowed:
-            await self._provider.aclose()
+        own = [self._provider] if self._provider is not None and not self._borrowed else []
+        for provider in (*self._replaced, *own):
+            await provider.aclose()

@@ -16,6 +16,8 @@ from kimi_agent.core.task import Task, TaskEnd, TaskState, how_it_went, last_lin
 MAX_RUNNING = 4
 STOP_GRACE = 3.0
 """Seconds that a task gets to end when it is stopped."""
+REPORT_LIMIT = 100_000
+"""Characters of a report that the model is told; a subagent's whole report is in its output file."""
 
 
 @dataclass(slots=True)
@@ -185,5 +187,5 @@ def told_end(task: Task) -> str:
     """What the model is told of a task that has ended."""
     seconds = max(0.0, task.ended - task.started)
     text = f"[The background task {task.id} has ended: {how_it_went(task)}, after {seconds:.0f} s]\n{task.title[:300]}"
-    said = task.report or last_lines(Path(task.output))
-    return f"{text}\n<output>\n{plain(said)}\n</output>\n[The whole is in {task.output}]" if said else text
+    said = plain(task.report)[:REPORT_LIMIT] or last_lines(Path(task.output))
+    return f"{text}\n<output>\n{said}\n</output>\n[The whole is in {task.output}]" if said else text

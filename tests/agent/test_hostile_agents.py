@@ -274,3 +274,40 @@ async def test_a_plan_that_nobody_could_read_is_not_shown(tmp_path: Path):
     assert "shorten it" in result_of(events, "e0")
     assert session.mode == "plan"
     await session.aclose()
+
+
+class Closing(ListProvider):
+    closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_a_model_switch_leaves_a_subagent_its_connection_until_the_session_ends(tmp_path: Path):
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(params: Params, ctx: ToolContext) -> str:
+        at_work.set()
+        await go_on.wait()
+        return "looked"
+
+    def reply(request: Request):
+        if task_of(request) == "go":
+            return say("end") if steps(request) else calls(call("Agent", order("work", run_in_background=True), "a"))
+        return say("found it") if steps(request) else calls(call("Look"))
+
+    first, second = Closing(reply), Closing(reply)
+    second.model = Model("second", "second", "fake")
+    made = house(tmp_path, first, [FakeTool("Look", "read", slow)])
+    made.agent.models["second"] = second.model
+    made.agent.make_provider = {"fake": first, "second": second}.__getitem__
+    session = made.open()
+    await play(session, "go")
+    await asyncio.wait_for(at_work.wait(), 20)
+    session.set_model("second")
+    go_on.set()
+    task = await session.tasks.wait("a1", 20)
+    assert "found it" in task.report
+    assert not first.closed
+    await session.aclose()
+    assert first.closed

@@ -287,3 +287,5 @@ def test_what_is_told_is_clean_and_short():
     assert told_end(task).count("\x1b") == 0
     assert "\nsaid\n" in told_end(task)
     assert len(told_end(task)) < 600
+    long = Task("a1", "agent", "x", "c", "/nonexistent", 0.0, None, "done", 1.0, None, "x" * 1_000_000)
+    assert len(told_end(long)) < 101_000
