@@ -129,7 +129,7 @@ def test_stream_json_nests_the_events_of_subagents(tmp_path: Path):
 def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
     asked: set[tuple[str, str]] = set()
     who = re.compile(r"(\w+) (?:wants to|asks for)[\s\S]*?for the subagent: work of (\w+)")
-    waits = "  1  Yes, this once" if mode == "tui" else "Allow? (1, 2, 3, 4)\n"
+    waits = "Yes, this once" if mode == "tui" else "Allow? (1, 2, 3, 4)\n"
     with FakeAPI(model, strict=True) as api:
         kimi = repository(tmp_path, api.url)
         argv = [*KIMI, *(["--line"] if mode == "line" else []), "Let three work on it."]
