@@ -87,7 +87,9 @@ class FakeSession:
         self.answers.append(answer)
         return answer
 
-    async def prompt(self, text: str, images: tuple[Image, ...] = ()) -> AsyncIterator[ev.Event]:
+    async def prompt(
+        self, text: str, images: tuple[Image, ...] = (), typed: str | None = None
+    ) -> AsyncIterator[ev.Event]:
         out: asyncio.Queue[ev.Event | None] = asyncio.Queue()
         self._task = asyncio.create_task(self._turns(text, images, out))
         try:

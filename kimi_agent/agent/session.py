@@ -12,6 +12,7 @@ from kimi_agent.agent.evidence import Ledger, evidence_gate
 from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn
+from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
@@ -45,7 +46,8 @@ class Session:
         self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
-        self._attach, self.plan_file = parts.attach, parts.plan_file
+        self.plan_file = parts.plan_file
+        self._mentions = Mentions(parts.attach, parts.workspace, self._emit)
         self.mode_before_plan: ev.Mode = "default"
         self._mode_told = False  # the model knows whether plan mode is on
         self._events_before = len(log.events)
@@ -124,11 +126,15 @@ class Session:
 
     # --- turns --------------------------------------------------------------------------------------------------------
 
-    async def prompt(self, text: str, images: tuple[Image, ...] = ()) -> AsyncIterator[ev.Event]:
+    async def prompt(
+        self, text: str, images: tuple[Image, ...] = (), typed: str | None = None
+    ) -> AsyncIterator[ev.Event]:
         """Run a turn, then one turn per queued text, and yield their events. Closing the generator interrupts the turn.
 
-        A failure of the model arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
+        `typed` is the part of `text` that a person typed, whose mentions are read; None: all of it. A failure of the model
+        arrives as `TurnEnded("error", ...)`. Raises SessionError when a turn runs already.
         """
+        self._mentions.only(text, typed)
         async with contextlib.aclosing(self._chain(lambda: self._run(text, images))) as events:
             async for event in events:
                 yield event
@@ -186,20 +192,11 @@ class Session:
     def _turn(self) -> Turn:
         turn = self.runner.turn()
         turn.take_steering, turn.take_notes = self._waiting.take_steering, self._take_notes
-        turn.expand, turn.attach, turn.hooks = self.skills.expand, self._attached, self.hooks
+        turn.expand, turn.attach, turn.hooks = self.skills.expand, self._mentions.read, self.hooks
         turn.end_gates = [self.goals.gate]
         if self._evidence != "off":
             turn.end_gates.append(evidence_gate(self.ledger, self._emit, asks=self._evidence == "ask"))
         return turn
-
-    async def _attached(self, text: str) -> tuple[str, tuple[Image, ...]]:
-        """What the mentions in a person's text name, for the model; the person is told what was left out."""
-        if self._attach is None:
-            return "", ()
-        found = await self._attach(text, self.workspace)
-        for notice in found.notices:
-            self._emit(ev.Notice("info", notice))
-        return found.text, found.images
 
     async def _compact(self, focus: str) -> None:
         self._went_well = await self.runner.compact(focus)

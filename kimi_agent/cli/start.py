@@ -119,17 +119,21 @@ def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitabl
 def _print_arguments(options: Options) -> dict[str, Any]:
     output = options.output_format or "text"
     input_format = options.input_format or "text"
-    parts = [options.prompt or "", options.start or ""]
-    if input_format == "text" and not _is_tty(sys.stdin):
-        parts.append(_read_stdin(bool(options.prompt)))
+    typed = _joined(options.prompt or "", options.start or "")
+    piped = input_format == "text" and not _is_tty(sys.stdin)
     return {
-        "prompt": "\n\n".join(_utf8(part) for part in parts if part.strip()),
+        "prompt": _joined(typed, _read_stdin(bool(options.prompt))) if piped else typed,
+        "typed": typed,
         "output": output,
         "input": input_format,
         "schema": _schema(options.json_schema),
         "final_only": options.final_message_only or options.quiet,
         "verbose": options.verbose,
     }
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(_utf8(part) for part in parts if part.strip())
 
 
 def _utf8(text: str) -> str:

@@ -43,7 +43,8 @@ NO_ANSWER = "This is a non-interactive run: nobody can answer. Say in the final 
 class PrintFrontend:
     """Runs one prompt, or those that come as lines on `stdin`, and ends.
 
-    `prompt` is the whole text (the command line has joined standard input to it). `schema` forces a JSON answer.
+    `prompt` is the whole text (the command line has joined standard input to it), `typed` the part of it that a person wrote,
+    None for all. `schema` forces a JSON answer.
     `final_only` leaves out progress on standard error and, in stream-json, every event but the first. `verbose` shows
     progress although standard error is no terminal. `wait_ceiling` is how long, in seconds, background tasks are waited for.
     """
@@ -52,6 +53,7 @@ class PrintFrontend:
         self,
         prompt: str = "",
         *,
+        typed: str | None = None,
         output: Literal["text", "json", "stream-json"] = "text",
         input: Literal["text", "stream-json"] = "text",  # noqa: A002
         schema: dict[str, Any] | None = None,
@@ -67,7 +69,7 @@ class PrintFrontend:
         stdout: Output | None = None,
         stderr: TextIO | None = None,
     ) -> None:
-        self._prompt, self._images, self._schema = prompt, images, schema
+        self._prompt, self._typed, self._images, self._schema = prompt, typed, images, schema
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
         self._out = stdout or Output()
         self._form: Form = FORMS[output](self._out)
@@ -130,8 +132,9 @@ class PrintFrontend:
             prompts = await stack.enter_async_context(contextlib.aclosing(self._prompts()))
             async for text in prompts:
                 images, self._images = self._images, ()
+                typed, self._typed = self._typed, None
                 asked = text + structured.instruction() if structured else text
-                events = session.prompt(asked, images) if text or images else session.go_on()
+                events = session.prompt(asked, images, typed) if text or images else session.go_on()
                 await self._turns(session, events, structured)
                 if self._signal or self._out.closed:
                     return

@@ -41,6 +41,18 @@ def test_stdin_joins_the_prompt(kimi: Program) -> None:
     assert "no flag at all" in user_text(api, 2)
 
 
+def test_mentions_are_read_in_what_was_typed_and_not_in_what_was_piped(kimi: Program) -> None:
+    (kimi.work / "typed.txt").write_text("of the typed file")
+    (kimi.work / "piped.txt").write_text("of the piped file")
+    with FakeAPI([HELLO, HELLO]) as api:
+        kimi.use(api.url)
+        kimi.run("-p", "see @typed.txt", stdin="+++ b/x\n@piped.txt\n")
+        kimi.run("--print", stdin="see @piped.txt")
+    sent = [json.dumps(request.json) for request in api.requests]
+    assert "of the typed file" in sent[0]
+    assert not any("of the piped file" in text for text in sent)
+
+
 def test_environment_alone_is_enough(kimi: Program) -> None:
     with FakeAPI([HELLO], strict=True) as api:
         done = kimi.run("-p", "hi", KIMI_API_KEY="sk-env", KIMI_BASE_URL=api.url)
