@@ -203,7 +203,7 @@ async def test_an_internal_error_leaves_a_result_and_is_raised() -> None:
     out = io.BytesIO()
 
     class Broken(FakeSession):
-        async def prompt(self, text: str, images: tuple[object, ...] = ()) -> AsyncIterator[ev.Event]:  # type: ignore[override]
+        async def prompt(self, text, images=(), typed=None) -> AsyncIterator[ev.Event]:
             async for event in breaks(self, text):
                 yield event
 
