@@ -10,10 +10,12 @@ from textual.binding import Binding
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
+from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 
 
 class KimiApp(SessionApp):
@@ -32,9 +34,11 @@ class KimiApp(SessionApp):
     _exit_pressed = float("-inf")
 
     def action_interrupt(self) -> None:
-        """Esc: stop what runs."""
+        """Esc: stop what runs, or say no to what goes on in the background."""
         if self.talk.session.running:
             self.talk.session.interrupt()
+        elif isinstance(self.panel, PermissionPanel):
+            self.asker.answer(Deny())
         elif self.shell.running:
             self.shell.interrupt()
         else:

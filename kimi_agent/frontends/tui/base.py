@@ -328,7 +328,10 @@ class SessionApp(App[int]):
             self.activity.hint(self._hint)
         elif self.panel is not None:
             more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
-            escape = "interrupts" if isinstance(self.panel, PermissionPanel) else "closes it"
+            interrupts = isinstance(self.panel, PermissionPanel) and self.talk.session.running
+            escape = (
+                "interrupts" if interrupts else "says no" if isinstance(self.panel, PermissionPanel) else "closes it"
+            )
             enlarges = "Ctrl-E enlarges · " if self.panel.scrolled is self.panel.body else ""
             self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · {enlarges}Esc {escape}")
         elif not words and self.shell.running:

@@ -1,13 +1,16 @@
 """Turns in the full-screen shell, with the real agent and its tools; only the model is fed by the test."""
 
+import asyncio
 import json
 from pathlib import Path
 
-from machine import call
+import machine
+from machine import FakeTool, ListProvider, Params, call, calls, order, say, task_of
 from tui_house import Clock, gone, house, screen_text, seen, shell, until, write
 
 from kimi_agent.core.errors import ServerError
-from kimi_agent.core.provider import Finished, TextChunk, ThinkChunk, Tokens
+from kimi_agent.core.provider import Finished, Request, TextChunk, ThinkChunk, Tokens
+from kimi_agent.core.tool import ToolContext
 
 DONE = Finished("stop")
 CALLS = Finished("tool_calls")
@@ -174,3 +177,37 @@ async def test_model_output_cannot_reach_the_terminal_as_control(tmp_path: Path)
         assert "[bold]not markup[/bold]" in text
         assert "<b>html</b>" in text
         assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text.replace("\n", ""))
+
+
+async def test_escape_says_no_to_a_subagent_in_the_background(tmp_path: Path) -> None:
+    idle, ran = asyncio.Event(), asyncio.Event()
+
+    async def wait(params: Params, ctx: ToolContext) -> str:
+        await idle.wait()
+        return "now"
+
+    async def run(params: Params, ctx: ToolContext) -> str:
+        ran.set()
+        return "ran"
+
+    def reply(request: Request):
+        last = request.messages[-1]
+        if task_of(request) != "go":
+            return calls(call("Run")) if last.role == "tool" else calls(call("Wait"))
+        if "has ended" in last.text:
+            return say("It was refused.")
+        return say("It works.") if last.role == "tool" else calls(call("Agent", order("work", run_in_background=True)))
+
+    home = machine.house(tmp_path, ListProvider(reply), [FakeTool("Wait", "", wait), FakeTool("Run", "run", run)])
+    async with shell(home.agent) as (app, pilot):
+        await write(app, pilot, "go")
+        await pilot.press("enter")
+        await seen(app, pilot, "It works.")
+        await until(pilot, lambda: not app.talk.session.running)
+        idle.set()
+        await seen(app, pilot, "for the subagent: some work")
+        await seen(app, pilot, "Esc says no")
+        await pilot.press("escape")
+        await seen(app, pilot, "It was refused.")
+        assert not ran.is_set()
+        assert app.panel is None
