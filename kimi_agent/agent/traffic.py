@@ -8,37 +8,35 @@ from kimi_agent.core.effect import Effect
 
 
 class Traffic:
-    """The calls of a session that act now. A call waits here while one that it conflicts with acts, whoever made it.
+    """The calls of a session that act now, or wait for that. A call waits for those that came before it and that it conflicts
+    with, whoever made them.
 
     Stopping a task waits for nobody: what the task does may be what would be waited for.
     """
 
     def __init__(self) -> None:
-        self._acting: list[list[Effect]] = []
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._calls: list[
+            tuple[Sequence[Effect], asyncio.Future[None]]
+        ] = []  # in the order they came; set: it has ended
 
     def busy(self, effects: Sequence[Effect]) -> bool:
+        return bool(self._before(effects))
+
+    def _before(self, effects: Sequence[Effect]) -> list[asyncio.Future[None]]:
         awaited = [effect for effect in effects if effect.kind != "stop"]
-        return any(conflict(acting, awaited) for acting in self._acting)
+        return [ended for others, ended in self._calls if conflict(others, awaited)]
 
     @contextlib.asynccontextmanager
     async def act(self, effects: Sequence[Effect]) -> AsyncIterator[None]:
-        while self.busy(effects):
-            change = asyncio.get_running_loop().create_future()
-            self._waiting.add(change)
-            try:
-                await change
-            finally:
-                self._waiting.discard(change)
-        mine = list(effects)
-        self._acting.append(mine)
+        before, mine = self._before(effects), (effects, asyncio.get_running_loop().create_future())
+        self._calls.append(mine)
         try:
+            if before:
+                await asyncio.wait(before)
             yield
         finally:
-            self._acting = [acting for acting in self._acting if acting is not mine]
-            for change in self._waiting:
-                if not change.done():
-                    change.set_result(None)
+            self._calls.remove(mine)
+            mine[1].set_result(None)
 
 
 def conflict(first: Sequence[Effect], second: Sequence[Effect]) -> bool:

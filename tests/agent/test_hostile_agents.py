@@ -23,10 +23,12 @@ from machine import (
 
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.store import encode_line
+from kimi_agent.agent.traffic import Traffic
 from kimi_agent.agent.transcript import Transcript
 from kimi_agent.agent.turns import MAX_WOKEN
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Chosen, Deny, Question
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.provider import Finished, Model, Request, TextChunk, Tokens
 from kimi_agent.core.task import TaskEnd
@@ -311,3 +313,29 @@ async def test_a_model_switch_leaves_a_subagent_its_connection_until_the_session
     assert not first.closed
     await session.aclose()
     assert first.closed
+
+
+async def test_readers_that_follow_each_other_do_not_keep_a_command_waiting_for_ever():
+    traffic, order_of_acting = Traffic(), list[str]()
+
+    async def act(name: str, effect: Effect, *, until: asyncio.Event) -> None:
+        async with traffic.act([effect]):
+            order_of_acting.append(name)
+            await until.wait()
+
+    gates = {name: asyncio.Event() for name in ("first", "command", "later")}
+    effects = {"first": Effect("read", "/a"), "command": Effect("run", "make"), "later": Effect("read", "/b")}
+    acting = []
+    for name, gate in gates.items():
+        acting.append(asyncio.create_task(act(name, effects[name], until=gate)))
+        await asyncio.sleep(0)
+    assert traffic.busy([Effect("read", "/c")]), "the command waits, and is next"
+    assert not traffic.busy([Effect("stop", "b1")])
+    acting[1].cancel()
+    await asyncio.wait([acting[1]])
+    assert not traffic.busy([Effect("read", "/c")]), "who gives up holds nobody up"
+    acting.append(asyncio.create_task(act("again", Effect("run", "make"), until=gates["command"])))
+    for gate in gates.values():
+        gate.set()
+    await asyncio.wait_for(asyncio.gather(*acting, return_exceptions=True), 20)
+    assert order_of_acting == ["first", "later", "again"]
