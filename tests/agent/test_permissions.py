@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.agent.traffic import conflict
 from kimi_agent.agent.permissions import Permissions, is_secret, session_scope
+from kimi_agent.agent.traffic import conflict
 from kimi_agent.core.ask import Allow, Deny
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Mode
