@@ -5,11 +5,14 @@ from typing import Literal, TypeAlias
 
 Kind: TypeAlias = Literal["test", "build", "lint", "types", "run"]
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 KEYWORDS = frozenset({"if", "then", "else", "elif", "while", "until", "do", "!", "time", "{"})
 HIDING = frozenset({"if", "while", "until", "elif", "!"})
-WRAPPERS = frozenset(
-    {"env", "nice", "nohup", "sudo", "xvfb-run", "timeout", "stdbuf", "command", "exec", "npx", "bunx", "pnpx", "uvx"}
-)
+WRAPPERS = _words("env nice nohup sudo xvfb-run timeout stdbuf command exec npx bunx pnpx uvx xargs")
 RUNNERS = frozenset(
     {"uv run", "poetry run", "pipenv run", "pdm run", "hatch run", "rye run", "bundle exec", "pnpm exec", "pnpm dlx"}
     | {"npm exec", "yarn exec", "yarn dlx", "pixi run", "mise exec", "dotenv run", "conda run", "go tool"}
@@ -52,119 +55,49 @@ WORDS: dict[str, tuple[Kind, ...]] = {
     "start": ("run",), "check": ("test", "lint", "types"), "checks": ("test", "lint", "types"),
     "ci": ("test", "lint", "types", "build"),
 }  # fmt: skip
-BY_WORD = frozenset(
-    {
-        "make",
-        "gmake",
-        "npm",
-        "pnpm",
-        "yarn",
-        "bun",
-        "deno",
-        "cargo",
-        "go",
-        "just",
-        "task",
-        "rake",
-        "gradle",
-        "gradlew",
-        "mvn",
-    }
-    | {
-        "mvnw",
-        "dotnet",
-        "swift",
-        "mix",
-        "bazel",
-        "meson",
-        "stack",
-        "cabal",
-        "sbt",
-        "lein",
-        "zig",
-        "nx",
-        "turbo",
-        "composer",
-    }
-    | {
-        "flutter",
-        "dart",
-        "invoke",
-        "inv",
-        "poe",
-        "hatch",
-        "docker",
-        "manage.py",
-        "cmake",
-        "nix",
-        "uv",
-        "poetry",
-        "django-admin",
-    }
+BY_WORD = _words(
+    "make gmake npm pnpm yarn bun deno cargo go just task rake gradle gradlew mvn mvnw dotnet swift mix bazel meson stack cabal "
+    "sbt lein zig nx turbo composer flutter dart invoke inv poe hatch docker manage.py cmake nix uv poetry django-admin"
 )
+PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun", "composer"})
+CONTAINERS = frozenset({"docker", "podman", "docker-compose"})
+# Targets that write files (unless they only look: `fmt-check`), and others that build nothing.
+CHANGING = _words("format fmt fix generate gen codegen add remove update upgrade uninstall get tidy makemigrations")
+NO_BUILD = _words("clean distclean help deploy dev serve watch publish release venv deps setup bootstrap")
 LINT_MODES = {"ruff": ("check", "format"), "black": (), "isort": (), "prettier": (), "biome": ("check", "lint", "ci")}
-FIXING = frozenset(
-    {"--fix", "--write", "--unsafe-fixes", "--fix-only", "-w", "--in-place", "--autocorrect", "--auto-correct"}
+FIXING = _words(
+    "--fix --write --unsafe-fixes --fix-only --in-place --autocorrect --auto-correct --snapshot-update --update-snapshots "
+    "--updateSnapshot"
 )
 CHECKING = frozenset({"--check", "--check-only", "--diff", "--list-different", "-l", "-c"})
 INTERPRETERS = frozenset(
     {"node", "ruby", "perl", "php", "deno", "bun", "java", "lua", "Rscript", "tsx", "ts-node", "curl"}
 )
 ELSEWHERE = ("/dev/", "/tmp/", "/var/tmp/")  # noqa: S108 - files there are not the project's
-ASKING = frozenset({"--help", "-h", "--version", "--collect-only", "--co", "--dry-run", "--list", "--list-tests"})
+CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache"})
+# Options and words with which a program does not do what its name says.
+ASKING = _words(
+    "--help -h --version --collect-only --co --dry-run --just-print --recon --list --list-tests --listTests --fixtures "
+    "--markers --setup-plan --setup-only --no-run --init"
+)
+ASKING_OF: dict[str, frozenset[str]] = {
+    "ctest": frozenset({"-N", "--show-only"}), "tox": frozenset({"-l", "-a"}), "nox": frozenset({"-l"}),
+    "go": frozenset({"-list", "-c", "-n"}), "vitest": frozenset({"list"}), "cypress": frozenset({"open", "install"}),
+    "playwright": frozenset({"install", "show-report", "codegen"}),
+    "pre-commit": frozenset({"install", "autoupdate", "uninstall", "clean"}),
+}  # fmt: skip
+IGNORING = frozenset({"--exit-zero", "--ignore-errors"})
 WITH_VALUE = frozenset(
     {"--with", "--extra", "--group", "-p", "--python", "--env-file", "--directory", "--project", "-n", "-e"}
 )
-MUTATING = frozenset(
-    {
-        "mv",
-        "rm",
-        "cp",
-        "tee",
-        "dd",
-        "patch",
-        "truncate",
-        "install",
-        "rsync",
-        "unzip",
-        "touch",
-        "ln",
-        "mkdir",
-        "rmdir",
-        "ed",
-    }
-    | {
-        "2to3",
-        "autopep8",
-        "autoflake",
-        "pyupgrade",
-        "rustfmt",
-        "clang-format",
-        "gofmt",
-        "goimports",
-        "shred",
-        "sponge",
-        "ex",
-    }
+WRAPPER_VALUES = frozenset({"-u", "--user", "-s", "--signal", "-p", "--package", "-I"})
+MUTATING = _words(
+    "mv rm cp tee dd patch truncate install rsync unzip touch ln mkdir rmdir ed 2to3 autopep8 autoflake pyupgrade rustfmt "
+    "clang-format gofmt goimports shred sponge ex"
 )
-GIT_CHANGES = frozenset(
-    {
-        "checkout",
-        "apply",
-        "stash",
-        "merge",
-        "pull",
-        "rebase",
-        "reset",
-        "restore",
-        "revert",
-        "cherry-pick",
-        "switch",
-        "clean",
-    }
-    | {"am", "rm", "mv", "submodule", "clone"}
+GIT_CHANGES = _words(
+    "checkout apply stash merge pull rebase reset restore revert cherry-pick switch clean am rm mv submodule clone"
 )
-FORMATTERS = {"cargo": "fmt", "go": "fmt", "dart": "format", "mix": "format", "npm": "format", "yarn": "format"}
 SHOWS_NOTHING = frozenset(
     {"echo", "true", "printf", ":", "exit", "pwd", "date", "cd", "sleep", "export", "set", "whoami"}
 )

@@ -3,23 +3,29 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from kimi_agent.agent.check_names import (
     ASKING,
+    ASKING_OF,
     BY_WORD,
+    CACHES,
+    CHANGING,
     CHECKING,
+    CONTAINERS,
     ELSEWHERE,
     FIXING,
-    FORMATTERS,
     GIT_CHANGES,
     HIDING,
+    IGNORING,
     INTERPRETERS,
     KEYWORDS,
     LINT_MODES,
     MUTATING,
+    NO_BUILD,
     OF_SCRIPT,
+    PACKAGERS,
     PROGRAMS,
     PYTHON,
     RUNNERS,
@@ -28,6 +34,7 @@ from kimi_agent.agent.check_names import (
     SHOWS_NOTHING,
     WITH_VALUE,
     WORDS,
+    WRAPPER_VALUES,
     WRAPPERS,
     Kind,
 )
@@ -35,7 +42,12 @@ from kimi_agent.agent.check_names import (
 _SEPARATORS = frozenset({";", "&&", "||", "|", "|&", "&", "(", ")", "\n", ";;"})
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1(.*?)\n.*?^\s*\2\s*$", re.DOTALL | re.MULTILINE)
 _ASSIGNMENT = re.compile(r"\w+\+?=")
-_WRITES = re.compile(r"write|\.save|unlink|rename|remove|rmtree|replace\(|copy|mkdir|open\([^)]*['\"][wax]")
+_WRITES = re.compile(
+    r"write_(?:text|bytes)|(?<!stdout)(?<!stderr)\.write\w*\(|writeFile|appendFile|\.save\w*\(|unlink|\.rename\(|rmtree|shutil\.|"
+    r"copyFile|os\.(?:remove|replace|makedirs)|mkdir|(?:to_csv|to_json|dump)\(|open\([^)]*['\"][rb]?[wax+]"
+)
+_NO_TARGETS = re.compile(r"-[BeikrRsSw]*[nqt]")  # of make: `-n` and the like only show
+NOTEBOOK = "python: "
 _NUMBERED = re.compile(r"\d+")
 
 
@@ -50,27 +62,31 @@ class Part:
     """One simple command of a line: what it checks, and whether the exit code 0 of the line says that it succeeded."""
 
     text: str
-    kinds: tuple[Kind, ...]
-    changes: bool
-    speaks: bool
-    idle: bool
+    kinds: tuple[Kind, ...] = ()
+    changes: bool = False
+    speaks: bool = True
+    idle: bool = False
+    program: str = ""
 
 
 def parts(line: str) -> list[Part]:
     """The simple commands of a command line, in order. What cannot be read is one part that checks nothing."""
     inline_writes = bool(_WRITES.search(line))
+    if line.startswith(NOTEBOOK):
+        return [Part(line, ("run",), inline_writes)]
     text = _HEREDOC.sub(r"<<\2 \3", line).replace("\\\n", " ")
     try:
         tokens = list(_tokens(text))
     except ValueError:
-        return [Part(line, (), _may_change(line), True, False)]
-    pipefail = "pipefail" in tokens
-    errexit = "set" in tokens and any(re.fullmatch(r"-\w*e\w*", token) for token in tokens)
+        return [Part(line, changes=_may_change(line))]
     commands = _split(tokens)
+    options = [word for words, _ in commands if words[0] == "set" for word in words]
+    pipefail, errexit = "pipefail" in options, any(re.fullmatch(r"-\w*e\w*", word) for word in options)
     found: list[Part] = []
     for position, (words, _) in enumerate(commands):
         speaks = _speaks([after for _, after in commands[position:]], pipefail, errexit)
-        speaks = speaks and not HIDING.intersection(words[:2])
+        maybe_skipped = bool(position and commands[position - 1][1] == "||")
+        speaks = speaks and not maybe_skipped and not HIDING.intersection(words[:2])
         piped = bool(position and commands[position - 1][1] in ("|", "|&") and found and found[-1].kinds)
         if not (piped and words[0] == "tee"):  # else: a log of the check
             found += _read(words, speaks, inline_writes)
@@ -99,7 +115,11 @@ def _split(tokens: Sequence[str]) -> list[tuple[list[str], str]]:
             words = []
         else:
             words.append(token)
-    return [*commands, (words, "")] if words else commands
+    commands += [(words, "")] if words else []
+    for n, (_, separator) in enumerate(commands[:-1]):
+        if separator == "||" and commands[n + 1][0][0] == "exit" and commands[n + 1][0][1:2] != ["0"]:
+            commands[n] = (commands[n][0], "&&")  # `check || exit 1`: the exit code 0 says that it succeeded
+    return commands
 
 
 def _speaks(after: Sequence[str], pipefail: bool, errexit: bool) -> bool:
@@ -127,12 +147,21 @@ def _read(words: Sequence[str], speaks: bool, inline_writes: bool) -> list[Part]
     code = next((n for n, word in enumerate(bare[1:3], 2) if re.fullmatch(r"-[a-z]*c", word)), len(bare))
     if program in SHELLS and code < len(bare):
         inner = parts(bare[code])
-        return [Part(p.text, p.kinds, p.changes or redirected, p.speaks and speaks, p.idle) for p in inner]
+        return [replace(part, changes=part.changes or redirected, speaks=part.speaks and speaks) for part in inner]
     inline = bool(PYTHON.match(program) or program in INTERPRETERS) and not _script_of(bare)
-    kinds = () if ASKING.intersection(bare[1:]) else _kinds(program, bare)
+    kinds = () if _only_asks(program, bare[1:]) else _kinds(program, bare)
     logged = redirected and bool(set(kinds) - {"run"})
     changes = (redirected and not logged) or _mutates(program, bare) or (inline and inline_writes)
-    return [Part(text, kinds, changes, speaks, program in SHOWS_NOTHING)]
+    speaks = speaks and not IGNORING.intersection(bare) and not (program == "make" and "-i" in bare)
+    checker = PurePath(_script_of(bare)).name if PYTHON.match(program) else program
+    return [Part(text, kinds, changes, speaks, program in SHOWS_NOTHING, checker)]
+
+
+def _only_asks(program: str, rest: Sequence[str]) -> bool:
+    """Whether its options make it show something instead of doing it."""
+    if ASKING.intersection(rest) or ASKING_OF.get(program, frozenset()).intersection(rest):
+        return True
+    return program in ("make", "gmake") and any(_NO_TARGETS.match(word) for word in rest)
 
 
 def _bare(words: Sequence[str]) -> list[str]:
@@ -143,9 +172,11 @@ def _bare(words: Sequence[str]) -> list[str]:
         if _ASSIGNMENT.match(rest[0]):
             rest = rest[1:]
         elif name in WRAPPERS:
+            if name == "command" and rest[1:2] in (["-v"], ["-V"]):
+                break
             rest = rest[1:]
             while rest and (rest[0].startswith("-") or _NUMBERED.match(rest[0]) or _ASSIGNMENT.match(rest[0])):
-                rest = rest[1:]
+                rest = rest[2:] if rest[0] in WRAPPER_VALUES else rest[1:]
         elif " ".join([name, *rest[1:2]]) in RUNNERS:
             rest = rest[2:]
             while rest and rest[0].startswith("-"):
@@ -173,20 +204,51 @@ def _mutates(program: str, words: Sequence[str]) -> bool:
         return command in GIT_CHANGES and not (command == "stash" and "list" in rest)
     if program in ("sed", "perl", "gsed"):
         return any(re.match(r"-[a-z]*i|--in-place", word) for word in rest)
-    if program in ("black", "isort", "prettier", "ruff") and (program != "ruff" or "format" in rest):
+    if program in ("black", "isort", "prettier", "rustfmt", "ruff") and (program != "ruff" or "format" in rest):
         return not CHECKING.intersection(rest)
-    if program in FORMATTERS and FORMATTERS[program] in rest:
-        return not CHECKING.intersection(rest)
+    if program in BY_WORD or program in ("jest", "vitest"):
+        return not CHECKING.intersection(rest) and _changes_by_word(program, rest)
     if program in ("gofmt", "goimports", "clang-format", "shfmt"):
         return bool({"-w", "-i"}.intersection(rest))
-    if program in ("find", "xargs"):
+    if program == "find":
         return bool({"-delete", *MUTATING}.intersection(rest)) or "-i" in rest
     if program in ("curl", "wget"):
         return program == "wget" or bool({"-o", "-O", "--output"}.intersection(rest))
     if program == "tar":
         return bool(rest) and ("x" in rest[0].split("=")[0] or "--extract" in rest)
-    fixes = any(word.partition("=")[0] in FIXING for word in rest)
-    return program in MUTATING or (fixes and bool(_kinds(program, words)))
+    if program in MUTATING:
+        targets = [word for word in rest if not word.startswith("-")][-1 if program == "cp" else 0 :]
+        return not (targets and all(map(_is_elsewhere, targets)))
+    if PYTHON.match(program) and PurePath(_script_of(words)).name == "manage.py":
+        return "makemigrations" in rest
+    return _fixes(rest) and bool(_kinds(program, words))
+
+
+def _fixes(rest: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] in FIXING for word in rest)
+
+
+def _is_elsewhere(path: str) -> bool:
+    return path.startswith(ELSEWHERE) or PurePath(path).name in CACHES
+
+
+def _changes_by_word(program: str, rest: Sequence[str]) -> bool:
+    """Of `npm run lint:fix`, `cargo add`, `make format`, `go mod tidy`: whether that rewrites the project's files."""
+    words = [word for word in rest if not word.startswith("-")]
+    if program in CONTAINERS:
+        return False
+    if program in PACKAGERS and words[:1] in (["install"], ["i"]) and words[1:]:
+        return True
+    if "-u" in rest and "test" in _kinds(program, [program, *rest]):
+        return True  # snapshots
+    if program not in ("make", "gmake", "just", "task"):
+        words = words[1:2] if words[:1] in (["run"], ["run-script"], ["mod"]) else words[:1]
+    named = _words_of(words)
+    return _fixes(rest) or (bool(CHANGING & named) and "check" not in named)
+
+
+def _words_of(targets: Sequence[str]) -> set[str]:
+    return {part for target in targets if not target.startswith("-") for part in re.split(r"[:_.-]", target)}
 
 
 def _may_change(line: str) -> bool:
@@ -228,19 +290,34 @@ def _kinds(program: str, words: Sequence[str]) -> tuple[Kind, ...]:
         return ("lint",) if checks and (not formats or CHECKING.intersection(rest)) else ()
     if program in ("tox", "nox") and (named := _named(" ".join(rest))):
         return named
+    if program in CONTAINERS and (inside := _inside(rest)):
+        return inside
     if program in BY_WORD and (named := _by_word(program, rest)):
         return named
+    if program in ("make", "gmake") and _words_of(rest) & (CHANGING | NO_BUILD):
+        return ()
     if program in PROGRAMS:
         return (*PROGRAMS[program], "run") if PROGRAMS[program] == ("test",) else PROGRAMS[program]
-    if match := SCRIPT.match(program):
+    if words[0] != "test" and (match := SCRIPT.match(program)):
         return (*OF_SCRIPT[match[1]], "run")
     return ("run",) if "/" in words[0] else ()
 
 
+def _inside(rest: Sequence[str]) -> tuple[Kind, ...]:
+    """What `docker exec web pytest` checks."""
+    if not {"exec", "run"}.intersection(rest):
+        return ()
+    known = (n for n, word in enumerate(rest) if PurePath(word).name in PROGRAMS or PYTHON.match(PurePath(word).name))
+    at = next(known, None) or next((n for n, word in enumerate(rest) if word in BY_WORD), None)
+    return _kinds(PurePath(rest[at]).name, rest[at:]) if at is not None else ()
+
+
 def _by_word(program: str, rest: Sequence[str]) -> tuple[Kind, ...]:
     """Of `make test`, `npm run build`, `cargo clippy`: the first word that says what is done."""
-    if program in ("npm", "pnpm", "yarn", "bun", "composer") and rest[:1] and rest[0] in ("run", "run-script"):
-        rest = rest[1:]
+    if program in PACKAGERS:
+        if rest[:1] in (["ci"], ["i"]):
+            return ()
+        rest = rest[1:] if rest[:1] in (["run"], ["run-script"]) else rest
     if program == "cmake":
         return ("build",) if "--build" in rest else ()
     if program == "cargo" and "fmt" in rest:

@@ -102,7 +102,10 @@ _WHOLE: tuple[tuple[Claim, str], ...] = (
             r"(?:通过|干净|没有?(?:错误|问题|警告)|无(?:错误|问题|警告))"
         ),
     ),
-    ("run", r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,14}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)"),
+    (
+        "run",
+        r"(?:程序|脚本|服务|应用|代码|命令)[^。，；？]{0,14}?(?:运行正常|正常运行|成功运行|运行成功|可以运行|跑通)",
+    ),
 )
 _PATTERNS = [(claim, re.compile(pattern, re.IGNORECASE)) for claim, pattern in _WHOLE]
 # Anywhere in a sentence they make it no claim.
@@ -143,6 +146,9 @@ _FIRST_PERSON = re.compile(
 )
 
 
+_ALL = re.compile(r"\b(?:all|every|everything|full|whole|entire)\b|所有|全部|全|均", re.IGNORECASE)
+
+
 def claims(text: str) -> list[Claim]:
     """What the text claims, each once, in the order of the text."""
     found: dict[Claim, None] = {}
@@ -151,6 +157,12 @@ def claims(text: str) -> list[Claim]:
     if len(found) > 1:
         found.pop("check", None)
     return list(found)
+
+
+def says_all(text: str) -> bool:
+    """Whether the text says of all tests that they pass, and of none that it fails."""
+    said = [sentence for sentence in _sentences(text) if "test" in _of_sentence(sentence)]
+    return any(_ALL.search(sentence) for sentence in said) and not _SPOILT.search(_NO_FAILURE.sub("", text))
 
 
 def says_it_ran(text: str) -> bool:

@@ -5,12 +5,12 @@ A command shows something only when it began after the last change had ended, an
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kimi_agent.agent.check_names import Kind
+from kimi_agent.agent.check_names import ELSEWHERE, Kind
 from kimi_agent.agent.checks import Part, parts
-from kimi_agent.agent.claims import WORDS, Claim, claims, says_it_ran
+from kimi_agent.agent.claims import WORDS, Claim, claims, says_all, says_it_ran
 from kimi_agent.agent.loop import EndGate
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Terminal
@@ -24,11 +24,34 @@ _SUMMARY = re.compile(
     r"\b\d+ (?:passed|failed|passing|failing|errors?|tests?|examples?|warnings?|problems?)\b|^ok\b|^OK\b|^FAIL|test result:|"
     r"All checks passed|Success: no issues|no issues found|Tests?:\s+\d|BUILD (?:SUCCESS|FAIL)|Finished\b|^PASS",
 )
-_GOOD = re.compile(
-    r"\b[1-9]\d* (?:passed|passing)\b|^ok\s|^OK\b|test result: ok|All checks passed|Success: no issues|BUILD SUCCESS|^PASS\b"
+_TESTS_PASSED = re.compile(
+    r"\b[1-9]\d* pass(?:ed|ing)?\b|^ok\s(?!.*no tests to run)|^OK\b|test result: ok\. [1-9]|^PASS\b|BUILD SUCCESS|"
+    r"[#ℹ] pass [1-9]|\b[1-9]\d* examples?, 0 failures|100% tests passed",
+    re.MULTILINE,
 )
+# What the output says when it went well; it counts where the exit code is hidden.
+_GOOD: dict[Kind, re.Pattern[str]] = {
+    "test": _TESTS_PASSED,
+    "run": _TESTS_PASSED,
+    "types": re.compile(r"Success: no issues|\b0 errors\b"),
+    "lint": re.compile(
+        r"All checks passed|no issues found|\b0 (?:errors|problems|issues)\b|no offenses|already formatted|left unchanged"
+    ),
+    "build": re.compile(
+        r"BUILD SUCCESS|^\s*Finished\b|\bbuilt in\b|Build succeeded|[Cc]ompiled successfully", re.MULTILINE
+    ),
+}
 _BAD = re.compile(
-    r"\b[1-9]\d* (?:failed|failing|failures?|errors?)\b|\bFAIL|Traceback|\berror(?:\[\w+\])?:", re.IGNORECASE
+    r"\b[1-9]\d* (?:fail(?:ed|ing|ures?)?|errors?)\b|\bFAIL(?:ED|URE)?\b|Traceback|(?i:\berror(?:\[\w+\]| TS\d+)?:)|"
+    r"[#ℹ] fail [1-9]"
+)
+_NO_TESTS = re.compile(
+    r"\bno tests? (?:ran|found|to run|were found)|no test files|collected 0 items|Ran 0 tests|\b0 passing\b|running 0 tests",
+    re.IGNORECASE,
+)
+_SELECTS = re.compile(
+    r"::|\s(?:-k|--lf|--last-failed|-run|--testNamePattern)(?:[ =]|$)|"
+    r"(?:test|jest|mocha|rspec|phpunit)\s(?:.*\s)?\S*(?:test|spec)\S*\.(?:py|m?[jt]sx?|rb|php|rs|go)\b"
 )
 
 
@@ -63,14 +86,26 @@ class Run:
         """Whether one of its commands succeeded: by the exit code, or by what it printed when a pipe hid that."""
         if not self.done or self.exit_code != 0:
             return False
-        text = self.tail()
-        return part.speaks or bool(re.search(_GOOD.pattern, text, re.MULTILINE) and not _BAD.search(text))
+        return part.speaks or (self._printed_good(part) and not _BAD.search(self.tail()))
+
+    def tested_nothing(self, part: Part) -> bool:
+        """Whether its tests were none."""
+        return "test" in part.kinds and bool(_NO_TESTS.search(self.tail())) and not self._printed_good(part)
+
+    def _printed_good(self, part: Part) -> bool:
+        kinds = part.kinds[:1] if part.kinds[:1] == ("test",) else part.kinds
+        return any(_GOOD[kind].search(self.tail()) for kind in kinds)
 
 
 class Ledger:
-    """Fed with every event of a session (`apply`), live or from the log."""
+    """Fed with every event of a session (`apply`), live or from the log.
 
-    def __init__(self) -> None:
+    What is written into temporary folders, and into kimi's `own`, is no change of the project in `root`.
+    """
+
+    def __init__(self, root: str = "", own: Sequence[str] = ()) -> None:
+        self._root = root.rstrip("/") + "/"
+        self._elsewhere = (*ELSEWHERE, *own)
         self._clock = 0
         self._changed = 0  # when the last change ended; 0: nothing was changed yet
         self._runs: list[Run] = []
@@ -81,7 +116,7 @@ class Ledger:
         match event:
             case ev.ToolStarted(call, effects):
                 command = next((effect.target for effect in effects if effect.kind == "run"), "")
-                writes = any(effect.kind == "write" for effect in effects)
+                writes = any(effect.kind == "write" and not self._is_elsewhere(effect.target) for effect in effects)
                 if command or writes:
                     self._calls[f"{path}/{call.id}"] = (self._start(command) if command else None, writes)
             case ev.ToolFinished(call_id, display, is_error):
@@ -100,8 +135,15 @@ class Ledger:
             case _:
                 pass
 
+    def _is_elsewhere(self, path: str) -> bool:
+        return path.startswith(self._elsewhere) and not (self._root != "/" and path.startswith(self._root))
+
+    def _parts(self, command: str) -> list[Part]:
+        """Its parts, with paths in the project relative: that may lie in a temporary folder itself."""
+        return parts(command.replace(self._root, "./") if self._root != "/" else command)
+
     def _start(self, command: str) -> Run:
-        run = Run(command.strip(), parts(command), self._clock)
+        run = Run(command.strip(), self._parts(command), self._clock)
         self._mark_changes(run)
         self._runs = [*self._runs[-MAX_RUNS:], run]
         return run
@@ -141,12 +183,13 @@ class Ledger:
 
     def missing(self, command: str) -> str:
         """Why a command does not show anything as things stand; empty when it does."""
-        wanted = parts(command)
+        wanted = self._parts(command)
         if all(part.idle for part in wanted):
             return "it shows nothing by itself"
         for run in reversed(self._runs):
             if [part.text for part in run.parts] == [part.text for part in wanted]:
-                return self._fault(run, [part for part in run.parts if part.kinds])
+                hidden = not any(part.speaks for part in run.parts if not part.idle)
+                return self._fault(run, [part for part in run.parts if part.kinds or (hidden and not part.idle)])
             part = next((part for part in run.parts if [part.text] == [each.text for each in wanted]), None)
             if part is not None:
                 return self._fault(run, [part])
@@ -162,18 +205,37 @@ class Ledger:
             return "the last run of it did not come to its end"
         if run.exit_code != 0:
             return "the last run of it failed"
+        if any(run.tested_nothing(part) for part in what):
+            return "it ran no tests"
         return "" if all(run.passed(part) for part in what) else "its exit code was hidden by another command"
 
-    def bind(self, claim: Claim) -> ev.Evidence:
-        """What shows a claim, or why nothing does: the latest command that checks this counts."""
+    def bind(self, claim: Claim, *, every: bool = False) -> ev.Evidence:
+        """What shows a claim, or why nothing does: the latest command that checks this counts.
+
+        For `every` test a run of another program with failed tests since the last change counts before it.
+        """
         words, noun = WORDS[claim], _NOUNS[claim]
-        found = next(self._matching(claim), None)
+        found = (self._other_failure() if every else None) or next(self._matching(claim), None)
         if found is None:
             since = " after the last edit" if self._changed else ""
             return ev.Evidence(words, verified=False, reason=f"no {noun} ran{since}")
         run, part = found
         reason = self._fault(run, [part])
+        if claim == "test" and not reason and _SELECTS.search(part.text):
+            words = f"selected {words}"
         return ev.Evidence(words, not reason, run.command, run.result, run.exit_of(part), reason)
+
+    def _other_failure(self) -> tuple[Run, Part] | None:
+        """The latest run since the last change whose tests failed, of a program that has not succeeded since."""
+        passed: set[str] = set()
+        for run, part in self._matching("test"):
+            if not self.fresh(run):
+                break
+            if run.passed(part):
+                passed.add(part.program)
+            elif run.exit_code and part.program not in passed and _BAD.search(run.tail()):
+                return run, part
+        return None
 
     def _matching(self, claim: Claim) -> Iterator[tuple[Run, Part]]:
         wanted: set[Kind] = {"test", "build", "lint", "types"} if claim == "check" else {claim}
@@ -189,14 +251,15 @@ _NOUNS: dict[Claim, str] = {
 
 
 def _without_kinds(part: Part) -> Part:
-    return Part(part.text, (), part.changes, part.speaks, part.idle)
+    return replace(part, kinds=())
 
 
 def evidence(ledger: Ledger, text: str) -> list[ev.Evidence]:
     """Every claim of an answer with what shows it. Nothing for talk: a session in which nothing was run or changed."""
     if ledger.empty and not says_it_ran(text):
         return []
-    return [ledger.bind(claim) for claim in claims(text)]
+    every = says_all(text)
+    return [ledger.bind(claim, every=every and claim == "test") for claim in claims(text)]
 
 
 def evidence_gate(ledger: Ledger, emit: Callable[[ev.Event], None], *, asks: bool) -> EndGate:

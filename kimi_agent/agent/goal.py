@@ -6,7 +6,7 @@ kimi that runs the person's command at the end of each round, and nothing else c
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,8 +28,13 @@ USAGE = '/goal [--check "COMMAND"] [--turns N] WHAT IS TO HOLD'
 STATES: dict[str, GoalState] = {"pause": "paused", "stop": "stopped"}
 
 _COMMAND = re.compile(r"/goal(?:\s+(.*))?$", re.DOTALL)
-_OPTION = re.compile(r"--([a-z]+)(?:=|\s+)(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\S+)(?:\s+|$)")
-_DECLARED = re.compile(r"^[\s*_>#`-]*GOAL (REACHED|BLOCKED)[*_`]*\s*[:：]\s*(.*?)[\s*_]*$", re.MULTILINE)
+_OPTION = re.compile(
+    r"--([a-z]+)(?:=|\s+)(\"(?:[^\"\\]|\\.)*\"|“[^”]*”|'[^']*'|‘[^’]*’|[^\s\"'“‘]\S*)(?:\s+|$)", re.DOTALL
+)
+_DECLARED = re.compile(
+    r"^[\s*_>#`-]*GOAL (REACHED|BLOCKED)[*_`]*\s*[:：]\s*(?:\*\*)?\s*(?:```\w*\n)?(.*?)[\s*_]*$", re.MULTILINE
+)
+_IN_BACKQUOTES = re.compile(r"(`+)(.+?)\1(?:$|\s*[(（,，.。—–-])")
 _PLACEHOLDER = re.compile(r"^<[^<>]*>$")  # of the instructions, repeated
 _CHOICE = re.compile(r"<choice>\s*([^<]*?)\s*</choice>", re.IGNORECASE)
 
@@ -48,21 +53,30 @@ def parse_goal(arguments: str) -> Goal:
     while rest.startswith("--"):
         match = _OPTION.match(rest)
         if match is None or match[1] not in given:
-            raise ConfigError(f"/goal does not know {rest.split()[0]}", f"Usage: {USAGE}")
-        given[match[1]], rest = _unquoted(match[2]), rest[match.end() :]
+            raise _misread(rest.split()[0].partition("=")[0], given)
+        given[match[1]], rest = _unquoted(match[2]).strip(), rest[match.end() :]
+        if not given[match[1]]:
+            raise ConfigError(f"--{match[1]} of /goal is empty", f"Usage: {USAGE}")
     if not (given["turns"].isascii() and given["turns"].isdigit() and 0 < int(given["turns"]) < 10_000):
         raise ConfigError("--turns of /goal takes a number from 1 on", f"Usage: {USAGE}")
     if not rest.strip() and given["check"]:
         rest = f"`{given['check']}` succeeds"
     if not rest.strip():
         raise ConfigError("/goal needs a text: what is to hold", f"Usage: {USAGE}")
-    return Goal(rest.strip()[:TEXT_LIMIT], given["check"].strip(), limit=int(given["turns"]))
+    return Goal(rest.strip()[:TEXT_LIMIT], given["check"], limit=int(given["turns"]))
 
 
 def _unquoted(value: str) -> str:
+    """Without its quotes; between double ones, \\" and \\\\ are one character, other backslashes stay."""
     if value[:1] == '"':
-        return re.sub(r"\\(.)", r"\1", value[1:-1])
-    return value[1:-1] if value[:1] == "'" else value
+        return re.sub(r'\\(["\\])', r"\1", value[1:-1])
+    return value[1:-1] if value[:1] in ("'", "“", "‘") else value
+
+
+def _misread(option: str, known: Container[str]) -> ConfigError:
+    if option.removeprefix("--") in known:
+        return ConfigError(f"{option} of /goal has no value, or its quote is not closed", f"Usage: {USAGE}")
+    return ConfigError(f"/goal does not know {option}", f"Usage: {USAGE}")
 
 
 def declared(text: str) -> Declared | None:
@@ -71,8 +85,12 @@ def declared(text: str) -> Declared | None:
     if not found:
         return None
     word, about = found[-1]
+    reached = word == "REACHED"
+    if reached:
+        quoted = _IN_BACKQUOTES.match(about)
+        about = quoted[2] if quoted else re.sub(r"(?<=\w)\.$", "", about.removeprefix("$ "))
     about = _PLACEHOLDER.sub("", about.strip().strip("`").strip())
-    return Declared("reached" if word == "REACHED" else "blocked", about)
+    return Declared("reached" if reached else "blocked", about)
 
 
 class GoalKeeper:
@@ -145,6 +163,8 @@ class GoalKeeper:
         """Pause or stop it. Raises ConfigError when there is none."""
         if self.goal is None or self.goal.state in ("reached", "stopped"):
             raise ConfigError("there is no goal", f"Usage: {USAGE}")
+        if state == "paused" and not self.active:
+            raise ConfigError(f"the goal is not at work: {self.goal.state}", "/goal resume goes on with it.")
         return [self._move(state, "by you")]
 
     def steps(self, per_round: int) -> int:

@@ -70,7 +70,8 @@ class Session:
             self.id, started.system_prompt, caller, tuple(tool_spec(tool) for tool in tools), parts.models, parts.model,
             parts.thinking, parts.limits, History(parts.scratch),
         )  # fmt: skip
-        self.ledger, self._evidence = Ledger(), parts.evidence
+        own = (str(parts.scratch), str(parts.plan_file))
+        self.ledger, self._evidence = Ledger(str(parts.workspace.root), own), parts.evidence
         self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
         self._turns = Turns(
             self.runner, self._turn, self.skills, self._waiting, lambda: self.has_news, turns, self.goals

@@ -70,6 +70,14 @@ def test_a_check_after_the_last_edit_shows_the_claim() -> None:
         ([edited(1), ran(2, "pytest || true", 0, "1 failed, 3 passed")], "its exit code was hidden by another command"),
         ([edited(1), ran(2, "pytest | tail -1", 0, "")], "its exit code was hidden by another command"),
         ([edited(1), ran(2, "pytest", 0), ran(3, "pytest", 1)], "the last run of it failed"),
+        ([edited(1), ran(2, "npm test", 1, "1 failed"), ran(3, "pytest", 0, "3 passed")], "the last run of it failed"),
+        (
+            [edited(1), ran(2, "npm test -- --passWithNoTests", 0, "No tests found, exiting with code 0")],
+            "it ran no tests",
+        ),
+        ([edited(1), ran(2, "true || pytest", 0)], "its exit code was hidden by another command"),
+        ([edited(1), ran(2, "make -i test", 0)], "its exit code was hidden by another command"),
+        ([ran(1, "pytest", 0), ran(2, "python: open('a.py', 'w')", 0)], "it ran before the last edit"),
     ],
 )
 def test_what_is_missing(events: list[list[ev.Event]], reason: str) -> None:
@@ -84,9 +92,99 @@ def test_what_does_not_spoil_a_check() -> None:
     assert bound(ledger(edited(1), ran(2, "sed -i s/a/b/ f.py && pytest", 0))).verified
 
 
+SHOW_NO_TESTS = [
+    "test -f a", "npm ci", "make -n test", "make --just-print test", "pytest --fixtures", "pytest --setup-plan",
+    "cargo test --no-run",
+    "go test -c", "go test -list . ./...", "ctest -N", "tox -l", "vitest list", "jest --listTests",
+    "playwright install",
+    "command -v pytest", "which pytest", "docker build .", "make clean",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", SHOW_NO_TESTS)
+def test_what_runs_no_test(command: str) -> None:
+    assert bound(ledger(edited(1), ran(2, command, 0))).reason == "no test ran after the last edit"
+
+
+RUN_TESTS = [
+    "docker compose exec -T web pytest -q", "docker run --rm image python -m pytest", "sudo -u me pytest",
+    "timeout -s KILL 60 pytest",
+    "pytest -q || exit 1", "npm -w web test", "find . -name 'x*' | xargs pytest", "make -k test",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", RUN_TESTS)
+def test_what_runs_tests(command: str) -> None:
+    assert bound(ledger(edited(1), ran(2, command, 0))).verified
+
+
+CHANGES = [
+    "make fmt", "npm run lint:fix", "npm install left-pad", "cargo add serde", "cargo fix", "go mod tidy",
+    "go generate ./...",
+    "uv add x", "pytest -q && rm a.py", "python manage.py makemigrations", "rm a.py /tmp/b", "mv a.py /tmp/b",
+    "git checkout -- a.py", "xargs sed -i s/a/b/", "rustfmt a.rs", "cat > /srv/a.py",
+    "python - <<'E'\nopen('a','w')\nE",
+]  # fmt: skip
+LOOKS = [
+    "make fmt-check", "npm run format:check", "rustfmt --check a.rs", "mkdir -p /tmp/x && cp a /tmp/x && rm -rf /tmp/x",
+    "rm -rf __pycache__ .pytest_cache", "python -c \"import sys; sys.stdout.write('a'.replace('a', 'b'))\"",
+    "npm ci", "docker update x",
+    "python: if a > b:\n    print(a)", "cargo test format", "pip install x", "xargs grep -n x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "stale"), [*((each, True) for each in CHANGES), *((each, False) for each in LOOKS)]
+)
+def test_what_changes_files(command: str, stale: bool) -> None:
+    made = Ledger("/srv")
+    for event in [*ran(1, "pytest", 0), *ran(2, command, 0), *ran(3, "ls", 0)]:
+        made.apply(event)
+    assert bound(made).reason == ("it ran before the last edit" if stale else "")
+
+
+def test_files_elsewhere_are_none_of_the_project() -> None:
+    made, call = Ledger("/tmp/project", ["/home/me/.kimi/plan.md"]), ToolCall("w", "WriteFile", "{}")
+
+    def write(target: str) -> None:
+        made.apply(ev.ToolStarted(call, (Effect("write", target),)))
+        made.apply(ev.ToolFinished("w", Diff(target, "", 1, 0)))
+
+    for event in ran(1, "pytest", 0):
+        made.apply(event)
+    write("/tmp/notes.md")
+    write("/home/me/.kimi/plan.md")
+    assert bound(made).verified
+    for event in ran(2, "echo x > /tmp/project/a.py", 0):
+        made.apply(event)
+    assert not bound(made).verified
+
+
+@pytest.mark.parametrize(
+    "command", ["pytest tests/test_one.py", "pytest -k one", "pytest -q a.py::test_x", "npx jest src/a.spec.ts"]
+)
+def test_a_selection_is_called_one(command: str) -> None:
+    assert bound(ledger(edited(1), ran(2, command, 0))).claim == "selected tests pass"
+
+
+def test_another_programs_failure_spoils_only_all_tests() -> None:
+    made = ledger(edited(1), ran(2, "npm test", 1, "1 failed"), ran(3, "pytest", 0))
+    assert bound(made, "The Python tests pass.").verified
+    assert bound(made, "All Python tests pass; two tests of the frontend fail.").verified
+    assert not bound(made, "所有测试均通过。").verified
+
+
+def test_an_output_speaks_only_of_what_it_is_about() -> None:
+    made = ledger(edited(1), ran(2, "mypy .; ruff check .; pytest -q", 0, "Found 2 problems\n3 passed"))
+    found = {each.claim: each.verified for each in evidence(made, "Tests, lint and types all pass.")}
+    assert found == {"tests pass": True, "lint is clean": False, "types are clean": False}
+
+
 def test_a_hidden_exit_code_counts_when_the_output_says_it() -> None:
     found = bound(ledger(edited(1), ran(2, "pytest -q 2>&1 | tail -3", 0, "12 passed in 1s")))
     assert (found.verified, found.exit_code, found.result) == (True, None, "12 passed in 1s")
+    assert bound(ledger(edited(1), ran(2, "cargo test | tail", 0, "test result: ok. 8 passed; 0 failed"))).verified
+    assert not bound(ledger(edited(1), ran(2, "bun test | tail", 0, " 5 pass\n 1 fail"))).verified
 
 
 def test_subagents_count_for_changes_and_for_checks() -> None:

@@ -57,15 +57,26 @@ async def nobody(question: Question) -> Answer:
         ("--turns 3 --check=make done", Goal("done", "make", limit=3)),
         ('--check "a \\"b\\"" x', Goal("x", 'a "b"', limit=25)),
         ("--check 'x y'", Goal("`x y` succeeds", "x y", limit=25)),
+        ("--check “x y” z", Goal("z", "x y", limit=25)),
+        ('--check "grep \\d f" x', Goal("x", "grep \\d f", limit=25)),
+        ('--check "a\nb" x', Goal("x", "a\nb", limit=25)),
     ],
 )
 def test_arguments(typed: str, goal: Goal) -> None:
     assert parse_goal(typed) == goal
 
 
-@pytest.mark.parametrize("typed", ["", "--turns 0 x", "--turns many x", "--bogus 1 x", "--check", "--turns 3"])
+@pytest.mark.parametrize(
+    "typed", ["", "--turns 0 x", "--turns -1 x", "--turns many x", "--bogus 1 x", "--check", "--turns 3"]
+)
 def test_wrong_arguments(typed: str) -> None:
     with pytest.raises(ConfigError):
+        parse_goal(typed)
+
+
+@pytest.mark.parametrize("typed", ['--check "pytest -q all', "--check 'a b\" c", '--check "" x', "--check 'a'b c"])
+def test_a_check_that_cannot_be_read_is_never_another_one(typed: str) -> None:
+    with pytest.raises(ConfigError, match="--check of /goal"):
         parse_goal(typed)
 
 
@@ -77,6 +88,12 @@ def test_wrong_arguments(typed: str) -> None:
         ("`GOAL BLOCKED: no network`", "blocked", "no network"),
         ("GOAL BLOCKED: x\nNo, wait.\nGOAL REACHED: make", "reached", "make"),
         ("GOAL REACHED:", "reached", ""),
+        ("**GOAL REACHED:** `pytest -q`", "reached", "pytest -q"),
+        ("GOAL REACHED: `pytest -q` (12 passed)", "reached", "pytest -q"),
+        ("GOAL REACHED: $ pytest -q.", "reached", "pytest -q"),
+        ("GOAL REACHED:\n```sh\npytest -q\n```", "reached", "pytest -q"),
+        ("目标已达成。\nGOAL REACHED：pytest -q", "reached", "pytest -q"),
+        ("GOAL BLOCKED: `x` is missing", "blocked", "x` is missing"),
         ("GOAL BLOCKED: <why>", "blocked", ""),
     ],
 )
@@ -183,6 +200,18 @@ async def test_the_model_must_name_a_command_that_shows_it(tmp_path: Path) -> No
     assert goal_of(session).state == "reached"
 
 
+async def test_a_command_whose_exit_code_is_hidden_shows_nothing(tmp_path: Path) -> None:
+    replies = [
+        shell("grep x nowhere || true", "s1"),
+        say("GOAL REACHED: grep x nowhere || true"),
+        say("GOAL BLOCKED: no"),
+    ]
+    session = house(tmp_path, replies).open()
+    events = await play(session, "/goal x stands there")
+    told = [event.goal.told for event in of(events, ev.GoalChanged)]
+    assert told == ["", "`grep x nowhere || true`: its exit code was hidden by another command", "no"]
+
+
 async def test_the_instructions_are_the_programs_and_the_prompt_the_persons(tmp_path: Path) -> None:
     made = house(tmp_path, [say("GOAL BLOCKED: x")])
     await play(made.open(), "/goal  it works")
@@ -217,6 +246,8 @@ async def test_pause_lets_the_turn_end(tmp_path: Path) -> None:
         if isinstance(event, ev.StepStarted):
             assert session.change_goal("paused") == []
     assert goal_of(session).state == "paused"
+    with pytest.raises(ConfigError, match="not at work"):
+        session.change_goal("paused")
     assert isinstance(session.change_goal("stopped")[0], ev.GoalChanged)
     with pytest.raises(ConfigError):
         session.change_goal("paused")
