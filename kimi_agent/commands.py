@@ -9,11 +9,13 @@ from typing import Protocol
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.main_prompt import added_folder
 from kimi_agent.agent.session import Session
+from kimi_agent.context_command import context_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
+from kimi_agent.rewind_command import rewind_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 
 
@@ -41,6 +43,10 @@ class Shell(Protocol):
 
     def copy(self, text: str) -> bool:
         """Put text on the clipboard; False where the terminal has none."""
+        ...
+
+    def put(self, text: str) -> None:
+        """Give the person a text to edit and send again."""
         ...
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
@@ -264,6 +270,7 @@ _ALL = (
     Command("sessions", "go on with another session", _sessions, ("resume",), "[all]", while_running=False),
     Command("fork", "go on in a copy of this session", _fork, while_running=False),
     Command("undo", "take back the last turn (or N turns) of the conversation", _undo, (), "[N]", while_running=False),
+    Command("rewind", "go back to before an earlier message, here or in a fork", rewind_command, while_running=False),
     Command("title", "name this session", _title, ("rename",), "TEXT"),
     Command("btw", "ask something beside the task; it leaves no trace in the conversation", _btw, (), "QUESTION"),
     Command("compact", "shorten the history now", _compact, (), "[what to keep]", while_running=False),
@@ -274,6 +281,7 @@ _ALL = (
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),
+    Command("context", "what fills the context window; take a tool result out", context_command, (), "[drop N]"),
     Command("usage", "tokens and cost of this session", usage_command, ("cost",)),
     Command("status", "model, folder, mode", status_command),
     Command("hooks", "the hooks that run in this session", hooks_command),

@@ -68,10 +68,16 @@ class Runner:
                 self._last_count = (self.history.messages, len(self.history.messages), event.context)
             case ev.ToolStarted(_, effects):
                 self._ledger.note(effects)
-            case ev.Rewound() if self._compactor is not None:
+            case ev.Rewound() | ev.Compacted() if self._compactor is not None:
                 self._compactor.forget()
             case _:
                 pass
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """How many messages of the history the API has counted, and the tokens of that request; zeros when nothing holds."""
+        messages, number, tokens = self._last_count
+        return (number, tokens) if messages is self.history.messages and number <= len(messages) else (0, 0)
 
     def turn(self) -> Turn:
         """A turn, to which its owner gives what belongs to it alone. Raises KimiError when there is no provider."""
@@ -118,8 +124,8 @@ class Runner:
                 provider, caller.emit, caller.todos, caller.scratch, self.limits.compaction_ratio,
                 self.limits.reserved, self._ledger, caller.hooks,
             )  # fmt: skip
-            messages, counted, context = self._last_count
-            if messages is self.history.messages and counted <= len(messages):
+            counted, context = self.counted
+            if counted:
                 self._compactor.resume(context, counted)
         self._compactor.provider = provider
         if not self._compactor.size and self._window_search is None:
