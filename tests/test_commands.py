@@ -28,6 +28,7 @@ class RecordingShell:
         self.events: list[ev.Event] = []
         self.titles: list[str] = []
         self.clipboard: str | None = ""  # None: there is none
+        self.prompt = ""  # what the person is given to edit
         self._picks = list(picks)
         self.left = False
 
@@ -48,6 +49,9 @@ class RecordingShell:
             return False
         self.clipboard = text
         return True
+
+    def put(self, text: str) -> None:
+        self.prompt = text
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         self.titles += [option.label for option in options]
@@ -79,6 +83,37 @@ async def test_every_command_runs_on_an_empty_session(house: House, name: str):
     before = shell.session.id
     assert await execute(shell, f"/{name}")
     assert shell.shown or shell.events or shell.left or shell.titles or shell.session.id != before
+
+
+async def test_rewind_goes_back_to_before_a_chosen_message_and_gives_its_text_back(house: House):
+    shell = RecordingShell(house, [1, 0])
+    await execute(shell, "/rewind")
+    assert "no earlier message" in shell.shown[-1]
+    for text in ("first", "second", "third"):
+        await play(shell.session, text)
+    [event async for event in shell.session.compact()]
+    await execute(shell, "/rewind")
+    assert shell.titles[:3] == ["third", "second", "first"]
+    assert [m.text for m in shell.session.runner.history.messages] == ["first", "fine"]
+    assert shell.prompt == "second"
+    assert "Files stay as they are" in shell.shown[-1]
+    shell._picks = [0, None]
+    await execute(shell, "/rewind")
+    assert shell.session.runner.history.turns() == 1  # no way was chosen
+
+
+async def test_rewind_forks_before_a_message_and_leaves_the_session_as_it_is(house: House):
+    shell = RecordingShell(house, [0, 1])
+    for text in ("first", "second"):
+        await play(shell.session, text)
+    original = shell.session
+    await execute(shell, "/rewind")
+    assert shell.session.id != original.id
+    assert original.id in shell.shown[-1]
+    assert [m.text for m in shell.session.runner.history.messages] == ["first", "fine"]
+    assert shell.prompt == "second"
+    again = house.agent.open(original.id, ask=allow)
+    assert again.runner.history.turns() == 2
 
 
 async def test_a_session_is_renamed_undone_forked_and_left(house: House):

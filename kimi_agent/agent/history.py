@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kimi_agent.core import event as ev
+from kimi_agent.core.errors import SessionError
 from kimi_agent.core.message import Message, Text, ToolResult, tool_message
 
 STARTED_UNKNOWN = (
@@ -81,6 +82,12 @@ class History:
     def turns(self) -> int:
         """How many turns can be undone."""
         return sum(after < 0 for _, _, after in self._marks)
+
+    def require_turns(self, turns: int) -> None:
+        """Raises SessionError unless so many turns can be undone."""
+        available = self.turns()
+        if not 0 < turns <= available:
+            raise SessionError(f"there are {available} turns to undo, not {turns}" if available else "nothing to undo")
 
     def last_is_compaction(self) -> bool:
         """Whether nothing was said since the last compaction."""

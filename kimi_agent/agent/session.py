@@ -275,15 +275,16 @@ class Session:
             undone += self._change(ev.Rewound(compaction=True))
         if undone:
             return undone
-        available = self.runner.history.turns()
-        if not 0 < turns <= available:
-            raise SessionError(f"there are {available} turns to undo, not {turns}" if available else "nothing to undo")
+        self.runner.history.require_turns(turns)
         return self._change(ev.Rewound(turns=turns))
 
-    def fork(self) -> "Session":
-        """A new session that begins with this history. Raises SessionError while a turn runs."""
+    def fork(self, turns: int = 0) -> "Session":
+        """A new session that begins with this history, less its last `turns` turns. Raises SessionError as `undo` does."""
         self._refuse_while_running("forked")
-        return self._fork_log(self._log.events)
+        if not turns:
+            return self._fork_log(self._log.events)
+        self.runner.history.require_turns(turns)
+        return self._fork_log([*self._log.events, ev.Rewound(turns=turns)])
 
     def tell_once(self, text: str, level: Literal["info", "warning"] = "warning") -> None:
         """A notice, unless this very one is in the log already."""

@@ -201,6 +201,24 @@ async def test_unknown_ids_and_empty_folders_are_errors(tmp_path: Path):
         house.agent.latest()
 
 
+async def test_a_fork_can_leave_the_last_turns_out(tmp_path: Path):
+    house = House(tmp_path, ListProvider(lambda request: say(f"answer {len(request.messages)}")))
+    session = house.open()
+    for text in ("one", "two", "three"):
+        await play(session, text)
+    fork = session.fork(2)
+    assert [m.text for m in fork.runner.history.messages] == ["one", "answer 1"]
+    await play(fork, "another two")
+    fork_id = fork.id
+    await fork.aclose()
+    again = house.open(fork_id)
+    assert [m.text for m in again.runner.history.messages] == ["one", "answer 1", "another two", "answer 3"]
+    assert session.runner.history.turns() == 3
+    for wrong in (4, -1):
+        with pytest.raises(SessionError, match="3 turns to undo"):
+            session.fork(wrong)
+
+
 async def test_list_search_fork_undo_title_delete(tmp_path: Path):
     provider = ListProvider(lambda request: say(f"answer {len(request.messages)}"))
     house = House(tmp_path, provider)

@@ -88,7 +88,8 @@ class Life:
         self.screen = self.replayed()
 
     async def fork(self, number: int) -> None:
-        old, self.session = self.session, self.session.fork()
+        turns = self.dice.randrange(0, 3)
+        old, self.session = self.session, self.session.fork(turns)
         await old.aclose()
         self.screen = self.replayed()
 

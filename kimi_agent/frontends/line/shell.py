@@ -103,6 +103,9 @@ class LineShell:
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
 
+    def put(self, text: str) -> None:
+        self.screen.restore(plain(text))
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
 

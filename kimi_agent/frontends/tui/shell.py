@@ -39,6 +39,10 @@ class TuiShell:
         self._app.copy_to_clipboard(text)
         return True
 
+    def put(self, text: str) -> None:
+        draft = self._app.composer.area.expanded_text
+        self._app.composer.put(f"{text}\n{draft}" if draft.strip() else text)
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
 
