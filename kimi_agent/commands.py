@@ -13,6 +13,7 @@ from kimi_agent.context_command import context_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
+from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.rewind_command import rewind_command
@@ -282,6 +283,7 @@ _ALL = (
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),
     Command("context", "what fills the context window; take a tool result out", context_command, (), "[drop N]"),
+    Command("diff", "what the session changed in files", diff_command, (), "[FILE]"),
     Command("usage", "tokens and cost of this session", usage_command, ("cost",)),
     Command("status", "model, folder, mode", status_command),
     Command("hooks", "the hooks that run in this session", hooks_command),
