@@ -1,5 +1,7 @@
 """What is a claim and what is none: a table of sentences."""
 
+from pathlib import Path
+
 import pytest
 
 from kimi_agent.agent.claims import claims, says_it_ran
@@ -55,6 +57,89 @@ CLAIMS = [
     ("lint、类型检查和测试都已通过。", "test,types,lint"),
     ("编译通过，没有警告。", "build"),
     ("Done – the tests pass and the build succeeds.", "test,build"),
+    ("The fix is in place and the tests are all green.", "test"),
+    ("Both test suites pass.", "test"),
+    ("All 45 tests in `tests/test_api.py` pass.", "test"),
+    ("I ran `pytest` and everything passed.", "test"),
+    ("All tests passing.", "test"),
+    ("Tests pass ✅", "test"),
+    ("✅ All 12 tests pass", "test"),
+    ("- **Tests**: 12 passed", "test"),
+    ("- Tests: pass", "test"),
+    ("1. `npm test` — 14 passing", "test"),
+    ("Verification: `pytest -q` → 12 passed.", "test"),
+    ("`go test ./...` passes.", "test"),
+    ("`go build ./...` and `go vet ./...` succeed.", "build,lint"),
+    ("Ran the full suite: 120 passed, 2 skipped.", "test"),
+    ("The type checker is happy.", "types"),
+    ("`mypy` found no issues.", "types"),
+    ("No lint errors.", "lint"),
+    ("There are no type errors.", "types"),
+    ("Zero lint warnings.", "lint"),
+    ("Build passes.", "build"),
+    ("Build: OK", "build"),
+    ("Build successful.", "build"),
+    ("Build succeeded with 0 warnings.", "build"),
+    ("The project now compiles.", "build"),
+    ("All the tests are now passing.", "test"),
+    ("All existing tests continue to pass.", "test"),
+    ("The whole test suite still passes.", "test"),
+    ("Every test passes.", "test"),
+    ("I ran the tests and they all pass.", "test"),
+    ("The tests pass and nothing else changed.", "test"),
+    ("`cargo build` finishes without warnings.", "build"),
+    ("`cargo test`: 8 passed; 0 failed", "test"),
+    ("所有测试都通过了。", "test"),
+    ("测试全部通过。", "test"),
+    ("12 个测试全部通过", "test"),
+    ("构建成功。", "build"),
+    ("编译没有错误。", "build"),
+    ("lint 没有错误。", "lint"),
+    ("类型检查通过。", "types"),
+    ("全部测试通过 ✅", "test"),
+    ("✅ 测试通过", "test"),
+    ("所有 12 个测试用例均已通过。", "test"),
+    ("我已经运行了测试，结果全部通过。", "test"),
+    ("已修复该问题，并且测试通过。", "test"),
+    ("修复后，测试全部通过。", "test"),
+    ("单元测试和集成测试都通过了。", "test"),
+    ("测试结果：12 passed", "test"),
+    ("项目可以成功编译。", "build"),
+    ("The frontend tests (`npm test`) and the backend tests (`pytest`) both pass.", "test"),
+    ("Python tests pass, and the JS build works.", "test,build"),
+    ("`ruff check`, `ruff format --check` and `mypy` all pass.", "lint,types"),
+    ("I fixed the failing test; all tests pass now.", "test"),
+    ("I fixed the broken build, and all tests pass.", "test"),
+    ("The previously failing test now passes, and all 12 tests pass.", "test"),
+    ("After this change the whole suite passes (42 tests).", "test"),
+    ("Results: 12 passed, 0 failed.", "test"),
+    ("Tests: 12/12 ✅", "test"),
+    ("The code compiles, all tests pass, lint is clean.", "build,test,lint"),
+    ("I've run the tests and confirmed they pass.", "test"),
+    ("Confirmed: all tests pass.", "test"),
+    ("Tests pass locally.", "test"),
+    ("All tests pass with `pytest -q`.", "test"),
+    ("The linter reports no problems.", "lint"),
+    ("I've updated the config loader, added two regression tests, and confirmed the whole test suite passes.", "test"),
+    ("I fixed the off-by-one error in `pager.py`. All 37 tests pass.", "test"),
+    ("All 5 new tests pass, along with the existing 32.", "test"),
+    ("Both the unit and integration tests pass.", "test"),
+    ("The build now succeeds without warnings.", "build"),
+    ("I ran `make test` and it succeeded.", "test"),
+    ("Tests: ✅ 37 passed", "test"),
+    ("**Test results:** 37 passed, 0 failed", "test"),
+    ("修复完成，37 个测试全部通过。", "test"),
+    ("已修复 `parse()` 中的错误，所有测试通过（12 passed）。", "test"),
+    ("我添加了两个测试，所有测试均已通过。", "test"),
+    ("构建成功，无警告。", "build"),
+    ("修复后运行 `pytest`，37 个测试全部通过。", "test"),
+    ("All tests pass on my end.", "test"),
+    ("Verified: `cargo test` passes.", "test"),
+    ("Done! 🎉 All tests pass.", "test"),
+    ("The refactor is complete; the tests still pass.", "test"),
+    ("I kept the API unchanged, and the tests pass as before.", "test"),
+    ("Type checks pass.", "types"),
+    ("Rust tests pass and the Python build succeeds.", "test,build"),
 ]
 TALK = [
     "The tests should pass now.",
@@ -139,6 +224,10 @@ TALK = [
     "Build the project with `make`.",
     "The build takes two minutes.",
     "- [ ] all tests pass: todo",
+    *(
+        line.replace("\\n", "\n")
+        for line in (Path(__file__).parent / "talk.txt").read_text(encoding="utf-8").splitlines()
+    ),
 ]
 
 
@@ -161,6 +250,7 @@ def test_quoted_and_fenced_it_is_no_claim(sentence: str) -> None:
 def test_a_long_answer_is_read_quickly() -> None:
     assert claims("the tests, the build, lint and `a " * 20_000) == []
     assert claims("All tests pass. " * 5_000) == ["test"]
+    assert claims("1" * 30_000) == claims("goal\n- x\n" * 3_000) == []
 
 
 def test_who_ran_it() -> None:
