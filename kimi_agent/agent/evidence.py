@@ -128,6 +128,8 @@ class Ledger:
                     self._end(run, display.exit_code, display.output[-4000:])
                 elif run is not None and is_error and not run.file:
                     self._end(run, None, "")
+            case ev.TurnEnded() if not path:
+                self._end_all()
             case ev.TaskChanged(task):
                 self._task(task)
             case ev.Nested(call_id, inner):
@@ -151,6 +153,12 @@ class Ledger:
     def _end(self, run: Run, exit_code: int | None, output: str) -> None:
         run.done, run.exit_code, run.output = True, exit_code, output
         self._mark_changes(run)
+
+    def _end_all(self) -> None:
+        """A turn has ended: of its own commands only those in the background still run; a crash ends the others unseen."""
+        for key, (run, _) in self._calls.items():
+            if run is not None and not run.done and not run.file and key.count("/") == 1:
+                self._end(run, None, "")
 
     def _mark_changes(self, run: Run) -> None:
         """A command that changes files does so from its beginning to its end; a check in the same line runs after that change."""

@@ -216,8 +216,8 @@ class GoalKeeper:
         if not said.about:
             return "the line named no command" if said.what == "reached" else "the line named no reason"
         if why := self._ledger.missing(said.about):
-            return f"`{said.about[:200]}`: {why}"
-        self._move("reached", f"`{said.about[:200]}` succeeded after the last edit")
+            return f"{_quoted(said.about)}: {why}"
+        self._move("reached", f"{_quoted(said.about)} succeeded after the last edit")
         return None
 
     async def _run_check(self) -> str | None:
@@ -238,15 +238,17 @@ class GoalKeeper:
         folder = self._caller.scratch / call.id  # of its own: where the model's commands ended does not matter
         results, rejected = await run_calls(replace(self._caller, scratch=folder, emit=emit), [call])
         exit_code = shown[-1].exit_code if shown else None
+        if self.goal.state == "stopped":  # meanwhile
+            return None
         if exit_code == 0:
-            self._move("reached", f"`{command[:200]}` succeeded")
+            self._move("reached", f"{_quoted(command)} succeeded")
             return None
         if rejected or not any(item.begun for item, _ in results):
             content = results[0][1].content
             said = "".join(part.text for part in content if isinstance(part, Text))
             self._move("paused", f"the check did not run: {said[:300]}")
         ended = f"exit code {exit_code}" if exit_code is not None else "it did not come to its end"
-        return f"`{command[:200]}`: {ended}"
+        return f"{_quoted(command)}: {ended}"
 
     def _set(self, goal: Goal) -> None:
         self._caller.emit(ev.GoalChanged(goal))
@@ -256,6 +258,11 @@ class GoalKeeper:
         event = ev.GoalChanged(replace_goal(self.goal, state, told=told))
         self._caller.emit(event)
         return event
+
+
+def _quoted(command: str) -> str:
+    """On one line, as status lines show it."""
+    return f"`{' '.join(command.split())[:200]}`"
 
 
 def replace_goal(

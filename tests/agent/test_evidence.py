@@ -210,6 +210,16 @@ def test_a_background_task_counts_when_it_has_ended(tmp_path: Path) -> None:
     assert not bound(ledger(begun, [task(state="stopped")])).verified
 
 
+def test_a_command_that_a_crash_ended_runs_no_more() -> None:
+    begun = ev.ToolStarted(ToolCall("c2", "Shell", "{}"), (Effect("run", "pytest"),))
+    made = ledger(edited(1), [begun])
+    assert bound(made).reason == "it still runs"
+    made.apply(ev.Nested("agent", ev.TurnEnded("done")))
+    assert bound(made).reason == "it still runs"
+    made.apply(ev.TurnEnded("interrupted"))
+    assert bound(made).reason == "the last run of it did not come to its end"
+
+
 def test_talk_in_a_session_without_work_shows_nothing() -> None:
     assert evidence(Ledger(), "Tests pass, the build is green.") == []
     assert evidence(ledger(edited(1)), "Unit tests are worth their price.") == []

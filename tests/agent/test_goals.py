@@ -170,6 +170,24 @@ async def test_an_interrupt_kills_the_check_and_pauses(tmp_path: Path) -> None:
     assert is_well_formed(session.runner.history.messages)
 
 
+async def test_what_is_stopped_stays_so_when_its_check_succeeds(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    pipe = os.open(tmp_path / "pipe", os.O_RDWR)
+    session = house(tmp_path, [say("done")]).open()
+    async for event in session.prompt(f"/goal --check 'read word < {tmp_path / 'pipe'}' x"):
+        if isinstance(event, ev.ToolStarted):
+            session.change_goal("stopped")
+            os.write(pipe, b"now\n")
+    os.close(pipe)
+    assert goal_of(session).state == "stopped"
+
+
+async def test_what_is_told_of_a_check_is_one_line(tmp_path: Path) -> None:
+    session = house(tmp_path, [say("done")]).open()
+    await play(session, "/goal --check 'true\ntrue' x")
+    assert goal_of(session).told == "`true true` succeeded"
+
+
 async def test_blocked_needs_a_reason(tmp_path: Path) -> None:
     session = house(tmp_path, [say("GOAL BLOCKED:"), say("GOAL BLOCKED: there is no network")]).open()
     await play(session, "/goal --check false x")
