@@ -207,7 +207,7 @@ class GoalKeeper:
         if choices and choices[-1].strip().upper() == "STOP":
             self._move("reached", "the model chose to stop")
             return None
-        return "the model goes on"
+        return "the model did not choose STOP"
 
     def _declared(self, said: Declared | None) -> str | None:
         """Why the goal is not shown to be reached, by what the model named."""

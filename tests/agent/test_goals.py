@@ -328,5 +328,7 @@ async def test_a_prompt_is_repeated_until_stop(tmp_path: Path) -> None:
 
 async def test_a_prompt_is_repeated_so_many_times(tmp_path: Path) -> None:
     made = house(tmp_path, [say("a"), say("b"), say("c")], rounds=2)
-    await play(made.open(), "mend it")
+    session = made.open()
+    await play(session, "mend it")
     assert len(made.provider.requests) == 3
+    assert (goal_of(session).state, goal_of(session).told) == ("spent", "the model did not choose STOP")
