@@ -19,6 +19,7 @@ from kimi_agent.info_commands import hooks_command, status_command, usage_comman
 from kimi_agent.rewind_command import rewind_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 
+from kimi_agent.theme_command import theme_command
 
 class Shell(Protocol):
     """What an interactive front end offers to commands."""
@@ -51,6 +52,10 @@ class Shell(Protocol):
         ...
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
+    def set_theme(self, name: str) -> bool:
+        """Draw with another theme from now on; False where the terminal's own colours are used."""
+        ...
+
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None: ...
     def quit(self) -> None: ...
 
@@ -278,6 +283,7 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
+    Command("theme", "the colours of the full-screen shell, also of later sessions", theme_command, (), "[NAME]"),
     Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),

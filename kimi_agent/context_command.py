@@ -43,8 +43,9 @@ def _head(use: ContextUse) -> str:
     if not use.window:
         return f"**About {use.total:,} tokens**; the size of the window is not known."
     share = use.total / use.window
+    bar = _bar(share).ljust(BAR, "░")
     return (
-        f"**About {use.total:,} of {use.window:,} tokens** ({share:.0%}) `{_bar(share)}` "
+        f"**About {use.total:,} of {use.window:,} tokens** ({share:.0%}) `{bar}` "
         f"The history is compacted at {use.limit:,}."
     )
 
@@ -89,8 +90,7 @@ def _how(use: ContextUse) -> str:
 
 
 def _bar(share: float) -> str:
-    filled = min(BAR, max(round(share * BAR), 1 if share > 0 else 0))
-    return "█" * filled + "░" * (BAR - filled)
+    return "█" * min(BAR, round(share * BAR)) or "▏"
 
 
 def _cell(text: str) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from machine import FakeTool, House, ListProvider, allow, call, calls, instant, play, say
@@ -12,11 +13,13 @@ from kimi_agent.agent.session import Session
 from kimi_agent.agent.skill_files import Places, discover
 from kimi_agent.build import build, export_session, hooks_of
 from kimi_agent.commands import COMMANDS, NAMES, available, execute, find
+from kimi_agent.config import Config
 from kimi_agent.config.load import load_config
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.hook import Hook
 from kimi_agent.plugin import Plugin
+from kimi_agent.theme_command import THEMES
 
 
 class RecordingShell:
@@ -31,6 +34,7 @@ class RecordingShell:
         self.prompt = ""  # what the person is given to edit
         self._picks = list(picks)
         self.left = False
+        self.theme = ""
 
     def show(self, markdown: str) -> None:
         self.shown.append(markdown)
@@ -52,6 +56,10 @@ class RecordingShell:
 
     def put(self, text: str) -> None:
         self.prompt = text
+
+    def set_theme(self, name: str) -> bool:
+        self.theme = name
+        return True
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         self.titles += [option.label for option in options]
@@ -409,3 +417,21 @@ async def test_the_version_is_told(house: House):
     shell = RecordingShell(house)
     await execute(shell, "/version")
     assert shell.shown == [f"kimi {__version__}"]
+
+
+async def test_a_theme_is_shown_at_once_and_remembered(house: House):
+    shell = RecordingShell(house, [3])
+    remembered: list[tuple[str, str]] = []
+    shell.agent.remember = lambda key, value: remembered.append((key, value))
+    await execute(shell, "/theme")
+    assert shell.theme == "high-contrast-dark"
+    await execute(shell, "/theme light")
+    assert shell.theme == "light"
+    assert remembered == [("theme", "high-contrast-dark"), ("theme", "light")]
+    await execute(shell, "/theme pink")
+    assert shell.theme == "light"
+    assert "Usage" in shell.shown[-1]
+
+
+def test_the_themes_of_the_command_are_those_of_the_configuration():
+    assert set(THEMES) == set(get_args(get_type_hints(Config)["theme"]))

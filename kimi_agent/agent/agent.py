@@ -66,6 +66,7 @@ class Agent:
         None  # set-up of a provider, given the front end's `commands.Shell`
     )
     reconfigure: Callable[[Any], None] | None = None  # take the models of a changed configuration
+    remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)

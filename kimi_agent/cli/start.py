@@ -62,6 +62,7 @@ def start(options: Options) -> int:
         agent_file=options.agent_file,
     )
     agent.login = _login_for(agent, options)
+    agent.remember = lambda key, value: _save(options, key, value)
     if session_id is None and not options.model and agent.main_agent.model in agent.models:
         arguments["model"] = agent.main_agent.model
     if headless:
@@ -114,6 +115,12 @@ def _login_for(agent: "Agent", options: Options) -> Callable[["Shell"], Awaitabl
         shell.apply(shell.session.set_model(account.model))
 
     return log_in
+
+
+def _save(options: Options, key: str, value: Any) -> None:
+    from kimi_agent.config.edit import save
+
+    save(options.config_path, {(key,): value})
 
 
 def _print_arguments(options: Options) -> dict[str, Any]:

@@ -201,7 +201,7 @@ class Config:
     default_plan_mode: bool = False
     default_permission_mode: Literal["manual", "yolo", "auto"] = "manual"
     default_editor: str = ""
-    theme: Literal["dark", "light", "auto"] = "auto"
+    theme: Literal["dark", "light", "auto", "high-contrast-dark", "high-contrast-light"] = "auto"
     show_thinking_stream: bool = True
     merge_all_available_skills: bool = True
     extra_skill_dirs: tuple[str, ...] = ()

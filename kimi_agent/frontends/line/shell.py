@@ -106,6 +106,9 @@ class LineShell:
     def put(self, text: str) -> None:
         self.screen.restore(plain(text))
 
+    def set_theme(self, name: str) -> bool:
+        return False
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
 

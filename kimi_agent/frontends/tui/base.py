@@ -26,7 +26,7 @@ from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
-from kimi_agent.frontends.tui.themes import DARK, LIGHT, theme_name
+from kimi_agent.frontends.tui.themes import DARK, THEMES, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
@@ -117,10 +117,10 @@ class SessionApp(App[int]):
         return {"line": self.current_theme.panel or "#444444" if not self.current_theme.ansi else "ansi_bright_black"}
 
     async def on_mount(self) -> None:
-        self.register_theme(DARK)
-        self.register_theme(LIGHT)
-        name = "ansi-dark" if self.no_colors else theme_name(self._wanted_theme)
-        self.theme = name if name in self.available_themes else DARK.name
+        for theme in THEMES:
+            self.register_theme(theme)
+        if not self.set_theme(self._wanted_theme):
+            self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
         self._shown = True
@@ -130,6 +130,13 @@ class SessionApp(App[int]):
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
         if self._first_prompt:
             self.submit(self._first_prompt)
+
+    def set_theme(self, wanted: str) -> bool:
+        """Draw with `dark`, `light`, `auto`, ...; False, and nothing changes, when no colours are wanted at all."""
+        if not self.no_colors:
+            name = theme_name(wanted)
+            self.theme = name if name in self.available_themes else DARK.name
+        return not self.no_colors
 
     def _apply_palette(self) -> None:
         theme = self.current_theme

@@ -43,6 +43,9 @@ class TuiShell:
         draft = self._app.composer.area.expanded_text
         self._app.composer.put(f"{text}\n{draft}" if draft.strip() else text)
 
+    def set_theme(self, name: str) -> bool:
+        return self._app.set_theme(name)
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
 

@@ -1,4 +1,4 @@
-"""Our two themes. Any theme of Textual can be used instead, by its name."""
+"""Our themes. Any theme of Textual can be used instead, by its name."""
 
 import os
 
@@ -34,11 +34,52 @@ LIGHT = Theme(
     dark=False,
     variables={"line": "#d9d9d4", "input-selection-background": "#2c62b8 22%", "block-cursor-text-style": "none"},
 )
-ALIASES = {"dark": DARK.name, "light": LIGHT.name}
+HIGH_CONTRAST_DARK = Theme(
+    name="kimi-high-contrast-dark",
+    primary="#7cc4ff",
+    secondary="#ffffff",
+    accent="#e0a8ff",
+    foreground="#ffffff",
+    background="#000000",
+    surface="#000000",
+    panel="#6e6e6e",
+    success="#5dff6b",
+    warning="#ffd84d",
+    error="#ff8080",
+    dark=True,
+    variables={
+        "line": "#ffffff",
+        "input-selection-background": "#7cc4ff 45%",
+        "block-cursor-text-style": "none",
+        "contrast": "high",
+    },
+)
+HIGH_CONTRAST_LIGHT = Theme(
+    name="kimi-high-contrast-light",
+    primary="#003d99",
+    secondary="#000000",
+    accent="#5a008a",
+    foreground="#000000",
+    background="#ffffff",
+    surface="#ffffff",
+    panel="#7a7a7a",
+    success="#00540f",
+    warning="#6b3d00",
+    error="#990008",
+    dark=False,
+    variables={
+        "line": "#000000",
+        "input-selection-background": "#003d99 30%",
+        "block-cursor-text-style": "none",
+        "contrast": "high",
+    },
+)
+THEMES = (DARK, LIGHT, HIGH_CONTRAST_DARK, HIGH_CONTRAST_LIGHT)
+ALIASES = {theme.name.removeprefix("kimi-"): theme.name for theme in THEMES}
 
 
 def theme_name(wanted: str) -> str:
-    """The Textual theme for `dark`, `light`, `auto` (by what the terminal says of its background) or a theme's own name."""
+    """The Textual theme for a name of ours (`dark`), for `auto` (what the terminal says of its background) or its own name."""
     if wanted and wanted != "auto":
         return ALIASES.get(wanted, wanted)
     background = os.environ.get("COLORFGBG", "").rpartition(";")[2]

@@ -259,3 +259,22 @@ def test_without_colours(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     compare = look
     monkeypatch.setenv("NO_COLOR", "1")
     assert compare((80, 24), "dark", WORK, act=act)
+
+
+@pytest.mark.parametrize("theme", ["high-contrast-dark", "high-contrast-light"])
+def test_high_contrast(look: Any, theme: str) -> None:
+    async def up(pilot: Pilot[Any]) -> None:
+        await pilot.press("pageup")
+
+    assert look((80, 24), theme, WORK, act=up)
+
+
+@pytest.mark.parametrize("theme", ["high-contrast-dark", "high-contrast-light"])
+def test_high_contrast_permission(look: Any, theme: str) -> None:
+    async def ask(pilot: Pilot[Any]) -> None:
+        effects = (Effect("write", "/srv/shop/shop/prices.py"),)
+        shown = Diff("/srv/shop/shop/prices.py", DIFF, 4, 2)
+        pilot.app.run_worker(pilot.app.asker.ask(Permission(SHELL_CALL, effects, shown, "edits", str(CWD))))
+        await pilot.pause()
+
+    assert look((80, 24), theme, live=ASKED, act=ask)

@@ -48,7 +48,7 @@ PLAIN_PALETTE = Palette(
 
 
 def palette_from(variables: Mapping[str, str], *, ansi: bool = False) -> Palette:
-    """The palette of a theme, given its CSS variables (`App.theme_variables`)."""
+    """The palette of a theme, given its CSS variables (`App.theme_variables`); `contrast` is one of ours."""
     if ansi:
         return PLAIN_PALETTE
     try:
@@ -56,6 +56,8 @@ def palette_from(variables: Mapping[str, str], *, ansi: bool = False) -> Palette
         back, text, primary, accent, success, warning, error = (Color.parse(variables[name]) for name in names)
     except (KeyError, ColorParseError, ValueError):
         return PLAIN_PALETTE
+
+    high = variables.get("contrast") == "high"
 
     def fore(color: Color) -> Style:
         return Style(color=color.rich_color)
@@ -65,15 +67,15 @@ def palette_from(variables: Mapping[str, str], *, ansi: bool = False) -> Palette
 
     return Palette(
         text=fore(text),
-        muted=fore(back.blend(text, 0.62)),
-        faint=fore(back.blend(text, 0.34)),
+        muted=fore(back.blend(text, 0.86 if high else 0.62)),
+        faint=fore(back.blend(text, 0.7 if high else 0.34)),
         primary=fore(primary),
         accent=fore(accent),
         success=fore(success),
         warning=fore(warning),
         error=fore(error),
         string=fore(success.blend(text, 0.25)),
-        prompt_bg=ground(text, 0.07),
+        prompt_bg=ground(text, 0.14 if high else 0.07),
         code_bg=ground(text, 0.045),
         added_bg=ground(success, 0.16),
         removed_bg=ground(error, 0.15),
