@@ -111,7 +111,8 @@ def script_of(words: Sequence[str]) -> str:
 def kinds_of(program: str, words: Sequence[str]) -> tuple[Kind, ...]:
     """What a simple command checks. Any run of a program shows that it runs, a test too."""
     rest = words[1:]
-    if PYTHON.match(program) or program in INTERPRETERS or program in SHELLS:
+    by_word = _by_word(program, rest) if program in BY_WORD else ()
+    if not by_word and (PYTHON.match(program) or program in INTERPRETERS or program in SHELLS):
         script = script_of(words)
         if program == "node" and "--test" in rest:
             return ("test", "run")
@@ -132,8 +133,8 @@ def kinds_of(program: str, words: Sequence[str]) -> tuple[Kind, ...]:
         return named
     if program in CONTAINERS and (inside := _inside(rest)):
         return inside
-    if program in BY_WORD and (named := _by_word(program, rest)):
-        return named
+    if by_word:
+        return by_word
     if program in ("make", "gmake") and _words_of(rest) & (CHANGING | NO_BUILD):
         return ()
     if program in PROGRAMS:

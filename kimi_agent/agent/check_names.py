@@ -10,12 +10,22 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-KEYWORDS = frozenset({"if", "then", "else", "elif", "while", "until", "do", "!", "time", "{"})
+KEYWORDS = frozenset({"if", "then", "else", "elif", "while", "until", "do", "!", "{"})
 HIDING = frozenset({"if", "while", "until", "elif", "!"})
-WRAPPERS = _words("env nice nohup sudo xvfb-run timeout stdbuf command exec npx bunx pnpx uvx xargs")
+WRAPPERS = _words("env time nice nohup sudo xvfb-run timeout stdbuf command exec npx bunx pnpx uvx xargs")
 RUNNERS = frozenset(
     {"uv run", "poetry run", "pipenv run", "pdm run", "hatch run", "rye run", "bundle exec", "pnpm exec", "pnpm dlx"}
-    | {"npm exec", "yarn exec", "yarn dlx", "pixi run", "mise exec", "dotenv run", "conda run", "go tool"}
+    | {
+        "npm exec",
+        "yarn exec",
+        "yarn dlx",
+        "pixi run",
+        "coverage run",
+        "mise exec",
+        "dotenv run",
+        "conda run",
+        "go tool",
+    }
 )
 PYTHON = re.compile(r"python[\d.]*$|pypy[\d.]*$")
 SHELLS = frozenset({"sh", "bash", "zsh", "dash"})
@@ -57,7 +67,8 @@ WORDS: dict[str, tuple[Kind, ...]] = {
 }  # fmt: skip
 BY_WORD = _words(
     "make gmake npm pnpm yarn bun deno cargo go just task rake gradle gradlew mvn mvnw dotnet swift mix bazel meson stack cabal "
-    "sbt lein zig nx turbo composer flutter dart invoke inv poe hatch docker manage.py cmake nix uv poetry django-admin"
+    "sbt lein zig nx turbo composer flutter dart invoke inv poe hatch docker manage.py cmake nix uv "
+    "poetry django-admin rails artisan"
 )
 PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun", "composer"})
 CONTAINERS = frozenset({"docker", "podman", "docker-compose"})
@@ -88,7 +99,7 @@ ASKING_OF: dict[str, frozenset[str]] = {
 }  # fmt: skip
 IGNORING = frozenset({"--exit-zero", "--ignore-errors"})
 WITH_VALUE = frozenset(
-    {"--with", "--extra", "--group", "-p", "--python", "--env-file", "--directory", "--project", "-n", "-e"}
+    {"--with", "--extra", "--group", "-p", "--python", "--env-file", "--source", "--directory", "--project", "-n", "-e"}
 )
 WRAPPER_VALUES = frozenset({"-u", "--user", "-s", "--signal", "-p", "--package", "-I"})
 MUTATING = _words(

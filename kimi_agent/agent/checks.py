@@ -150,7 +150,9 @@ def _bare(words: Sequence[str]) -> list[str]:
                 break
             rest = rest[1:]
             while rest and (rest[0].startswith("-") or _NUMBERED.match(rest[0]) or ASSIGNMENT.match(rest[0])):
-                rest = rest[2:] if rest[0] in WRAPPER_VALUES else rest[1:]
+                rest = rest[2:] if rest[0] in WRAPPER_VALUES and name != "time" else rest[1:]
+        elif PYTHON.match(name) and rest[1:4] == ["-m", "coverage", "run"]:
+            rest = rest[2:]
         elif " ".join([name, *rest[1:2]]) in RUNNERS:
             rest = rest[2:]
             while rest and rest[0].startswith("-"):

@@ -110,6 +110,8 @@ RUN_TESTS = [
     "docker compose exec -T web pytest -q", "docker run --rm image python -m pytest", "sudo -u me pytest",
     "timeout -s KILL 60 pytest",
     "pytest -q || exit 1", "npm -w web test", "find . -name 'x*' | xargs pytest", "make -k test",
+    "time -p pytest", "coverage run -m pytest", "python -m coverage run -m pytest", "bun run test", "deno test",
+    "bin/rails test", "php artisan test",
 ]  # fmt: skip
 
 
