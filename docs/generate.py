@@ -188,7 +188,8 @@ def configuration() -> str:
         ("providers.NAME", config.ProviderConfig), ("models.NAME", config.ModelConfig),
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
         ("background", config.BackgroundConfig), ("subagent", config.SubagentConfig),
-        ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("services.NAME", config.ServiceConfig),
+        ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("notifications", config.NotificationsConfig),
+        ("services.NAME", config.ServiceConfig),
         ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),
     ):  # fmt: skip

@@ -134,7 +134,7 @@ SECTIONS: dict[str, type] = {
     "models.prices": config.Prices, "loop_control": config.LoopControl, "thinking": config.ThinkingConfig,
     "tools": config.ToolsConfig, "network": config.NetworkConfig, "services": config.ServiceConfig,
     "services.fields": config.ResultFields, "hooks": config.HookConfig, "background": config.BackgroundConfig,
-    "subagent": config.SubagentConfig, "mcp": config.McpConfig,
+    "subagent": config.SubagentConfig, "mcp": config.McpConfig, "notifications": config.NotificationsConfig,
 }  # fmt: skip
 
 

@@ -332,3 +332,10 @@ def test_a_hook_for_an_event_that_never_comes_is_told(tmp_path: Path) -> None:
     (warning,) = config.warnings
     assert 'c.toml:3: hook event "PreToolUsed" does not happen here' in warning
     assert config.hooks[0].strict
+
+
+def test_notifications_are_kimi_clis_table_with_a_mode_of_ours() -> None:
+    assert load("[notifications]\nclaim_stale_after_ms = 1").notifications.mode == "auto"
+    assert load('[notifications]\nmode = "off"').notifications.mode == "off"
+    with pytest.raises(ConfigError, match="auto, bell or off"):
+        load('[notifications]\nmode = "loud"')

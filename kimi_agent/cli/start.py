@@ -46,6 +46,7 @@ def start(options: Options) -> int:
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
     if not headless:
         arguments |= {"editor": config.default_editor, "show_thinking": config.show_thinking_stream}
+        arguments |= {"notifications": config.notifications.mode, "still": config.reduced_motion}
     if name == "tui":
         arguments["theme"] = config.theme
     from kimi_agent.build import build, offers

@@ -183,15 +183,28 @@ class ThinkingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationsConfig:
+    """How a person who looks elsewhere is called when a long turn is over or a question waits.
+
+    `mode` is `auto` (a bell, and on the desktop where the terminal can), `bell` or `off`.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"claim_stale_after_ms"})
+
+    mode: Literal["auto", "bell", "off"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all.
 
     `plugins` holds what each plugin is told: `[plugins.NAME]`, with `enabled = true|false` and the plugin's own keys.
+    `reduced_motion` leaves nothing on the screen that counts or moves by itself.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"telemetry", "notifications", "token_counting", "image", "identity", "permission"}
+        {"telemetry", "token_counting", "image", "identity", "permission"}
         | {"skip_afk_prompt_injection", "is_from_default_location", "experimental"}
     )
 
@@ -202,6 +215,7 @@ class Config:
     default_permission_mode: Literal["manual", "yolo", "auto"] = "manual"
     default_editor: str = ""
     theme: Literal["dark", "light", "auto", "high-contrast-dark", "high-contrast-light"] = "auto"
+    reduced_motion: bool = False
     show_thinking_stream: bool = True
     merge_all_available_skills: bool = True
     extra_skill_dirs: tuple[str, ...] = ()
@@ -218,6 +232,7 @@ class Config:
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
+    notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 

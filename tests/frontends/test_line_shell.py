@@ -1,7 +1,9 @@
 """Line mode without a terminal: what it prints for any events, what it replays, what it does with waiting texts."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from machine import FakeTool, House, ListProvider, call, calls, instant, say
 
 from kimi_agent.agent.transcript import Transcript
 from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Choice, Item, Option
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
@@ -25,12 +28,13 @@ from kimi_agent.frontends.line.shell import REPLAYED_TURNS, LineShell
 class RecordingScreen:
     """Keeps what was printed; `answers` are typed whenever a line is wanted."""
 
-    keeps_input = False
+    obeys = keeps_input = False
 
     def __init__(self, owner: Owner | None = None) -> None:
         self.owner = owner
         self.lines: list[str] = []
         self.restored: list[str] = []
+        self.sent: list[str] = []
         self.answers: list[str] = []
         self.changed = asyncio.Event()
         self.stopped = False
@@ -45,8 +49,17 @@ class RecordingScreen:
     def markdown(self, text: str) -> None:
         self.line(text)
 
+    def output(self, text: str) -> None:
+        self.line(plain(text))
+
+    def lend(self) -> AbstractAsyncContextManager[None]:
+        raise NotImplementedError
+
     def picture(self, image: Image) -> None:
         self.line(caption(image))
+
+    def control(self, sequence: str) -> None:
+        self.sent.append(sequence)
 
     def copy(self, text: str) -> bool:
         return False
@@ -213,3 +226,23 @@ async def test_choosing(tmp_path: Path) -> None:
     await screen.until_idle()
     assert "Type a number from 1 to 2." in screen.lines
     assert shell.session.model.name == "other"
+
+
+async def test_a_long_turn_and_a_question_call_the_person():
+    shell, screen = make(FakeAgent(says("done")), notifications="bell")
+    shell.apply([ev.TurnEnded("done", seconds=3.0)])
+    assert screen.sent == []
+    shell.apply([ev.TurnEnded("done", seconds=30.0)])
+    assert screen.sent == ["\a"]
+    screen.answers = ["1"]
+    await shell.session.ask(Choice((Item("Which?", (Option("one"), Option("two"))),)))
+    assert screen.sent == ["\a", "\a"]
+
+
+def test_reduced_motion_does_not_count_down():
+    for still, told in ((True, "trying again soon"), (False, "trying again in 9 s")):
+        shell, _ = make(FakeAgent(says("done")), still=still)
+        shell._in_turn = True
+        shell._transcript.status.retry = ev.Retrying(1, 9.4, "busy")
+        shell._retry_at = time.monotonic() + 9.4
+        assert told in shell.status()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
+from kimi_agent.frontends.common.notify import Notifications
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.line.screen import Owner, Screen
 from kimi_agent.frontends.line.shell import LineShell
@@ -34,10 +35,14 @@ class LineFrontend:
         plain: bool | None = None,
         editor: str = "",
         show_thinking: bool = True,
+        notifications: Notifications = "off",
+        still: bool = False,
     ) -> None:
         self._prompt = prompt
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
-        self._looks: dict[str, Any] = {"editor": editor, "show_thinking": show_thinking}
+        self._looks: dict[str, Any] = {
+            "editor": editor, "show_thinking": show_thinking, "notifications": notifications, "still": still,
+        }  # fmt: skip
         self._plain = must_be_plain() if plain is None else plain
         self._code: int = ExitCode.DONE
 

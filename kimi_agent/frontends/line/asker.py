@@ -1,7 +1,7 @@
 """Questions in line mode: prints them, reads the answers, asks again when an answer makes no sense."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, Option, Permission, Question
 from kimi_agent.core.sanitize import plain
@@ -12,8 +12,9 @@ from kimi_agent.frontends.line.screen import Screen
 class Asker:
     """Reads one line at a time for a question. While `label` is not None, the next line is an answer."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
+    def __init__(self, screen: Screen, call: Callable[[], None] = lambda: None) -> None:
+        """`call` is called when the agent asks: the person may be looking elsewhere."""
+        self._screen, self._call = screen, call
         self._lock = asyncio.Lock()
         self._line: asyncio.Future[str | None] | None = None
         self._label = ""
@@ -37,6 +38,7 @@ class Asker:
         return True
 
     async def ask(self, question: Question) -> Answer:
+        self._call()
         await asyncio.sleep(0)  # the events before the question are shown before it
         match question:
             case Permission():

@@ -52,6 +52,9 @@ class PlainScreen:
         label = "... " if self._draft else self._owner.label()
         if label != self._label:
             self._write(("\n" if self._label else "") + label)
+    def control(self, sequence: str) -> None:
+        pass
+
             self._label = label
 
     def restore(self, text: str) -> None:

@@ -18,7 +18,7 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, retrying
 from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
-from kimi_agent.frontends.common.user_shell import UserShell
+from kimi_agent.frontends.common.notify import Notifications, Notifier
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
@@ -47,10 +47,13 @@ class LineShell:
         editor: str = "",
         show_thinking: bool = True,
     ) -> None:
-        self._editor, self._show_thinking = editor, show_thinking
+        notifications: Notifications = "off",
+        still: bool = False,
+        self._editor, self._show_thinking, self._still = editor, show_thinking, still
         self.agent = agent
         self.screen = make_screen(self)
-        self._asker = Asker(self.screen)
+        self._notifier = Notifier(notifications, self.screen.control)
+        self._asker = Asker(self.screen, self._notifier.question)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
         self._transcript = Transcript()
         self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, show_thinking)
@@ -67,6 +70,7 @@ class LineShell:
 
     def apply(self, events: Iterable[ev.Event]) -> None:
         for event in events:
+            self._notifier.follow(event)
             if isinstance(event, ev.Retrying) and event.attempt:
                 self._retry_at = time.monotonic() + event.wait_s
                 self.screen.line(retrying(event), "warning")
@@ -240,7 +244,7 @@ class LineShell:
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
     def _count_down(self, event: ev.Retrying) -> None:
-        if self._in_turn and self._transcript.status.retry is event:
+        if self._in_turn and not self._still and self._transcript.status.retry is event:
             self.screen.refresh()
             asyncio.get_running_loop().call_later(1.0, self._count_down, event)
 
@@ -258,7 +262,8 @@ class LineShell:
         if goal := at_work(status.goal):
             parts.append(goal)
         if self._in_turn and status.retry is not None:
-            parts.append(f"trying again in {max(0, round(self._retry_at - time.monotonic()))} s, Esc interrupts")
+            when = "soon" if self._still else f"in {max(0, round(self._retry_at - time.monotonic()))} s"
+            parts.append(f"trying again {when}, Esc interrupts")
         elif self._in_turn:
             parts.append("working, Esc interrupts")
         return " | ".join(parts)

@@ -110,8 +110,7 @@ class RichScreen:
 
     def copy(self, text: str) -> bool:
         """By OSC 52, which the terminal understands or passes over."""
-        self._prompt.app.output.write_raw(f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode()}\a")
-        self._prompt.app.output.flush()
+        self.control(f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode()}\a")
         return True
 
     def refresh(self) -> None:
@@ -124,6 +123,10 @@ class RichScreen:
         buffer.cursor_position = len(buffer.text)
 
     def _print(self, renderable: RenderableType) -> None:
+    def control(self, sequence: str) -> None:
+        self._prompt.app.output.write_raw(sequence)
+        self._prompt.app.output.flush()
+
         """Print above the prompt; what comes in the same moment is written at once."""
         console = Console(
             file=io.StringIO(),

@@ -15,6 +15,7 @@ from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
+from kimi_agent.frontends.common.notify import Notifications
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 
 
@@ -132,7 +133,8 @@ class KimiApp(SessionApp):
 class TuiFrontend:
     """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once.
 
-    Without `show_thinking` the model's reasoning is not shown as it comes, only folded afterwards.
+    Without `show_thinking` the model's reasoning is not shown as it comes, only folded afterwards. When it is to be `still`,
+    nothing counts or moves by itself.
     """
 
     def __init__(
@@ -148,7 +150,7 @@ class TuiFrontend:
     ) -> None:
         self._arguments: dict[str, Any] = {
             "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "theme": theme,
-            "editor": editor, "show_thinking": show_thinking,
+            "editor": editor, "show_thinking": show_thinking, "notifications": notifications, "still": still,
         }  # fmt: skip
 
     async def run(self, agent: Agent) -> int:
@@ -161,3 +163,5 @@ class TuiFrontend:
         if any(isinstance(event, ev.TurnStarted) for event in session.events()):
             sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")
         return app.return_code or 0
+        notifications: Notifications = "off",
+        still: bool = False,

@@ -20,6 +20,7 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, git_branch
 from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.notify import Notifications, Notifier
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
@@ -74,6 +75,8 @@ class SessionApp(App[int]):
         theme: str = "auto",
         editor: str = "",
         show_thinking: bool = True,
+        notifications: Notifications = "off",
+        still: bool = False,
         clock: Clock = time.monotonic,
         version: str = __version__,
     ) -> None:
@@ -81,9 +84,10 @@ class SessionApp(App[int]):
         super().__init__(ansi_color=True if self.no_colors else None)
         self.animation_level = "none"
         self.agent, self.clock, self.version = agent, clock, version
+        self.notifier, self._still = Notifier(notifications, self.write_control), still
         self.asker = Asker(self._show_question)
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
-        self.talk = Conversation(session, clock)
+        self.talk = Conversation(session, clock, still=still)
         self.commands = TuiShell(self, agent, session)
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
@@ -151,7 +155,7 @@ class SessionApp(App[int]):
     def open(self, session: Session) -> None:
         """Show a session from its beginning."""
         self._waking.follow(session)
-        self.talk = Conversation(session, self.clock)
+        self.talk = Conversation(session, self.clock, still=self._still)
         blocks = self.talk.replay()
         self.view.cwd = str(session.cwd)
         self.view.reset([self._intro(), *blocks])
@@ -170,6 +174,17 @@ class SessionApp(App[int]):
             lines.append(("title", session.title))
         return IntroBlock(self.version, tuple(lines), HINTS)
 
+    def on_app_focus(self) -> None:
+        self.notifier.away = False
+
+    def on_app_blur(self) -> None:
+        self.notifier.away = True
+
+    def write_control(self, sequence: str) -> None:
+        """Send the terminal a control sequence that draws nothing."""
+        if self._driver is not None:
+            self._driver.write(sequence)
+
     def leave(self, code: int = 0) -> None:
         """End the application; a running turn is interrupted and its history closed."""
         self._waking.follow(None)
@@ -181,6 +196,7 @@ class SessionApp(App[int]):
 
     def feed(self, event: ev.Event) -> None:
         """Fold one event of the session in and draw what it changed."""
+        self.notifier.follow(event)
         self.view.show(self.talk.feed(event))
         if isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
             self._say_activity()
@@ -281,6 +297,8 @@ class SessionApp(App[int]):
                 self._ticker.pause()
             self._branch = git_branch(self.shell.cwd)
             self.update_bars()
+        if question is not None:
+            self.notifier.question()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 

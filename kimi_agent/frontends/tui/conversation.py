@@ -14,8 +14,10 @@ SILENCE_S = 12.0
 
 
 class Conversation:
-    def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic) -> None:
-        self.session = session
+    """When it is to be `still`, what it does is told in words that do not count seconds."""
+
+    def __init__(self, session: Session, clock: Callable[[], float] = time.monotonic, *, still: bool = False) -> None:
+        self.session, self._still = session, still
         self.transcript = Transcript()
         self._clock = clock
         self._turn_began = self._last_byte = self._retry_began = clock()
@@ -68,11 +70,14 @@ class Conversation:
         if (retry := status.retry) is not None:
             left = max(0, round(self._retry_began + retry.wait_s - now))
             other = f" with {plain(retry.model)}" if retry.model else ""
-            return f"Trying again{other} in {left} s (attempt {retry.attempt}): {one_line(retry.error)}", True
-        took = f" · {seconds(now - self._turn_began)}" if now - self._turn_began >= 1 else ""
+            when = "soon" if self._still else f"in {left} s"
+            return f"Trying again{other} {when} (attempt {retry.attempt}): {one_line(retry.error)}", True
+        counts = not self._still and now - self._turn_began >= 1
+        took = f" · {seconds(now - self._turn_began)}" if counts else ""
         doing = self._doing()
         if doing in ("Thinking", "Answering", "Waiting for the model") and now - self._last_byte >= SILENCE_S:
-            return f"{doing} · no byte for {now - self._last_byte:.0f} s{took}", True
+            silent = "a while" if self._still else f"{now - self._last_byte:.0f} s"
+            return f"{doing} · no byte for {silent}{took}", True
         todo = next((todo.title for todo in status.todos if todo.status == "in_progress"), "")
         about = f" · {one_line(todo, 60)}" if todo else ""
         return f"{doing}{took}{about}", False
