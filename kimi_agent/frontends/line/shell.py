@@ -19,6 +19,7 @@ from kimi_agent.frontends.common.describe import at_work, counted, retrying
 from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.notify import Notifications, Notifier
+from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
