@@ -10,6 +10,7 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.main_prompt import added_folder
 from kimi_agent.agent.session import Session
 from kimi_agent.context_command import context_command
+from kimi_agent.copy_command import copy_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
@@ -18,8 +19,8 @@ from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.rewind_command import rewind_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
-
 from kimi_agent.theme_command import theme_command
+
 
 class Shell(Protocol):
     """What an interactive front end offers to commands."""
@@ -242,17 +243,6 @@ async def _add_dir(shell: Shell, args: str) -> None:
         shell.show(f"`{folder}` belongs to the work now.")
 
 
-async def _copy(shell: Shell, args: str) -> None:
-    messages = shell.session.runner.history.messages
-    text = next((m.text for m in reversed(messages) if m.role == "assistant" and m.text.strip()), "")
-    if not text:
-        shell.show("There is no answer to copy yet.")
-    elif shell.copy(text):
-        shell.show(f"Copied the last answer ({len(text):,} characters).")
-    else:
-        shell.show("This terminal has no clipboard. `/export FILE` writes the session to a file.")
-
-
 async def _prompt(name: str, shell: Shell, args: str) -> None:
     text = f"/{name} {args}".rstrip()
     if shell.session.running:
@@ -297,7 +287,7 @@ _ALL = (
     Command("export", "write this session to a .md, .html or .json file", _export, ("export-md",), "[FILE]"),
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("add-dir", "work in another folder, too", _add_dir, (), "[DIR]"),
-    Command("copy", "copy the last answer to the clipboard", _copy),
+    Command("copy", "copy the last answer, or its Nth code block, to the clipboard", copy_command, (), "[N]"),
     Command("version", "the version of kimi", version_command),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
     Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),

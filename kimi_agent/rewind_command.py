@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 SHOWN = 200
 """Characters of a message in the list."""
 WAYS = (
-    Option("Rewind to before it", "it and what followed leave this conversation; files stay as they are"),
-    Option("Fork there", "a copy goes on from before it; this session and all files stay as they are"),
+    Option("Rewind to before it", "what followed goes; files stay"),
+    Option("Fork there", "a copy goes on; files stay"),
 )
 
 

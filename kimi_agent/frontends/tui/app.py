@@ -5,18 +5,24 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events, on
 from textual.app import SuspendNotSupported
 from textual.binding import Binding
 
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.transcript import PromptBlock
+from kimi_agent.copy_command import last_answer, told_copied
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
+from kimi_agent.frontends.common.notify import Notifications
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
-from kimi_agent.frontends.common.notify import Notifications
+from kimi_agent.frontends.tui.draw.source import block_text
+from kimi_agent.frontends.tui.finder import Finder
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
+from kimi_agent.frontends.tui.widgets.search_bar import SearchBar
 
 
 class KimiApp(SessionApp):
@@ -29,21 +35,50 @@ class KimiApp(SessionApp):
         Binding("shift+tab", "plan_mode", show=False, priority=True),
         Binding("ctrl+home", "page(0)", show=False),
         Binding("ctrl+end", "jump_end", show=False),
+        Binding("alt+up", "jump_turn(-1)", show=False),
+        Binding("alt+down", "jump_turn(1)", show=False),
+        Binding("ctrl+f", "search", show=False),
+        Binding("ctrl+t", "copy", show=False),
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
     ]
-    _exit_pressed = float("-inf")
+    _exit_pressed = _escape_pressed = float("-inf")
+    _finder: Finder | None = None
+
+    @on(events.Mount)
+    def _watch_below(self) -> None:
+        self.watch(self.view, "new_below", self._tell_below)
+
+    def _tell_below(self, below: bool) -> None:
+        self.activity.below = below
+        self.update_bars()
 
     def action_interrupt(self) -> None:
-        """Esc: stop what runs, or say no to what goes on in the background."""
+        """Esc: stop what runs, or say no to what goes on in the background; twice, go back to an earlier message."""
         if self.talk.session.running:
             self.talk.session.interrupt()
         elif isinstance(self.panel, PermissionPanel):
             self.asker.answer(Deny())
         elif self.shell.running:
             self.shell.interrupt()
-        else:
+        elif self._finder is not None:
+            self._close_search()
+        elif self.screen.selections:
             self.screen.clear_selection()
+        else:
+            self._go_back()
+
+    def _go_back(self) -> None:
+        prompts = any(isinstance(block, PromptBlock) and not block.void for block in self.talk.transcript.blocks)
+        if self.composer.text or self.shell.on or self.busy or not prompts:
+            return
+        now = self.clock()
+        if now - self._escape_pressed > HINT_S:
+            self._escape_pressed = now
+            self.notify_hint("Esc again goes back to an earlier message")
+            return
+        self._escape_pressed = float("-inf")
+        self.submit("/rewind")
 
     def action_interrupt_or_exit(self) -> None:
         """Ctrl-C: copy what is selected, stop what runs, empty the prompt, and pressed twice leave."""
@@ -88,6 +123,60 @@ class KimiApp(SessionApp):
 
     def action_jump_end(self) -> None:
         self.view.jump_end()
+
+    def action_jump_turn(self, step: int) -> None:
+        """Alt-Up, Alt-Down."""
+        self.view.jump_turn(step)
+
+    def action_copy(self) -> None:
+        """Ctrl-T: copy the block in which a selection begins, else the last answer."""
+        selection = self.view.text_selection
+        block = self.view.block_at(selection.start.y) if selection is not None and selection.start else None
+        if block is not None and (text := block_text(block)):
+            self.copy_to_clipboard(text)
+            self.screen.clear_selection()
+            self.notify_hint(f"Copied the block: {len(text):,} characters")
+        elif text := last_answer(self.talk.session):
+            self.copy_to_clipboard(text)
+            self.notify_hint(f"Copied the last answer: {told_copied(text)}")
+        else:
+            self.notify_hint("There is no answer to copy yet")
+
+    # --- search -------------------------------------------------------------------------------------------------------
+
+    async def action_search(self) -> None:
+        """Ctrl-F."""
+        if self._finder is None:
+            self._finder = Finder(self.view)
+            await self.mount(SearchBar(), before=self.activity)
+        else:
+            self.query_one(SearchBar).focus_input()
+
+    @on(SearchBar.Sought)
+    def _sought(self, event: SearchBar.Sought) -> None:
+        if self._finder is not None:
+            self._finder.search(event.text)
+            self._tell_found(event.text)
+
+    @on(SearchBar.Stepped)
+    def _stepped(self, event: SearchBar.Stepped) -> None:
+        if self._finder is not None:
+            self._finder.step(event.by)
+            self._tell_found("sought")
+
+    def _tell_found(self, text: str) -> None:
+        finder = self._finder
+        assert finder is not None
+        found = f"{finder.position} of {finder.count}" if finder.count else "nothing found" if text.strip() else ""
+        self.query_one(SearchBar).say(found if finder.shown else f"{found}, in text that is not drawn")
+
+    @on(SearchBar.Closed)
+    def _close_search(self) -> None:
+        if self._finder is not None:
+            self._finder.close()
+            self._finder = None
+            self.query_one(SearchBar).remove()
+            (self.panel or self.composer.area).focus()
 
     def action_shell_mode(self) -> None:
         """Ctrl-X."""
@@ -147,6 +236,8 @@ class TuiFrontend:
         theme: str = "auto",
         editor: str = "",
         show_thinking: bool = True,
+        notifications: Notifications = "off",
+        still: bool = False,
     ) -> None:
         self._arguments: dict[str, Any] = {
             "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "theme": theme,
@@ -163,5 +254,3 @@ class TuiFrontend:
         if any(isinstance(event, ev.TurnStarted) for event in session.events()):
             sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")
         return app.return_code or 0
-        notifications: Notifications = "off",
-        still: bool = False,

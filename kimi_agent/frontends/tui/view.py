@@ -6,13 +6,13 @@ redraws its own block only, and at most some thirty times a second, less often w
 
 import time
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from rich.cells import cell_len
 from textual import events
 from textual.geometry import Size
+from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
@@ -26,11 +26,13 @@ from kimi_agent.frontends.tui.draw.lines import Line, indent
 from kimi_agent.frontends.tui.draw.local import ShellBlock
 from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
+from kimi_agent.frontends.tui.draw.strips import painted
 
 MIN_FRAME = 1 / 30
 MAX_FRAME = 0.5
 FRAME_SHARE = 4
 """A frame waits this many times what the last one took: drawing costs at most a quarter of a core."""
+FOLDABLE = (CallBlock, ThoughtBlock, ShellBlock, PromptBlock)
 KEEP = 400
 """Blocks whose strips are kept; more are dropped, away from what is in view."""
 
@@ -52,9 +54,12 @@ class TranscriptView(ScrollView, can_focus=False):
     """Follows the end until the reader scrolls away from it."""
 
     ALLOW_MAXIMIZE = False
+    new_below: reactive[bool] = reactive(False, repaint=False)
+    """Something has come below what the reader looks at."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
+        self.marker: Callable[[Entry, int, Strip], Strip] | None = None  # paints row n of an entry: what a search found
         self.palette: Palette = PLAIN_PALETTE
         self.cwd = ""
         self.paints = self.streams_thinking = True
@@ -82,6 +87,8 @@ class TranscriptView(ScrollView, can_focus=False):
                 number = self._index[id(block)] = len(self._entries)
                 self._entries.append(Entry(block, estimate(block, self._width)))
             self._dirty.add(number)
+            if not self.following and not block.void and number >= self.last_in_view:
+                self.new_below = True
         self._schedule()
 
     def reset(self, blocks: Iterable[Drawable] = ()) -> None:
@@ -112,6 +119,46 @@ class TranscriptView(ScrollView, can_focus=False):
         self.following = True
         self._settle(0, 0)
 
+    def jump_turn(self, step: int) -> None:
+        """Bring the prompt before (-1) or after (1) the top of the view to the top; after the last one comes the end."""
+        top = self.scroll_offset.y
+        rows = [
+            (offset + entry.gap, number)
+            for number, (offset, entry) in enumerate(zip(self._offsets, self._entries, strict=False))
+            if isinstance(entry.block, PromptBlock) and not entry.block.void
+        ]
+        found = [number for row, number in rows if (row < top if step < 0 else row > top)]
+        if found:
+            self.reveal(found[-1] if step < 0 else found[0])
+        elif step > 0:
+            self.jump_end()
+
+    # --- for a search -------------------------------------------------------------------------------------------------
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        return self._entries
+
+    @property
+    def last_in_view(self) -> int:
+        """Number of the last entry that the reader sees, at least in part."""
+        return bisect_right(self._offsets, self.scroll_offset.y + self.size.height - 1) - 1
+
+    def drawn(self, number: int, *, unfold: bool = False) -> list[str]:
+        """The rows of an entry, drawn now if need be."""
+        entry = self._entries[number]
+        if unfold and isinstance(entry.block, FOLDABLE) and not entry.expanded:
+            entry.expanded, entry.strips = True, None
+            self._dirty.add(number)
+        if entry.strips is None or not entry.exact:
+            self._draw(entry)
+        return [strip.text for strip in entry.strips or []]
+
+    def reveal(self, number: int, row: int = 0, above: int = 0) -> None:
+        """Scroll to a row of an entry, with so many rows above it."""
+        self.following = False
+        self._settle(number, self._entries[number].gap + row - above)
+
     # --- drawing ------------------------------------------------------------------------------------------------------
 
     @property
@@ -119,9 +166,8 @@ class TranscriptView(ScrollView, can_focus=False):
         return self.scrollable_content_region.width or 80
 
     def _forget_strips(self, *, foldable: bool = False) -> None:
-        kinds = (CallBlock, ThoughtBlock, ShellBlock, PromptBlock)
         for number, entry in enumerate(self._entries):
-            if not foldable or isinstance(entry.block, kinds):
+            if not foldable or isinstance(entry.block, FOLDABLE):
                 self._dirty.add(number)
         self._schedule()
 
@@ -197,6 +243,7 @@ class TranscriptView(ScrollView, can_focus=False):
                 for entry in unseen:
                     self._draw(entry)
             self.following = self.following or top >= bottom
+            self.new_below = self.new_below and not self.following
             self.virtual_size = Size(self._width, self._total)
             if round(self.scroll_y) != top:
                 self.scroll_to(y=top, animate=False, force=True)
@@ -256,7 +303,7 @@ class TranscriptView(ScrollView, can_focus=False):
         if strip is None:
             return Strip.blank(self.size.width, self.rich_style)
         if (selection := self.text_selection) is not None and (span := selection.get_span(row)) is not None:
-            strip = self._select(strip, *span)
+            strip = painted(strip, *span, self.screen.get_component_rich_style("screen--selection"))
         return strip.crop_extend(0, self.size.width, self.rich_style).apply_offsets(0, row)
 
     def _row(self, row: int) -> Strip | None:
@@ -265,16 +312,10 @@ class TranscriptView(ScrollView, can_focus=False):
             return None
         entry = self._entries[number]
         inside = row - self._offsets[number] - entry.gap
-        return entry.strips[inside] if entry.strips and 0 <= inside < len(entry.strips) else None
-
-    def _select(self, strip: Strip, start: int, end: int) -> Strip:
-        text = strip.text
-        left = cell_len(text[:start])
-        right = strip.cell_length if end == -1 else cell_len(text[:end])
-        style = self.screen.get_component_rich_style("screen--selection")
-        middle = strip.crop(left, right).apply_style(style)
-        selected = Strip([type(s)(s.text, (s.style + style) if s.style else style) for s in middle])
-        return Strip.join([strip.crop(0, left), selected, strip.crop(right)])
+        if not entry.strips or not 0 <= inside < len(entry.strips):
+            return None
+        strip = entry.strips[inside]
+        return self.marker(entry, inside, strip) if self.marker is not None else strip
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         first = selection.start.y if selection.start else 0
@@ -313,6 +354,11 @@ class TranscriptView(ScrollView, can_focus=False):
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
         self._settle(*anchor)
 
+    def block_at(self, row: int) -> Drawable | None:
+        """The block that a row of the whole transcript belongs to."""
+        number = bisect_right(self._offsets, row) - 1
+        return self._entries[number].block if number >= 0 else None
+
     def on_click(self, event: events.Click) -> None:
         """A click folds or unfolds one block."""
         row = self.scroll_offset.y + event.y
@@ -320,7 +366,7 @@ class TranscriptView(ScrollView, can_focus=False):
         if number < 0 or self.screen.get_selected_text():
             return
         entry = self._entries[number]
-        if isinstance(entry.block, CallBlock | PromptBlock | ThoughtBlock | ShellBlock):
+        if isinstance(entry.block, FOLDABLE):
             entry.expanded = not entry.expanded
             self.following = False
             self._dirty.add(number)

@@ -94,9 +94,9 @@ async def test_slash_commands_complete_and_run(tmp_path: Path) -> None:
         await seen(app, pilot, "Great work")
         assert home.provider.requests == []
         await pilot.press("slash")
-        await seen(app, pilot, "/compact")
+        await seen(app, pilot, "/sessions")
         await pilot.press("escape")
-        await gone(app, pilot, "/compact")
+        await gone(app, pilot, "/sessions")
         assert app.composer.text == "/"
 
 

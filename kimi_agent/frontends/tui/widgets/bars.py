@@ -48,13 +48,18 @@ class Bar(Widget):
 
 
 class ActivityBar(Bar):
-    """What is going on on the left, on the right the key that matters now."""
+    """What is going on on the left, on the right the keys that matter now. `below`: something new is out of view."""
+
+    below = False
 
     def tell(self, words: str, keys: str = "", *, worrying: bool = False) -> None:
         """Say `words`; what worries is coloured and has the whole line."""
         style = self.palette.warning if worrying else self.palette.muted
         left = Text(f" ● {words}", style) if words else Text()
-        self.say(left, Text("" if worrying else keys, self.palette.faint))
+        right = Text("↓ new below: Ctrl-End", self.palette.accent) if self.below else Text()
+        if keys and not worrying:
+            right.append((" · " if self.below else "") + keys, self.palette.faint)
+        self.say(left, right)
 
     def hint(self, words: str) -> None:
         """A short word that is about no work."""

@@ -98,6 +98,8 @@ class Composer(Vertical):
             case "dismiss":
                 self._dismissed = self.area.before_cursor
                 self._close()
+            case "end":
+                await self.run_action("app.jump_end")
             case _:
                 await self.run_action("app.exit_twice('Ctrl-D')")
 

@@ -23,6 +23,7 @@ class PromptArea(TextArea):
         Binding("ctrl+c", "app.interrupt_or_exit", show=False),
         Binding("ctrl+s", "app.steer", show=False),
         Binding("ctrl+d", "delete_or_exit", show=False),
+        Binding("ctrl+f", "app.search", show=False),
         Binding("ctrl+z", "app.suspend_process", show=False),
         Binding("pageup", "app.page(-1)", show=False),
         Binding("pagedown", "app.page(1)", show=False),
@@ -33,7 +34,7 @@ class PromptArea(TextArea):
 
     @dataclass
     class Wanted(Message):
-        """A key that means something outside of the text: `older`, `newer`, `complete`, `accept`, `dismiss`, `exit`."""
+        """A key that means something outside of the text: `older`, `newer`, `complete`, `accept`, `dismiss`, `end`, `exit`."""
 
         what: str
 
@@ -77,6 +78,8 @@ class PromptArea(TextArea):
             wanted = "older"
         elif key == "down" and (self.popup_open or self.cursor_at_last_line):
             wanted = "newer"
+        elif key == "end" and not self.text:
+            wanted = "end"
         elif key == "backspace" and self._delete_placeholder():
             pass
         else:

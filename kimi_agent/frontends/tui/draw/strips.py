@@ -1,0 +1,15 @@
+"""Painting over a part of a drawn line."""
+
+from rich.cells import cell_len
+from rich.style import Style
+from textual.strip import Strip
+
+
+def painted(strip: Strip, start: int, end: int, style: Style) -> Strip:
+    """`strip` with a style laid over its characters from `start` to `end`; -1 is the end of the line."""
+    text = strip.text
+    left = cell_len(text[:start])
+    right = strip.cell_length if end == -1 else cell_len(text[:end])
+    middle = strip.crop(left, right)
+    over = Strip([type(s)(s.text, (s.style + style) if s.style else style) for s in middle])
+    return Strip.join([strip.crop(0, left), over, strip.crop(right)])
