@@ -52,11 +52,11 @@ class Shell(Protocol):
         """Give the person a text to edit and send again."""
         ...
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
     def set_theme(self, name: str) -> bool:
         """Draw with another theme from now on; False where the terminal's own colours are used."""
         ...
 
+    async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None: ...
     def quit(self) -> None: ...
 
@@ -273,7 +273,6 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
-    Command("theme", "the colours of the full-screen shell, also of later sessions", theme_command, (), "[NAME]"),
     Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]"),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
@@ -284,6 +283,7 @@ _ALL = (
     Command("status", "model, folder, mode", status_command),
     Command("hooks", "the hooks that run in this session", hooks_command),
     Command("tasks", "what runs in the background; show or stop one", tasks_command, ("task",), "[[stop] ID]"),
+    Command("theme", "the colours of the full-screen shell, also of later sessions", theme_command, (), "[NAME]"),
     Command("export", "write this session to a .md, .html or .json file", _export, ("export-md",), "[FILE]"),
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("add-dir", "work in another folder, too", _add_dir, (), "[DIR]"),

@@ -40,6 +40,9 @@ class PlainScreen:
     def picture(self, image: Image) -> None:
         self.line(f"  {caption(image)}")
 
+    def control(self, sequence: str) -> None:
+        pass
+
     def copy(self, text: str) -> bool:
         return False
 
@@ -52,9 +55,6 @@ class PlainScreen:
         label = "... " if self._draft else self._owner.label()
         if label != self._label:
             self._write(("\n" if self._label else "") + label)
-    def control(self, sequence: str) -> None:
-        pass
-
             self._label = label
 
     def restore(self, text: str) -> None:

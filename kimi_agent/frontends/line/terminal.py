@@ -108,6 +108,10 @@ class RichScreen:
                 line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
             self._print(line)
 
+    def control(self, sequence: str) -> None:
+        self._prompt.app.output.write_raw(sequence)
+        self._prompt.app.output.flush()
+
     def copy(self, text: str) -> bool:
         """By OSC 52, which the terminal understands or passes over."""
         self.control(f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode()}\a")
@@ -123,10 +127,6 @@ class RichScreen:
         buffer.cursor_position = len(buffer.text)
 
     def _print(self, renderable: RenderableType) -> None:
-    def control(self, sequence: str) -> None:
-        self._prompt.app.output.write_raw(sequence)
-        self._prompt.app.output.flush()
-
         """Print above the prompt; what comes in the same moment is written at once."""
         console = Console(
             file=io.StringIO(),

@@ -290,19 +290,19 @@ class SessionApp(App[int]):
             self.composer.put(command)
             return
         self._ticker.resume()
-        try:
-            await self.shell.run(command)
-        finally:
-            if not self.talk.session.running:
-                self._ticker.pause()
-            self._branch = git_branch(self.shell.cwd)
-            self.update_bars()
-        if question is not None:
-            self.notifier.question()
+        self.call_later(self.update_bars)
+
+    def shell_ended(self) -> None:
+        if not self.talk.session.running:
+            self._ticker.pause()
+        self._branch = git_branch(self.shell.cwd)
+        self.update_bars()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
     def _show_question(self, question: Question | None) -> None:
+        if question is not None:
+            self.notifier.question()
         self.call_later(self._replace_panel, question)
 
     async def _replace_panel(self, question: Question | None) -> None:
