@@ -290,13 +290,13 @@ class SessionApp(App[int]):
             self.composer.put(command)
             return
         self._ticker.resume()
-        self.call_later(self.update_bars)
-
-    def shell_ended(self) -> None:
-        if not self.talk.session.running:
-            self._ticker.pause()
-        self._branch = git_branch(self.shell.cwd)
-        self.update_bars()
+        try:
+            await self.shell.run(command)
+        finally:
+            if not self.talk.session.running:
+                self._ticker.pause()
+            self._branch = git_branch(self.shell.cwd)
+            self.update_bars()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
