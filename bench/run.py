@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from fake_api import FakeAPI  # noqa: E402
 from measure import alternate, cpu_seconds, resident_mb, run_once  # noqa: E402
+from navigation import TURNS, navigation  # noqa: E402
 
 KIMI = [sys.executable, "-m", "kimi_agent"]
 SCRIPT = str(Path(sys.executable).parent / "kimi")
@@ -29,6 +30,11 @@ def main() -> None:
         env = environment(folder)
         start_up(folder, env, arguments.times)
         long_turn(folder, env, arguments.calls)
+    table(
+        f"Search and jumps in a session of {TURNS * 3} blocks",
+        ["what", "median ms", "max ms"],
+        navigation(arguments.times),
+    )
 
 
 def environment(folder: Path) -> dict[str, str]:

@@ -15,6 +15,7 @@ from kimi_agent.copy_command import last_answer, told_copied
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
+from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.notify import Notifications
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
@@ -127,6 +128,11 @@ class KimiApp(SessionApp):
     def action_jump_turn(self, step: int) -> None:
         """Alt-Up, Alt-Down."""
         self.view.jump_turn(step)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """By OSC 52, which goes through SSH, and through tmux in its own way."""
+        super().copy_to_clipboard(text)
+        tell_tmux(text)
 
     def action_copy(self) -> None:
         """Ctrl-T: copy the block in which a selection begins, else the last answer."""

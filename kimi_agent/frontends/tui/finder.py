@@ -95,12 +95,19 @@ class Finder:
         self._go(at if gone and by > 0 else at + by)
 
     def close(self) -> None:
+        for entry in self._view.entries:
+            entry.sought = None
         self._view.marker = None
         self._view.refresh()
 
     def _collect(self) -> None:
-        counts = (folded(block_text(e.block)).count(self._wanted) for e in self._view.entries) if self._wanted else ()
+        counts = (self._text(entry).count(self._wanted) for entry in self._view.entries) if self._wanted else ()
         self._hits = [(number, nth) for number, count in enumerate(counts) for nth in range(count)]
+
+    def _text(self, entry: Entry) -> str:
+        if entry.sought is None:
+            entry.sought = folded(block_text(entry.block))
+        return entry.sought
 
     def _go(self, index: int) -> None:
         self.position, self.shown = 0, True

@@ -39,7 +39,10 @@ KEEP = 400
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it."""
+    """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it.
+
+    `sought` is its text as a search compares it, until the block changes.
+    """
 
     block: Drawable
     height: int = 1
@@ -48,6 +51,7 @@ class Entry:
     strips: list[Strip] | None = None
     stream: MarkdownStream | None = None
     expanded: bool = False
+    sought: str | None = None
 
 
 class TranscriptView(ScrollView, can_focus=False):
@@ -86,6 +90,7 @@ class TranscriptView(ScrollView, can_focus=False):
             if number is None:
                 number = self._index[id(block)] = len(self._entries)
                 self._entries.append(Entry(block, estimate(block, self._width)))
+            self._entries[number].sought = None
             self._dirty.add(number)
             if not self.following and not block.void and number >= self.last_in_view:
                 self.new_below = True
