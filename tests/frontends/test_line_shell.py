@@ -92,7 +92,8 @@ def make(agent: object, **options: object) -> tuple[LineShell, RecordingScreen]:
         screens.append(RecordingScreen(owner))
         return screens[0]
 
-    shell = LineShell(agent, make_screen, options)  # type: ignore[arg-type]
+    looks = {name: options.pop(name) for name in ("notifications", "still") if name in options}
+    shell = LineShell(agent, make_screen, options, **looks)  # type: ignore[arg-type]
     return shell, screens[0]
 
 

@@ -145,3 +145,21 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_goes_on(kimi: Program, start: Sta
     screen.expect("42.")
     screen.type("\x03")
     assert leave(screen) == 0
+
+
+def test_a_theme_is_kept_for_later_sessions(kimi: Program, start: Start) -> None:
+    kimi.home.mkdir(parents=True, exist_ok=True)
+    kimi.config.write_text('# mine\ndefault_editor = "vi"\n')
+    screen = start([{"text": "ok"}])
+    screen.type("/theme high-contrast-light\r")
+    screen.expect("The theme is now high-contrast-light.")
+    assert leave(screen) == 0
+    assert kimi.config.read_text() == '# mine\ndefault_editor = "vi"\ntheme = "high-contrast-light"\n'
+
+
+def test_a_question_rings_and_is_shown_on_the_desktop(kimi: Program, start: Start) -> None:
+    call = {"call": {"name": "Shell", "arguments": {"command": "echo hello"}}}
+    screen = start([call], [{"text": "no more"}], TERM_PROGRAM="iTerm.app")
+    screen.type("say hello\r")
+    screen.expect("wants to run a command")
+    assert b"\a\x1b]9;kimi waits for your answer\a" in screen.raw
