@@ -1,4 +1,4 @@
-"""Untrusted text made safe to show: `plain` for the terminal, `visible` for what a person is about to approve."""
+"""Untrusted text made safe to show: `plain` or `coloured` for the terminal, `visible` for what a person is about to approve."""
 
 import re
 import unicodedata
@@ -11,6 +11,7 @@ _SEQUENCE = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+_COLOUR = re.compile(r"(\x1b\[[0-9;:]{0,64}m)")
 _DIRTY = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _UNUSUAL = re.compile(r"[^\n\t -~]")
@@ -28,10 +29,29 @@ def plain(text: str) -> str:
     """
     if not _DIRTY.search(text):
         return text
-    text = _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
-    if "\r" in text:
-        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return text
+    return _last_states(_cleaned(text))
+
+
+def coloured(text: str) -> str:
+    """As `plain`, but colours and weights (SGR sequences) remain: they change how later text looks and nothing else.
+
+    The text must be drawn by what ends them, as rich does: they are not closed.
+    """
+    if not _DIRTY.search(text):
+        return text
+    parts = _COLOUR.split(text)  # every other one is a colour
+    return _last_states("".join(part if number % 2 else _cleaned(part) for number, part in enumerate(parts)))
+
+
+def _cleaned(text: str) -> str:
+    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
+
+
+def _last_states(text: str) -> str:
+    """Of a line that was rewritten with CR, what stood there at last."""
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def visible(text: str) -> str:

@@ -203,7 +203,7 @@ def test_shell_mode_keeps_its_folder(tmp_path: Path) -> None:
         screen.type("\x18")
         screen.wait_for("$")
         screen.type("cd sub\r")
-        screen.wait_for("$ cd sub")
+        screen.wait_for("/sub $")
         screen.type('printf "in %s\\n" "${PWD##*/}"; exit 3\r')
         screen.wait_for("in sub")
         screen.wait_for("(exit 3)")
@@ -217,10 +217,10 @@ def test_a_shell_command_can_be_stopped(tmp_path: Path) -> None:
         screen.type("\x18")
         screen.wait_for("$")
         # one process says that it runs: an interrupt between bash's fork and exec is lost, in any terminal
-        screen.type('exec python3 -c \'import time; print("be" + "gun", flush=True); time.sleep(1000)\'\r')
+        screen.type('python3 -c \'import time; print("be" + "gun", flush=True); time.sleep(1000)\'\r')
         screen.wait_for("begun\n")
         screen.type("\x03")
-        screen.wait_for("(killed)")
+        screen.wait_for("(interrupted)")
 
 
 def test_history_is_kept_per_folder_without_answers(tmp_path: Path) -> None:
@@ -330,19 +330,17 @@ def test_a_long_command_is_shown_whole_before_it_is_allowed(tmp_path: Path) -> N
             assert "".join(command.split()) in "".join(screen.text.split())
 
 
-def test_a_command_that_cannot_be_started_ends_nothing(tmp_path: Path) -> None:
+def test_a_very_long_command_is_run(tmp_path: Path) -> None:
     program = Program(tmp_path)
     program.use("http://127.0.0.1:9/v1")
     with FullScreen(program, "--line") as screen:
         screen.wait_for("\n>")
         screen.type("\x18")
-        screen.wait_for("\n$")
-        screen.type(f"\x1b[200~echo {'x' * 200_000}\x1b[201~")
+        screen.wait_for(" $")
+        screen.type(f"\x1b[200~: {'x' * 200_000}; echo lo''ng\x1b[201~")
         screen.wait_for("[Pasted text")
         screen.type("\r")
-        screen.wait_for("Argument list too long")
-        screen.type("echo al''ive\r")
-        screen.wait_for("\nalive")
+        screen.wait_for("\nlong")
 
 
 def test_a_long_paste_is_sent_whole_and_shown_folded(tmp_path: Path) -> None:

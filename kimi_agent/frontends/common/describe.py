@@ -1,5 +1,6 @@
 """Tool calls in a few words, the same in every front end."""
 
+import signal
 from collections.abc import Sequence
 
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
@@ -112,6 +113,14 @@ def seconds(value: float) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 60 else f"{value // 60:.0f} min {value % 60:02.0f} s"
+
+
+def ending(code: int | None) -> str:
+    """How a command ended, empty when all is well."""
+    names = {0: "", None: "killed", 128 + signal.SIGINT: "interrupted", 128 + signal.SIGKILL: "killed"}
+    if code == 128 + signal.SIGTSTP:
+        return "suspended: fg goes on"
+    return names.get(code, f"exit {code}")
 
 
 def evidence(found: Evidence) -> str:

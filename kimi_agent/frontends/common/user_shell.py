@@ -1,116 +1,306 @@
-"""The person's own commands in shell mode: a process per command, in a folder that `cd` changes for good."""
+"""The person's own shell in shell mode: one of it, on a pseudo-terminal, with their rc files and their whole environment.
+
+It runs with the person's authority, outside of the model's permissions and sandbox. It is started with the first command
+and lasts, with its folder, variables, aliases and background jobs, until it is left or the session ends.
+"""
 
 import asyncio
-import codecs
-import contextlib
 import os
+import secrets
 import shutil
-import signal
-from collections.abc import Callable
+import tempfile
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-DRAIN_S = 0.3
-"""How long output is still awaited after the shell has ended, when a background child holds the pipe."""
-_SCRIPT = 'trap \'pwd -P >&"$KIMI_PWD"\' EXIT\neval "$1"'
+from kimi_agent.frontends.common.lending import CannotLend, Lend, pass_output, passing_keys, take_back, terminal_size
+from kimi_agent.frontends.common.output_flow import OutputFlow
+from kimi_agent.frontends.common.pty_child import PtyChild, Size
+from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, Start, prepare, users_shell
+from kimi_agent.frontends.common.shell_marks import Began, Ended, Marks, Output, Over, Piece, Switch
+
+WATCH_S = 0.1
+"""Seconds between two looks at what tells nothing by itself: the size of the window, whether a password is read."""
+_SCREEN = frozenset({b"1049", b"1047", b"47"})
 
 
 class UserShell:
-    """Runs one command at a time with the person's own authority, outside of the model's permissions and sandbox."""
+    """Runs one command at a time. `changed` is called when `reads_secret` or `alive` may have changed.
 
-    def __init__(self, cwd: Path) -> None:
-        self.cwd = cwd
-        self._process: asyncio.subprocess.Process | None = None
+    `lend` gives the terminal to full-screen programs; without it they draw into the output, which keeps only their words.
+    """
+
+    def __init__(
+        self,
+        cwd: Path,
+        *,
+        lend: Lend | None = None,
+        size: Callable[[], Size] = terminal_size,
+        changed: Callable[[], None] = lambda: None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.cwd = self._home = cwd
+        self.reads_secret = False
+        self._lend, self._size, self._changed, self._environ = lend, size, changed, environ
+        self._child: PtyChild | None = None
+        self._folder: Path | None = None  # what the shell reads: its start, and the command
+        self._marks = Marks("")
+        self._pieces: deque[Piece] = deque()
+        self._flow = OutputFlow(lambda text: None)
+        self._ready = asyncio.Event()
+        self._end: asyncio.Future[int | None] | None = None  # of the running command
+        self._how = Start([], {})
+        self._inside = False  # a command runs, by what the shell says
+        self._echoing = False  # the line that runs a command is on its way
+        self._modes: frozenset[bytes] = frozenset()
+        self._lent: asyncio.Task[None] | None = None
+        self._returned = asyncio.Event()
+        self._passing = False
         self._interrupts = 0
+        self._early = ""  # typed before the command has begun
+        self._answered = False  # a secret was typed
 
     @property
     def running(self) -> bool:
-        return self._process is not None
+        return self._end is not None
+
+    @property
+    def alive(self) -> bool:
+        return self._child is not None
+
+    @property
+    def lent(self) -> bool:
+        """Whether a full-screen program has the terminal."""
+        return self._lent is not None
+
+    def move(self, folder: Path) -> None:
+        """The session is in this folder now: a shell that was begun in another one ends."""
+        if folder != self._home:
+            self.kill()
+            self.cwd = self._home = folder
+
+    # --- a command ----------------------------------------------------------------------------------------------------
 
     async def run(self, command: str, on_output: Callable[[str], None]) -> int | None:
-        """Run `command` to its end and answer its exit code, None when it was killed. Output comes as it is written.
+        """Run `command` to its end and answer its exit code, None when the shell was killed.
 
-        Raises OSError or ValueError when it cannot be started: too long, a null character, no more processes.
+        `on_output` gets the output as it comes, not sanitised, and after the end what background jobs write. Raises OSError
+        or ValueError when nothing can be run: no more processes, a null character.
         """
-        output, folder = _Pipe(), _Pipe()  # our own pipes: asyncio's would wait for background children that hold them
-        shell = shutil.which("bash") or "/bin/sh"
+        if "\0" in command:
+            raise ValueError("A command cannot hold a null character.")
+        assert self._end is None, "one command at a time"
+        self._flow.flush()
+        self._flow.show = on_output
+        end = self._end = asyncio.get_running_loop().create_future()
+        self._interrupts, self._early = 0, ""
+        watching = None
         try:
-            process = await asyncio.create_subprocess_exec(
-                shell, "-c", _SCRIPT, shell, command,
-                cwd=self.cwd if self.cwd.is_dir() else Path.home(),
-                env={**os.environ, "KIMI_PWD": str(folder.writer), "PAGER": "cat", "GIT_PAGER": "cat"},
-                stdin=asyncio.subprocess.DEVNULL, stdout=output.writer, stderr=asyncio.subprocess.STDOUT,
-                start_new_session=True, pass_fds=(folder.writer,),
-            )  # fmt: skip
-            self._process, self._interrupts = process, 0
-            for pipe in (output, folder):
-                pipe.close_writer()
-            await self._follow(process, output.reader, on_output)
-            self._follow_cd(folder.reader)
-            code = process.returncode
-            return code if code is not None and code >= 0 else None
+            if self._child is None:
+                self._start()
+            watching = asyncio.create_task(self._watch())
+            ready = asyncio.create_task(self._ready.wait())
+            await asyncio.wait((ready, end), return_when=asyncio.FIRST_COMPLETED)
+            ready.cancel()
+            if not end.done():
+                self._give(command)
+            code = await end
+            if self._lent is not None:
+                await asyncio.wait((self._lent,))
+            return code
+        except asyncio.CancelledError:
+            self.kill()
+            raise
         finally:
-            if self._process is not None and self._process.returncode is None:
-                self._kill(signal.SIGKILL)
-            self._process = None
-            for pipe in (output, folder):
-                pipe.close()
+            if watching is not None:
+                watching.cancel()
+            self._flow.flush()
+            self._end = None
+            self._tell_secret(False)
 
-    async def _follow(self, process: asyncio.subprocess.Process, reader: int, on_output: Callable[[str], None]) -> None:
-        """Hand the output on until the shell has ended and its pipe is closed, or a while after the end."""
-        loop = asyncio.get_running_loop()
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        closed = asyncio.Event()
-
-        def read() -> None:
-            try:
-                chunk = os.read(reader, 65536)
-            except BlockingIOError:
-                return
-            if text := decoder.decode(chunk, final=not chunk):
-                on_output(text)
-            if not chunk:
-                loop.remove_reader(reader)
-                closed.set()
-
-        loop.add_reader(reader, read)
+    def _start(self) -> None:
+        nonce = secrets.token_hex(16)
+        self._ready.clear()
+        self._echoing = self._inside = False
+        self._modes = frozenset()
+        self._marks = Marks(nonce)
+        self._folder = Path(tempfile.mkdtemp(prefix="kimi-shell-"))
+        cwd = self._home if self._home.is_dir() else Path.home()
         try:
-            await process.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(closed.wait(), DRAIN_S)
-        finally:
-            loop.remove_reader(reader)
+            self._how = how = prepare(users_shell(self._environ), self._folder, nonce, self._environ)
+            self._child = PtyChild(
+                how.argv, cwd=cwd, env=how.env, size=self._size(), on_data=self._take, on_exit=self._exited
+            )
+        except OSError:
+            self._forget_folder()
+            raise
+        self.cwd = cwd
 
-    def _follow_cd(self, reader: int) -> None:
-        with contextlib.suppress(OSError):
-            if folder := os.read(reader, 65536).decode(errors="surrogateescape").rstrip("\n"):
-                self.cwd = Path(folder)
+    def _give(self, command: str) -> None:
+        assert self._child is not None
+        assert self._folder is not None
+        (self._folder / COMMAND_FILE).write_bytes(command.encode("utf-8", "surrogateescape"))
+        self._echoing = True
+        self._child.write(self._how.trigger)
+
+    async def _watch(self) -> None:
+        while self._child is not None:
+            if not self.lent:
+                self._child.resize(self._size())
+                self._tell_secret(self._child.reads_secret)
+            else:
+                self._child.resize(terminal_size())
+            await asyncio.sleep(WATCH_S)
+
+    def _tell_secret(self, reads: bool) -> None:
+        if reads != self.reads_secret:
+            self.reads_secret = reads
+            self._flow.flush()  # what it asks for
+            self._changed()
+
+    # --- what the person does meanwhile -------------------------------------------------------------------------------
+
+    def type(self, text: str) -> None:
+        """Keys for the program that runs, as a terminal sends them: Enter is a carriage return.
+
+        Before the command has begun they wait: the shell would take them for a command.
+        """
+        self._answered = self.reads_secret
+        if self._ready.is_set() and not self._inside:
+            self._early += text
+        else:
+            self._send(text)
+
+    def _send(self, text: str) -> None:
+        if self._child is not None:
+            self._child.write(text.encode("utf-8", "replace"))
 
     def interrupt(self) -> None:
-        """As Ctrl-C in a terminal; the second time the whole group is killed."""
+        """Ctrl-C. When the program has not said a word since the last one, it is killed."""
         self._interrupts += 1
-        self._kill(signal.SIGINT if self._interrupts == 1 else signal.SIGKILL)
+        self._echoing = False  # a line that is thrown away never begins
+        if self._interrupts > 1 and self._child is not None:
+            self._child.kill_foreground()
+        else:
+            self._send("\x03")
+
+    def suspend(self) -> None:
+        """Ctrl-Z."""
+        self._send("\x1a")
+
+    def end_input(self) -> None:
+        """Ctrl-D: the end of what a program reads, or of the shell itself when none runs."""
+        self._send("\x04")
 
     def kill(self) -> None:
-        self._kill(signal.SIGKILL)
+        """End the shell and all that was started in it."""
+        if self._child is not None:
+            self._child.kill()
 
-    def _kill(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
+    # --- what the shell writes ----------------------------------------------------------------------------------------
 
+    def _take(self, data: bytes) -> None:
+        self._pieces.extend(self._marks.feed(data))
+        self._work()
 
-class _Pipe:
-    """A pipe whose reading end does not block."""
+    def _work(self) -> None:
+        """Follow the pieces, up to one that gives the terminal away or takes it back."""
+        while self._pieces and (self._lent is None or (self._passing and not self._returned.is_set())):
+            match self._pieces.popleft():
+                case Output(data):
+                    self._show(data)
+                case Began():
+                    self._echoing, self._inside = False, True
+                    self._unlink(COMMAND_FILE)
+                    self._send(self._early)
+                    self._early = ""
+                case Over():
+                    self._inside = False
+                case Ended(code, folder):
+                    self._ended(code, folder)
+                case Switch() as switch:
+                    self._switch(switch)
 
-    def __init__(self) -> None:
-        self.reader, self.writer = os.pipe()
-        os.set_blocking(self.reader, False)
+    def _show(self, data: bytes) -> None:
+        if self._passing:
+            pass_output(data)
+            return
+        if self._echoing or (self._how.noisy and self._ready.is_set() and not self._inside):
+            return
+        if data.strip(b"^C\r\n"):
+            self._interrupts = 0
+            if self._answered:  # it asks for the next secret
+                self._answered = self.reads_secret = False
+        self._flow.add(data)
 
-    def close_writer(self) -> None:
-        if self.writer >= 0:
-            os.close(self.writer)
-            self.writer = -1
+    def _ended(self, code: int, folder: Path) -> None:
+        """A mark of the end; each prompt repeats it."""
+        self.cwd = folder
+        if not self._ready.is_set():
+            self._ready.set()
+            self._unlink("start", ".zshrc", ".zshenv")
+        elif not self._echoing:
+            self._inside = False
+            self._returned.set()
+            if self._end is not None and not self._end.done():
+                self._end.set_result(code)
 
-    def close(self) -> None:
-        self.close_writer()
-        os.close(self.reader)
+    def _switch(self, switch: Switch) -> None:
+        if not self._inside:
+            return
+        self._modes = self._modes | switch.modes if switch.on else self._modes - switch.modes
+        if self._passing:
+            pass_output(switch.data)
+            if not self._modes:
+                self._returned.set()
+        elif switch.on and self._lend is not None and self._child is not None:
+            self._child.pause()
+            self._returned.clear()
+            self._lent = asyncio.create_task(self._lend_out(self._lend, self._child, switch.data))
+
+    async def _lend_out(self, lend: Lend, child: PtyChild, first: bytes) -> None:
+        """Let a full-screen program have the terminal until it gives it back, is suspended or ends."""
+        try:
+            async with lend():
+                with passing_keys(child.write, self._returned.set):
+                    child.resize(terminal_size())
+                    self._passing = True
+                    pass_output(first)
+                    self._work()
+                    child.read_on()
+                    await self._returned.wait()
+                    child.pause()
+                take_back(on_screen=bool(self._modes & _SCREEN))
+        except CannotLend:
+            self._lend = None
+            self._flow.add(b"\n(There is no terminal here for full-screen programs: quit it, or press Ctrl-C.)\n")
+        finally:
+            self._passing, self._lent, self._modes = False, None, frozenset()
+            child.resize(self._size())
+            self._work()
+            child.read_on()
+
+    def _exited(self, code: int | None) -> None:
+        self._child, self._inside = None, False
+        self._returned.set()
+        if self._lent is None:
+            self._work()
+        self._forget_folder()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(code)
+        self._flow.flush()
+        self._changed()
+
+    # --- its files ----------------------------------------------------------------------------------------------------
+
+    def _unlink(self, *names: str) -> None:
+        if self._folder is not None:
+            for name in names:
+                with suppress(OSError):
+                    (self._folder / name).unlink()
+
+    def _forget_folder(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

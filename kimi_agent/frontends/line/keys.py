@@ -78,13 +78,22 @@ def _stopping(keys: KeyBindings, owner: Owner) -> None:
 
     @keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.text))
     def leave(event: KeyPressEvent) -> None:
-        owner.leave()
+        owner.end_input()
+
+    @keys.add("c-z", filter=Condition(owner.feeding))
+    def suspend(event: KeyPressEvent) -> None:
+        owner.suspend_command()
 
 
 def _modes(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
     @keys.add("c-x", eager=True)
     def shell(event: KeyPressEvent) -> None:
         owner.toggle_shell()
+
+    @keys.add("c-g")
+    def give(event: KeyPressEvent) -> None:
+        if output := owner.output_for_model():
+            event.current_buffer.insert_text(f"{pastes.attach(output)} ")
 
     @keys.add("s-tab")
     def plan(event: KeyPressEvent) -> None:

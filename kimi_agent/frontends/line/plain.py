@@ -5,16 +5,20 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TextIO
 
 from kimi_agent.core.message import Image
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.screen import Owner, Style
 from kimi_agent.frontends.stdio import InputLines
 
 
 class PlainScreen:
-    keeps_input = True
+    obeys, keeps_input = False, True
 
     def __init__(self, owner: Owner, stdin: int = 0, stdout: TextIO | None = None) -> None:
         self._owner = owner
@@ -36,6 +40,14 @@ class PlainScreen:
 
     def markdown(self, text: str) -> None:
         self.line("\n" + text.replace("\\|", "|"))
+
+    def output(self, text: str) -> None:
+        self.line(plain(text))
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[None]:
+        raise CannotLend
+        yield
 
     def picture(self, image: Image) -> None:
         self.line(f"  {caption(image)}")

@@ -1,6 +1,7 @@
 """What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: terminal.py and plain.py."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
@@ -43,6 +44,26 @@ class Owner(Protocol):
     def explain_leaving(self) -> None: ...
     def take_back(self) -> str | None: ...
     def toggle_shell(self) -> None: ...
+    def feeding(self) -> bool:
+        """Whether what is typed goes to a command of the person's shell that runs."""
+        ...
+
+    def suspend_command(self) -> None:
+        """Ctrl-Z while `feeding`."""
+        ...
+
+    def end_input(self) -> None:
+        """Ctrl-D in an empty prompt: the end of a command's input, of the shell, or of the conversation."""
+        ...
+
+    def output_for_model(self) -> str:
+        """The last command of the shell and what it wrote; empty when there was none, which they are told."""
+        ...
+
+    def shell_folder(self) -> Path | None:
+        """Where the shell stands while shell mode is on."""
+        ...
+
     def toggle_plan(self) -> None: ...
     def editor(self) -> list[str]:
         """The command of the person's editor; empty when there is none, which they are told."""
@@ -70,6 +91,8 @@ class Owner(Protocol):
 class Screen(Protocol):
     """Prints downwards, never changes what it has printed. All text given to it is safe already (core/sanitize.py)."""
 
+    obeys: bool
+    """It is a terminal that understands control sequences."""
     keeps_input: bool
     """What the person typed stays on the screen by itself, so their prompts need not be printed again."""
 
@@ -78,6 +101,14 @@ class Screen(Protocol):
         ...
 
     def markdown(self, text: str) -> None: ...
+    def output(self, text: str) -> None:
+        """Print lines that a command has written, in their colours: this text alone is not safe yet."""
+        ...
+
+    def lend(self) -> AbstractAsyncContextManager[None]:
+        """Let a full-screen program have the terminal. Raises CannotLend."""
+        ...
+
     def picture(self, image: Image) -> None:
         """Draw a picture, or say in a line that there is one."""
         ...

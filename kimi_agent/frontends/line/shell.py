@@ -24,6 +24,7 @@ from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.screen import Owner, Screen
+from kimi_agent.frontends.line.shellmode import ShellMode
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -58,8 +59,7 @@ class LineShell:
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
         self._transcript = Transcript()
         self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, show_thinking)
-        self._shell = UserShell(self.session.cwd)
-        self._shell_mode = False
+        self._shell = ShellMode(self.screen, self.session.cwd, self.screen.refresh)
         self._jobs = Jobs(self._changed)
         self._in_turn = False
         self._retry_at = 0.0  # seconds on the monotonic clock: the end of the wait that the status counts down
@@ -90,6 +90,7 @@ class LineShell:
     def switch(self, session: "Session") -> None:
         self.session.listen(None)
         self.session = session
+        self._shell.move(session.cwd)
         self._transcript = Transcript()
         self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown, self._show_thinking)
         for event in session.events():
@@ -137,9 +138,13 @@ class LineShell:
     def submit(self, text: str) -> bool:
         if self._asker.label is not None:
             self._asker.offer(text)
+        elif self._shell.feeding:
+            self._shell.feed(text)
         elif not text.strip():
             pass
-        elif self._shell_mode or self._command(text):
+        elif command := self._shell.command_in(text):
+            return self._submit_shell(text, command)
+        elif self._command(text):
             self._submit_command(text)
         elif not commands.find(text, self.session) and self._seems_command(text.strip()):
             self.screen.line(f"There is no command {plain(text.split()[0])}. /help lists them.", "warning")
@@ -162,15 +167,23 @@ class LineShell:
         return bool(_COMMAND_WORD.fullmatch(text)) and not os.path.exists(text)  # noqa: PTH110 - Path raises for a long word
 
     def _submit_command(self, text: str) -> None:
-        if self._shell_mode:
-            self._jobs.start(text, lambda: self._run_shell(text))
-        elif self._in_turn:
+        if self._in_turn:
             self._jobs.start_aside(lambda: self._execute(text))
         else:
             self._jobs.start(text, lambda: self._execute_alone(text))
 
+    def _submit_shell(self, text: str, command: str) -> bool:
+        if self._shell.shell.running:
+            self.screen.line("A command is running: Ctrl-X types to it, Ctrl-C stops it.", "warning")
+            return False
+        if self._in_turn:
+            self._jobs.start_aside(lambda: self._run_shell(command))
+        else:
+            self._jobs.start(text, lambda: self._run_shell(command))
+        return True
+
     def steer(self, text: str) -> bool:
-        if not self._in_turn or self._asker.label is not None or not text.strip():
+        if not self._in_turn or self._shell.feeding or self._asker.label is not None or not text.strip():
             return self.submit(text)
         self.session.steer(text)
         return True
@@ -178,17 +191,18 @@ class LineShell:
     def interrupt(self) -> bool:
         if waiting := self._jobs.take_waiting():
             self.screen.restore("\n".join(waiting))
-        if self._in_turn:
+        if self._in_turn and not self._shell.feeding:
             self.session.interrupt()
             return True
         if self._asker.dismiss():
             return True
-        if self._shell.running:
-            self._shell.interrupt()
+        if self._shell.shell.running:
+            self._shell.shell.interrupt()
             return True
         return self._jobs.cancel()
 
     def leave(self) -> None:
+        self._shell.kill()
         self.screen.stop()
 
     def explain_leaving(self) -> None:
@@ -198,8 +212,31 @@ class LineShell:
         return self.session.take_back()
 
     def toggle_shell(self) -> None:
-        self._shell_mode = not self._shell_mode
+        self._shell.on = not self._shell.on
         self.screen.refresh()
+
+    def feeding(self) -> bool:
+        return self._shell.feeding and self._asker.label is None
+
+    def suspend_command(self) -> None:
+        self._shell.shell.suspend()
+
+    def end_input(self) -> None:
+        if self._shell.on and self._shell.shell.alive:
+            self._shell.shell.end_input()
+        else:
+            self.leave()
+
+    def output_for_model(self) -> str:
+        if self._shell.last is None:
+            self.screen.line("No command has been run yet: Ctrl-X, or !command.", "warning")
+            return ""
+        self._shell.on = False
+        self.screen.refresh()
+        return self._shell.last.for_model()
+
+    def shell_folder(self) -> Path | None:
+        return self._shell.shell.cwd if self._shell.on else None
 
     def editor(self) -> list[str]:
         command = editor_command(self._editor)
@@ -214,15 +251,15 @@ class LineShell:
 
     @property
     def secret(self) -> bool:
-        return self._asker.secret
+        return self._asker.secret or (self._shell.feeding and self._shell.shell.reads_secret)
 
     def remembers(self) -> bool:
-        return self._asker.label is None
+        return self._asker.label is None and not self._shell.feeding
 
     def label(self) -> str:
         if self._asker.label is not None:
             return self._asker.label
-        return "$ " if self._shell_mode else "> "
+        return self._shell.label() if self._shell.on else "> "
 
     def wants_input(self) -> bool:
         return self._asker.label is not None or not self._jobs.busy
@@ -262,6 +299,10 @@ class LineShell:
             parts.append(counted(status.tasks))
         if goal := at_work(status.goal):
             parts.append(goal)
+        if self._shell.feeding:
+            parts.append("Ctrl-C stops it, Ctrl-Z suspends it")
+        elif self._shell.on and self._shell.last is not None:
+            parts.append("Ctrl-G gives the output to the model")
         if self._in_turn and status.retry is not None:
             when = "soon" if self._still else f"in {max(0, round(self._retry_at - time.monotonic()))} s"
             parts.append(f"trying again {when}, Esc interrupts")
@@ -338,22 +379,5 @@ class LineShell:
         await self._converse(*self._take_all())
 
     async def _run_shell(self, command: str) -> None:
-        """The person's own command; its output is for them, the model does not see it."""
         self._echo(f"$ {command}")
-        rest = ""
-
-        def output(text: str) -> None:
-            nonlocal rest
-            *lines, rest = (rest + text).split("\n")
-            for line in lines:
-                self.screen.line(plain(line))
-
-        try:
-            code = await self._shell.run(command, output)
-        except (OSError, ValueError) as error:  # too long, a null character, no more processes
-            self.screen.line(plain(str(error)), "error")
-            return
-        if rest:
-            self.screen.line(plain(rest))
-        if code != 0:
-            self.screen.line("(killed)" if code is None else f"(exit {code})", "dim")
+        await self._shell.run(command)

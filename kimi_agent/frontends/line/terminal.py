@@ -6,9 +6,12 @@ import io
 import re
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
@@ -24,7 +27,9 @@ from rich.style import Style as RichStyle
 from rich.text import Text
 
 from kimi_agent.core.message import Image
+from kimi_agent.core.sanitize import coloured
 from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.pictures import UPPER_HALF, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
@@ -59,7 +64,7 @@ _PROMPT_STYLE = PromptStyle.from_dict(
 
 
 class RichScreen:
-    keeps_input = False
+    obeys, keeps_input = True, False
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
@@ -96,6 +101,17 @@ class RichScreen:
 
     def markdown(self, text: str) -> None:
         self._print(_Markdown(text, hyperlinks=False))
+
+    def output(self, text: str) -> None:
+        self._print(Text.from_ansi(coloured(text)))
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[None]:
+        if not self._prompt.app.is_running:
+            raise CannotLend
+        self._flush()
+        async with in_terminal():
+            yield
 
     def picture(self, image: Image) -> None:
         rows = half_blocks(image, self._prompt.app.output.get_size().columns - 4) if self._colors else None

@@ -56,7 +56,9 @@ class KimiApp(SessionApp):
 
     def action_interrupt(self) -> None:
         """Esc: stop what runs, or say no to what goes on in the background; twice, go back to an earlier message."""
-        if self.talk.session.running:
+        if self.shell.feeding:
+            self.shell.interrupt()
+        elif self.talk.session.running:
             self.talk.session.interrupt()
         elif isinstance(self.panel, PermissionPanel):
             self.asker.answer(Deny())
@@ -96,6 +98,9 @@ class KimiApp(SessionApp):
             self.action_exit_twice("Ctrl-C")
 
     def action_exit_twice(self, key: str = "Ctrl-Q") -> None:
+        if key == "Ctrl-D" and self.shell.on and self.shell.alive:
+            self.shell.end_input()
+            return
         now = self.clock()
         if now - self._exit_pressed <= HINT_S:
             self.leave()
@@ -189,6 +194,22 @@ class KimiApp(SessionApp):
         self.shell.on = not self.shell.on
         self.composer.set_shell(self.shell.on)
         self.update_bars()
+
+    def action_suspend_process(self) -> None:
+        """Ctrl-Z: what runs in shell mode, else kimi itself."""
+        if self.shell.feeding:
+            self.shell.suspend()
+        else:
+            super().action_suspend_process()
+
+    def action_give_output(self) -> None:
+        """Ctrl-G: the shell's last command and what it wrote join the next prompt."""
+        if self.shell.last is None:
+            self.notify_hint("No command has been run yet: Ctrl-X, or !command")
+            return
+        if self.shell.on:
+            self.action_shell_mode()
+        self.composer.attach(self.shell.last.for_model())
 
     def action_steer(self) -> None:
         """Ctrl-S: what is typed joins the running turn before its next step."""

@@ -106,7 +106,7 @@ class SessionApp(App[int]):
             FileIndex(session.cwd),
             PromptHistory(session.cwd, agent.home),
         )
-        self.shell = ShellMode(session.cwd, self.view.show, clock)
+        self.shell = ShellMode(self, session.cwd)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class SessionApp(App[int]):
         blocks = self.talk.replay()
         self.view.cwd = str(session.cwd)
         self.view.reset([self._intro(), *blocks])
-        self.shell.cwd = session.cwd
+        self.shell.move(session.cwd)
         self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
             self.composer.files = FileIndex(session.cwd)
@@ -246,10 +246,9 @@ class SessionApp(App[int]):
     def submit(self, text: str) -> None:
         """What Enter does with a text: a shell command, a slash command, a turn, or a place in the queue."""
         session = self.talk.session
-        if self.shell.on:
-            self.view.following = True
-            self.run_worker(self._run_shell(text), group="shell")
-        elif self._is_command(text):
+        if self.shell.take(text):
+            return
+        if self._is_command(text):
             self.run_worker(self._run_command(text), group="command")
         elif session.running:
             session.queue(text)
@@ -284,19 +283,16 @@ class SessionApp(App[int]):
             for later in waiting[1:]:
                 self.call_later(self.talk.session.queue, later)
 
-    async def _run_shell(self, command: str) -> None:
-        if self.shell.running:
-            self.notify_hint("A command is running: Ctrl-C stops it")
-            self.composer.put(command)
-            return
+    def shell_began(self) -> None:
+        """A command of the person's shell runs from now on."""
         self._ticker.resume()
-        try:
-            await self.shell.run(command)
-        finally:
-            if not self.talk.session.running:
-                self._ticker.pause()
-            self._branch = git_branch(self.shell.cwd)
-            self.update_bars()
+        self.call_later(self.update_bars)
+
+    def shell_ended(self) -> None:
+        if not self.talk.session.running:
+            self._ticker.pause()
+        self._branch = git_branch(self.shell.cwd)
+        self.update_bars()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -344,6 +340,7 @@ class SessionApp(App[int]):
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
+        self.composer.feeding = self.shell.feeding
         self._say_activity()
         self.waiting.update(status.steering, status.queue)
 
@@ -359,10 +356,10 @@ class SessionApp(App[int]):
             )
             enlarges = "Ctrl-E enlarges · " if self.panel.scrolled is self.panel.body else ""
             self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · {enlarges}Esc {escape}")
-        elif not words and self.shell.running:
-            self.activity.tell(self.shell.activity(), "Ctrl-C stops it")
+        elif not words or self.shell.feeding:
+            self.activity.tell(*self.shell.activity())
         else:
-            self.activity.tell(words, "Esc interrupts" if words else "", worrying=worrying)
+            self.activity.tell(words, "Esc interrupts", worrying=worrying)
 
     def notify_hint(self, text: str) -> None:
         """A short word above the prompt that goes away by itself."""

@@ -108,6 +108,11 @@ class TranscriptView(ScrollView, can_focus=False):
         block.void = True
         self.show([block])
 
+    @property
+    def text_width(self) -> int:
+        """Cells that a block's text has for itself."""
+        return Canvas(self._width, self.palette).inner
+
     def set_palette(self, palette: Palette) -> None:
         if palette != self.palette:
             self.palette = palette

@@ -39,7 +39,7 @@ async def test_output_is_live_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         await seen(app, pilot, "Ctrl-C stops it")
         await pilot.press("ctrl+c")
         await until(pilot, lambda: not app.shell.running)
-        await seen(app, pilot, "killed")
+        await seen(app, pilot, "interrupted")
         assert "never" not in screen_text(app).replace("echo never", "")
 
 

@@ -17,7 +17,7 @@ from kimi_agent.agent.transcript import (
     ThoughtBlock,
 )
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import beginning, evidence, thousands
+from kimi_agent.frontends.common.describe import beginning, ending, evidence, thousands
 from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
@@ -136,14 +136,14 @@ def _shell(block: ShellBlock, canvas: Canvas) -> list[Line]:
     failed = not block.running and block.exit_code != 0
     right = Text()
     if failed:
-        right.append("killed" if block.exit_code is None else f"exit {block.exit_code}", palette.error)
+        right.append(ending(block.exit_code), palette.error)
     if took := duration(block.seconds):
         right.append((" · " if failed else "") + took, palette.muted)
     rows = plain(block.command).expandtabs().strip("\n").split("\n")
     sign = palette.warning if block.running else palette.error if failed else palette.success
     head = spread(Text.assemble((" $ ", sign + BOLD), (rows[0], palette.text)), right, canvas.width - 1)
     more = [[BLANK, Segment(clip(row, canvas.inner), palette.text)] for row in rows[1:]]
-    body = output_lines(block.output, canvas, FOLDED_ERROR * 2)
+    body = output_lines(block.output, canvas, FOLDED_ERROR * 2, in_colour=True)
     return [*fill([head, *more], canvas.width, palette.prompt_bg), *indent(body, BLANK, BLANK)]
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from kimi_agent.agent.transcript import CallBlock, Transcript
 from kimi_agent.core.display import Diff, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.sanitize import plain
+from kimi_agent.core.sanitize import coloured, plain
 from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
@@ -153,14 +153,16 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
     return lines
 
 
-def output_lines(output: str, canvas: Canvas, limit: int) -> list[Line]:
-    """Output of a command; folded, its last `limit` lines."""
-    text = plain(output).strip("\n")
+def output_lines(output: str, canvas: Canvas, limit: int, *, in_colour: bool = False) -> list[Line]:
+    """Output of a command; folded, its last `limit` lines. `in_colour`: in those that it was written with."""
+    in_colour = in_colour and canvas.colors
+    text = (coloured if in_colour else plain)(output).strip("\n")
     if not text.strip():
         return []
     rows = text.split("\n")
     hidden = 0 if canvas.expanded else max(0, len(rows) - limit)
-    shown = fold(Text("\n".join(rows[hidden:]), canvas.palette.muted), canvas.inner)
+    text, style = "\n".join(rows[hidden:]), canvas.palette.muted
+    shown = fold(Text.from_ansi(text, style=style) if in_colour else Text(text, style), canvas.inner)
     return ([_more(hidden, canvas, "earlier ")] if hidden else []) + shown
 
 

@@ -37,6 +37,7 @@ class Composer(Vertical):
         self._mark = Static("❯", id="mark", markup=False)
         self._dismissed = ""
         self.shell = False
+        self.feeding = False  # what is typed goes to a command that runs: no prompt, and not remembered
         self._listing = False
 
     def compose(self) -> ComposeResult:
@@ -64,6 +65,11 @@ class Composer(Vertical):
         self._dismissed = text
         self.area.replace_all(text)
 
+    def attach(self, output: str) -> None:
+        """Put output of the shell at the cursor, as a placeholder that Backspace takes out."""
+        before = self.area.before_cursor
+        self.area.insert(("" if not before or before[-1].isspace() else " ") + self.pastes.attach(output) + " ")
+
     def take(self) -> str:
         """Remove and answer the text, as if it had been submitted."""
         text = self.area.expanded_text.strip()
@@ -77,7 +83,11 @@ class Composer(Vertical):
     @on(PromptArea.Submitted)
     def _submit(self, event: PromptArea.Submitted) -> None:
         event.stop()
-        if text := self.take():
+        if self.feeding:
+            text = self.area.expanded_text
+            self.area.clear()
+            self.post_message(self.Submitted(text))
+        elif text := self.take():
             self.post_message(self.Submitted(text))
 
     @on(PromptArea.Wanted)

@@ -19,6 +19,7 @@ class PromptArea(TextArea):
     BINDINGS = [
         Binding("ctrl+e", "app.expand", show=False),
         Binding("ctrl+x", "app.shell_mode", show=False),
+        Binding("ctrl+g", "app.give_output", show=False),
         Binding("ctrl+o", "app.editor", show=False),
         Binding("ctrl+c", "app.interrupt_or_exit", show=False),
         Binding("ctrl+s", "app.steer", show=False),

@@ -1,0 +1,167 @@
+"""How the person's own shell is started: bash, zsh, fish or sh, with their own rc files and our marks after these.
+
+A command is no text that is typed: it lies in a file, and the line that is typed (the trigger) says begin, runs it and says
+end. The marks also come with every prompt, for what never reaches the end of that line: Ctrl-C, a syntax error.
+The prompt itself is empty and the line editor off, so that nothing but output is written between two commands.
+"""
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from kimi_agent.frontends.common.shell_marks import MARK
+
+_TRIGGER = b' __kimi_begin; eval "$__kimi_command"; __kimi_end\r'
+_FISH_TRIGGER = b" __kimi_begin; eval $__kimi_command\r"
+"""Its prompt alone says end: what is typed before that is thrown away after a Ctrl-C."""
+COMMAND_FILE = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """How a shell is started, and what is typed to run the command in its file.
+
+    `noisy`: its line editor writes between two commands, so that what background jobs write then cannot be told apart.
+    """
+
+    argv: list[str]
+    env: dict[str, str]
+    trigger: bytes = _TRIGGER
+    noisy: bool = False
+
+
+_FUNCTIONS = r"""
+__kimi_begin() {
+  local __kimi_code=$?
+  __kimi_command=$(<@FILE@)
+  __kimi_hook
+  builtin printf '\033]@MARK@;C;@NONCE@\a' >/dev/tty
+  return $__kimi_code
+}
+__kimi_end() {
+  local __kimi_code=$?
+  builtin printf '\033]@MARK@;D;%s;%s;@NONCE@\a' "$__kimi_code" "$PWD" >/dev/tty
+  __kimi_hook
+  __kimi_blank
+  return $__kimi_code
+}
+"""
+_BASH = (
+    r"""
+if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
+"""
+    + _FUNCTIONS
+    + r"""
+__kimi_hook() {
+  case "${PROMPT_COMMAND[*]-}" in *__kimi_end*) return ;; esac
+  local IFS=$'\n' theirs
+  theirs="${PROMPT_COMMAND[*]-}"
+  unset PROMPT_COMMAND
+  PROMPT_COMMAND=$'__kimi_end\n'"$theirs"$'\n__kimi_blank'
+}
+__kimi_blank() { PS0= PS1= PS2=; }
+HISTCONTROL=ignorespace:${HISTCONTROL-}
+set +o emacs +o vi
+__kimi_hook
+"""
+)
+_ZSHENV = r"""
+__kimi_own=$ZDOTDIR
+if (( ${+KIMI_ZDOTDIR} )); then export ZDOTDIR=$KIMI_ZDOTDIR; else unset ZDOTDIR; fi
+unset KIMI_ZDOTDIR
+[[ -r ${ZDOTDIR:-$HOME}/.zshenv ]] && . "${ZDOTDIR:-$HOME}/.zshenv"
+(( ${+ZDOTDIR} )) && __kimi_theirs=$ZDOTDIR
+ZDOTDIR=$__kimi_own
+"""
+_ZSH = (
+    r"""
+if (( ${+__kimi_theirs} )); then export ZDOTDIR=$__kimi_theirs; else unset ZDOTDIR; fi
+unset __kimi_own __kimi_theirs
+[[ -r ${ZDOTDIR:-$HOME}/.zshrc ]] && . "${ZDOTDIR:-$HOME}/.zshrc"
+"""
+    + _FUNCTIONS
+    + r"""
+__kimi_blank() { PS1= RPS1= PS2= RPS2= }
+__kimi_hook() {
+  precmd_functions=(__kimi_end ${precmd_functions:#__kimi_*} __kimi_blank)
+}
+setopt hist_ignore_space
+unsetopt zle prompt_cr prompt_sp
+__kimi_hook
+"""
+)
+_FISH = r"""
+function __kimi_begin
+  set -l code $status
+  set -g __kimi_command (command cat @FILE@ | string collect)
+  printf '\e]@MARK@;C;@NONCE@\a' >/dev/tty
+  return $code
+end
+function __kimi_end --on-event fish_prompt
+  set -l code $status
+  printf '\e]@MARK@;D;%s;%s;@NONCE@\a' $code "$PWD" >/dev/tty
+  return $code
+end
+function __kimi_over --on-event fish_postexec
+  printf '\e]@MARK@;E;@NONCE@\a' >/dev/tty
+end
+function fish_prompt; end
+function fish_right_prompt; end
+function fish_mode_prompt; end
+function fish_greeting; end
+"""
+_SH = r"""
+if [ -n "$KIMI_ENV" ]; then ENV=$KIMI_ENV; . "$ENV"; else unset ENV; fi
+unset KIMI_ENV
+__kimi_begin() {
+  __kimi_code=$?
+  __kimi_command=$(command cat @FILE@)
+  command printf '\033]@MARK@;C;@NONCE@\a' >/dev/tty
+  return $__kimi_code
+}
+__kimi_end() {
+  __kimi_code=$?
+  command printf '\033]@MARK@;D;%s;%s;@NONCE@\a' "$__kimi_code" "$PWD" >/dev/tty
+  return $__kimi_code
+}
+PS1=$(command printf '\033]@MARK@;D;$?;$PWD;@NONCE@\a')
+PS2=
+"""
+
+
+def users_shell(environ: Mapping[str, str]) -> str:
+    """The program: `SHELL`, else what the system has for this user, else sh."""
+    for path in (environ.get("SHELL", ""), _registered()):
+        if os.path.isabs(path) and os.access(path, os.X_OK):  # noqa: PTH117 - an empty Path is the current folder
+            return path
+    return "/bin/sh"
+
+
+def _registered() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_shell
+    except KeyError:
+        return ""
+
+
+def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str]) -> Start:
+    """Write what the shell reads at its start into `folder`. Of an unknown shell none of this is known: sh takes its place."""
+    kind = Path(shell).name
+    scripts = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH, "sh": _SH}
+    if kind not in scripts:
+        shell, kind = "/bin/sh", "sh"
+    start = folder / (".zshrc" if kind == "zsh" else "start")
+    text = scripts[kind].replace("@FILE@", f"'{folder / COMMAND_FILE}'")
+    start.write_text(text.replace("@MARK@", f"{MARK};{nonce}").replace("@NONCE@", nonce))
+    env = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+    if kind == "bash":
+        return Start([shell, "--rcfile", str(start), "-i"], env)
+    if kind == "fish":
+        return Start([shell, "-i", "-C", f"source '{start}'"], env, _FISH_TRIGGER, noisy=True)
+    if kind == "sh":
+        return Start([shell, "-i"], env | {"ENV": str(start), "KIMI_ENV": env.get("ENV", "")})
+    (folder / ".zshenv").write_text(_ZSHENV)
+    theirs = {"KIMI_ZDOTDIR": env["ZDOTDIR"]} if "ZDOTDIR" in env else {}
+    return Start([shell, "-i"], env | theirs | {"ZDOTDIR": str(folder)})
