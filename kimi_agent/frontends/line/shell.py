@@ -19,7 +19,6 @@ from kimi_agent.frontends.common.describe import at_work, counted, retrying
 from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.notify import Notifications, Notifier
-from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
@@ -48,9 +47,9 @@ class LineShell:
         *,
         editor: str = "",
         show_thinking: bool = True,
-    ) -> None:
         notifications: Notifications = "off",
         still: bool = False,
+    ) -> None:
         self._editor, self._show_thinking, self._still = editor, show_thinking, still
         self.agent = agent
         self.screen = make_screen(self)
