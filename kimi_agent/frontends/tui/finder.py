@@ -50,7 +50,8 @@ def find_spans(rows: Sequence[str], wanted: str) -> list[list[Span]]:
     found, whole = list[list[Span]](), "".join(text)
     at = whole.find(wanted)
     while at >= 0:
-        found.append(_spans([place for place, char in zip(places[at:], wanted, strict=False) if char != " "]))
+        here = zip(places[at : at + len(wanted)], wanted, strict=True)
+        found.append(_spans([place for place, char in here if char != " "]))
         at = whole.find(wanted, at + len(wanted))
     return found
 
@@ -62,6 +63,24 @@ def _spans(places: Sequence[tuple[int, int]]) -> list[Span]:
     return [Span(row, columns[0], columns[-1] + 1) for row, columns in rows.items()]
 
 
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What was found in these strips: how often, and by row which occurrence stands where."""
+
+    strips: list[Strip]
+    count: int
+    rows: dict[int, list[tuple[int, Span]]]
+
+
+def _marks(strips: list[Strip], wanted: str) -> Marks:
+    found = find_spans([strip.text for strip in strips], wanted)
+    rows: dict[int, list[tuple[int, Span]]] = {}
+    for index, spans in enumerate(found):
+        for span in spans:
+            rows.setdefault(span.row, []).append((index, span))
+    return Marks(strips, len(found), rows)
+
+
 class Finder:
     """`position` counts from 1, 0 when nothing is found; `shown` is False when the block does not show what it holds."""
 
@@ -71,7 +90,7 @@ class Finder:
         self._wanted = ""
         self._hits: list[Hit] = []
         self._current: Hit = (-1, 0)
-        self._spans: dict[int, tuple[list[Strip], list[list[Span]]]] = {}  # by entry: what was found in these strips
+        self._marks: dict[int, Marks] = {}  # by the identity of the entry
         self.position = 0
         self.shown = True
         view.marker = self._mark
@@ -83,7 +102,7 @@ class Finder:
     def search(self, text: str) -> None:
         """Look for a text and jump to its last occurrence above the place where the search began."""
         self._wanted = folded(text)
-        self._spans.clear()
+        self._marks.clear()
         self._collect()
         self._go(max(0, bisect_left(self._hits, (self._origin + 1, 0)) - 1))
 
@@ -126,20 +145,14 @@ class Finder:
     def _mark(self, entry: Entry, row: int, strip: Strip) -> Strip:
         if not self._wanted or not entry.strips:
             return strip
-        known = self._spans.get(id(entry))
-        if known is None or known[0] is not entry.strips:
-            known = self._spans[id(entry)] = (
-                entry.strips,
-                find_spans([strip.text for strip in entry.strips], self._wanted),
-            )
-        found = known[1]
+        known = self._marks.get(id(entry))
+        if known is None or known.strips is not entry.strips:
+            known = self._marks[id(entry)] = _marks(entry.strips, self._wanted)
         number, nth = self._current
         here = number < len(self._view.entries) and self._view.entries[number] is entry
-        for index, spans in enumerate(found):
-            current = here and index == min(nth, len(found) - 1)
-            for span in spans:
-                if span.row == row:
-                    strip = painted(strip, span.start, span.end, self._style(current=current))
+        current = min(nth, known.count - 1) if here else -1
+        for index, span in known.rows.get(row, ()):
+            strip = painted(strip, span.start, span.end, self._style(current=index == current))
         return strip
 
     def _style(self, *, current: bool) -> Style:
