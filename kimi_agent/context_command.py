@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from kimi_agent.agent.context_use import ContextUse, Piece, context_use, drop_result
+from kimi_agent.agent.context_use import MIN_DROP, ContextUse, Piece, context_use, drop_result
 
 if TYPE_CHECKING:
     from kimi_agent.commands import Shell
@@ -72,7 +72,9 @@ def _tools(use: ContextUse) -> str:
 def _largest(use: ContextUse) -> str:
     said = sorted((piece for piece in use.pieces if piece.kind != "tools"), key=lambda piece: -piece.tokens)[:LARGEST]
     lines = ["| largest | tokens | drop |", "|---|--:|--:|"]
-    lines += [f"| {_named(piece)} | {piece.tokens:,} | {piece.result or ''} |" for piece in said]
+    for piece in said:
+        number = piece.result if piece.result and piece.tokens >= MIN_DROP else ""
+        lines.append(f"| {_named(piece)} | {piece.tokens:,} | {number} |")
     return "\n".join(lines)
 
 
