@@ -160,8 +160,7 @@ class KimiApp(SessionApp):
         if self._finder is None:
             self._finder = Finder(self.view)
             await self.mount(SearchBar(), before=self.activity)
-        else:
-            self.query_one(SearchBar).focus_input()
+        self.screen.set_focus(self.query_one(SearchBar).input)
 
     @on(SearchBar.Sought)
     def _sought(self, event: SearchBar.Sought) -> None:

@@ -27,19 +27,13 @@ class SearchBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="search")
-        self._input = Input(placeholder="Enter next · ↑ or Shift-Enter previous · Esc closes", compact=True)
+        self.input = Input(placeholder="Enter next · ↑ or Shift-Enter previous · Esc closes", compact=True)
         self._count = Static("", id="search-count", markup=False)
 
     def compose(self) -> ComposeResult:
         yield Static("Find", id="search-label", markup=False)
-        yield self._input
+        yield self.input
         yield self._count
-
-    def on_mount(self) -> None:
-        self.focus_input()
-
-    def focus_input(self) -> None:
-        self._input.focus()
 
     def say(self, text: str) -> None:
         self._count.update(text)
