@@ -52,6 +52,7 @@ class UserShell:
         self._end: asyncio.Future[int | None] | None = None  # of the running command
         self._how = Start([], {})
         self._inside = False  # a command runs, by what the shell says
+        self._begun = False  # it has begun since it was given
         self._echoing = False  # the line that runs a command is on its way
         self._modes: frozenset[bytes] = frozenset()
         self._lent: asyncio.Task[None] | None = None
@@ -94,7 +95,7 @@ class UserShell:
         self._flow.flush()
         self._flow.show = on_output
         end = self._end = asyncio.get_running_loop().create_future()
-        self._interrupts, self._early = 0, ""
+        self._interrupts, self._early, self._begun = 0, "", False
         watching = None
         try:
             if self._child is None:
@@ -179,7 +180,7 @@ class UserShell:
     def interrupt(self) -> None:
         """Ctrl-C. When the program has not said a word since the last one, it is killed."""
         self._interrupts += 1
-        self._echoing = False  # a line that is thrown away never begins
+        self._echoing, self._begun = False, True  # a line that is thrown away never begins
         if self._interrupts > 1 and self._child is not None:
             self._child.kill_foreground()
         else:
@@ -211,7 +212,7 @@ class UserShell:
                 case Output(data):
                     self._show(data)
                 case Began():
-                    self._echoing, self._inside = False, True
+                    self._echoing, self._inside, self._begun = False, True, True
                     self._unlink(COMMAND_FILE)
                     self._send(self._early)
                     self._early = ""
@@ -235,12 +236,12 @@ class UserShell:
         self._flow.add(data)
 
     def _ended(self, code: int, folder: Path) -> None:
-        """A mark of the end; each prompt repeats it."""
+        """A mark of the end; each prompt repeats it, so that one may come before the next command has begun."""
         self.cwd = folder
         if not self._ready.is_set():
             self._ready.set()
             self._unlink("start", ".zshrc", ".zshenv")
-        elif not self._echoing:
+        elif self._begun:
             self._inside = False
             self._returned.set()
             if self._end is not None and not self._end.done():

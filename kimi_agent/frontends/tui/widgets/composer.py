@@ -68,7 +68,7 @@ class Composer(Vertical):
     def attach(self, output: str) -> None:
         """Put output of the shell at the cursor, as a placeholder that Backspace takes out."""
         before = self.area.before_cursor
-        self.area.insert(("" if not before or before[-1].isspace() else " ") + self.pastes.attach(output) + " ")
+        self.area.insert(("" if not before or before[-1].isspace() else " ") + self.pastes.attach(output))
 
     def take(self) -> str:
         """Remove and answer the text, as if it had been submitted."""
