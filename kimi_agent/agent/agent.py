@@ -186,7 +186,8 @@ class Agent:
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
-        permissions = Permissions("plan" if mode == "default" and modes[-1:] == ["plan"] else mode, str(plan_file))
+        first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
+        permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
         session = Session(
             SessionParts(
                 log=log,

@@ -4,7 +4,6 @@ Order matters: a mode that forbids comes before a grant, a grant before a mode t
 the rule that reads are free.
 """
 
-import fnmatch
 from collections.abc import Sequence
 from pathlib import PurePath
 
@@ -13,29 +12,11 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Mode
 from kimi_agent.core.gate import Gate, Verdict
 from kimi_agent.core.message import ToolCall
+from kimi_agent.core.secret import is_secret_path
 
 HARMLESS = ("read", "fetch")
 UNASKED = (*HARMLESS, "stop")
 """A background task that the agent started it may also end; plan mode lets it run."""
-SECRET_NAMES = (
-    ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc", ".pypirc",
-    ".git-credentials", "credentials", "credentials.*", "*.p12", "*.pfx", "*.kdbx", "secrets.*",
-)  # fmt: skip
-NOT_SECRET = (
-    ".env.example",
-    ".env.sample",
-    ".env.template",
-    "*.pub",
-    "*.py",
-    "*.ts",
-    "*.js",
-    "*.go",
-    "*.rs",
-    "*.java",
-    "*.md",
-)
-SECRET_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store"})
-
 PLAN_DENIAL = (
     "Plan mode is on: nothing may be changed or run. Read, search and think, then present the plan to the user."
 )
@@ -44,9 +25,10 @@ PLAN_DENIAL = (
 class Permissions:
     """State of the built-in gates of one session. Grants live in memory only: a resumed session asks again."""
 
-    def __init__(self, mode: Mode = "default", plan_file: str = "") -> None:
-        """`plan_file` is the real path of the one file that may be written in plan mode."""
+    def __init__(self, mode: Mode = "default", plan_file: str = "", home: str = "") -> None:
+        """`plan_file` is the real path of the one file that may be written in plan mode; `home` holds our own keys."""
         self.mode: Mode = mode
+        self._home = home
         self._plan_file = plan_file
         self._grants: set[Effect] = set()
 
@@ -66,7 +48,7 @@ class Permissions:
         return Allow() if all(effect.target == self._plan_file for effect in effects) else None
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
-        needed = [effect for effect in effects if effect.kind not in HARMLESS or is_secret(effect)]
+        needed = [effect for effect in effects if effect.kind not in HARMLESS or self._holds_keys(effect)]
         if needed and self._grants.issuperset(needed):
             return Allow("session")
         return None
@@ -75,7 +57,15 @@ class Permissions:
         return Allow() if self.mode in ("yolo", "afk") else None
 
     async def secrets(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
-        return "ask" if any(is_secret(effect) for effect in effects) else None
+        return "ask" if any(map(self._holds_keys, effects)) else None
+
+    def _holds_keys(self, effect: Effect) -> bool:
+        """Secret files, and the settings in our own home, wherever it is."""
+        if effect.kind != "read" or not self._home:
+            return is_secret(effect)
+        path = PurePath(effect.target)
+        settings = str(path.parent) == self._home and bool({".toml", ".json"}.intersection(path.suffixes))
+        return settings or effect.target == self._home or is_secret(effect)
 
     async def harmless(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         return Allow() if all(effect.kind in UNASKED for effect in effects) else None
@@ -83,15 +73,7 @@ class Permissions:
 
 def is_secret(effect: Effect) -> bool:
     """Whether an effect reads a file that usually holds keys or passwords."""
-    if effect.kind != "read":
-        return False
-    path = PurePath(effect.target)
-    name = path.name.lower()
-    if SECRET_FOLDERS.intersection(path.parts):
-        return not name.endswith(".pub")
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in NOT_SECRET):
-        return False
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in SECRET_NAMES)
+    return effect.kind == "read" and is_secret_path(effect.target)
 
 
 def session_scope(effects: Sequence[Effect]) -> str:

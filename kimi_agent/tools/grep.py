@@ -1,5 +1,6 @@
 """Grep: contents of files by regular expression."""
 
+import os
 import re
 import secrets
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import msgspec
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.globs import expand_braces, filter_regex
 from kimi_agent.tools.recent import newest_first
@@ -83,26 +85,49 @@ class Grep:
         if not found.is_dir:
             await ctx.workspace.read(target, 1)  # refuses a pipe or a device, which ripgrep would wait for
         base, name = (target, "") if found.is_dir else (target.parent, target.name)
-        raw = await self._search(params, ctx, base, f"./{name}")
+        guard = _Guard(base, whole=not found.is_dir)
+        raw = await self._search(params, ctx, base, f"./{name}", guard)
         rows = _parsed(raw, params)
         if params.output_mode == "files_with_matches":
             order = await newest_first(ctx.workspace, base, [row.path for row in rows])
             rows = [Row(path) for path in order]
         elif params.output_mode == "count_matches":
             rows.sort(key=lambda row: row.path.split(b"/"))
-        return _answer(rows, raw, params, base, ctx.workspace.root)
+        return _answer(rows, raw, params, base, ctx.workspace.root, guard.note())
 
-    async def _search(self, params: GrepParams, ctx: ToolContext, base: Path, target: str) -> Rows:
+    async def _search(self, params: GrepParams, ctx: ToolContext, base: Path, target: str, guard: "_Guard") -> Rows:
         separator = b"\0" if params.output_mode == "files_with_matches" else b"\n"
         # Only lines come in their final order. A filter drops some, so that their number says nothing before the end.
         wanted = _wanted(params) if params.output_mode == "content" and not params.glob else None
         ignore_file = _write_filter(params.glob, ctx.scratch) if params.glob else None
         try:
             command = [*(self._command or find_ripgrep()), *_options(params, ignore_file), target]
-            return await run_ripgrep(ctx.workspace, command, base, separator, wanted)
+            return await run_ripgrep(ctx.workspace, command, base, separator, wanted, guard.keep)
         finally:
             if ignore_file is not None:
                 ignore_file.unlink(missing_ok=True)
+
+
+class _Guard:
+    """Keeps what files with secrets hold out of a search of their folder. The gates were told of the folder alone."""
+
+    def __init__(self, base: Path, *, whole: bool) -> None:
+        """`whole`: the search is of one file, which the gates were told of."""
+        self._base, self._whole = base, whole
+        self._known: dict[bytes, bool] = {}
+
+    def keep(self, row: bytes) -> bool:
+        if self._whole:
+            return True
+        path = row.partition(b"\0")[0]
+        if path not in self._known:
+            self._known[path] = is_secret_path(str(self._base / os.fsdecode(path.removeprefix(b"./"))))
+        return not self._known[path]
+
+    def note(self) -> str:
+        count = sum(self._known.values())
+        files = "file that usually holds" if count == 1 else "files that usually hold"
+        return f"matches in {count} {files} secrets are left out; name the file as path to search it" if count else ""
 
 
 def _wanted(params: GrepParams) -> int:
@@ -184,12 +209,12 @@ def _where(message: str) -> str:
     return f" at character {len(marks.group(1))}" if marks else ""
 
 
-def _answer(rows: list[Row], raw: Rows, params: GrepParams, base: Path, root: Path) -> ToolOutput:
+def _answer(rows: list[Row], raw: Rows, params: GrepParams, base: Path, root: Path, guarded: str) -> ToolOutput:
     page = rows[params.offset : params.offset + min(params.head_limit or _MAX_PAGE, _MAX_PAGE)]
     shown, lines = _drawn(page, params.output_mode, base, root)
     end = params.offset + shown
     more = end < len(rows) or not (raw.complete or raw.timed_out)
-    notes = []
+    notes = [guarded] if guarded else []
     if raw.timed_out:
         notes.append(f"stopped after {TIME_LIMIT_S:g} s, results are incomplete: narrow path or glob")
     if page and more:

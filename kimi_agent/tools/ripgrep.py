@@ -52,8 +52,10 @@ class Rows:
     `complete` is False when it was cut short, for time, size or because it was enough.
     """
 
-    def __init__(self, separator: bytes, wanted: int | None) -> None:
+    def __init__(self, separator: bytes, wanted: int | None, keep: Callable[[bytes], bool]) -> None:
+        """`keep` decides about rows as they come; what it drops does not count."""
         self.rows: list[bytes] = []
+        self._keep = keep
         self.complete = True
         self.timed_out = False
         self.code: int | None = None
@@ -68,14 +70,19 @@ class Rows:
     def feed(self, data: bytes) -> None:
         self._size += len(data)
         *rows, self.rest = (self.rest + data).split(self._separator)
-        self.rows += rows
+        self.rows += filter(self._keep, rows)
 
 
 async def run_ripgrep(
-    workspace: Workspace, command: Sequence[str], cwd: Path, separator: bytes, wanted: int | None = None
+    workspace: Workspace,
+    command: Sequence[str],
+    cwd: Path,
+    separator: bytes,
+    wanted: int | None = None,
+    keep: Callable[[bytes], bool] = lambda row: True,
 ) -> Rows:
     """Stops when `wanted` rows are there (None: all), when there is too much, or after `TIME_LIMIT_S`."""
-    rows = Rows(separator, wanted)
+    rows = Rows(separator, wanted, keep)
     run: asyncio.Task[object]
 
     def on_output(data: bytes) -> None:

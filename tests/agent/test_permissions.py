@@ -115,3 +115,27 @@ def test_what_conflicts():
     assert pair(("run", "ls"), ("run", "ls"))
     assert not pair(("run", "ls"), ("fetch", "https://x"))
     assert not conflict((), [Effect("run", "ls")])
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/h/.kimi/config.toml", "/h/.kimi/config.toml.bak", "/h/.kimi/mcp.json", "/h/.kimi/credentials/x", "/h/.claude.json",
+     "/w/.mcp.json", "/h/.codex/auth.json", "/h/.config/gh/hosts.yml", "/h/.kimi/mcp-oauth/token"],
+)  # fmt: skip
+async def test_the_keys_of_agents_are_secrets_too(path: str):
+    assert is_secret(Effect("read", path))
+
+
+@pytest.mark.parametrize(
+    "path", ["/w/config.toml", "/w/.kimi/skills/x/SKILL.md", "/h/.kimi/plans/p.md", "/w/docs/mcp.md"]
+)
+async def test_what_holds_no_keys_is_read_unasked(path: str):
+    assert not is_secret(Effect("read", path))
+
+
+async def test_our_own_home_is_guarded_wherever_it_is():
+    permissions = Permissions(home="/data/k")
+    for path, guarded in (("/data/k/config.toml", True), ("/data/k/config.toml.bak", True), ("/data/k", True),
+                          ("/data/k/sessions/1/out.txt", False), ("/data/kk/config.toml", False)):  # fmt: skip
+        verdict = await permissions.secrets(CALL, [Effect("read", path)])
+        assert (verdict == "ask") == guarded, path

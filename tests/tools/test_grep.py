@@ -364,3 +364,21 @@ async def test_pipes_and_devices_are_refused_at_once(grep: Grep, ctx: ToolContex
 def test_what_no_command_line_can_carry(ctx: ToolContext, pattern: str, words: str) -> None:
     with pytest.raises(ToolError, match=words):
         Grep().effects(GrepParams(pattern), ctx)
+
+
+async def test_matches_in_secret_files_are_left_out_of_a_search_of_their_folder(grep: Grep, tmp_path: Path):
+    root = tmp_path / "work"
+    (root / ".kimi").mkdir(parents=True)
+    (root / ".env").write_text("api_key = 1\n")
+    (root / ".kimi" / "config.toml").write_text("api_key = 2\n")
+    (root / ".env.example").write_text("api_key = x\n")
+    (root / "a.py").write_text("api_key = read()\n")
+    for mode in ("content", "files_with_matches", "count_matches"):
+        text = await run(grep, context(root), "api_key", include_ignored=True, output_mode=mode)
+        assert ".env.example" in text
+        assert "a.py" in text
+        assert ".env\n" not in text
+        assert "config.toml" not in text
+        assert "matches in 2 files that usually hold secrets are left out" in text
+    asked = await run(grep, context(root), "api_key", path=".env", output_mode="content")
+    assert "api_key = 1" in asked, "the gates are told of the file itself"

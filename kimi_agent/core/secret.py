@@ -1,0 +1,39 @@
+"""Which files usually hold keys or passwords, as far as names tell."""
+
+import fnmatch
+from itertools import pairwise
+from pathlib import PurePath
+
+NAMES = (
+    ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc", ".pypirc",
+    ".git-credentials", "credentials", "credentials.*", ".credentials.*", "*.p12", "*.pfx", "*.kdbx", "secrets.*",
+    ".claude.json*", ".mcp.json", "mcp.json", "mcp.json.*",
+)  # fmt: skip
+HARMLESS = (
+    ".env.example", ".env.sample", ".env.template", "*.pub", "*.py", "*.ts", "*.js", "*.go", "*.rs", "*.java", "*.md",
+)  # fmt: skip
+FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".password-store", "mcp-oauth"})
+PROGRAMS = {
+    ".kimi": ("config.toml*", "config.json*", "credentials*"),
+    ".kimi-code": ("config.toml*", "credentials*"),
+    ".codex": ("config.toml*", "auth.json*"),
+    ".docker": ("config.json",),
+    "gh": ("hosts.yml",),
+}
+"""Files in the folder of a program that keeps keys there."""
+
+
+def is_secret_path(path: str) -> bool:
+    parts = PurePath(path).parts
+    name = parts[-1].lower() if parts else ""
+    if FOLDERS.intersection(parts):
+        return not name.endswith(".pub")
+    if any(
+        fnmatch.fnmatchcase(inner.lower(), pattern)
+        for folder, inner in pairwise(parts)
+        for pattern in PROGRAMS.get(folder, ())
+    ):
+        return True
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in HARMLESS):
+        return False
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in NAMES)
