@@ -71,6 +71,80 @@ def test_removing(tmp_path: Path) -> None:
     assert tomllib.loads(file.read_text()) == {"default_model": "a", "models": {"a": {"provider": "p", "model": "x"}}}
 
 
+INLINE = """# mine
+models = {}  # none yet
+hooks = []
+providers = { p = { type = "kimi", custom_headers = { a = "b" } } }
+default_model = ""   # the quick one
+
+[plugins]
+words = { lines = true }  # how
+other = 1   # kept
+
+[ui]   # mine
+theme = "dark"
+"""
+
+
+def test_inline_tables_and_arrays_are_written_out_when_something_is_added(tmp_path: Path) -> None:
+    """kimi-cli writes `hooks = []`, and TOML lets nobody put a table into an inline one."""
+    file = tmp_path / "config.toml"
+    file.write_text(INLINE)
+    hook = {"event": "Stop", "command": "true", "timeout": 5}
+    changes = {
+        ("models", "a"): {"provider": "p", "sampling": {"top_p": 1}},
+        ("providers", "q", "api_key"): "sk",
+        ("providers", "p", "custom_headers", "c"): "d",
+        ("plugins", "words", "more"): {"deep": [1]},
+        ("default_model",): "a",
+    }
+    save(file, changes, append={"hooks": [hook]})
+    text = file.read_text()
+    expected = tomllib.loads(INLINE) | {"models": {"a": changes["models", "a"]}, "hooks": [hook], "default_model": "a"}
+    expected["providers"] = {"p": {"type": "kimi", "custom_headers": {"a": "b", "c": "d"}}, "q": {"api_key": "sk"}}
+    expected["plugins"] = {"words": {"lines": True, "more": {"deep": [1]}}, "other": 1}
+    assert tomllib.loads(text) == expected
+    for kept in ("# mine\n", 'default_model = "a"   # the quick one\n', "other = 1   # kept\n", "[ui]   # mine\n"):
+        assert kept in text
+    save(file, {}, append={"hooks": [hook]})
+    assert tomllib.loads(file.read_text()) == expected | {"hooks": [hook, hook]}
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "hooks = [{event = 'Stop', command = 'a'}]\n",
+        "hooks = [\n  {event = 'Stop', command = 'a'},  # first\n]\nyolo = true\n[ui]\n",
+        "[[hooks]]  # kept\nevent = 'Stop'\ncommand = 'a'\n[ui]\ntheme = 'dark'\n",
+        "yolo = true\n[ui]\n[[hooks]]\nevent = 'Stop'\ncommand = 'a'",
+    ],
+)
+def test_an_entry_is_added_to_every_form_of_an_array(tmp_path: Path, before: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(before)
+    save(file, {("models", "m"): {"provider": "p"}}, append={"hooks": [{"event": "Stop", "command": "b"}]})
+    expected = tomllib.loads(before)
+    expected["hooks"].append({"event": "Stop", "command": "b"})
+    assert tomllib.loads(file.read_text()) == expected | {"models": {"m": {"provider": "p"}}}
+    assert ("# kept" in file.read_text()) is ("# kept" in before)
+
+
+def test_tables_of_dotted_keys_take_nothing_from_what_follows(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('models.a.provider = "p"\nyolo = true\n')
+    save(file, {("models", "b"): {"provider": "q"}})
+    models = {"a": {"provider": "p"}, "b": {"provider": "q"}}
+    assert tomllib.loads(file.read_text()) == {"yolo": True, "models": models}
+
+
+def test_what_the_text_cannot_take_is_told_and_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("models = 3\n")
+    with pytest.raises(ConfigError, match=r"models.a.model cannot be set"):
+        save(file, {("models", "a", "model"): "x"})
+    assert file.read_text() == "models = 3\n"
+
+
 def test_savers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     program = (

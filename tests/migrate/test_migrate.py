@@ -131,6 +131,21 @@ def test_settings_and_hooks_join_config_toml(moved: Program) -> None:
     ]
 
 
+@pytest.mark.parametrize("hooks", ["[]", '[{event = "Stop", command = "mine"}]'])
+def test_hooks_join_an_inline_array(tmp_path: Path, hooks: str) -> None:
+    person = Program(tmp_path)
+    person.home.mkdir(parents=True, exist_ok=True)
+    (person.home / "config.toml").write_text(f'# mine\ndefault_model = ""\nhooks = {hooks}\nproviders = {{}}\n')
+    (tmp_path / ".claude").mkdir()
+    theirs = {"hooks": {"Stop": [{"hooks": [{"type": "command", "command": "theirs"}]}]}}
+    (tmp_path / ".claude" / "settings.json").write_text(json.dumps(theirs))
+    assert "1 brought over" in migrate(person, "-y")
+    text = (person.home / "config.toml").read_text()
+    mine = ["mine"] if "mine" in hooks else []
+    assert [hook["command"] for hook in tomllib.loads(text)["hooks"]] == [*mine, "theirs"]
+    assert text.startswith('# mine\ndefault_model = ""\n')
+
+
 def test_servers_skills_commands_and_instructions_come_over(moved: Program) -> None:
     assert set(servers(moved)) == {"context7", "playwright", "github", "files", "docs", "figma"}
     assert servers(moved)["github"] == {

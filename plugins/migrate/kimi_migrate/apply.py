@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -144,18 +144,5 @@ def _add_settings(path: Path, changes: Sequence[Change]) -> None:
         if keys[-1] in (table(present.get(keys[0])) if len(keys) > 1 else present):
             raise ConfigError(f"{'.'.join(keys)} is set in {short_path(path)} now", NOTHING)
     hooks = [change.hook for change in changes if isinstance(change, NewHook)]
-    if hooks:
-        values["hooks",] = _with_hooks(path, hooks)
-    if values:
-        save(path, values)
-
-
-def _with_hooks(path: Path, hooks: Sequence[Mapping[str, Any]]) -> Any:
-    """The `[[hooks]]` of the file, comments and all, and these."""
-    import tomlkit
-
-    document: Any = tomlkit.parse(path.read_text("utf-8-sig") if path.exists() else "")
-    present = document.get("hooks", tomlkit.aot())
-    for hook in hooks:
-        present.append(tomlkit.item(dict(hook)))
-    return present
+    if values or hooks:
+        save(path, values, append={"hooks": hooks} if hooks else None)
