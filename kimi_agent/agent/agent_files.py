@@ -106,8 +106,11 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
 
     Raises ConfigError for a name that nobody has and for a file that cannot be used.
     """
+    root = project_root(cwd)
     if path is not None:
-        return load_agent_file(Path(os.path.expanduser(path)), types)  # noqa: PTH111 - no error where there is no home
+        file = Path(os.path.expanduser(path))  # noqa: PTH111 - no error where there is no home
+        inside = Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root))
+        return load_agent_file(file, types, bound_of(root) if inside else "")
     if name.casefold() in ("", "default"):
         return MainAgent(DEFAULT, types)
     if name.casefold() == "okabe":
@@ -117,7 +120,6 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
         known = ", ".join(["default", "okabe", *(each.name for each in types.values() if each.context != "fork")])
         raise ConfigError(f"there is no agent {one_line(name, 80)!r}", f"Known: {known}.")
     if kind.path is not None and not kind.path.name.lower().endswith(".md"):  # it may define subagents
-        root = project_root(cwd)
         return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
     return MainAgent(as_main(kind), types)
 

@@ -599,3 +599,16 @@ def test_what_was_passed_over_is_told(tmp_path: Path):
     )
     assert "names the tool kimi_cli.tools.dmail:SendDMail, which is not here." in done.stderr
     assert done.stdout == "y\n"
+
+
+def test_a_file_of_the_project_leads_nowhere_else_also_when_it_is_named(tmp_path: Path):
+    project = tmp_path / "project"
+    (project / ".git").mkdir(parents=True)
+    outside = tmp_path / "outside.md"
+    outside.write_text("not for the model")
+    spec = "version: 1\nagent:\n  name: q\n  system_prompt_path: ../outside.md\n  tools: [\"kimi_cli.tools.file:ReadFile\"]\n"
+    (project / "q.yaml").write_text(spec)
+    (tmp_path / "own.yaml").write_text(spec.replace("../", "./"))
+    with pytest.raises(ConfigError, match="leads out of the project"):
+        choose_agent(AgentTypes(), project, path=project / "q.yaml")
+    assert choose_agent(AgentTypes(), project, path=tmp_path / "own.yaml").kind.prompt == "not for the model"
