@@ -1,10 +1,11 @@
+import re
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.core.sanitize import coloured, plain, visible
 
 CONTROLS = [
     "\x1b",
@@ -100,3 +101,25 @@ def test_visible_hides_nothing(text: str) -> None:
     assert plain(result) == result
     assert all(c in "\n\t " or unicodedata.category(c)[0] not in "CZ" for c in result)
     assert len(result) >= len(text)
+
+
+@given(HOSTILE)
+def test_of_coloured_text_only_colours_are_obeyed(text: str) -> None:
+    safe = coloured(text)
+    without = re.sub(r"\x1b\[[0-9;:]*m", "", safe)
+    assert without == plain(without)
+    assert "\x1b" not in without
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+        ("\x1b[38:2::1:2:3mrgb\x1b[2J\x1b]0;t\x07\x1b[?25l\x1b[3A", "\x1b[38:2::1:2:3mrgb"),
+        ("\x1b]8;;http://evil\x1b\\a\x1b]8;;\x1b\\", "a"),
+        ("\x1b[>4;2mx\x1b[?4mx", "xx"),
+        ("10%\r\x1b[32m20%\r\n", "\x1b[32m20%\n"),
+    ],
+)
+def test_coloured(text: str, expected: str) -> None:
+    assert coloured(text) == expected
