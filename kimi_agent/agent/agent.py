@@ -10,7 +10,7 @@ from typing import Any
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
-from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows
+from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows, unknown_names
 from kimi_agent.agent.main_prompt import added_folder, main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
@@ -188,13 +188,14 @@ class Agent:
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
         permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
+        tools = self.make_tools(model, folder)
         session = Session(
             SessionParts(
                 log=log,
                 scratch=self.store.scratch(log.path.stem),
                 workspace=self.make_workspace(folder),
-                tools=self._allowed(self.make_tools(model, folder)),
-                session_tools=self._session_tools,
+                tools=self._allowed(tools),
+                session_tools=lambda session: self._session_tools(session, tools),
                 gates=self.gates,
                 permissions=permissions,
                 ask=ask,
@@ -218,11 +219,12 @@ class Agent:
         self._sessions.append(session)
         return session
 
-    def _session_tools(self, session: Session) -> Sequence[Tool]:
-        """The tools that act on their session, in a fixed order."""
+    def _session_tools(self, session: Session, others: Sequence[Tool]) -> Sequence[Tool]:
+        """The tools that act on their session, in a fixed order. `others` are those that know of no session."""
         tools: list[Tool] = [SkillTool(session.skills)] if session.skills.for_model() else []
         tools += [EnterPlanMode(session), ExitPlanMode(session)]
         types = self.agent_types(session.cwd)
+        self._tell_unknown_names(types, [tool.name for tool in (*others, *tools)])
         if types:
             tools.append(AgentTool(Subagents(session, self._subagent_parts(session, types)), types))
         return self._allowed([tool for tool in tools if self.offers(tool.name)])
@@ -245,6 +247,11 @@ class Agent:
         found = self.find_agents(folder) if self.find_agents is not None else AgentTypes({})
         self.notices = (*self.notices, *(text for text in found.broken if text not in self.notices))
         return found.only(self.main_agent.subagents)
+
+    def _tell_unknown_names(self, types: AgentTypes, tools: Sequence[str]) -> None:
+        kinds = (self.main_agent, *types.values())
+        told = [text for kind in kinds for text in unknown_names(kind, tools, self.models)]
+        self.notices = tuple(dict.fromkeys((*self.notices, *told)))
 
     def _allowed(self, tools: Sequence[Tool]) -> Sequence[Tool]:
         return [tool for tool in tools if allows(self.main_agent, tool.name)]

@@ -51,6 +51,7 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
     found: dict[str, AgentType] = {}
     of_project: dict[str, AgentType] = {}
     told: list[str] = []
+    left_out: dict[str, str] = {}
     for folder, bound in wanted:
         for path in _files(folder):
             try:
@@ -59,6 +60,7 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
                 continue
             except (OSError, ValueError) as error:
                 told.append(f"The agent file {one_line(str(path))} is left out: {_reason(error)}.")
+                left_out.setdefault(_name_of(path).casefold(), told[-1])
                 continue
             if kind is None:
                 continue
@@ -71,7 +73,7 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
     builtin = {kind.name: kind for kind in BUILT_IN}
     told += [_replaced(of_project[name], "the built-in one") for name in builtin if name in of_project]
     merged = {name: found.get(name, kind) for name, kind in builtin.items()} | found
-    return AgentTypes(merged, tuple(dict.fromkeys(told)))
+    return AgentTypes(merged, tuple(dict.fromkeys(told)), left_out)
 
 
 def load_agent_file(path: Path, types: AgentTypes | None = None, bound: str = "") -> MainAgent:
@@ -118,7 +120,10 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
     kind = types.get(name)
     if kind is None or kind.context == "fork":
         known = ", ".join(["default", "okabe", *(each.name for each in types.values() if each.context != "fork")])
-        raise ConfigError(f"there is no agent {one_line(name, 80)!r}", f"Known: {known}.")
+        why = types.left_out.get(name.casefold()) or " ".join(types.left_out.values())
+        raise ConfigError(
+            f"there is no agent {one_line(name, 80)!r}", "\n".join(filter(None, (why, f"Known: {known}.")))
+        )
     if kind.path is not None and not kind.path.name.lower().endswith(".md"):  # it may define subagents
         return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
     return MainAgent(as_main(kind), types)
@@ -208,9 +213,11 @@ def _number(values: Head, shown: str, *keys: str) -> int | None:
 
 
 def _list(values: Head, key: str) -> list[str] | None:
-    """A list, or a text with commas; None when the key is missing or empty."""
+    """A list, or a text with commas; None when the key is missing or empty. Raises ValueError for half a list."""
     value = values.get(key, "")
     if isinstance(value, str):
+        if value.startswith(("[", "{", "'", '"')):
+            raise ValueError(f"its {key} is no list: {one_line(value, 60)}")
         return split_names(value) if value.strip() else None
     return [name for item in value for name in split_names(item)]
 

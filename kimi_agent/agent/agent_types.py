@@ -1,12 +1,14 @@
 """Types of agents: what a subagent is for, what it is told, and which tools it may call."""
 
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from kimi_agent.agent.tokens import text_tokens
+from kimi_agent.agent.tool_names import NAMES
+from kimi_agent.core.sanitize import plain, visible
 
 LISTING_TOKENS = 390
 """What the listing in the description of the Agent tool may cost; the fewest words of a line are its name."""
@@ -48,6 +50,26 @@ def allows(kind: AgentType, tool: str) -> bool:
     wanted = kind.tools is None or any(fnmatch.fnmatchcase(tool, pattern) for pattern in kind.tools)
     return wanted and not any(fnmatch.fnmatchcase(tool, pattern) for pattern in kind.excluded)
 
+
+def unknown_names(kind: AgentType, tools: Collection[str], models: Collection[str]) -> Iterator[str]:
+    """A notice for each name in a type of a file that nobody has: mostly a slip of the pen.
+
+    `tools` are those of the session. One that only the configuration or the model withholds is known, patterns match what
+    may come, and so may the tool of an MCP server.
+    """
+    if kind.path is None:
+        return
+    about = f"The agent type {kind.name} ({visible(plain(str(kind.path)))})"
+    for name in dict.fromkeys((*(kind.tools or ()), *kind.excluded)):
+        pattern = any(letter in name for letter in "*?[")
+        if not (pattern or name in tools or name in _OURS or name.startswith("mcp__")):
+            yield f"{about} names the tool {name}, which is not here."
+    if kind.model and models and kind.model not in models:
+        shown = visible(plain(kind.model))[:80]
+        yield f"{about} names the model {shown}, which is not configured: it gets that of its caller."
+
+
+_OURS = frozenset(NAMES.values())
 
 REPORT = """\
 You are a subagent: another agent gave you this task and waits for the result. Nobody answers questions, and the user sees \
@@ -133,10 +155,14 @@ def as_main(kind: AgentType) -> AgentType:
 
 @dataclass(frozen=True, slots=True)
 class AgentTypes(Mapping[str, AgentType]):
-    """Types by their casefolded name. `broken` says, for the person, which files were left out and what of others was."""
+    """Types by their casefolded name. `broken` says, for the person, which files were left out and what of others was.
+
+    `left_out` has what `broken` says of a file by the casefolded name that its type would have.
+    """
 
     types: Mapping[str, AgentType] = field(default_factory=lambda: {kind.name: kind for kind in BUILT_IN})
     broken: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> AgentType:
         return self.types[name.casefold()]

@@ -50,9 +50,11 @@ def _value(first: str, more: list[str]) -> Value:
         return tuple(_scalar(line[2:]) for line in rest)
     if not first and rest and _KEY.match(rest[0]):
         return ""  # a nested map
-    if first.startswith("[") and first.endswith("]"):
-        return tuple(_scalar(item) for item in first[1:-1].split(",") if item.strip())
-    return _scalar(" ".join([first, *rest]))
+    whole = " ".join([first, *rest])
+    listed = re.split(r"\s#", whole, maxsplit=1)[0].rstrip()
+    if listed.startswith("[") and listed.endswith("]"):
+        return tuple(_scalar(item) for item in listed[1:-1].split(",") if item.strip())
+    return _scalar(whole)
 
 
 def _scalar(text: str) -> str:

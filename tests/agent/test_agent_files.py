@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kimi_program import Program
 from machine import FakeTool, House, ListProvider, instant, play, say
+from plugin_files import write_plugin
 
 from kimi_agent.agent import agent_files
 from kimi_agent.agent.agent_files import choose_agent, discover_agents, load_agent_file
@@ -547,6 +548,54 @@ def test_unknown_agents_are_named_with_the_known_ones(tmp_path: Path):
     assert caught.value.hint == "Known: default, okabe, coder, explore, plan."
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("v.md", "---\nname: v\nmax_steps: banana\n---\nDo it.\n", "its max_steps is not a number above 0"),
+        ("V.md", "---\nname: v\ntools: [ReadFile\n---\nDo it.\n", "its tools is no list: [ReadFile"),
+        ("w.md", "---\nname: v\ntools: 'ReadFile\n---\nDo it.\n", "its tools is no list: 'ReadFile"),
+        ("v.yaml", "version: 1\nagent:\n  extend: ../../../v.yaml\n", "leads out of the project"),
+        ("v/agent.yaml", "version: 1\nagent: [\n", "it is no YAML"),
+    ],
+)
+def test_an_agent_whose_file_is_left_out_is_named_with_the_reason(tree: Path, file: str, text: str, told: str):
+    path = write(tree / "repo" / ".kimi" / "agents" / file, text)
+    write(tree / "v.yaml", "version: 1\nagent:\n  extend: default\n")
+    types = discover_agents(tree / "repo", tree / "home", tree / "user")
+    assert "v" not in types
+    with pytest.raises(ConfigError) as refused:
+        choose_agent(types, tree / "repo", "v")
+    assert str(refused.value) == "there is no agent 'v'"
+    assert str(path) in refused.value.hint
+    assert told in refused.value.hint
+    assert "Known: default" in refused.value.hint
+
+
+@pytest.mark.parametrize("tools", ["[ReadFile, Grep]  # two", "[ReadFile,\n  Grep]", "\n- ReadFile\n- Grep"])
+def test_every_form_of_a_list_in_a_head(tree: Path, tools: str):
+    markdown(tree / "repo" / ".kimi" / "agents", "v", head=f"tools: {tools}\n")
+    assert discover_agents(tree / "repo", tree / "home", tree / "user")["v"].tools == ("ReadFile", "Grep")
+
+
+def test_tools_and_models_that_nobody_has_are_told(tmp_path: Path):
+    """Known are those of a plugin, of an MCP server that may come, those that the configuration withholds, and patterns."""
+    kimi = Program(tmp_path)
+    kimi.use("http://127.0.0.1:9/v1")
+    write_plugin(tmp_path / "hello")
+    kimi.run("plugin", "install", str(tmp_path / "hello"), "--yes")
+    head = "tools: NoSuchTool, ReadFile, SearchWeb, greet, mcp__git__log, Read*\ndisallowedTools: Shel\nmodel: nosuch\n"
+    path = markdown(kimi.work / ".kimi" / "agents", "v", head=head)
+    for flags in ([], ["--agent", "v"]):
+        done = kimi.run("-p", "x", "--provider", kimi.scenario([{"text": "Done."}]), *flags)
+        assert done.stdout == "Done.\n", done.stderr
+        told = [line for line in done.stderr.splitlines() if "The agent type v" in line]
+        assert told == [
+            f"kimi: The agent type v ({path}) names the tool NoSuchTool, which is not here.",
+            f"kimi: The agent type v ({path}) names the tool Shel, which is not here.",
+            f"kimi: The agent type v ({path}) names the model nosuch, which is not configured: it gets that of its caller.",
+        ]
+
+
 async def test_a_session_has_the_prompt_and_the_tools_of_its_main_agent(tmp_path: Path):
     provider = ListProvider([say("done"), say("done")])
     house = House(tmp_path, provider, [FakeTool(name, "", instant()) for name in ("ReadFile", "Shell")])
@@ -606,7 +655,7 @@ def test_a_file_of_the_project_leads_nowhere_else_also_when_it_is_named(tmp_path
     (project / ".git").mkdir(parents=True)
     outside = tmp_path / "outside.md"
     outside.write_text("not for the model")
-    spec = "version: 1\nagent:\n  name: q\n  system_prompt_path: ../outside.md\n  tools: [\"kimi_cli.tools.file:ReadFile\"]\n"
+    spec = 'version: 1\nagent:\n  name: q\n  system_prompt_path: ../outside.md\n  tools: ["kimi_cli.tools.file:ReadFile"]\n'
     (project / "q.yaml").write_text(spec)
     (tmp_path / "own.yaml").write_text(spec.replace("../", "./"))
     with pytest.raises(ConfigError, match="leads out of the project"):
