@@ -109,6 +109,9 @@ MUTATING = _words(
 GIT_CHANGES = _words(
     "checkout apply stash merge pull rebase reset restore revert cherry-pick switch clean am rm mv submodule clone"
 )
+PRINTING = _words("echo printf cat tail head grep egrep rg sed awk less yes")
+GREPS = frozenset({"grep", "egrep", "rg"})
+MUTE = _words("true false : exit cd sleep export set unset wait rm kill popd pushd")  # print nothing
 SHOWS_NOTHING = frozenset(
     {"echo", "true", "printf", ":", "exit", "pwd", "date", "cd", "sleep", "export", "set", "whoami"}
 )

@@ -23,12 +23,15 @@ from kimi_agent.agent.check_names import (
     WRAPPERS,
     Kind,
 )
+from kimi_agent.agent.check_output import is_heard
 
 _SEPARATORS = frozenset({";", "&&", "||", "|", "|&", "&", "(", ")", "\n", ";;"})
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1(.*?)\n.*?^\s*\2\s*$", re.DOTALL | re.MULTILINE)
 _WRITES = re.compile(
     r"write_(?:text|bytes)|(?<!stdout)(?<!stderr)\.write\w*\(|writeFile|appendFile|\.save\w*\(|unlink|\.rename\(|rmtree|shutil\.|"
-    r"copyFile|os\.(?:remove|replace|makedirs)|mkdir|(?:to_csv|to_json|dump)\(|open\([^)]*['\"][rb]?[wax+]"
+    r"copyFile|os\.(?:remove|replace|makedirs)|mkdir|(?:to_csv|to_json|dump)\(|"
+    r"open\((?:[^()]|\([^()]*\))*?['\"][rbt]*[wax+][bt+]*['\"]|^%%writefile",
+    re.MULTILINE,
 )
 NOTEBOOK = "python: "
 _NUMBERED = re.compile(r"\d+")
@@ -40,21 +43,25 @@ _SHOWN = {hidden: operator for operator, hidden in _HIDDEN.items()}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One simple command of a line: what it checks, and whether the exit code 0 of the line says that it succeeded."""
+    """One simple command of a line: what it checks, whether the exit code 0 of the line says that it succeeded.
+
+    Where that does not `speak`, the output of the line does when it is `heard`: nothing else in the line prints a result.
+    """
 
     text: str
     kinds: tuple[Kind, ...] = ()
     changes: bool = False
     speaks: bool = True
+    heard: bool = False
     idle: bool = False
     program: str = ""
 
 
 def parts(line: str) -> list[Part]:
     """The simple commands of a command line, in order. What cannot be read is one part that checks nothing."""
-    inline_writes = bool(_WRITES.search(line))
+    inline_writes = bool(_WRITES.search(line.removeprefix(NOTEBOOK)))
     if line.startswith(NOTEBOOK):
-        return [Part(line, ("run",), inline_writes)]
+        return [Part(line, ("run",), inline_writes or _shell_writes(line.removeprefix(NOTEBOOK)))]
     text = _HEREDOC.sub(r"<<\2 \3", line).replace("\\\n", " ")
     try:
         tokens = list(_tokens(text))
@@ -63,15 +70,40 @@ def parts(line: str) -> list[Part]:
     commands = _split(tokens)
     options = [word for words, _ in commands if words[0] == "set" for word in words]
     pipefail, errexit = "pipefail" in options, any(re.fullmatch(r"-\w*e\w*", word) for word in options)
-    found: list[Part] = []
+    grouped = any("(" in token or token in KEYWORDS for token in tokens)
+    found: list[tuple[int, Part]] = []
     for position, (words, _) in enumerate(commands):
-        speaks = _speaks([after for _, after in commands[position:]], pipefail, errexit)
-        maybe_skipped = bool(position and commands[position - 1][1] == "||")
-        speaks = speaks and not maybe_skipped and not HIDING.intersection(words[:2])
-        piped = bool(position and commands[position - 1][1] in ("|", "|&") and found and found[-1].kinds)
+        speaks = _speaks([after for _, after in commands[position:]], pipefail, errexit, grouped)
+        speaks = speaks and not _is_hidden(commands, position)
+        piped = bool(position and commands[position - 1][1] in ("|", "|&") and found and found[-1][1].kinds)
         if not (piped and words[0] == "tee"):  # else: a log of the check
-            found += _read(words, speaks, inline_writes)
-    return found
+            found += [(position, part) for part in _read(words, speaks, inline_writes)]
+    return [_with_heard(part, position, found, commands) for position, part in found]
+
+
+def _is_hidden(commands: Sequence[tuple[list[str], str]], position: int) -> bool:
+    """Whether what stands before a command hides its exit code: `x ||`, `if`, `echo $(`, a trap."""
+    before = commands[:position]
+    substituted = bool(before) and before[-1][0][-1] == "$" and len(before[-1][0]) > 1
+    skipped = bool(before) and before[-1][1] == "||"
+    trapped = any(words[0] == "trap" for words, _ in before)
+    return skipped or substituted or trapped or bool(HIDING.intersection(commands[position][0][:2]))
+
+
+def _with_heard(
+    part: Part, position: int, found: Sequence[tuple[int, Part]], commands: Sequence[tuple[list[str], str]]
+) -> Part:
+    if not part.kinds:
+        return part
+    of_others = {kind for _, other in found if other is not part for kind in other.kinds}
+    heard = part.heard and not of_others.intersection(part.kinds) and is_heard(commands, position)
+    return replace(part, heard=heard)
+
+
+def _shell_writes(cell: str) -> bool:
+    """Whether a line of a cell that goes to the shell (`!rm a`) changes files."""
+    lines = (line.strip() for line in cell.splitlines())
+    return any(part.changes for line in lines if line.startswith("!") for part in parts(line[1:]))
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -103,12 +135,17 @@ def _split(tokens: Sequence[str]) -> list[tuple[list[str], str]]:
     return commands
 
 
-def _speaks(after: Sequence[str], pipefail: bool, errexit: bool) -> bool:
-    """Whether the exit code 0 of the whole line says that a command succeeded, by the separators that follow it."""
+def _speaks(after: Sequence[str], pipefail: bool, errexit: bool, grouped: bool) -> bool:
+    """Whether the exit code 0 of the whole line says that a command succeeded, by the separators that follow it.
+
+    A pipe behind `check && other` hides only what `other` says, unless brackets or keywords put both before it.
+    """
+    chained = False
     for separator in after:
         if separator in ("&&", "", ")"):
+            chained = chained or separator == "&&"
             continue
-        if separator == "|" and pipefail:
+        if separator in ("|", "|&") and (pipefail or (chained and not grouped)):
             continue
         if separator in (";", "\n") and errexit:
             continue
@@ -123,7 +160,7 @@ def _read(words: Sequence[str], speaks: bool, inline_writes: bool) -> list[Part]
     words = [word.translate(_SHOWN) for word in words]
     text, bare = shlex.join(words), _bare(words)
     if not bare:
-        return [Part(text, (), redirected, speaks, True)]
+        return [Part(text, (), redirected, speaks, idle=True)]
     program = PurePath(bare[0]).name
     code = next((n for n, word in enumerate(bare[1:3], 2) if re.fullmatch(r"-[a-z]*c", word)), len(bare))
     if program in SHELLS and code < len(bare):
@@ -135,7 +172,7 @@ def _read(words: Sequence[str], speaks: bool, inline_writes: bool) -> list[Part]
     changes = (redirected and not logged) or mutates(program, bare) or (inline and inline_writes)
     speaks = speaks and not IGNORING.intersection(bare) and not (program == "make" and "-i" in bare)
     checker = PurePath(script_of(bare)).name if PYTHON.match(program) else program
-    return [Part(text, kinds, changes, speaks, program in SHOWS_NOTHING, checker)]
+    return [Part(text, kinds, changes, speaks, bool(kinds), program in SHOWS_NOTHING, checker)]
 
 
 def _bare(words: Sequence[str]) -> list[str]:

@@ -207,8 +207,12 @@ _NO_FAILURE = re.compile(
 _FIRST_PERSON = re.compile(
     r"\bI(?:'ve| have)? (?:also |just |then )?(?:ran|run|executed|verified|tested|checked)\b|我(?:已经?)?(?:运行|跑|执行|验证)"
 )
-
-
+_WORKED = re.compile(
+    r"\bI(?:'ve| have)? (?:also |just |then |now )?(?:fixed|changed|added|updated|implemented|refactored|made|removed|rewrote|"
+    r"rewritten|replaced|corrected|resolved|repaired|renamed|finished|completed|wrote|created|adjusted|edited)\b|"
+    r"^(?:Fixed|Done|Implemented|Finished|Completed)\b(?:(?: it| that| this| the \w+)?\W*$|[,:])|"
+    r"我?已经?(?:修复|修改|更新|添加|完成|实现|重构)|我(?:修复|修改|更新|添加|实现|重构)了",
+)
 _ALL = re.compile(r"\b(?:all|every|everything|full|whole|entire)\b|所有|全部|全|均", re.IGNORECASE)
 
 
@@ -231,6 +235,11 @@ def says_all(text: str) -> bool:
 def says_it_ran(text: str) -> bool:
     """Whether the text says in the first person that something was run."""
     return any(_FIRST_PERSON.search(sentence) for sentence in _sentences(text))
+
+
+def says_it_worked(text: str) -> bool:
+    """Whether the text says that its author has changed or finished something."""
+    return any(_WORKED.search(sentence) for sentence in _sentences(text))
 
 
 def _sentences(text: str) -> Iterator[str]:

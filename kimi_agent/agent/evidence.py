@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kimi_agent.agent.check_names import ELSEWHERE, Kind
 from kimi_agent.agent.checks import Part, parts
-from kimi_agent.agent.claims import WORDS, Claim, claims, says_all, says_it_ran
+from kimi_agent.agent.claims import WORDS, Claim, claims, says_all, says_it_ran, says_it_worked
 from kimi_agent.agent.loop import EndGate
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Terminal
@@ -44,6 +44,11 @@ _GOOD: dict[Kind, re.Pattern[str]] = {
 _BAD = re.compile(
     r"\b[1-9]\d* (?:fail(?:ed|ing|ures?)?|errors?)\b|\bFAIL(?:ED|URE)?\b|Traceback|(?i:\berror(?:\[\w+\]| TS\d+)?:)|"
     r"[#ℹ] fail [1-9]"
+)
+# No exit code 0 makes that good: a script may have lost the one of its tests.
+_TESTS_FAILED = re.compile(
+    r"\b[1-9]\d* (?:tests? )?(?:failed|failing|failures?)\b|test result: FAILED|^FAIL(?:ED|URE)?\b|[#ℹ] fail [1-9]",
+    re.MULTILINE,
 )
 _NO_TESTS = re.compile(
     r"\bno tests? (?:ran|found|to run|were found)|no test files|collected 0 items|Ran 0 tests|\b0 passing\b|running 0 tests",
@@ -83,10 +88,14 @@ class Run:
         return self.exit_code if part.speaks or self.exit_code != 0 else None
 
     def passed(self, part: Part) -> bool:
-        """Whether one of its commands succeeded: by the exit code, or by what it printed when a pipe hid that."""
-        if not self.done or self.exit_code != 0:
+        """Whether one of its commands succeeded: by the exit code, or by what only it can have printed when that is hidden."""
+        if not self.done or self.exit_code != 0 or self.shows_failure(part):
             return False
-        return part.speaks or (self._printed_good(part) and not _BAD.search(self.tail()))
+        return part.speaks or (part.heard and self._printed_good(part) and not _BAD.search(self.tail()))
+
+    def shows_failure(self, part: Part) -> bool:
+        """Whether its tests failed by what was printed, whatever the exit code says."""
+        return "test" in part.kinds and bool(_TESTS_FAILED.search(self.tail()))
 
     def tested_nothing(self, part: Part) -> bool:
         """Whether its tests were none."""
@@ -109,12 +118,16 @@ class Ledger:
         self._clock = 0
         self._changed = 0  # when the last change ended; 0: nothing was changed yet
         self._runs: list[Run] = []
+        self.called = False  # whether the turn has called any tool
         self._calls: dict[str, tuple[Run | None, bool]] = {}  # by path and id: its command, whether it writes
 
     def apply(self, event: ev.Event, path: str = "") -> None:
         self._clock += 1
         match event:
+            case ev.TurnStarted() if not path:
+                self.called = False
             case ev.ToolStarted(call, effects):
+                self.called = True
                 command = next((effect.target for effect in effects if effect.kind == "run"), "")
                 writes = any(effect.kind == "write" and not self._is_elsewhere(effect.target) for effect in effects)
                 if command or writes:
@@ -215,7 +228,10 @@ class Ledger:
             return "the last run of it failed"
         if any(run.tested_nothing(part) for part in what):
             return "it ran no tests"
-        return "" if all(run.passed(part) for part in what) else "its exit code was hidden by another command"
+        if all(run.passed(part) for part in what):
+            return ""
+        spoke = all(part.speaks for part in what)
+        return "its output shows a failure" if spoke else "its exit code was hidden by another command"
 
     def bind(self, claim: Claim, *, every: bool = False) -> ev.Evidence:
         """What shows a claim, or why nothing does: the latest command that checks this counts.
@@ -228,7 +244,8 @@ class Ledger:
             since = " after the last edit" if self._changed else ""
             return ev.Evidence(words, verified=False, reason=f"no {noun} ran{since}")
         run, part = found
-        reason = self._fault(run, [part])
+        wanted = _kinds(claim)
+        reason = self._fault(run, [each for each in run.parts if wanted.intersection(each.kinds)])
         if claim == "test" and not reason and _SELECTS.search(part.text):
             words = f"selected {words}"
         return ev.Evidence(words, not reason, run.command, run.result, run.exit_of(part), reason)
@@ -246,7 +263,7 @@ class Ledger:
         return None
 
     def _matching(self, claim: Claim) -> Iterator[tuple[Run, Part]]:
-        wanted: set[Kind] = {"test", "build", "lint", "types"} if claim == "check" else {claim}
+        wanted = _kinds(claim)
         for run in reversed(self._runs):
             for part in reversed(run.parts):
                 if wanted.intersection(part.kinds):
@@ -258,13 +275,21 @@ _NOUNS: dict[Claim, str] = {
 }  # fmt: skip
 
 
+def _kinds(claim: Claim) -> set[Kind]:
+    return {"test", "build", "lint", "types"} if claim == "check" else {claim}
+
+
 def _without_kinds(part: Part) -> Part:
     return replace(part, kinds=())
 
 
 def evidence(ledger: Ledger, text: str) -> list[ev.Evidence]:
-    """Every claim of an answer with what shows it. Nothing for talk: a session in which nothing was run or changed."""
-    if ledger.empty and not says_it_ran(text):
+    """Every claim of an answer with what shows it. Nothing for talk: a session in which nothing was run or changed.
+
+    An answer after any call that says "I fixed it", or one that says "I ran the tests", is none.
+    """
+    works = says_it_ran(text) or (ledger.called and says_it_worked(text))
+    if ledger.empty and not works:
         return []
     every = says_all(text)
     return [ledger.bind(claim, every=every and claim == "test") for claim in claims(text)]
