@@ -1,5 +1,7 @@
 """Slash commands: one registry for every front end. A command says what it does through `Shell`, never through a screen."""
 
+import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +73,8 @@ class Command:
     while_running: bool = True
     prompt: bool = False
     """It is a prompt for the model: the session expands it, and it may wait in the queue as any other text."""
+    headless: bool = False
+    """It is no prompt, but the session takes it for what it is in a run without a screen."""
 
 
 async def _help(shell: Shell, args: str) -> None:
@@ -273,7 +277,7 @@ _ALL = (
     Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
-    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]"),
+    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]", headless=True),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),
@@ -330,6 +334,22 @@ def find(text: str, session: Session) -> tuple[Command, str] | None:
         name = text[1:].split(maxsplit=1)[0]
         return Command(name, found[0].description, partial(_prompt, name), prompt=True), found[1]
     return None
+
+
+_COMMAND_LIKE = re.compile(r"/((?:skill|flow):\S*|[a-zA-Z][\w-]*)(\s|\Z)")
+
+
+def looks_like_command(text: str) -> bool:
+    """Whether a text begins with a slash and a word, as a command does, and with no path that exists."""
+    return bool(_COMMAND_LIKE.match(text)) and not os.path.exists(text.split()[0])  # noqa: PTH110 - Path raises for a long word
+
+
+def refusal(text: str, session: Session) -> str:
+    """Why a text is no prompt for a run without a screen; empty when it is one."""
+    found = find(text, session)
+    if found is not None:
+        return "" if found[0].prompt or found[0].headless else f"/{found[0].name} works in the interactive shells only"
+    return f"there is no command {text.split()[0]}" if looks_like_command(text) else ""
 
 
 async def execute(shell: Shell, text: str) -> bool:

@@ -25,5 +25,5 @@ class Mentions:
             return "", ()
         found = await self._attach(self._typed.get(text, text), self._workspace)
         for notice in found.notices:
-            self._emit(ev.Notice("info", notice))
+            self._emit(ev.Notice("warning", notice))
         return found.text, found.images

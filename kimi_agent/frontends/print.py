@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TextIO, cast
 
 import msgspec
 
+from kimi_agent.commands import refusal
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Deny, Dismissed, Permission, Question
 from kimi_agent.core.errors import ConfigError, KimiError
@@ -133,6 +134,8 @@ class PrintFrontend:
             async for text in prompts:
                 images, self._images = self._images, ()
                 typed, self._typed = self._typed, None
+                if not self._input and (reason := refusal(text if typed is None else typed, session)):
+                    raise ConfigError(reason, "A prompt that begins with a slash: put a space before it.")
                 asked = text + structured.instruction() if structured else text
                 events = session.prompt(asked, images, typed) if text or images else session.go_on()
                 await self._turns(session, events, structured)

@@ -53,6 +53,30 @@ def test_mentions_are_read_in_what_was_typed_and_not_in_what_was_piped(kimi: Pro
     assert not any("of the piped file" in text for text in sent)
 
 
+@pytest.mark.parametrize("text", ["/compact", "/nosuch", "/flow:relase now", "/skill:none", "/yolo on"])
+def test_a_command_that_cannot_run_here_is_refused_before_it_costs_anything(kimi: Program, text: str) -> None:
+    with FakeAPI([HELLO]) as api:
+        kimi.use(api.url)
+        done = kimi.run("-p", text)
+    assert done.returncode == 2
+    assert text.split()[0] in done.stderr
+    assert api.requests == []
+
+
+@pytest.mark.parametrize("text", ["/etc is what?", " /nosuch", "/tmp/x.log says what?"])
+def test_a_path_is_a_prompt(kimi: Program, text: str) -> None:
+    with FakeAPI([HELLO], strict=True) as api:
+        kimi.use(api.url)
+        assert kimi.run("-p", text).stdout == "Hello\n"
+
+
+def test_what_is_not_attached_is_told_on_stderr(kimi: Program) -> None:
+    (kimi.work / ".env").write_text("KEY=1")
+    with FakeAPI([HELLO], strict=True) as api:
+        kimi.use(api.url)
+        assert "@.env is not attached" in kimi.run("-p", "look @.env").stderr
+
+
 def test_environment_alone_is_enough(kimi: Program) -> None:
     with FakeAPI([HELLO], strict=True) as api:
         done = kimi.run("-p", "hi", KIMI_API_KEY="sk-env", KIMI_BASE_URL=api.url)

@@ -1,7 +1,6 @@
 """What the application shows and how it follows a session; the keys are in app.py."""
 
 import os
-import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
-from kimi_agent.commands import available, execute, find
+from kimi_agent.commands import available, execute, find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
@@ -38,7 +37,6 @@ from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 
 HINT_S = 2.0
-_UNKNOWN_COMMAND = re.compile(r"/(skill:\S*|[a-zA-Z][\w-]*)(\s|\Z)")
 HINTS = (
     ("Enter", "send", "Shift-Enter", "new line"),
     ("/", "commands", "@", "files"),
@@ -261,7 +259,7 @@ class SessionApp(App[int]):
         """Whether it is a command, also a mistyped one. A skill or custom command is a prompt, a path is another."""
         if (found := find(text, self.talk.session)) is not None and found[0].prompt:
             return False
-        return bool(_UNKNOWN_COMMAND.match(text)) and not os.path.exists(text.split()[0])  # noqa: PTH110 - Path raises for a long word
+        return looks_like_command(text)
 
     async def _run_command(self, text: str) -> None:
         self._commands += 1  # it may ask the person something
