@@ -37,6 +37,8 @@ def only_asks(program: str, rest: Sequence[str]) -> bool:
     """Whether its options make it show something instead of doing it."""
     if ASKING.intersection(rest) or ASKING_OF.get(program, frozenset()).intersection(rest):
         return True
+    if program in SHELLS and rest[:1] == ["-n"]:
+        return True
     return program in ("make", "gmake") and any(_NO_TARGETS.match(word) for word in rest)
 
 

@@ -11,6 +11,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 KEYWORDS = frozenset({"if", "then", "else", "elif", "while", "until", "do", "!", "{"})
+DIVERTING = frozenset({"trap", "alias", "exec", "function"})  # before a check: it may not be what runs
 HIDING = frozenset({"if", "while", "until", "elif", "!"})
 WRAPPERS = _words("env time nice nohup sudo xvfb-run timeout stdbuf command exec npx bunx pnpx uvx xargs")
 RUNNERS = frozenset(
@@ -97,7 +98,7 @@ ASKING_OF: dict[str, frozenset[str]] = {
     "playwright": frozenset({"install", "show-report", "codegen"}),
     "pre-commit": frozenset({"install", "autoupdate", "uninstall", "clean"}),
 }  # fmt: skip
-IGNORING = frozenset({"--exit-zero", "--ignore-errors"})
+IGNORING = frozenset({"--exit-zero", "--ignore-errors", "--if-present"})
 WITH_VALUE = frozenset(
     {"--with", "--extra", "--group", "-p", "--python", "--env-file", "--source", "--directory", "--project", "-n", "-e"}
 )

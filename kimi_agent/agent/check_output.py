@@ -26,14 +26,13 @@ def is_heard(commands: Sequence[Command], position: int) -> bool:
     words, after = commands[position]
     files, piped = _written(words), after in _PIPES
     for later, separator in commands[position + 1 :]:
-        named = bool(files.intersection(later))
-        if piped:
-            if not _filters(later):
-                return False
-            files |= _written(later)
-        elif _name(later) not in MUTE and not (named and _filters(later)):
+        read = _files_read(later)
+        reads_it = _filters(later) and read <= files and bool(piped or read)
+        if not reads_it and (piped or _name(later) not in MUTE):
             return False
-        piped = (piped or named) and separator in _PIPES
+        if piped:
+            files |= _written(later)
+        piped = reads_it and separator in _PIPES
     return True
 
 
@@ -42,7 +41,7 @@ def _name(words: Sequence[str]) -> str:
 
 
 def _prints(words: Sequence[str], after: str) -> bool:
-    return after not in _PIPES and not any(">" in word and set(word) <= set("<>&") for word in words)
+    return after not in _PIPES and not any(">" in word and _is_sign(word) for word in words)
 
 
 def _filters(words: Sequence[str]) -> bool:
@@ -51,16 +50,38 @@ def _filters(words: Sequence[str]) -> bool:
     if name in ("tail", "cat", "tee"):
         return True
     options = "".join(word for word in words[1:] if word.startswith("-"))
-    pattern = " ".join(word for word in words[1:] if not word.startswith("-"))
+    pattern = (_operands(words) or [""])[0]
     if name in GREPS:
         inverted = "v" in re.sub(r"--[\w-]+", "", options) or "--invert-match" in options
         return not _RESULT_WORD.search(pattern) if inverted else "fail" in pattern.lower()
     return name == "sed" and "n" not in options and not _RESULT_WORD.search(pattern)
 
 
+def _operands(words: Sequence[str]) -> list[str]:
+    """Its words that are no options, their numbers, or signs and targets of what it writes; what `<` reads is one."""
+    pairs = pairwise(words)
+    return [
+        word
+        for before, word in pairs
+        if not (word.startswith("-") or word.isdigit() or _is_sign(word) or (_is_sign(before) and ">" in before))
+    ]
+
+
+def _is_sign(word: str) -> bool:
+    return set(word) <= set("<>&|")
+
+
+def _files_read(words: Sequence[str]) -> set[str]:
+    name = _name(words)
+    if name == "tee":
+        return set()
+    return set(_operands(words)[1 if name in GREPS or name == "sed" else 0 :])
+
+
 def _written(words: Sequence[str]) -> set[str]:
     """The files that it writes from their beginning."""
     if _name(words) == "tee":
-        return {word for word in words[1:] if not word.startswith("-")} if "-a" not in words else set()
-    pairs = pairwise(words)
-    return {file for sign, file in pairs if sign in (">", "&>", ">&", ">|") and not re.match(r"/dev/|\d|-", file)}
+        return set(_operands(words)) if "-a" not in words else set()
+    return {
+        file for sign, file in pairwise(words) if sign in (">", "&>", ">&", ">|") and not re.match(r"/dev/|\d|-", file)
+    }

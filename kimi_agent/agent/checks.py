@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from kimi_agent.agent.check_kinds import ASSIGNMENT, kinds_of, mutates, only_asks, script_of
 from kimi_agent.agent.check_names import (
+    DIVERTING,
     ELSEWHERE,
     HIDING,
     IGNORING,
@@ -34,7 +35,9 @@ _WRITES = re.compile(
     re.MULTILINE,
 )
 NOTEBOOK = "python: "
+_EXIT = re.compile(r"exit(?: (?:[1-9]\d{0,1}|1\d\d|\$\?))?")
 _NUMBERED = re.compile(r"\d+")
+_IGNORES = re.compile(r"-[a-zA-Z]*i")  # of make
 _QUOTED = re.compile(r"'[^']*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _OPERATORS = "();<>|&\n"
 _HIDDEN = {ord(operator): 0xE000 + ord(operator) for operator in _OPERATORS}
@@ -69,7 +72,9 @@ def parts(line: str) -> list[Part]:
         return [Part(line, changes=_may_change(line))]
     commands = _split(tokens)
     options = [word for words, _ in commands if words[0] == "set" for word in words]
-    pipefail, errexit = "pipefail" in options, any(re.fullmatch(r"-\w*e\w*", word) for word in options)
+    strict = not any(word.startswith("+") for word in options)
+    pipefail = strict and "pipefail" in options
+    errexit = strict and any(re.fullmatch(r"-\w*e\w*", word) for word in options)
     grouped = any("(" in token or token in KEYWORDS for token in tokens)
     found: list[tuple[int, Part]] = []
     for position, (words, _) in enumerate(commands):
@@ -82,12 +87,16 @@ def parts(line: str) -> list[Part]:
 
 
 def _is_hidden(commands: Sequence[tuple[list[str], str]], position: int) -> bool:
-    """Whether what stands before a command hides its exit code: `x ||`, `if`, `echo $(`, a trap."""
+    """Whether what stands before a command hides its exit code or keeps it from running: `x ||`, `if`, `echo $(`, `exit 0`."""
     before = commands[:position]
     substituted = bool(before) and before[-1][0][-1] == "$" and len(before[-1][0]) > 1
     skipped = bool(before) and before[-1][1] == "||"
-    trapped = any(words[0] == "trap" for words, _ in before)
-    return skipped or substituted or trapped or bool(HIDING.intersection(commands[position][0][:2]))
+    diverted = any(words[0] in DIVERTING for words, _ in before)
+    ends = any(
+        words[0] in ("exit", "return") and words[1:] in ([], ["0"]) and (words[1:] or not n or before[n - 1][1] != "||")
+        for n, (words, _) in enumerate(before)
+    )
+    return skipped or substituted or diverted or ends or bool(HIDING.intersection(commands[position][0][:2]))
 
 
 def _with_heard(
@@ -130,7 +139,7 @@ def _split(tokens: Sequence[str]) -> list[tuple[list[str], str]]:
             words.append(token)
     commands += [(words, "")] if words else []
     for n, (_, separator) in enumerate(commands[:-1]):
-        if separator == "||" and commands[n + 1][0][0] == "exit" and commands[n + 1][0][1:2] != ["0"]:
+        if separator == "||" and _EXIT.fullmatch(" ".join(commands[n + 1][0])):
             commands[n] = (commands[n][0], "&&")  # `check || exit 1`: the exit code 0 says that it succeeded
     return commands
 
@@ -170,7 +179,11 @@ def _read(words: Sequence[str], speaks: bool, inline_writes: bool) -> list[Part]
     kinds = () if only_asks(program, bare[1:]) else kinds_of(program, bare)
     logged = redirected and bool(set(kinds) - {"run"})
     changes = (redirected and not logged) or mutates(program, bare) or (inline and inline_writes)
-    speaks = speaks and not IGNORING.intersection(bare) and not (program == "make" and "-i" in bare)
+    speaks = (
+        speaks
+        and not IGNORING.intersection(bare)
+        and not (program == "make" and any(_IGNORES.match(word) for word in bare))
+    )
     checker = PurePath(script_of(bare)).name if PYTHON.match(program) else program
     return [Part(text, kinds, changes, speaks, bool(kinds), program in SHOWS_NOTHING, checker)]
 
