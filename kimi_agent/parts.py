@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from kimi_agent.agent.tool_names import OURS
 from kimi_agent.core.ask import Allow, Deny
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ConfigError
@@ -97,6 +98,8 @@ class Parts:
         for number, tool in enumerate(tools, 1):
             if fault := _fault(tool):
                 self._tell(plugin, f"its tool number {number} is left out: {fault}")
+            elif tool.name in OURS:
+                self._tell(plugin, f"its tool {tool.name} is left out: there is one of that name already.")
             else:
                 yield tool
 

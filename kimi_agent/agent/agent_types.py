@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from kimi_agent.agent.tokens import text_tokens
-from kimi_agent.agent.tool_names import NAMES
+from kimi_agent.agent.tool_names import OURS
 from kimi_agent.core.sanitize import plain, visible
 
 LISTING_TOKENS = 390
@@ -62,14 +62,12 @@ def unknown_names(kind: AgentType, tools: Collection[str], models: Collection[st
     about = f"The agent type {kind.name} ({visible(plain(str(kind.path)))})"
     for name in dict.fromkeys((*(kind.tools or ()), *kind.excluded)):
         pattern = any(letter in name for letter in "*?[")
-        if not (pattern or name in tools or name in _OURS or name.startswith("mcp__")):
+        if not (pattern or name in tools or name in OURS or name.startswith("mcp__")):
             yield f"{about} names the tool {name}, which is not here."
     if kind.model and models and kind.model not in models:
         shown = visible(plain(kind.model))[:80]
         yield f"{about} names the model {shown}, which is not configured: it gets that of its caller."
 
-
-_OURS = frozenset(NAMES.values())
 
 REPORT = """\
 You are a subagent: another agent gave you this task and waits for the result. Nobody answers questions, and the user sees \

@@ -15,6 +15,8 @@ NAMES = {
     "todowrite": "SetTodoList", "webfetch": "FetchURL", "websearch": "SearchWeb", "write": "WriteFile",
 }  # fmt: skip
 """Our names by foreign ones, in small letters."""
+OURS = frozenset(NAMES.values())
+"""The names of all tools that come with kimi: none of a plugin can be called so."""
 ABSENT = frozenset(
     {
         "agentswarm", "archivesearch", "createsubagent", "croncreate", "crondelete", "cronlist", "notebookedit",

@@ -213,7 +213,7 @@ def _row(found: "Found") -> dict[str, Any]:
         "origin": found.origin,
         "state": "broken" if broken else found.state,
         "version": plain(plugin.version) if plugin else found.record.version,
-        "description": plain(plugin.description) if plugin else "",
+        "description": plain(plugin.description) if plugin and not broken else _about(found),
         "source": found.record.source,
         "commit": found.record.commit,
         "hash": found.record.content,
@@ -221,6 +221,19 @@ def _row(found: "Found") -> dict[str, Any]:
         "problems": list(plugin.problems) if plugin else [found.problem] if found.problem else [],
         "subcommands": sorted(plugin.subcommands) if plugin else [],
     }
+
+
+def _about(found: "Found") -> str:
+    """What a plugin that is not loaded says of itself; empty when its code alone knows."""
+    from kimi_agent.plugins.find import ABOUT
+    from kimi_agent.plugins.manifest import read_manifest
+
+    if found.folder is None:
+        return ABOUT.get(found.name, "") if found.origin == "bundled" else ""
+    try:
+        return read_manifest(found.folder).description
+    except ConfigError:
+        return ""
 
 
 def _candidate(found: "Found") -> "Candidate":

@@ -89,7 +89,12 @@ def _entries(given: Any) -> Iterator[tuple[Any, bool]]:
                     yield None, False
 
 
-def _hook(entry: Any, folder: Path, in_folder: bool) -> Hook | str:
+def in_folder(folder: Path) -> str:
+    """What stands before the command of a hook that runs in the plugin's folder."""
+    return f"cd {shlex.quote(str(folder))} || exit\n"
+
+
+def _hook(entry: Any, folder: Path, at: bool) -> Hook | str:
     """The hook, or what is wrong with it."""
     if not isinstance(entry, dict):
         return "it is no command"
@@ -105,9 +110,7 @@ def _hook(entry: Any, folder: Path, in_folder: bool) -> Hook | str:
     if not isinstance(timeout, int | float) or not 1 <= timeout <= 600:
         return "its timeout is not between 1 and 600 seconds"
     root = shlex.quote(str(folder))
-    start = f"export KIMI_PLUGIN_ROOT={root} CLAUDE_PLUGIN_ROOT={root}\n" + (
-        f"cd {root} || exit\n" if in_folder else ""
-    )
+    start = f"export KIMI_PLUGIN_ROOT={root} CLAUDE_PLUGIN_ROOT={root}\n" + (in_folder(folder) if at else "")
     return Hook(event, start + command, matcher, float(timeout), entry.get("strict") is True)
 
 

@@ -17,6 +17,13 @@ from kimi_agent.plugins.records import Record, changing, plugins_folder, read_re
 
 OFF = frozenset({"notebook", "research"})
 """Bundled plugins that wait for `kimi plugin enable NAME`."""
+ABOUT = {
+    "documents": "reads PDF, Word, Excel, PowerPoint and Jupyter notebooks",
+    "migrate": "brings settings and sessions of kimi-cli, kimi-code, Claude Code and Codex over",
+    "notebook": "stateful Python through a Jupyter kernel, with plots, and as an .ipynb",
+    "research": "searches arXiv, keeps notes with checked quotes, writes reports with citations",
+}
+"""What the bundled Python plugins say of themselves, for those that are off: nothing of them is imported then."""
 
 State = Literal["on", "off", "new", "changed", "broken"]
 

@@ -12,7 +12,7 @@ from typing import Any
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.json_schema import problem_with
 from kimi_agent.core.sanitize import plain, visible
-from kimi_agent.plugins.bundle import inside
+from kimi_agent.plugins.bundle import in_folder, inside
 from kimi_agent.plugins.content import content_hash, copy_folder, stamp
 from kimi_agent.plugins.entry_points import entry_points
 from kimi_agent.plugins.find import bundled_folder
@@ -67,9 +67,15 @@ def _adds(manifest: Manifest) -> Iterator[str]:
             yield f"  (it cannot be called: {one_line(problem)})"
     for hook in manifest.hooks:
         own = hook.command.split("\n", 1)[1]
-        yield f"hook at {_shown(hook.event)} {_shown(hook.matcher)}".rstrip() + f", which runs: {_shown(own)}"
+        written = own.removeprefix(in_folder(manifest.folder))
+        where = "" if written == own else " in its folder"
+        yield (
+            f"hook at {_shown(hook.event)} {_shown(hook.matcher)}".rstrip() + f", which runs{where}: {_shown(written)}"
+        )
     for name, server in manifest.mcp_servers.items():
-        yield f"MCP server {_shown(name)}: {_shown(_server(server))}"
+        yield f"MCP server {_shown(name)}: {_shown(_server(server, manifest.folder))}"
+    if manifest.mcp_servers:
+        yield "  (this version does not start MCP servers yet: they are kept for a later one)"
     for what, folders in (("skills", manifest.skills), ("agents", manifest.agents), ("commands", manifest.prompts)):
         for folder in folders:
             names = sorted(os.listdir(folder))  # noqa: PTH208
@@ -81,13 +87,17 @@ def _adds(manifest: Manifest) -> Iterator[str]:
     yield from (f"note: {_shown(text)}" for text in manifest.notes)
 
 
-def _server(server: Mapping[str, Any]) -> str:
-    """The command or address of an MCP server, and all else that is said of it: its environment can change what is run."""
+def _server(server: Mapping[str, Any], folder: Path) -> str:
+    """The command or address of an MCP server, and all else that is said of it: its environment can change what is run.
+
+    The plugin's folder is shown as `${KIMI_PLUGIN_ROOT}`: where its files lie now is not where they will.
+    """
     rest = dict(server)
     words = [rest.pop("command" if isinstance(rest.get("command"), str) else "url")]
     if isinstance(rest.get("args"), list):
         words += map(str, rest.pop("args"))
-    return " ".join([shlex.join(words), *(f"{key}={json.dumps(rest[key], ensure_ascii=False)}" for key in rest)])
+    text = " ".join([shlex.join(words), *(f"{key}={json.dumps(rest[key], ensure_ascii=False)}" for key in rest)])
+    return text.replace(os.path.realpath(folder), "${KIMI_PLUGIN_ROOT}").replace(str(folder), "${KIMI_PLUGIN_ROOT}")
 
 
 def _shown(text: str) -> str:

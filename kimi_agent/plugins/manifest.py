@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from kimi_agent.agent.tool_names import OURS
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.sanitize import plain, visible
@@ -158,6 +159,8 @@ def _tools(given: Any, problems: list[str]) -> list[CommandSpec]:
             problems.append(f"its tool number {number} is left out: {tool}")
         elif tool.name in found:
             problems.append(f"its tool number {number} is left out: there is a {tool.name} before it")
+        elif tool.name in OURS:
+            problems.append(f"its tool {tool.name} is left out: there is one of that name already.")
         else:
             found[tool.name] = tool
     return list(found.values())

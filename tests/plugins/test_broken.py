@@ -28,6 +28,7 @@ BROKEN = {
     "mute": ("lambda host: [Tool(description=None)]", "its tool number 1 is left out: fine has no description"),
     "wrong": ("lambda host: [Tool(Params=int)]", "the Params of fine are no Struct and no JSON Schema"),
     "still": ("lambda host: [Tool(run=None)]", "fine has no run"),
+    "session": ("lambda host: [Tool(name='Agent')]", "its tool Agent is left out: there is one of that name already"),
     "ours": (
         "lambda host: [Tool(name='ReadFile')]",
         "its tool ReadFile is left out: there is one of that name already",

@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from fake_api import FakeAPI
 from kimi_program import Program, Terminal
 from plugin_files import archive_of, commit, git, manifest, write_plugin
 
 from kimi_agent.core.errors import ConfigError
-from kimi_agent.plugins.find import find
+from kimi_agent.plugins.find import ABOUT, find
 from kimi_agent.plugins.source import split_git
 
 
@@ -360,8 +361,7 @@ def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) 
         },
     )
     done = kimi.run("plugin", "install", str(source), "--yes")
-    assert "hook at PreToolUse ^Shell$, which runs: " in done.stderr
-    assert "sh ./check.sh" in done.stderr
+    assert "hook at PreToolUse ^Shell$, which runs in its folder: sh ./check.sh\n" in done.stderr
     assert "skills: rates" in done.stderr
     calls = [
         {"call": {"name": "Shell", "arguments": {"command": "touch ran"}}},
@@ -375,6 +375,56 @@ def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) 
     assert not (kimi.work / "ran").exists()
     assert (kimi.home / "plugins" / "bundle" / "told").read_text().strip() == str(kimi.home / "plugins" / "bundle")
     assert states(kimi)["bundle"] == "changed"  # the hook wrote into its own folder
+
+
+def test_a_tool_with_the_name_of_one_of_ours_is_told_before_it_is_installed(kimi: Program, tmp_path: Path) -> None:
+    """Also for tools that only a session makes: the model must not be offered two of one name."""
+    for tool in ("Shell", "Agent"):
+        source = write_plugin(tmp_path / tool.lower(), manifest(tool.lower(), tool))
+        told = f"its tool {tool} is left out: there is one of that name already."
+        assert f"left out: {told}\n" in kimi.run("plugin", "install", str(source), "--yes").stderr
+        assert f"left out: {told}\n" in kimi.run("plugin", "info", tool.lower()).stdout
+        assert rows(kimi)[tool.lower()]["problems"] == [told]
+    with FakeAPI([[{"text": "Done."}]]) as api:
+        kimi.use(api.url)
+        assert kimi.run("-p", "x").stdout == "Done.\n"
+        names = [tool["function"]["name"] for tool in api.requests[0].json["tools"]]
+    assert len(names) == len(set(names))
+
+
+def test_commands_are_shown_as_they_are_written(kimi: Program, tmp_path: Path) -> None:
+    """Not with the folder that they lie in only while they are looked at; and that no server is started is said."""
+    write_plugin(
+        tmp_path / "bundle",
+        {
+            "name": "bundle",
+            "hooks": [{"event": "Stop", "command": "sh ./a.sh"}],
+            "mcpServers": {"s": {"command": "./serve", "args": ["--at", "${KIMI_PLUGIN_ROOT}/x"], "cwd": "./"}},
+        },
+        serve="",
+    )
+    told = kimi.run("plugin", "install", str(tmp_path / "bundle"), "--yes").stderr
+    assert "  hook at Stop, which runs in its folder: sh ./a.sh\n" in told
+    root = "${KIMI_PLUGIN_ROOT}"
+    assert f'  MCP server s: {root}/serve --at {root}/x cwd="{root}"\n' in told
+    assert "kimi-plugin-" not in told
+    for shown in (told, kimi.run("plugin", "info", "bundle").stdout):
+        assert "(this version does not start MCP servers yet: they are kept for a later one)" in shown
+
+
+def test_plugins_that_are_off_are_described_without_loading_them(kimi: Program, tmp_path: Path) -> None:
+    kimi.run("plugin", "install", str(write_plugin(tmp_path / "hello")), "--yes")
+    names = {*ABOUT, "hello"}
+    on = {}
+    for name in names:
+        kimi.run("plugin", "enable", name)
+    on = rows(kimi)
+    for name in names:
+        kimi.run("plugin", "disable", name)
+    off = rows(kimi)
+    assert {off[name]["state"] for name in names} == {"off"}
+    assert {name: off[name]["description"] for name in names} == {name: on[name]["description"] for name in names}
+    assert all(off[name]["description"] for name in names)
 
 
 def test_a_password_in_an_address_is_not_recorded(kimi: Program, tmp_path: Path) -> None:
