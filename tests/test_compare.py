@@ -89,7 +89,7 @@ def flags(parameters: Iterable[Any], *, hidden: bool) -> set[str]:
 def test_flags():
     root = app.command()
     assert names("Flags", here=True) == flags(root.params, hidden=False) | {"-h", "--help"}
-    refused = {f"--{name}" for name in app.ABSENT}
+    refused = {name for param in root.params if param.name in app.ABSENT for name in param.opts}
     assert refused <= names("Flags", here=False)
     assert not (names("Flags", here=False) - refused) & flags(root.params, hidden=True)
 

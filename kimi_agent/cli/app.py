@@ -55,14 +55,15 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-ABSENT: dict[str, object] = {"wire": False, "acp": False}
-"""Flags of kimi-cli that say nothing new with this value, and that this version cannot follow with another one."""
+ABSENT = ("wire", "acp", "mcp_config")
+"""Flags of kimi-cli that this version cannot follow."""
 
 
-def _refuse_other(param: typer.CallbackParam, value: object) -> None:
-    if value not in (None, ABSENT[str(param.name)]):
-        said = param.opts[0] if value is True else f"{param.opts[0]} {value}"
-        raise ConfigError(f"{said} is not in this version")
+def _refuse(param: typer.CallbackParam, value: object) -> None:
+    if value and param.name == "mcp_config":
+        raise ConfigError("MCP servers are not in this version yet", f"Leave out {' and '.join(param.opts)}.")
+    if value:
+        raise ConfigError(f"{param.opts[0]} is not in this version")
 
 
 def _model_names(incomplete: str) -> Sequence[str]:
@@ -155,8 +156,11 @@ def root(
             "--max-ralph-iterations", min=-1, metavar="N", help="Repeat each prompt up to N times more; -1: until STOP."
         ),
     ] = None,
-    wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse_other)] = False,
-    acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse_other)] = False,
+    wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse)] = False,
+    acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse)] = False,
+    mcp_config: Annotated[
+        list[str] | None, Flag("--mcp-config", "--mcp-config-file", hidden=True, callback=_refuse)
+    ] = None,
     version: Annotated[
         bool, Flag("-V", "--version", is_eager=True, callback=_print_version, help="Print it and exit.")
     ] = False,

@@ -64,6 +64,7 @@ def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
         yield from _config(options, config)
         yield from _model(config, offline)
         yield from _search(config)
+    yield from _servers(options)
     yield _git()
     yield _ripgrep()
     yield _terminal()
@@ -146,6 +147,14 @@ def _search(config: Config) -> Iterator[Finding]:
         yield Finding("search", "ok", f"{client.setting} at {client.host}, not tried")
     except KimiError as error:
         yield Finding("search", "warning", str(error), "Correct base_url.")
+
+
+def _servers(options: Options) -> Iterator[Finding]:
+    """Only where somebody has MCP servers."""
+    path = options.home / "mcp.json"
+    if os.access(path, os.F_OK):
+        hint = "Nothing has to be done: the file is kept for a later version."
+        yield Finding("mcp", "warning", f"{path}: this version does not start MCP servers yet", hint)
 
 
 def _git() -> Finding:

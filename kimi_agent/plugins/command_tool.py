@@ -1,6 +1,7 @@
 """A plugin's command as a tool, as kimi-cli runs it: in the plugin's folder, arguments as JSON on stdin, stdout is the result."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from kimi_agent.plugins.manifest import CommandSpec, Manifest
 from kimi_agent.tools.output import HeadTail, Live, spill_path
 
 TIMEOUT_S = 120.0
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _ERRORS = 8_000  # bytes of stderr that the model is shown, from its end
 _APART = 'errors=$1; shift; exec "$@" 2>"$errors"'  # the workspace merges both streams; here only stdout is the result
 
@@ -88,13 +90,18 @@ def _tail(file: Path) -> str:
 
 
 def _injected(manifest: Manifest) -> dict[str, str]:
-    """What the person let the plugin have, from its config file, as the variables that kimi-cli sets."""
+    """What the person let the plugin have, from its config file, as the variables that kimi-cli sets.
+
+    A dotted key names no variable that a shell would hand on: it is a place in the file only.
+    """
     if not manifest.inject:
         return {}
     with suppress(OSError, ValueError, RecursionError):
         config = json.loads((manifest.folder / manifest.config_file).read_text("utf-8"))
         found = {target: value_at(config, target) for target in manifest.inject}
-        return {name: value for name, value in found.items() if isinstance(value, str) and value and "=" not in name}
+        return {
+            name: value for name, value in found.items() if isinstance(value, str) and value and _VARIABLE.match(name)
+        }
     return {}
 
 

@@ -16,6 +16,18 @@ def kimi(tmp_path: Path) -> Program:
     return Program(tmp_path)
 
 
+def test_a_login_joins_inline_tables(kimi: Program) -> None:
+    """As kimi-cli writes them."""
+    kimi.write_config('# mine\ndefault_model = ""\nmodels = {}\nproviders = {q = {type = "kimi", api_key = "sk-q"}}\n')
+    with FakeAPI([[{"text": "ok"}]], models=[{"id": "k2", "context_length": 5000}]) as api:
+        done = kimi.run("login", "--base-url", api.url, stdin="sk-1\n")
+    assert done.returncode == 0, done.stderr
+    data = tomllib.loads(kimi.config.read_text())
+    keys = {name: provider["api_key"] for name, provider in data["providers"].items()}
+    assert (data["default_model"], keys) == ("k2", {"q": "sk-q", "custom": "sk-1"})
+    assert kimi.config.read_text().startswith("# mine\n")
+
+
 def test_the_key_comes_on_stdin_is_tried_and_saved(kimi: Program) -> None:
     with FakeAPI([[{"text": "ok"}]], models=[{"id": "k2", "context_length": 5000}]) as api:
         done = kimi.run("login", "--base-url", api.url, "--json", stdin="sk-1\n")
@@ -95,6 +107,25 @@ def test_doctor_tells_every_fault_of_the_file(kimi: Program) -> None:
     assert done.returncode == 2
     assert "config.toml:1:" in done.stdout
     assert "config.toml:2:" in done.stdout
+
+
+def test_doctor_says_that_no_mcp_server_is_started(kimi: Program) -> None:
+    kimi.use("http://127.0.0.1:1/v1")
+    assert "MCP" not in kimi.run("doctor", "--offline").stdout
+    (kimi.home / "mcp.json").write_text('{"mcpServers": {}}')
+    done = kimi.run("doctor", "--offline")
+    assert "mcp.json: this version does not start MCP servers yet" in done.stdout
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "given",
+    [["--mcp-config-file", "f.json", "-p", "x"], ["--mcp-config", "{}"], ["--mcp-config={}", "--mcp-config={}"]],
+)
+def test_flags_for_mcp_servers_are_refused_in_words(kimi: Program, given: list[str]) -> None:
+    done = kimi.run(*given)
+    assert done.returncode == 2
+    assert done.stderr.startswith("kimi: MCP servers are not in this version yet\n")
 
 
 def test_doctor_warns_of_a_file_that_others_can_read(kimi: Program) -> None:

@@ -240,6 +240,20 @@ def test_a_key_is_given_only_when_it_is_allowed(kimi: Program, tmp_path: Path, f
     assert "sk-precious" not in (source / "config.json").read_text()
 
 
+def test_a_key_is_a_variable_of_its_tools_where_it_has_the_name_of_one(kimi: Program, tmp_path: Path) -> None:
+    kimi.use("http://127.0.0.1:9/v1", key="sk-precious")
+    show = 'import os\nprint(sorted(name for name, value in os.environ.items() if value == "sk-precious"))\n'
+    asks = {"config_file": "config.json", "inject": {"llm.api_key": "api_key", "MY_KEY": "api_key"}}
+    source = write_plugin(tmp_path / "hello", manifest(**asks), **{"scripts__greet.py": show})
+    assert kimi.run("plugin", "install", str(source), "--yes", "--allow-key").returncode == 0
+    call = [{"call": {"name": "greet", "arguments": {"name": "Ann"}}}]
+    scenario = kimi.scenario(call, [{"expect": "['MY_KEY']"}, {"text": "Greeted."}])
+    done = kimi.run("-p", "x", "--provider", scenario, "--yolo")
+    assert done.stdout == "Greeted.\n", done.stderr
+    config = json.loads((kimi.home / "plugins" / "hello" / "config.json").read_text())
+    assert config == {"llm": {"api_key": "sk-precious"}, "MY_KEY": "sk-precious"}
+
+
 def test_the_command_lists_plugins_in_a_session(kimi: Program, tmp_path: Path) -> None:
     write_plugin(kimi.home / "plugins" / "left")
     kimi.use("http://127.0.0.1:9/v1")
