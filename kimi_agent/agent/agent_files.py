@@ -122,7 +122,7 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
         known = ", ".join(["default", "okabe", *(each.name for each in types.values() if each.context != "fork")])
         why = types.left_out.get(name.casefold()) or " ".join(types.left_out.values())
         raise ConfigError(
-            f"there is no agent {one_line(name, 80)!r}", "\n".join(filter(None, (why, f"Known: {known}.")))
+            f"there is no agent {one_line(name, 80)!r}", " ".join(filter(None, (why, f"Known: {known}.")))
         )
     if kind.path is not None and not kind.path.name.lower().endswith(".md"):  # it may define subagents
         return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
