@@ -184,7 +184,7 @@ def test_a_d2_flow_runs_to_its_end(library: Library):
 def test_a_flow_is_a_skill_too_and_a_broken_one_is_named(library: Library):
     assert "flowchart TD" in library.expand("/skill:review-loop")
     assert library.script("/skill:review-loop") is None
-    [text] = library.broken
+    [text] = [text for text in library.broken if "in place of that of" not in text]
     assert "half-drawn is broken: line 10: the way from B to C needs a label" in text
     with pytest.raises(SessionError, match="half-drawn is broken: line 10"):
         library.script("/flow:half-drawn")
@@ -210,10 +210,15 @@ BROKEN_SKILL = "half-drawn is broken"
 """The one thing in the corpus that kimi-cli names, too."""
 
 
+REPLACED = "in place of that of"
+"""A skill of the project that stands before the user's is a matter for their eyes, not a trouble."""
+
+
 def told(stderr: str) -> list[str]:
     """What the program says of its files; objections of hooks are no trouble with a file."""
     lines = [line for line in stderr.splitlines() if line.startswith("kimi: ")]
-    return [line for line in lines if BROKEN_SKILL not in line and "Run the tests first" not in line]
+    expected = (BROKEN_SKILL, "Run the tests first", REPLACED)
+    return [line for line in lines if not any(words in line for words in expected)]
 
 
 @pytest.mark.parametrize("name", ["full.toml", "full.json", "managed.toml", "hooks.toml"])

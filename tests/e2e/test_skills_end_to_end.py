@@ -33,7 +33,8 @@ def test_a_skill_is_called_by_name_in_a_script(kimi: Program) -> None:
         elsewhere = kimi.run("--skills-dir", str(kimi.home), "-p", "/review src")
     assert done.stdout == "heard=src listed=True\n", done.stderr
     assert "bad.md is left out" in done.stderr
-    assert elsewhere.stdout == "heard=nothing listed=False\n"
+    assert (elsewhere.returncode, elsewhere.stdout) == (2, "")
+    assert "no command /review" in elsewhere.stderr
 
 
 def test_a_skill_is_called_by_name_in_a_shell(kimi: Program) -> None:
