@@ -96,7 +96,10 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
         (["--max-steps-per-turn", "0"], "--max-steps-per-turn"),
         (["--provider", "chaos:x"], "needs a number"),
         (["acp"], "kimi: kimi acp is not in this version\n"),
-        (["--agent", "nobody"], "kimi: there is no agent 'nobody'\n      Known: default, okabe, coder, explore, plan.\n"),
+        (
+            ["--agent", "nobody"],
+            "kimi: there is no agent 'nobody'\n      Known: default, okabe, coder, explore, plan.\n",
+        ),
         (["--agent-file", "/nowhere.yaml"], "kimi: agent file /nowhere.yaml: No such file or directory\n"),
         (["--agent", "x", "--agent-file", "y"], "--agent and --agent-file exclude each other"),
         (["--wire"], "kimi: --wire is not in this version\n"),
