@@ -239,6 +239,9 @@ class Subagents:
             if hooks is not None:
                 name = run.kind.name
                 await hooks.fire("SubagentStop", name, agent_name=name, response=report[:2000])
+        except asyncio.CancelledError:  # its last live output stays in the history, and so does this
+            progress(f"[subagent {run.agent_id}; resume={run.agent_id} asks it to go on.]\n")
+            raise
         finally:
             self._running.discard(run.agent_id)
             await run.runner.aclose()

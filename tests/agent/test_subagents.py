@@ -330,6 +330,7 @@ async def test_an_interrupt_ends_the_subagent_and_leaves_both_histories_whole(tm
         events = await turn
     assert of(events, ev.TurnEnded)[-1].stop == "interrupted"
     assert is_well_formed(session.runner.history.messages)
+    assert "resume=s1" in result_of(events, "a1"), "the model can take it up again"
     inner = [e.event.message for e in of(session.events(), ev.Nested) if isinstance(e.event, ev.MessageAdded)]
     assert is_well_formed(inner)
 
