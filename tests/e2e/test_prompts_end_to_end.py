@@ -104,7 +104,9 @@ def test_a_side_question_is_answered_while_a_turn_runs(tmp_path: Path, mode: str
         argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else []), "Work."]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
             screen.wait_for("cat ../gate")
-            screen.type("/btw where is the total?\r")
+            screen.type("/btw where is the total?")
+            screen.wait_for("where is the total?")
+            screen.type("\r")
             screen.wait_for("It is in shop.py.")
             assert "The work is done." not in screen.text
             gate.write_text("open\n")

@@ -134,6 +134,7 @@ class RichScreen:
         return True
 
     def refresh(self) -> None:
+        self._flush()  # what a question is about stands above the line that asks, at every moment
         self._put_draft_aside()
         self._prompt.app.invalidate()
 
@@ -167,6 +168,8 @@ class RichScreen:
 
     def _flush(self) -> None:
         """Take the prompt away, write, and let it be drawn again below."""
+        if not self._pending:
+            return
         app, written = self._prompt.app, "".join(self._pending)
         self._pending.clear()
         drawn = app.is_running and not app.is_done
