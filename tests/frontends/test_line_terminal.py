@@ -89,7 +89,7 @@ def test_permissions(tmp_path: Path, typed: str, answered: str) -> None:
     with line_mode(tmp_path, "asks") as screen:
         screen.type("go\r")
         screen.wait_for("Allow?")
-        screen.wait_for("rm -rf build⟨U+202E⟩\n    make test")
+        assert "rm -rf build⟨U+202E⟩\n    make test" in screen.text
         screen.type(typed)
         screen.wait_for(answered)
 
