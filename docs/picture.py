@@ -80,6 +80,7 @@ async def shoot(work: Path, home: Path) -> str:
     from kimi_agent.build import build
     from kimi_agent.config import Config
     from kimi_agent.core.provider import Model
+    from kimi_agent.frontends.common.look import Look
     from kimi_agent.frontends.tui.app import KimiApp
     from kimi_agent.frontends.tui.widgets.panel import GUARD_S
     from kimi_agent.providers.scripted import ScriptedProvider
@@ -88,7 +89,7 @@ async def shoot(work: Path, home: Path) -> str:
     agent = build(Config(), cwd=work, home=home)
     agent.models, agent.default_model = {model.name: model}, model.name
     agent.make_provider = lambda name: ScriptedProvider(STEPS, model=model)
-    app = KimiApp(agent, theme="dark")
+    app = KimiApp(agent, look=Look(theme="dark"))
     async with app.run_test(size=SIZE) as pilot, asyncio.timeout(PATIENCE):
         app.submit(TASK)
         await pilot.pause()

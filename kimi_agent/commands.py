@@ -16,6 +16,7 @@ from kimi_agent.copy_command import copy_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
+from kimi_agent.core.listing import Listing
 from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
@@ -59,6 +60,10 @@ class Shell(Protocol):
         ...
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
+    async def browse(self, listing: Listing) -> str | None:
+        """Let the person look through a list; the id of the row that they picked, None when they closed it."""
+        ...
+
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None: ...
     def quit(self) -> None: ...
 

@@ -1,7 +1,7 @@
 """Slash commands, through a shell that keeps what it is told to show."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -18,6 +18,7 @@ from kimi_agent.config.load import load_config
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.hook import Hook
+from kimi_agent.core.listing import Listing
 from kimi_agent.plugin import Plugin
 from kimi_agent.theme_command import THEMES
 
@@ -35,6 +36,8 @@ class RecordingShell:
         self._picks = list(picks)
         self.left = False
         self.theme = ""
+        self.listings: list[Listing] = []
+        self.browsing: Callable[[Listing], Awaitable[str | None]] = self._closes
 
     def show(self, markdown: str) -> None:
         self.shown.append(markdown)
@@ -61,9 +64,16 @@ class RecordingShell:
         self.theme = name
         return True
 
+    async def _closes(self, listing: Listing) -> str | None:
+        return None
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         self.titles += [option.label for option in options]
         return self._picks.pop(0) if self._picks else None
+
+    async def browse(self, listing: Listing) -> str | None:
+        self.listings.append(listing)
+        return await self.browsing(listing)
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
         return None

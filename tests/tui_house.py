@@ -1,6 +1,7 @@
 """What tests of the full-screen shell share: an agent whose model says what the test feeds it, and a look at the screen."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ from textual.pilot import Pilot
 
 from kimi_agent.core.provider import Delta, Finished, Model, Request
 from kimi_agent.core.tool import Tool
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.tui.app import KimiApp
 from kimi_agent.tools.ask_user import AskUserQuestion
 from kimi_agent.tools.known_files import KnownFiles
@@ -81,7 +83,8 @@ async def shell(
     agent: Any, size: tuple[int, int] = (80, 24), **options: Any
 ) -> AsyncIterator[tuple[KimiApp, Pilot[int]]]:
     """The application on a screen of that size, and the pilot that presses its keys."""
-    app = KimiApp(agent, **options)
+    chosen = {each.name: options.pop(each.name) for each in dataclasses.fields(Look) if each.name in options}
+    app = KimiApp(agent, look=Look(**chosen), **options)
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         try:

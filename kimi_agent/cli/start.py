@@ -19,6 +19,7 @@ from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
     from kimi_agent.commands import Shell
+    from kimi_agent.frontends.common.look import Look
 
 STDIN_TOLD, STDIN_PATIENCE = 3.0, 10.0
 """Seconds of silence on standard input after which we say what we are waiting for, and go on without it."""
@@ -45,10 +46,7 @@ def start(options: Options) -> int:
         arguments["prompt"] = options.start
     name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
     if not headless:
-        arguments |= {"editor": config.default_editor, "show_thinking": config.show_thinking_stream}
-        arguments |= {"notifications": config.notifications.mode, "still": config.reduced_motion}
-    if name == "tui":
-        arguments["theme"] = config.theme
+        arguments["look"] = _look(config)
     from kimi_agent.build import build, offers
     from kimi_agent.plugins.host import host_plugins
 
@@ -76,6 +74,23 @@ def start(options: Options) -> int:
     finally:
         if headless:  # what was left out when the session was opened
             _tell_notices(agent, told)
+
+
+def _look(config: Config) -> "Look":
+    from kimi_agent.frontends.common.look import STATUS_ITEMS, Look
+
+    return Look(
+        theme=config.theme,
+        editor=config.default_editor,
+        show_thinking=config.show_thinking_stream,
+        notifications=config.notifications.mode,
+        still=config.reduced_motion,
+        images=config.images,
+        diffs=config.diffs,
+        status_line=config.status_line or STATUS_ITEMS,
+        vim=config.vim_mode,
+        keys={name: (keys,) if isinstance(keys, str) else keys for name, keys in config.keys.items()},
+    )
 
 
 def _tell_notices(agent: "Agent", told: set[str]) -> None:

@@ -199,6 +199,8 @@ class Config:
     """Everything the program is told. `default_model` is a key of `models`, empty when there is no model at all.
 
     `plugins` holds what each plugin is told: `[plugins.NAME]`, with `enabled = true|false` and the plugin's own keys.
+    `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
+    usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
     `reduced_motion` leaves nothing on the screen that counts or moves by itself.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
@@ -216,6 +218,11 @@ class Config:
     default_editor: str = ""
     theme: Literal["dark", "light", "auto", "high-contrast-dark", "high-contrast-light"] = "auto"
     reduced_motion: bool = False
+    vim_mode: bool = False
+    images: Literal["auto", "kitty", "iterm2", "sixel", "blocks", "off"] = "auto"
+    diffs: Literal["auto", "unified", "side-by-side"] = "auto"
+    status_line: tuple[str, ...] = ()
+    keys: dict[str, tuple[str, ...] | str] = field(default_factory=dict)
     show_thinking_stream: bool = True
     merge_all_available_skills: bool = True
     extra_skill_dirs: tuple[str, ...] = ()

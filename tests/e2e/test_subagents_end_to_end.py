@@ -54,13 +54,15 @@ def succeeded(body: Any) -> list[str]:
 def work(name: str, body: Any, command: str) -> list[dict[str, Any]]:
     """A subagent reads the shared file, changes its line of it, writes a file of its own and runs a command.
 
-    When another one was quicker and the file is not as it was read, it reads and tries again, as a model does.
+    When another one was quicker and the file is not as it was read, it reads and tries again, as a model does; each try
+    has one exclamation mark more, so that no two of its questions look alike.
     """
     done = succeeded(body)
+    new = f"{name}: done" + "!" * done.count("")
     if not done or not done[-1]:
         step = call("ReadFile", path="shared.txt")
     elif "StrReplaceFile" not in done:
-        step = call("StrReplaceFile", path="shared.txt", edit={"old": f"{name}: todo", "new": f"{name}: done"})
+        step = call("StrReplaceFile", path="shared.txt", edit={"old": f"{name}: todo", "new": new})
     elif "WriteFile" not in done:
         step = call("WriteFile", path=f"{name}.txt", content=f"{name}\n")
     elif "Shell" not in done:
@@ -72,7 +74,7 @@ def work(name: str, body: Any, command: str) -> list[dict[str, Any]]:
 
 def model(body: Any) -> list[dict[str, Any]]:
     if name := name_in(body):
-        return work(name, body, f"sed -i 's/^{name}: done/{name}: checked/' shared.txt")
+        return work(name, body, f"sed -i 's/^{name}: done!*/{name}: checked/' shared.txt")
     return [*(orders() if not results(body) else [{"text": RESULTS}]), SPENT]
 
 
@@ -127,7 +129,7 @@ def test_stream_json_nests_the_events_of_subagents(tmp_path: Path):
 
 @pytest.mark.parametrize("mode", ["tui", "line"])
 def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
-    asked: set[tuple[str, str]] = set()
+    asked: set[tuple[str, str, str]] = set()
     who = re.compile(r"(\w+) (?:wants to|asks for)[\s\S]*?for the subagent: work of (\w+)")
     waits = "Yes, this once" if mode == "tui" else "Allow? (1, 2, 3, 4)\n"
     with FakeAPI(model, strict=True) as api:
@@ -135,22 +137,29 @@ def test_each_question_says_for_whom_it_is(tmp_path: Path, mode: str):
         argv = [*KIMI, *(["--line"] if mode == "line" else []), "Let three work on it."]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
 
-            def question() -> tuple[str, str] | None:
-                found = who.findall(screen.visible)
-                return found[-1] if waits in screen.visible + "\n" and found else None
+            def question() -> tuple[str, str, str] | None:
+                """The one that waits: tool, for whom, which try. One that was answered is a screen not drawn anew yet."""
+                shown = screen.visible + "\n"
+                if waits not in shown or not (found := list(who.finditer(shown))):
+                    return None
+                tool, name = found[-1].groups()
+                tries = re.search(rf"\+\s*{name}: done(!*)", shown[found[-1].start() :])
+                if tool == "StrReplaceFile" and not tries:
+                    return None  # half drawn
+                new = (tool, name, tries[1] if tries else "")
+                return new if new not in asked else None
 
             while RESULTS not in screen.visible:
                 screen.wait_until(lambda: question() or RESULTS in screen.visible)
-                if answered := question():
+                if waiting := question():
                     time.sleep(GUARD if mode == "tui" else 0)
-                    asked.add(answered)
+                    asked.add(waiting)
                     screen.type("1" if mode == "tui" else "1\r")
-                    screen.wait_until(lambda answered=answered: question() != answered)
             screen.wait_for(RESULTS)
             screen.type("/exit\r")
             assert screen.wait_end() == 0
-        asked |= set(who.findall(screen.text))  # line mode: some came and went between two looks
-    assert asked == {(tool, name) for tool in ("StrReplaceFile", "WriteFile", "Shell") for name in NAMES}
+        seen = {(tool, name) for tool, name, _ in asked} | set(who.findall(screen.text))  # some came between two looks
+    assert seen == {(tool, name) for tool in ("StrReplaceFile", "WriteFile", "Shell") for name in NAMES}
     assert_all_is_there(kimi.work)
     assert well_formed([r.json for r in api.requests])
 

@@ -19,6 +19,7 @@ from kimi_agent.core.ask import Choice, Item, Option
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.screen import Owner, Style
@@ -92,8 +93,8 @@ def make(agent: object, **options: object) -> tuple[LineShell, RecordingScreen]:
         screens.append(RecordingScreen(owner))
         return screens[0]
 
-    looks = {name: options.pop(name) for name in ("notifications", "still") if name in options}
-    shell = LineShell(agent, make_screen, options, **looks)  # type: ignore[arg-type]
+    look = Look(**{name: options.pop(name) for name in ("notifications", "still") if name in options})  # type: ignore[arg-type]
+    shell = LineShell(agent, make_screen, options, look)  # type: ignore[arg-type]
     return shell, screens[0]
 
 

@@ -281,6 +281,7 @@ def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: di
         screen.wait_for("Allow?")
         screen.type("y\n")
         screen.wait_for("answered Allow")
+        screen.wait_until(lambda: screen.text.endswith("\n>"))
         screen.type("hang\n")
         screen.wait_for("> hang")
         screen.type("queued\n")

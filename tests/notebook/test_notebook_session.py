@@ -19,6 +19,7 @@ from tui_house import Clock
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Answer, Question
 from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.tui.app import KimiApp
 
 PLOT = """\
@@ -114,7 +115,11 @@ def test_the_plot_is_seen(
 ) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     app = KimiApp(
-        ReplayedAgent(played[0], tmp_path), cwd=Path("/srv/shop"), theme=theme, clock=Clock(), version="1.0.0"
+        ReplayedAgent(played[0], tmp_path),
+        cwd=Path("/srv/shop"),
+        look=Look(theme=theme),
+        clock=Clock(),
+        version="1.0.0",
     )
 
     async def settle(pilot: Pilot[Any]) -> None:

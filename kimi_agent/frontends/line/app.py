@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
-from kimi_agent.frontends.common.notify import Notifications
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.line.screen import Owner, Screen
 from kimi_agent.frontends.line.shell import LineShell
@@ -33,23 +33,18 @@ class LineFrontend:
         model: str | None = None,
         cwd: Path | None = None,
         plain: bool | None = None,
-        editor: str = "",
-        show_thinking: bool = True,
-        notifications: Notifications = "off",
-        still: bool = False,
+        look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._prompt = prompt
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
-        self._looks: dict[str, Any] = {
-            "editor": editor, "show_thinking": show_thinking, "notifications": notifications, "still": still,
-        }  # fmt: skip
+        self._look = look
         self._plain = must_be_plain() if plain is None else plain
         self._code: int = ExitCode.DONE
 
     async def run(self, agent: "Agent") -> int:
         """Talk until the person leaves; answers an `ExitCode`."""
         try:
-            shell = LineShell(agent, self._make_screen, self._open, **self._looks)
+            shell = LineShell(agent, self._make_screen, self._open, self._look)
         except KimiError as error:
             sys.stderr.write(f"kimi: {error.full}\n")
             return error_code(type(error).__name__)
@@ -73,7 +68,7 @@ class LineFrontend:
             return PlainScreen(owner)
         from kimi_agent.frontends.line.terminal import RichScreen
 
-        return RichScreen(owner)
+        return RichScreen(owner, self._look)
 
     def _end(self, shell: LineShell, code: int) -> None:
         self._code = code

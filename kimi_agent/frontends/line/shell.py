@@ -14,11 +14,13 @@ from kimi_agent.agent.transcript import PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
+from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, retrying
 from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
-from kimi_agent.frontends.common.notify import Notifications, Notifier
+from kimi_agent.frontends.common.look import Look
+from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
@@ -44,20 +46,16 @@ class LineShell:
         agent: "Agent",
         make_screen: Callable[[Owner], Screen],
         open_with: dict[str, Any],
-        *,
-        editor: str = "",
-        show_thinking: bool = True,
-        notifications: Notifications = "off",
-        still: bool = False,
+        look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
-        self._editor, self._show_thinking, self._still = editor, show_thinking, still
+        self._look = look
         self.agent = agent
         self.screen = make_screen(self)
-        self._notifier = Notifier(notifications, self.screen.control)
+        self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, show_thinking)
+        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, look.show_thinking)
         self._shell = ShellMode(self.screen, self.session.cwd, self.screen.refresh)
         self._jobs = Jobs(self._changed)
         self._in_turn = False
@@ -91,7 +89,7 @@ class LineShell:
         self.session = session
         self._shell.move(session.cwd)
         self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown, self._show_thinking)
+        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown, self._look.show_thinking)
         for event in session.events():
             self._transcript.apply(event)
         self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
@@ -116,6 +114,11 @@ class LineShell:
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
+
+    async def browse(self, listing: Listing) -> str | None:
+        rows = listing.rows()
+        picked = await self.choose(listing.title, [Option(row.label, row.description) for row in rows])
+        return None if picked is None else rows[picked].id
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
         return await self._asker.read(f"{plain(label)}: ", secret=secret)
@@ -238,7 +241,7 @@ class LineShell:
         return self._shell.shell.cwd if self._shell.on else None
 
     def editor(self) -> list[str]:
-        command = editor_command(self._editor)
+        command = editor_command(self._look.editor)
         if not command:
             self.screen.line("No editor found: set VISUAL or EDITOR.", "warning")
         return command
@@ -281,7 +284,7 @@ class LineShell:
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
     def _count_down(self, event: ev.Retrying) -> None:
-        if self._in_turn and not self._still and self._transcript.status.retry is event:
+        if self._in_turn and not self._look.still and self._transcript.status.retry is event:
             self.screen.refresh()
             asyncio.get_running_loop().call_later(1.0, self._count_down, event)
 
@@ -303,7 +306,7 @@ class LineShell:
         elif self._shell.on and self._shell.last is not None:
             parts.append("Ctrl-G gives the output to the model")
         if self._in_turn and status.retry is not None:
-            when = "soon" if self._still else f"in {max(0, round(self._retry_at - time.monotonic()))} s"
+            when = "soon" if self._look.still else f"in {max(0, round(self._retry_at - time.monotonic()))} s"
             parts.append(f"trying again {when}, Esc interrupts")
         elif self._in_turn:
             parts.append("working, Esc interrupts")

@@ -30,6 +30,7 @@ from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import coloured
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.lending import CannotLend
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.pictures import UPPER_HALF, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
@@ -66,8 +67,8 @@ _PROMPT_STYLE = PromptStyle.from_dict(
 class RichScreen:
     obeys, keeps_input = True, False
 
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+    def __init__(self, owner: Owner, look: Look = Look()) -> None:  # noqa: B008 - frozen
+        self._owner, self._look = owner, look
         self._pastes = Pastes()
         self._colors = Console(file=sys.stdout).color_system
         self._history = _History(owner)

@@ -16,7 +16,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.clipboard import tell_tmux
-from kimi_agent.frontends.common.notify import Notifications
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
@@ -228,7 +228,7 @@ class KimiApp(SessionApp):
 
     async def action_editor(self) -> None:
         """Ctrl-O: write the prompt in an editor; the session goes on meanwhile."""
-        command = editor.editor_command(self.wanted_editor)
+        command = editor.editor_command(self.look.editor)
         if not command:
             self.notify_hint("No editor found: set VISUAL or EDITOR")
             return
@@ -246,11 +246,7 @@ class KimiApp(SessionApp):
 
 
 class TuiFrontend:
-    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once.
-
-    Without `show_thinking` the model's reasoning is not shown as it comes, only folded afterwards. When it is to be `still`,
-    nothing counts or moves by itself.
-    """
+    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once."""
 
     def __init__(
         self,
@@ -259,15 +255,10 @@ class TuiFrontend:
         mode: ev.Mode = "default",
         model: str | None = None,
         cwd: Path | None = None,
-        theme: str = "auto",
-        editor: str = "",
-        show_thinking: bool = True,
-        notifications: Notifications = "off",
-        still: bool = False,
+        look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._arguments: dict[str, Any] = {
-            "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "theme": theme,
-            "editor": editor, "show_thinking": show_thinking, "notifications": notifications, "still": still,
+            "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "look": look,
         }  # fmt: skip
 
     async def run(self, agent: Agent) -> int:

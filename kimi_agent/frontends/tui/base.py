@@ -19,7 +19,8 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, git_branch
 from kimi_agent.frontends.common.history import PromptHistory
-from kimi_agent.frontends.common.notify import Notifications, Notifier
+from kimi_agent.frontends.common.look import Look
+from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
@@ -70,11 +71,7 @@ class SessionApp(App[int]):
         mode: ev.Mode = "default",
         model: str | None = None,
         cwd: Path | None = None,
-        theme: str = "auto",
-        editor: str = "",
-        show_thinking: bool = True,
-        notifications: Notifications = "off",
-        still: bool = False,
+        look: Look = Look(),  # noqa: B008 - frozen
         clock: Clock = time.monotonic,
         version: str = __version__,
     ) -> None:
@@ -82,22 +79,22 @@ class SessionApp(App[int]):
         super().__init__(ansi_color=True if self.no_colors else None)
         self.animation_level = "none"
         self.agent, self.clock, self.version = agent, clock, version
-        self.notifier, self._still = Notifier(notifications, self.write_control), still
+        self.look, self.notifier = look, Notifier(look.notifications, self.write_control)
         self.asker = Asker(self._show_question)
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
-        self.talk = Conversation(session, clock, still=still)
+        self.talk = Conversation(session, clock, still=look.still)
         self.commands = TuiShell(self, agent, session)
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self.panel: AskPanel | None = None
-        self._first_prompt, self._wanted_theme, self.wanted_editor = prompt, theme, editor
+        self._first_prompt = prompt
         self._hint = ""
         self._branch = ""
         self._starting = False  # a turn is about to begin
         self._commands = 0  # slash commands that run
         self._shown = False
         self.view = TranscriptView(id="transcript")
-        self.view.paints, self.view.streams_thinking = not self.no_colors, show_thinking
+        self.view.paints, self.view.streams_thinking = not self.no_colors, look.show_thinking
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.composer = Composer(
             completions(session),
@@ -121,7 +118,7 @@ class SessionApp(App[int]):
     async def on_mount(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
-        if not self.set_theme(self._wanted_theme):
+        if not self.set_theme(self.look.theme):
             self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
@@ -153,7 +150,7 @@ class SessionApp(App[int]):
     def open(self, session: Session) -> None:
         """Show a session from its beginning."""
         self._waking.follow(session)
-        self.talk = Conversation(session, self.clock, still=self._still)
+        self.talk = Conversation(session, self.clock, still=self.look.still)
         blocks = self.talk.replay()
         self.view.cwd = str(session.cwd)
         self.view.reset([self._intro(), *blocks])

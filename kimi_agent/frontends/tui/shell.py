@@ -7,6 +7,7 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
 from kimi_agent.core.ask import Option
 from kimi_agent.core.event import Event
+from kimi_agent.core.listing import Listing
 from kimi_agent.frontends.tui.draw.local import NoteBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
 from kimi_agent.frontends.tui.screens.pick import PickScreen
@@ -48,6 +49,11 @@ class TuiShell:
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
+
+    async def browse(self, listing: Listing) -> str | None:
+        rows = listing.rows()
+        picked = await self.choose(listing.title, [Option(row.label, row.description) for row in rows])
+        return None if picked is None else rows[picked].id
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
         return await self._app.push_screen_wait(LineScreen(label, secret=secret))

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from tui_house import Clock
 from tui_look import CWD, ShownAgent
 
+from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.tui.app import KimiApp
 
 Act = Callable[[Pilot[Any]], Awaitable[None]]
@@ -22,7 +23,7 @@ def look(snap_compare: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     def compare(size: Any, theme: str, log: Any = (), live: Any = (), act: Act | None = None) -> bool:
         clock = Clock()
         agent = ShownAgent(list(log), list(live), tmp_path)
-        app = KimiApp(agent, cwd=CWD, theme=theme, clock=clock, version="1.0.0")
+        app = KimiApp(agent, cwd=CWD, look=Look(theme=theme), clock=clock, version="1.0.0")
 
         async def before(pilot: Pilot[Any]) -> None:
             for event in live:
