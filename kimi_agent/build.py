@@ -18,7 +18,7 @@ from kimi_agent.agent.subagents import Budget
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.attach import Attach
-from kimi_agent.core.errors import KimiError, NoModelError
+from kimi_agent.core.errors import ConfigError, KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
@@ -41,16 +41,21 @@ def build(
     plugins: Sequence[Plugin] = (),
     agent_name: str = "",
     agent_file: Path | None = None,
+    workspace: str = "local",
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
-    `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md.
+    `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
+    work, by name.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
+    if workspace not in parts.workspaces:
+        known = ", ".join(sorted(parts.workspaces))
+        raise ConfigError(f"there is no workspace {workspace!r}", f"There are: {known}.")
     hooks = [
         *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
         *parts.hooks,
@@ -78,7 +83,7 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=lambda folder: parts.workspace(folder, extra_roots),
+        make_workspace=lambda folder: parts.workspace(folder, extra_roots, workspace),
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
         commands=parts.commands,

@@ -7,7 +7,7 @@ import logging
 import os
 import select
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
     from kimi_agent.commands import Shell
     from kimi_agent.frontends.common.look import Look
+    from kimi_agent.plugin import Plugin
 
 STDIN_TOLD, STDIN_PATIENCE = 3.0, 10.0
 """Seconds of silence on standard input after which we say what we are waiting for, and go on without it."""
@@ -30,10 +31,11 @@ def start(options: Options) -> int:
     options.check()
     _log_to_file(options)
     config, cwd = options.load(), options.cwd()
-    headless = options.headless or not _is_tty(sys.stdin)
+    own = options.ui not in ("", "tui", "line")  # a plugin's front end: it need not have a terminal
+    headless = options.headless or not (own or _is_tty(sys.stdin))
     for warning in config.warnings if headless else ():  # interactive front ends show `Agent.notices` themselves
         sys.stderr.write(f"kimi: {warning}\n")
-    if not headless and not _is_tty(sys.stdout):
+    if not (headless or own or _is_tty(sys.stdout)):
         raise ConfigError("standard output is no terminal", 'Use -p "...", which prints only the answer.')
     config = _with_model(config, options, headless)
     session_id = _session_id(options, cwd, headless)
@@ -44,22 +46,27 @@ def start(options: Options) -> int:
         arguments |= _print_arguments(options) | {"wait_ceiling": config.background.print_wait_ceiling_s}
     elif options.start:
         arguments["prompt"] = options.start
-    name = "print" if headless else "line" if options.line or not _can_draw() else "tui"
+    name = "print" if headless else options.ui or ("line" if options.line or not _can_draw() else "tui")
     if not headless:
         arguments["look"] = _look(config)
     from kimi_agent.build import build, offers
+    from kimi_agent.frontends.common.status import unknown_items
     from kimi_agent.plugins.host import host_plugins
 
+    plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
+    frontend = _frontend(name, plugins)
     agent = build(
         config,
         cwd=cwd,
         home=options.home,
         extra_roots=options.extra_roots(),
         skill_dirs=options.skill_dirs(),
-        plugins=host_plugins(options.home, config.plugins, lambda tool: offers(config, tool)),
+        plugins=plugins,
         agent_name=options.agent,
         agent_file=options.agent_file,
+        workspace=options.workspace,
     )
+    agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
     agent.login = _login_for(agent, options)
     agent.remember = lambda key, value: _save(options, key, value)
     if session_id is None and not options.model and agent.main_agent.model in agent.models:
@@ -70,7 +77,7 @@ def start(options: Options) -> int:
     if headless:
         _tell_notices(agent, told)
     try:
-        return _run(name, arguments, agent)
+        return _run(name, frontend(**arguments), agent)
     finally:
         if headless:  # what was left out when the session was opened
             _tell_notices(agent, told)
@@ -100,10 +107,21 @@ def _tell_notices(agent: "Agent", told: set[str]) -> None:
     told.update(agent.notices)
 
 
-def _run(name: str, arguments: dict[str, Any], agent: "Agent") -> int:
-    from kimi_agent.frontends import load
+def _frontend(name: str, plugins: "Sequence[Plugin]") -> Any:
+    """The class of a front end. Raises ConfigError when there is none of that name, or when it cannot be loaded."""
+    from kimi_agent.frontends import FRONTENDS, load
 
-    frontend = load(name)(**arguments)
+    table = {key: value for plugin in reversed(plugins) for key, value in plugin.frontends.items()} | FRONTENDS
+    try:
+        return load(name, table)
+    except KeyError:
+        chosen = ", ".join(sorted(table.keys() - {"print", "json", "stream-json"}))
+        raise ConfigError(f"there is no front end {name!r}", f"There are: {chosen}.") from None
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the front end {name!r} cannot be loaded: {error}") from None
+
+
+def _run(name: str, frontend: Any, agent: "Agent") -> int:
     answers = contextlib.redirect_stdout(sys.stderr) if name == "print" else contextlib.nullcontext()
 
     async def drive() -> int:

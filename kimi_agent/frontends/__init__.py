@@ -4,6 +4,7 @@ A front end is made with what the person asked for and then run: `await load(nam
 To add one, write a module with a class like that and name it here.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +26,7 @@ class Frontend(Protocol):
         ...
 
 
-def load(name: str) -> Any:
+def load(name: str, table: Mapping[str, str] = FRONTENDS) -> Any:
     """The class of the front end `name`. Raises KeyError for a name that is not in the table."""
-    module, _, attribute = FRONTENDS[name].partition(":")
+    module, _, attribute = table[name].partition(":")
     return getattr(import_module(module), attribute)

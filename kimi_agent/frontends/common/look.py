@@ -9,8 +9,8 @@ from kimi_agent.frontends.common.notify import Notifications
 Images: TypeAlias = Literal["auto", "kitty", "iterm2", "sixel", "blocks", "off"]
 Diffs: TypeAlias = Literal["auto", "unified", "side-by-side"]
 
-STATUS_ITEMS = ("mode", "model", "folder", "branch", "goal", "tasks", "context", "cost", "tokens")
-"""What the status line says, the most important first: what does not fit is left out from the end."""
+STATUS_ITEMS = ("mode", "model", "thinking", "folder", "branch", "goal", "tasks", "context", "cost", "tokens")
+"""What the status line says, the most important first: what does not fit is left out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,7 @@ class SessionApp(App[int]):
         self.view = TranscriptView(id="transcript")
         self.view.paints, self.view.streams_thinking = not self.no_colors, look.show_thinking
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
+        self.status.items = look.status_line
         self.composer = Composer(
             completions(session),
             FileIndex(session.cwd),
@@ -334,7 +335,7 @@ class SessionApp(App[int]):
             return
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
-        self.status.update(status, cwd=cwd, branch=self._branch, shell=self.shell.on)
+        self.status.update(status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on)
         self.composer.feeding = self.shell.feeding
         self._say_activity()
         self.waiting.update(status.steering, status.queue)

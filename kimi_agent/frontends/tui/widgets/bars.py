@@ -11,7 +11,9 @@ from textual.widget import Widget
 
 from kimi_agent.agent.transcript import Status
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
+from kimi_agent.frontends.common.describe import one_line
+from kimi_agent.frontends.common.look import STATUS_ITEMS
+from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
 from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.widgets.panel import LinesView
@@ -98,12 +100,16 @@ class WaitingTexts(LinesView):
 
 
 class StatusBar(Bar):
-    """Mode, model, folder and branch on the left; context, tokens and cost on the right. What does not fit is left out."""
+    """Where one is on the left, how far it has come on the right: `items`, the most important first.
 
-    _shown: tuple[Status, Path, str, bool] | None = None
+    What does not fit is left out.
+    """
 
-    def update(self, status: Status, *, cwd: Path, branch: str, shell: bool) -> None:
-        self._shown = (status, cwd, branch, shell)
+    items: tuple[str, ...] = STATUS_ITEMS
+    _shown: tuple[Status, Path, str, str | None, bool] | None = None
+
+    def update(self, status: Status, *, cwd: Path, branch: str, thinking: str | None, shell: bool) -> None:
+        self._shown = (status, cwd, branch, thinking, shell)
         if self.size.width:  # before the first layout there is no room to fit anything into
             self._compose_line(*self._shown)
 
@@ -111,55 +117,45 @@ class StatusBar(Bar):
         if self._shown:
             self._compose_line(*self._shown)
 
-    def _compose_line(self, status: Status, cwd: Path, branch: str, shell: bool) -> None:
+    def _compose_line(self, status: Status, cwd: Path, branch: str, thinking: str | None, shell: bool) -> None:
         palette, width = self.palette, max(20, self.size.width - 2)
-        right = self._numbers(status)
+        right = numbers(status, self.items)[::-1]
         while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
             right.pop(0)
-        numbers = " · ".join(right)
+        figures = " · ".join(right)
         left = Text(" ")
         if shell:
             left.append("shell ", palette.warning + BOLD)
-        elif status.mode in MODES:
+        elif "mode" in self.items and status.mode in MODES:
             left.append(f"{MODES[status.mode]} ", (palette.accent if status.mode == "plan" else palette.warning) + BOLD)
-        room = width - left.cell_len - len(numbers) - 3
-        model = "" if shell else clip(plain(status.model) or "no model", max(8, room // 2))
-        if model:
-            left.append(model, palette.text)
-        left.append_text(self._place(cwd, branch, room - cell_len(model) - 3, joined=bool(model)))
-        self.say(left, Text(numbers, palette.muted))
+        room = width - left.cell_len - len(figures) - 3
+        name = "" if shell else clip(self._model(status, thinking), max(8, room // 2))
+        if name:
+            left.append(name, palette.text)
+        place = branch if "branch" in self.items else ""
+        left.append_text(self._place(cwd, place, room - cell_len(name) - 3, joined=bool(name)))
+        self.say(left, Text(figures, palette.muted))
+
+    def _model(self, status: Status, thinking: str | None) -> str:
+        words = {
+            "model": plain(status.model) or "no model",
+            "thinking": thinking_word(thinking),
+            "title": one_line(status.title, 40),
+        }
+        return " · ".join(words[item] for item in self.items if words.get(item))
 
     def _place(self, cwd: Path, branch: str, room: int, *, joined: bool) -> Text:
-        home = str(Path.home())
-        folder = str(cwd)
-        folder = "~" + folder.removeprefix(home) if folder == home or folder.startswith(home + "/") else folder
+        folder = home_relative(cwd) if "folder" in self.items else ""
         branch = clip(plain(branch), 24)
         text = Text()
         if room < 8:
             return text
-        if branch and room > len(branch) + 14:
+        if branch and (room > len(branch) + 14 or not folder):
             room -= len(branch) + 1
         else:
             branch = ""
-        text.append((" · " if joined else "") + clip_start(plain(folder), room), self.palette.muted)
+        if folder:
+            text.append((" · " if joined else "") + clip_start(plain(folder), room), self.palette.muted)
         if branch:
-            text.append(f" {branch}", self.palette.success)
+            text.append(f"{' ' if folder or joined else ''}{branch}", self.palette.success)
         return text
-
-    def _numbers(self, status: Status) -> list[str]:
-        """The numbers, the least important first."""
-        parts = []
-        if status.input:
-            cached = f", {status.cached / status.input:.0%} cached" if status.cached else ""
-            parts.append(f"{thousands(status.input)} in{cached}, {thousands(status.output)} out")
-        if status.cost is not None:
-            parts.append(f"{status.cost:.4f}" if status.cost < 0.01 else f"{status.cost:.2f}")
-        if status.context_size:
-            parts.append(f"{status.context / status.context_size:.0%} of {thousands(status.context_size)}")
-        elif status.context:
-            parts.append(f"{thousands(status.context)} context")
-        if status.tasks:
-            parts.append(counted(status.tasks))
-        if goal := at_work(status.goal):
-            parts.append(goal)
-        return parts
