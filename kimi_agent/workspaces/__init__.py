@@ -1,1 +1,1 @@
-"""Where tools work. Imports core only."""
+"""Where tools work. Imports core, and processes to end them."""

@@ -14,8 +14,8 @@ from typing import IO
 
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
-from kimi_agent.workspaces.family import MARK, kill_family, new_mark, signal_family
-from kimi_agent.workspaces.watcher import watcher
+from kimi_agent.processes.family import MARK, kill_family, new_mark, signal_family
+from kimi_agent.processes.watcher import watcher
 
 _CHUNK = 1 << 16  # bytes per read: what a pipe holds
 _DRAIN_S = 0.2  # after the process's own exit: time for what it started to write its last words and let go of the pipe

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from kimi_agent.workspaces.family import MARK, kill_family, new_mark
-from kimi_agent.workspaces.watcher import watcher
+from kimi_agent.processes.family import MARK, kill_family, new_mark
+from kimi_agent.processes.watcher import watcher
 
 Size = tuple[int, int]
 """Columns and rows of a terminal."""

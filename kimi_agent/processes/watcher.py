@@ -9,7 +9,7 @@ import secrets
 from contextlib import suppress
 from functools import cache
 
-from kimi_agent.workspaces.family import MARK, mark_of
+from kimi_agent.processes.family import MARK, mark_of
 
 # It reads the leaders of the commands that run ("+ PID", "- PID"). At the end it kills their groups, and then, round by
 # round, all that carries the mark: "$1" as bytes of /proc/PID/environ.
