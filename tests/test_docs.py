@@ -200,7 +200,7 @@ def test_blocks_are_what_they_say(page: Path, tmp_path: Path) -> None:
                 path.write_text(fence.text)
                 config = load_config(path, {})
                 assert not config.warnings
-                assert config.default_model in config.models
+                assert not config.default_model or config.default_model in config.models
             case "python":
                 compile(fence.text, page.name, "exec")
             case language:
