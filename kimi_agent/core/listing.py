@@ -25,11 +25,13 @@ class RowKey:
     """A key that does something with the chosen row: one small letter, `delete`, `alt+up` or `alt+down`.
 
     `act` gets the row's id; what it answers is told to the person in one line. It may raise KimiError, which is told, too.
+    A key that `closes` leaves the list after that, with no row picked, unless `act` raised.
     """
 
     key: str
     help: str
     act: Callable[[str], Awaitable[str]]
+    closes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Listing:
 
     Enter picks a row and closes the list; where nothing can be picked (`picks` is empty) it closes it. Typing filters; where
     a key is a letter, `/` begins the filter. `search` answers the ids that match what is typed, else labels and descriptions
-    are compared. `preview` is markdown, or with `preview_plain` text as it is, of the chosen row. `head` stands above the rows.
+    are compared. `preview` is markdown, or with `preview_plain` text as it is, of the chosen row; with `preview_end` its
+    end is shown first, and stays in sight while it grows. `head` stands above the rows.
     """
 
     title: str
@@ -47,6 +50,7 @@ class Listing:
     keys: tuple[RowKey, ...] = ()
     preview: Callable[[str], Awaitable[str]] | None = None
     preview_plain: bool = False
+    preview_end: bool = False
     search: Callable[[str], Awaitable[Sequence[str]]] | None = None
     head: Callable[[], str] | None = None
     empty: str = "There is nothing here."

@@ -3,35 +3,35 @@
 import asyncio
 import os
 import re
-import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent import commands
-from kimi_agent.agent.transcript import PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import at_work, counted, retrying
+from kimi_agent.frontends.common.describe import retrying
 from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.line.asker import Asker
-from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.jobs import Jobs
+from kimi_agent.frontends.line.listing import ListingReader
 from kimi_agent.frontends.line.screen import Owner, Screen
 from kimi_agent.frontends.line.shellmode import ShellMode
+from kimi_agent.frontends.line.view import View
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
     from kimi_agent.agent.session import Session
 
-REPLAYED_TURNS = 5
+TICK_S = 1.0
+"""How often a running turn looks whether there is something to count on, or to say."""
 _COMMAND_WORD = re.compile(r"/(?:[a-z][a-z-]*|skill:\S*(?:\s.*)?)", re.DOTALL)
 
 
@@ -40,6 +40,8 @@ class LineShell:
 
     `open_with` are the arguments of `Agent.open`, whose errors it raises.
     """
+
+    draws = False
 
     def __init__(
         self,
@@ -54,12 +56,10 @@ class LineShell:
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
-        self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(self.session.cwd), self._asker.shown, look.show_thinking)
+        self._view = View(self.screen, self.session, look, self._asker.shown)
         self._shell = ShellMode(self.screen, self.session.cwd, self.screen.refresh)
         self._jobs = Jobs(self._changed)
         self._in_turn = False
-        self._retry_at = 0.0  # seconds on the monotonic clock: the end of the wait that the status counts down
 
     # --- commands.Shell -----------------------------------------------------------------------------------------------
 
@@ -70,35 +70,33 @@ class LineShell:
         for event in events:
             self._notifier.follow(event)
             if isinstance(event, ev.Retrying) and event.attempt:
-                self._retry_at = time.monotonic() + event.wait_s
                 self.screen.line(retrying(event), "warning")
-                asyncio.get_running_loop().call_later(1.0, self._count_down, event)
-            self._drawer.draw(self._transcript.apply(event))
+            self._view.feed(event)
         self.screen.refresh()
 
     async def run(self, events: AsyncIterator[ev.Event]) -> None:
         self._in_turn = True
+        tick = asyncio.create_task(self._tick())
         try:
             async for event in events:
                 self.apply([event])
         finally:
+            tick.cancel()
             self._in_turn = False
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            if self._view.moved():
+                self.screen.refresh()
 
     def switch(self, session: "Session") -> None:
         self.session.listen(None)
         self.session = session
         self._shell.move(session.cwd)
-        self._transcript = Transcript()
-        self._drawer = Drawer(self.screen, str(session.cwd), self._asker.shown, self._look.show_thinking)
-        for event in session.events():
-            self._transcript.apply(event)
+        self._view = View(self.screen, session, self._look, self._asker.shown)
         self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
-        blocks = [block for block in self._transcript.blocks if not block.void]
-        prompts = [index for index, block in enumerate(blocks) if isinstance(block, PromptBlock)]
-        first = prompts[-REPLAYED_TURNS] if len(prompts) > REPLAYED_TURNS else 0
-        if first:
-            self.screen.line(f"({len(prompts) - REPLAYED_TURNS} earlier turns are not shown)", "dim")
-        self._drawer.draw(blocks[first:], replay=True)
+        self._view.replay()
         woken = partial(self._jobs.start, "", self._go_on)
         session.listen(Listening(lambda event: self.apply([event]), woken))
         self.screen.refresh()
@@ -116,9 +114,7 @@ class LineShell:
         return await self._asker.choose(title, options)
 
     async def browse(self, listing: Listing) -> str | None:
-        rows = listing.rows()
-        picked = await self.choose(listing.title, [Option(row.label, row.description) for row in rows])
-        return None if picked is None else rows[picked].id
+        return await ListingReader(listing, self.screen, self._asker.read).browse()
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
         return await self._asker.read(f"{plain(label)}: ", secret=secret)
@@ -144,6 +140,8 @@ class LineShell:
             self._shell.feed(text)
         elif not text.strip():
             pass
+        elif text.strip() == "!":
+            self.toggle_shell()
         elif command := self._shell.command_in(text):
             return self._submit_shell(text, command)
         elif self._command(text):
@@ -215,6 +213,8 @@ class LineShell:
 
     def toggle_shell(self) -> None:
         self._shell.on = not self._shell.on
+        if self.screen.speaks:
+            self.screen.line(f"Shell mode is {'on: ! alone leaves it' if self._shell.on else 'off'}.")
         self.screen.refresh()
 
     def feeding(self) -> bool:
@@ -261,7 +261,7 @@ class LineShell:
     def label(self) -> str:
         if self._asker.label is not None:
             return self._asker.label
-        return self._shell.label() if self._shell.on else "> "
+        return self._shell.label() if self._shell.on else self.screen.prompt
 
     def wants_input(self) -> bool:
         return self._asker.label is not None or not self._jobs.busy
@@ -276,41 +276,16 @@ class LineShell:
         return commands.available(self.session)
 
     def live(self) -> list[str]:
-        status = self._transcript.status
-        waiting = [("steering: ", text) for text in status.steering] + [("queued: ", text) for text in status.queue]
-        waiting += [("next: ", text) for text in self._jobs.waiting]
-        draw = self._drawer.live if self._in_turn else self._drawer.subagents
-        shown = draw(self._transcript)
-        return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
-
-    def _count_down(self, event: ev.Retrying) -> None:
-        if self._in_turn and not self._look.still and self._transcript.status.retry is event:
-            self.screen.refresh()
-            asyncio.get_running_loop().call_later(1.0, self._count_down, event)
+        waiting = [f"next: {plain(text)}".replace("\n", " ") for text in self._jobs.waiting]
+        return self._view.live(in_turn=self._in_turn) + waiting
 
     def status(self) -> str:
-        status = self._transcript.status
-        parts = [plain(self.session.model.name) or "no model"]
-        if self.session.mode != "default":
-            parts.append(self.session.mode)
-        if status.context and status.context_size:
-            parts.append(f"context {status.context / status.context_size:.0%}")
-        if status.cost is not None:
-            parts.append(f"cost {status.cost:.2f}")
-        if status.tasks:
-            parts.append(counted(status.tasks))
-        if goal := at_work(status.goal):
-            parts.append(goal)
+        doing, *items = self._view.status(in_turn=self._in_turn)
         if self._shell.feeding:
-            parts.append("Ctrl-C stops it, Ctrl-Z suspends it")
-        elif self._shell.on and self._shell.last is not None:
-            parts.append("Ctrl-G gives the output to the model")
-        if self._in_turn and status.retry is not None:
-            when = "soon" if self._look.still else f"in {max(0, round(self._retry_at - time.monotonic()))} s"
-            parts.append(f"trying again {when}, Esc interrupts")
-        elif self._in_turn:
-            parts.append("working, Esc interrupts")
-        return " | ".join(parts)
+            doing = "Ctrl-C stops it, Ctrl-Z suspends it"
+        elif self._shell.on and self._shell.last is not None and not doing:
+            doing = "Ctrl-G gives the output to the model"
+        return " | ".join(filter(None, [doing, *items]))
 
     # --- work ---------------------------------------------------------------------------------------------------------
 
@@ -365,11 +340,11 @@ class LineShell:
         texts: list[str] = []
         while (text := self.session.take_back()) is not None:
             texts.insert(0, text)
-        self._transcript.apply(ev.Queued())
+        self._view.transcript.apply(ev.Queued())
         return tuple(texts)
 
     async def _execute(self, text: str) -> None:
-        self._echo(f"> {text}")
+        self._echo(f"{self.screen.prompt}{text}")
         await commands.execute(self, text)
 
     def _echo(self, text: str) -> None:

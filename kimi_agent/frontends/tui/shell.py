@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 
 class TuiShell:
+    draws = True
+
     def __init__(self, app: "SessionApp", agent: Agent, session: Session) -> None:
         self._app = app
         self.agent, self.session = agent, session
@@ -51,9 +53,9 @@ class TuiShell:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
 
     async def browse(self, listing: Listing) -> str | None:
-        rows = listing.rows()
-        picked = await self.choose(listing.title, [Option(row.label, row.description) for row in rows])
-        return None if picked is None else rows[picked].id
+        from kimi_agent.frontends.tui.screens.listing import ListingScreen  # not needed for the first paint
+
+        return await self._app.push_screen_wait(ListingScreen(listing, self._app.palette))
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
         return await self._app.push_screen_wait(LineScreen(label, secret=secret))

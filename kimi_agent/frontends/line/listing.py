@@ -1,0 +1,160 @@
+"""A list to look through in line mode: numbered lines in spoken order, and one question until it is closed."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from kimi_agent.core.errors import KimiError
+from kimi_agent.core.listing import Listing, Row, RowKey
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.listing import Choice
+from kimi_agent.frontends.line.screen import Screen
+
+PAGE = 20
+"""Rows that are printed at once."""
+Read = Callable[[str], Awaitable[str | None]]
+"""Asks for one line; None when nobody answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was typed: a word (empty: pick), and the number of a row, 0 without one."""
+
+    word: str
+    number: int
+
+
+def row_text(row: Row) -> str:
+    """A row in the order in which it is spoken."""
+    share = (
+        ""
+        if row.share is None
+        else "less than 1 percent"
+        if 0 < row.share < 0.005
+        else f"{row.share * 100:.0f} percent"
+    )
+    return ", ".join(filter(None, (row.label, row.description, share, row.mark)))
+
+
+def order(text: str) -> Order:
+    word, _, last = text.strip().rpartition(" ")
+    if last.isascii() and last.isdigit() and len(last) < 10:
+        return Order(word.strip().lower(), int(last))
+    return Order(text.strip().lower(), 0)
+
+
+class ListingReader:
+    """Prints a listing and does what is typed about its rows."""
+
+    def __init__(self, listing: Listing, screen: Screen, read: Read) -> None:
+        self._listing, self._screen, self._read = listing, screen, read
+        self._choice = Choice()
+        self._printed: list[Row] = []  # the rows by the numbers that were printed
+        self._next = 0  # the first row of the next page
+
+    async def browse(self) -> str | None:
+        """The id of the row that was picked, None when the list was closed. Raises KimiError as `rows` does."""
+        self._choice.take(self._listing.rows())
+        self._print_all()
+        if not self._choice.rows:
+            return None
+        while text := (await self._read(self._label()) or "").strip():
+            if text.startswith("/"):
+                await self._search(text[1:].strip())
+                continue
+            given = order(text)
+            row = self._printed[given.number - 1] if 0 < given.number <= len(self._printed) else None
+            if row is not None and not given.word and self._listing.picks:
+                return row.id
+            if await self._do(given.word, row):
+                return None
+        return None
+
+    async def _do(self, word: str, row: Row | None) -> bool:
+        """Do what a word says; whether the list is closed with that."""
+        key = next((key for key in self._listing.keys if word in (key.key, key.help.lower())), None)
+        if word == "more" and row is None and self._more:
+            self._print_page()
+        elif key is None and word in ("v", "view") and row is not None and self._listing.preview is not None:
+            await self._view(row.id)
+        elif key is not None and row is not None:
+            return await self._act(key, row.id)
+        else:
+            self._screen.line(f"Type a number from 1 to {len(self._printed)}, before it what to do.", "warning")
+        return False
+
+    async def _act(self, key: RowKey, row: str) -> bool:
+        try:
+            told = await key.act(row)
+            if key.closes:
+                return True
+            if told:
+                self._screen.line(plain(told))
+            if self._choice.take(self._listing.rows()):
+                self._print_all()
+        except KimiError as error:
+            self._screen.line(plain(error.full), "error")
+        return False
+
+    async def _view(self, row: str) -> None:
+        assert self._listing.preview is not None
+        try:
+            text = plain(await self._listing.preview(row))
+        except KimiError as error:
+            self._screen.line(plain(error.full), "error")
+            return
+        if self._listing.preview_plain:
+            self._screen.line(text)
+        else:
+            self._screen.markdown(text)
+
+    async def _search(self, text: str) -> None:
+        """Show what matches; all of it without a text."""
+        self._choice.take(self._listing.rows())
+        self._choice.filter(text)
+        if text and self._listing.search is not None:
+            try:
+                self._choice.found(await self._listing.search(text))
+            except KimiError as error:
+                self._screen.line(plain(error.full), "error")
+        self._print_all()
+
+    def _print_all(self) -> None:
+        self._screen.line(plain(self._listing.title), "bold")
+        if self._listing.head is not None and (head := plain(self._listing.head())):
+            self._screen.line(head, "dim")
+        self._printed, self._next = [], 0
+        if not self._choice.rows:
+            self._screen.line(plain(self._listing.empty))
+        elif not self._choice.shown:
+            self._screen.line("Nothing matches.")
+        else:
+            self._print_page()
+
+    def _print_page(self) -> None:
+        shown: Sequence[Row] = self._choice.shown[self._next : self._next + PAGE]
+        group = self._printed[-1].group if self._printed else ""
+        for number, row in enumerate(shown, len(self._printed) + 1):
+            if row.group != group:
+                group = row.group
+                self._screen.line(f"{group}:", "dim")
+            self._screen.line(f"{number}. {row_text(row)}")
+        self._printed += shown
+        self._next += PAGE
+        if self._more:
+            self._screen.line(f"{len(self._choice.shown) - len(self._printed)} more.", "dim")
+
+    @property
+    def _more(self) -> bool:
+        return len(self._printed) < len(self._choice.shown)
+
+    def _label(self) -> str:
+        """The question, with all that can be answered."""
+        offers = [f"Number to {self._listing.picks}"] if self._listing.picks else []
+        for key in self._listing.keys:
+            word = plain(key.help)
+            offers.append(f"{key.key} 3 to {word}" if len(key.key) == 1 else f"{word} 3")
+        if self._listing.preview is not None:
+            taken = any(key.key == "v" for key in self._listing.keys)
+            offers.append("view 3" if taken else "v 3 to view")
+        offers += ["/ text to search", *(["more"] if self._more else []), "empty to close: "]
+        return ", ".join(offers)
