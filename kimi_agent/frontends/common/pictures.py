@@ -1,12 +1,14 @@
-"""Pictures in a terminal: half blocks, two pixels per cell, or one line of words where that cannot be.
+"""Pictures made fit for a terminal: scaled, as half blocks (two pixels per cell), or one line of words.
 
 Bytes of pictures are a stranger's: the size is looked at before anything is decoded, and what is damaged is told in words.
 """
 
 import base64
 import io
+import math
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -24,6 +26,8 @@ MAX_PIXELS = 16_000_000
 """More are not decoded for a screen."""
 MAX_DATA = 24 << 20
 """Characters of base64."""
+MAX_BOX = (1600, 1200)
+"""Pixels of a picture that is sent to the terminal."""
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
 _KEPT = 32
 """Pictures that are kept as they were drawn last."""
@@ -39,6 +43,38 @@ def caption(image: Image) -> str:
     size = _size(image.data)
     known = [f"{size[0]}x{size[1]}" if size else "", " ".join(plain(image.name).split()) or plain(image.media_type)]
     return f"[picture {', '.join(filter(None, known))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """An RGB picture in its size on the screen, and the cells that it fills at least in part."""
+
+    picture: "Decoded"
+    columns: int
+    rows: int
+
+    @property
+    def png(self) -> bytes:
+        out = io.BytesIO()
+        self.picture.save(out, "PNG", compress_level=3)
+        return out.getvalue()
+
+
+def scaled(image: Image, width: int, rows: int, cell: tuple[int, int], max_pixels: int | None = None) -> Scaled | None:
+    """The picture for at most `width` cells and `rows` rows of `cell` pixels each, never enlarged, upright, on white.
+
+    None when it cannot be decoded safely.
+    """
+    with _opened(image.data) as picture:
+        if picture is None or width < 1 or rows < 1 or picture.width * picture.height > MAX_PIXELS:
+            return None
+        box = min(MAX_BOX[0], width * cell[0]), min(MAX_BOX[1], rows * cell[1])
+        smaller = min(1.0, math.sqrt(max_pixels / (box[0] * box[1]))) if max_pixels else 1.0
+        try:
+            flat = _flat(picture, (max(1, int(box[0] * smaller)), max(1, int(box[1] * smaller))))
+        except Exception:  # damaged pictures raise anything in Pillow: struct.error, too
+            return None
+    return Scaled(flat, math.ceil(flat.width / cell[0]), math.ceil(flat.height / cell[1]))
 
 
 def half_blocks(image: Image, width: int, rows: int = MAX_ROWS) -> Rows | None:

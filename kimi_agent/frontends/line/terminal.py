@@ -6,7 +6,7 @@ import io
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
@@ -28,11 +28,13 @@ from rich.text import Text
 
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import coloured
+from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.history import PromptHistory
+from kimi_agent.frontends.common.inline_pictures import inline_picture
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pastes import Pastes
-from kimi_agent.frontends.common.pictures import UPPER_HALF, caption, half_blocks
+from kimi_agent.frontends.common.pictures import MAX_ROWS, UPPER_HALF, Cell, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
 from kimi_agent.frontends.line.keys import bindings
 from kimi_agent.frontends.line.screen import Owner, Style
@@ -115,15 +117,16 @@ class RichScreen:
             yield
 
     def picture(self, image: Image) -> None:
-        rows = half_blocks(image, self._prompt.app.output.get_size().columns - 4) if self._colors else None
-        if rows is None:
+        size = self._prompt.app.output.get_size()
+        room = size.columns - 4, min(MAX_ROWS, size.rows - 2)
+        chosen = protocol(self._look.images) if self._colors else "off"
+        if drawn := inline_picture(image, chosen, *room):
+            self._write(drawn)
+        elif chosen != "off" and (rows := half_blocks(image, *room)) is not None:
+            for row in rows:
+                self._print(_half_blocks(row))
+        else:
             self.line(f"  {caption(image)}", "dim")
-            return
-        for row in rows:
-            line = Text("  ")
-            for upper, lower in row:
-                line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
-            self._print(line)
 
     def control(self, sequence: str) -> None:
         self._prompt.app.output.write_raw(sequence)
@@ -161,6 +164,9 @@ class RichScreen:
         written = _PADDING.sub("\n", console.file.getvalue())  # type: ignore[attr-defined]
         if isinstance(renderable, Markdown):
             written = "\n" + written.strip("\n") + "\n"
+        self._write(written)
+
+    def _write(self, written: str) -> None:
         self._pending.append(written.replace("\n", "\r\n"))
         if not self._prompt.app.is_running:
             self._flush()
@@ -230,6 +236,13 @@ class RichScreen:
             parts.append(("class:status", _cut(self._owner.status(), width - 1) + "\n"))
         parts.append(("class:label", self._owner.label()))
         return parts
+
+
+def _half_blocks(row: Sequence[Cell]) -> Text:
+    line = Text("  ")
+    for upper, lower in row:
+        line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
+    return line
 
 
 def _cut(line: str, width: int) -> str:

@@ -18,6 +18,7 @@ from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, git_branch
+from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
@@ -25,6 +26,7 @@ from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
+from kimi_agent.frontends.tui.graphics import TerminalPictures
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, THEMES, theme_name
@@ -123,6 +125,8 @@ class SessionApp(App[int]):
             self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
+        self.view.pictures = self._terminal_pictures()
+        self.app_resume_signal.subscribe(self, lambda _: self.view.pictures_lost())
         self._shown = True
         self._ticker = self.set_interval(1.0, self._tick, pause=True)
         self.composer.area.focus()
@@ -130,6 +134,14 @@ class SessionApp(App[int]):
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
         if self._first_prompt:
             self.submit(self._first_prompt)
+
+    def _terminal_pictures(self) -> TerminalPictures:
+        """A browser and a screen without a terminal take no pictures; Kitty's are found by their colour of 24 bits."""
+        chosen = protocol(self.look.images)
+        away = self.is_web or (self.is_headless and self.look.images == "auto")
+        if chosen == "kitty" and (away or self.console.color_system != "truecolor"):
+            chosen = "blocks"
+        return TerminalPictures(chosen, self.write_control)
 
     def set_theme(self, wanted: str) -> bool:
         """Draw with `dark`, `light`, `auto`, ...; False, and nothing changes, when no colours are wanted at all."""
@@ -335,7 +347,9 @@ class SessionApp(App[int]):
             return
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
-        self.status.update(status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on)
+        self.status.update(
+            status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on
+        )
         self.composer.feeding = self.shell.feeding
         self._say_activity()
         self.waiting.update(status.steering, status.queue)

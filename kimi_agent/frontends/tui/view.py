@@ -20,6 +20,7 @@ from textual.timer import Timer
 
 from kimi_agent.agent.transcript import AnswerBlock, CallBlock, PromptBlock, ThoughtBlock
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.graphics import without_placeholders
 from kimi_agent.frontends.tui.draw.blocks import BLANK, Drawable, block_lines, estimate, gap
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.lines import Line, indent
@@ -27,6 +28,7 @@ from kimi_agent.frontends.tui.draw.local import ShellBlock
 from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.draw.strips import painted
+from kimi_agent.frontends.tui.graphics import TerminalPictures
 
 MIN_FRAME = 1 / 30
 MAX_FRAME = 0.5
@@ -65,6 +67,7 @@ class TranscriptView(ScrollView, can_focus=False):
         super().__init__(id=id)
         self.marker: Callable[[Entry, int, Strip], Strip] | None = None  # paints row n of an entry: what a search found
         self.palette: Palette = PLAIN_PALETTE
+        self.pictures = TerminalPictures()
         self.cwd = ""
         self.paints = self.streams_thinking = True
         self.expanded = False
@@ -100,6 +103,7 @@ class TranscriptView(ScrollView, can_focus=False):
         """Forget everything and begin with these blocks, at their end."""
         self._entries, self._index, self._offsets, self._dirty = [], {}, [], set()
         self.following = True
+        self.pictures.clear()
         self.show(blocks)
         self._schedule()
 
@@ -117,6 +121,11 @@ class TranscriptView(ScrollView, can_focus=False):
         if palette != self.palette:
             self.palette = palette
             self._forget_strips()
+
+    def pictures_lost(self) -> None:
+        """The terminal has forgotten the pictures it was sent."""
+        self.pictures.forget()
+        self._forget_strips()
 
     def toggle_expanded(self) -> None:
         """Fold or unfold all blocks."""
@@ -162,7 +171,7 @@ class TranscriptView(ScrollView, can_focus=False):
             self._dirty.add(number)
         if entry.strips is None or not entry.exact:
             self._draw(entry)
-        return [strip.text for strip in entry.strips or []]
+        return [without_placeholders(strip.text) for strip in entry.strips or []]
 
     def reveal(self, number: int, row: int = 0, above: int = 0) -> None:
         """Scroll to a row of an entry, with so many rows above it."""
@@ -275,7 +284,8 @@ class TranscriptView(ScrollView, can_focus=False):
         return self._entries[first:last]
 
     def _draw(self, entry: Entry) -> None:
-        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd, self.paints, self.streams_thinking)
+        look = self.paints, self.streams_thinking, self.pictures.draw
+        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd, *look)
         block = entry.block
         if block.void:
             entry.strips = []
@@ -336,7 +346,7 @@ class TranscriptView(ScrollView, can_focus=False):
                 if entry.strips is None:
                     self._draw(entry)
             strip = self._row(row)
-            rows.append(strip.text if strip else "")
+            rows.append(without_placeholders(strip.text) if strip else "")
         if rows and selection.end and selection.end.y == last:
             rows[-1] = rows[-1][: selection.end.x]
         if rows and selection.start:
@@ -359,10 +369,15 @@ class TranscriptView(ScrollView, can_focus=False):
         anchor = self._anchor()
         if self._width != self._drawn_width:
             self._drawn_width = self._width
+            if self.pictures.many:
+                self.pictures.clear()
             for entry in self._entries:
                 entry.exact, entry.strips, entry.stream = False, None, None
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
         self._settle(*anchor)
+
+    def on_unmount(self) -> None:
+        self.pictures.clear()
 
     def block_at(self, row: int) -> Drawable | None:
         """The block that a row of the whole transcript belongs to."""

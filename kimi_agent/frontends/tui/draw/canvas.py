@@ -1,19 +1,28 @@
 """What a block needs to know to be drawn."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.palette import Palette
 
 GUTTER = 3
 """Cells left of the text: a blank, the mark of the block, a blank."""
 RIGHT_MARGIN = 1
 
+DrawPicture: TypeAlias = Callable[[Image, int, int], list[Line] | None]
+"""A picture in at most so many cells and rows; None where it is to be told in words."""
+
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
     """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise.
 
-    Without `colors`, pictures are told in words; without `thinking`, reasoning is not shown while it comes.
+    Without `colors`, pictures are told in words; `draw_picture` None draws half blocks. Without `thinking`, reasoning is
+    not shown while it comes.
     """
 
     width: int
@@ -22,6 +31,8 @@ class Canvas:
     cwd: str = ""
     colors: bool = True
     thinking: bool = True
+    draw_picture: DrawPicture | None = None
+    diffs: Diffs = "auto"
 
     @property
     def inner(self) -> int:
