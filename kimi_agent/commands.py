@@ -30,6 +30,8 @@ class Shell(Protocol):
 
     agent: Agent
     session: Session
+    draws: bool
+    """A list is looked through on a screen of its own; else what a command has to say is told in words."""
 
     def show(self, markdown: str) -> None:
         """Print text for the person; it does not join the history."""
@@ -286,7 +288,8 @@ _ALL = (
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),
-    Command("context", "what fills the context window; take a tool result out", context_command, (), "[drop N]"),
+    Command("context", "what fills the context window; drop, restore or pin a piece of it", context_command, (),
+            "[drop|restore|pin N]"),
     Command("diff", "what the session changed in files", diff_command, (), "[FILE]"),
     Command("usage", "tokens and cost of this session", usage_command, ("cost",)),
     Command("status", "model, folder, mode", status_command),

@@ -35,6 +35,7 @@ class RecordingShell:
         self.prompt = ""  # what the person is given to edit
         self._picks = list(picks)
         self.left = False
+        self.draws = False
         self.theme = ""
         self.listings: list[Listing] = []
         self.browsing: Callable[[Listing], Awaitable[str | None]] = self._closes

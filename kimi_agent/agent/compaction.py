@@ -4,7 +4,7 @@ The summary is asked for with the session's own prefix (system prompt, tools, hi
 is hit. What the machine knows exactly (files read and changed, todos, the user's messages) is not left to the summary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from kimi_agent.agent.history import output_file, result_id
 from kimi_agent.agent.tokens import history_tokens, message_tokens, text_tokens
 from kimi_agent.core.display import Todo
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.message import Message, Text, user_message
+from kimi_agent.core.message import Image, Message, Part, Text, ToolCall, user_message
 from kimi_agent.core.provider import Request
 
 KEEP_OUTPUT = 40_000
@@ -71,7 +71,7 @@ def plan_prune(messages: Sequence[Message], size: int = 0) -> tuple[list[str], i
     pruned: list[str] = []
     for message in reversed(messages):
         call_id = result_id(message)
-        if not call_id:
+        if not call_id or message.pinned:
             continue
         size = message_tokens(message)
         if kept < keep:
@@ -114,29 +114,54 @@ def shortened(messages: Sequence[Message], share: float) -> list[Message]:
 def summarised(
     messages: Sequence[Message], summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path, window: int = 0
 ) -> tuple[Message, ...]:
-    """The history that takes the place of `messages`. In a small window (tokens, 0: unknown) fewer old words are kept."""
+    """The history that takes the place of `messages`: the person's words, what they pinned, and the summary.
+
+    In a small window (tokens, 0: unknown) fewer old words are kept; what is pinned is always whole.
+    """
     budget = min(KEEP_WORDS, window // 4) if window else KEEP_WORDS
-    return (*_own_words(messages, budget), user_message(_note(summary, ledger, todos, scratch), origin="agent"))
+    return (*_kept(messages, budget), user_message(_note(summary, ledger, todos, scratch), origin="agent"))
 
 
-def _own_words(messages: Sequence[Message], budget: int) -> list[Message]:
-    kept: list[Message] = []
-    for message in reversed(messages):
-        if message.role != "user" or message.origin != "person":
-            continue
+def _kept(messages: Sequence[Message], budget: int) -> list[Message]:
+    """What is pinned, and of the person's words the newest, in order."""
+    words = {at: message for at, message in enumerate(messages) if message.role == "user" and not message.pinned}
+    said = _own_words([(at, message) for at, message in words.items() if message.origin == "person"], budget)
+    calls = {call.id: call for message in messages for call in message.calls}
+    pinned = {at: _quoted(message, calls) for at, message in enumerate(messages) if message.pinned}
+    return [message for _, message in sorted((said | pinned).items())]
+
+
+def _quoted(message: Message, calls: Mapping[str, ToolCall]) -> Message:
+    """A pinned message as one that needs no call before it and no result behind it."""
+    if message.role == "user":
+        return message
+    parts: Iterable[Part] = message.parts
+    about = "what you said"
+    if (result := message.result) is not None:
+        call = calls.get(result.call_id)
+        about = f"the output of {call.name} {call.arguments}" if call else "the output of a call"
+        parts = result.content
+    head = Text(f"[The user pinned {about}. It follows word for word.]\n")
+    return Message("user", (head, *(part for part in parts if isinstance(part, Text | Image))), "agent", pinned=True)
+
+
+def _own_words(said: Sequence[tuple[int, Message]], budget: int) -> dict[int, Message]:
+    """The newest of what was said (place and message) that fit into `budget` tokens."""
+    kept: dict[int, Message] = {}
+    for at, message in reversed(said):
         size = message_tokens(message)
         if size <= budget:
             budget -= size
-            kept.append(message)
+            kept[at] = message
             continue
         if (size := text_tokens(message.text)) > budget:
             room = budget * 3
             text = f"{message.text[:room]}\n[... cut: this message was {len(message.text)} characters long]"
-            kept.append(user_message(text))
+            kept[at] = user_message(text)
             break
         budget -= size
-        kept.append(user_message(f"{message.text}\n[pictures left out]".strip()))
-    return kept[::-1]
+        kept[at] = user_message(f"{message.text}\n[pictures left out]".strip())
+    return kept
 
 
 def _note(summary: str, ledger: Ledger, todos: Sequence[Todo], scratch: Path) -> str:

@@ -4,6 +4,7 @@ Well formed: every tool call of an assistant message is followed, before any oth
 id, and there is no result without a call. `repairs` restores this at the end of whatever went wrong.
 """
 
+import copy
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ class History:
         self.messages: list[Message] = []
         self.started: set[str] = set()  # ids of calls that began to act
         self._marks: list[tuple[list[Message], int, int]] = []  # (list, length, length after): after < 0 marks a turn
+        self._whole: dict[str, Message] = {}  # by call id: the results whose output was ever taken out
 
     def apply(self, event: ev.Event) -> None:
         match event:
@@ -41,6 +43,8 @@ class History:
                 replaced = self._compact(event)
                 self._marks.append((self.messages, len(self.messages), len(replaced)))
                 self.messages = replaced
+            case ev.Pinned(at, on):
+                self._pin(at, on)
             case ev.Rewound(turns, compaction):
                 self._undo_compaction() if compaction else self._undo_turns(turns)
             case _:
@@ -68,16 +72,41 @@ class History:
 
     def _compact(self, event: ev.Compacted) -> list[Message]:
         if event.kind == "summary":
-            return list(event.messages)
-        pruned = frozenset(event.pruned)
-        return [self._prune(message) if result_id(message) in pruned else message for message in self.messages]
+            return [copy.copy(message) for message in event.messages]  # as from the log: a pin here is none before
+        change = self._prune if event.kind == "prune" else self._restore
+        calls = frozenset(event.pruned)
+        return [change(message) if result_id(message) in calls else message for message in self.messages]
 
     def _prune(self, message: Message) -> Message:
-        if message.result is None:
+        if message.result is None or self.dropped(message) is not None:
             return message
-        where = self.scratch / output_file(message.result.call_id)
+        self._whole[message.result.call_id] = message
+        return self._without_output(message.result)
+
+    def _without_output(self, result: ToolResult) -> Message:
+        where = self.scratch / output_file(result.call_id)
         note = f"[Output removed to save context. The whole text is in {where}]"
-        return Message("tool", (ToolResult(message.result.call_id, (Text(note),), message.result.is_error),), "agent")
+        return Message("tool", (ToolResult(result.call_id, (Text(note),), result.is_error),), "agent")
+
+    def _restore(self, message: Message) -> Message:
+        return self.dropped(message) or message
+
+    def dropped(self, message: Message) -> Message | None:
+        """The whole result that `message` stands for, when its output was taken out."""
+        whole = self._whole.get(result_id(message))
+        if whole is None or whole.result is None or message.result != self._without_output(whole.result).result:
+            return None
+        return whole
+
+    def _pin(self, at: int, on: bool) -> None:
+        """Mark a message, wherever it is remembered: undo must not lose the mark."""
+        if not 0 <= at < len(self.messages):
+            return  # lines of the log are lost
+        old = self.messages[at]
+        new = Message(old.role, old.parts, old.origin, on)
+        for messages in {id(kept): kept for kept in (self.messages, *(mark[0] for mark in self._marks))}.values():
+            messages[:] = [new if message is old else message for message in messages]
+        self._whole = {call_id: new if message is old else message for call_id, message in self._whole.items()}
 
     def turns(self) -> int:
         """How many turns can be undone."""

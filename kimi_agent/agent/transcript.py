@@ -79,7 +79,7 @@ class EvidenceBlock(Block):
 class CompactionBlock(Block):
     before: int
     after: int
-    kind: Literal["prune", "summary"] = "summary"
+    kind: Literal["prune", "summary", "restore"] = "summary"
 
 
 AnyBlock: TypeAlias = (

@@ -110,17 +110,24 @@ class Retrying(Record):
 
 
 class Compacted(Record):
-    """The history was made shorter. `before` and `after` are tokens.
+    """The history was rewritten, to make it shorter. `before` and `after` are tokens.
 
     A `summary` replaces the whole history by `messages`; a `prune` keeps every message and replaces the output of the calls
-    in `pruned` by a line that says where the whole text is.
+    in `pruned` by a line that says where the whole text is; a `restore` puts the output of these calls back.
     """
 
     before: int
     after: int
     messages: tuple[Message, ...] = ()
-    kind: Literal["prune", "summary"] = "summary"
+    kind: Literal["prune", "summary", "restore"] = "summary"
     pruned: tuple[str, ...] = ()
+
+
+class Pinned(Record):
+    """The person wants the message at this place of the history (from 0) kept word for word, or (`on=False`) no more."""
+
+    message: int
+    on: bool = True
 
 
 class Rewound(Record):
@@ -228,6 +235,7 @@ Event: TypeAlias = (
     | Usage
     | Retrying
     | Compacted
+    | Pinned
     | Rewound
     | ModeChanged
     | ModelChanged

@@ -53,12 +53,13 @@ class Message(Record):
     """One entry of the history. A tool message holds exactly one `ToolResult`.
 
     `origin` is `agent` for text that a person did not write (a reminder, a compaction summary): compaction keeps what the
-    person wrote verbatim and may drop the rest.
+    person wrote verbatim and may drop the rest. What is `pinned` it keeps word for word, whoever wrote it.
     """
 
     role: Role
     parts: tuple[Part, ...]
     origin: Origin = "person"
+    pinned: bool = False
 
     @property
     def text(self) -> str:

@@ -5,6 +5,7 @@ the fold of the log gives it again, and what the person sees of their own words 
 """
 
 import asyncio
+import contextlib
 import random
 import tempfile
 from pathlib import Path
@@ -13,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import FakeTool, House, ListProvider, Params, Reply, call, calls, say
 
+from kimi_agent.agent.context_use import context_use, drop, pin, restore
 from kimi_agent.agent.history import fold, is_well_formed
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.tokens import history_tokens
 from kimi_agent.agent.transcript import PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import ContextOverflowError, ServerError, SessionError
+from kimi_agent.core.message import Message, Text
 from kimi_agent.core.provider import Request, TextChunk, Tokens
 from kimi_agent.core.tool import ToolContext
 
@@ -61,8 +64,8 @@ class Life:
 
     async def live(self, steps: int) -> None:
         for number in range(steps):
-            deeds = [self.ask, self.compact, self.undo, self.resume, self.fork]
-            (deed,) = self.dice.choices(deeds, [55, 15, 15, 8, 7])
+            deeds = [self.ask, self.compact, self.undo, self.resume, self.fork, self.change_context]
+            (deed,) = self.dice.choices(deeds, [45, 12, 12, 8, 7, 16])
             try:
                 await deed(number)
             except SessionError:
@@ -75,12 +78,25 @@ class Life:
             self.screen.apply(event)
 
     async def compact(self, number: int) -> None:
+        before = [said(m) for m in self.session.runner.history.messages if m.pinned]
         async for event in self.session.compact():
             self.screen.apply(event)
+        after = [said(m) for m in self.session.runner.history.messages if m.pinned]
+        assert len(after) == len(before)
+        assert all(now.endswith(then) for now, then in zip(after, before, strict=True)), "a pinned piece changed"
 
     async def undo(self, number: int) -> None:
         for event in self.session.undo(self.dice.randrange(1, 4)):
             self.screen.apply(event)
+
+    async def change_context(self, number: int) -> None:
+        """Drop, restore and pin whatever can be, as a person does who tries everything."""
+        pieces = [piece for piece in context_use(self.session).pieces if piece.number]
+        for piece in self.dice.sample(pieces, min(3, len(pieces))):
+            act = self.dice.choice([drop, restore, lambda *of: pin(*of)[1]])
+            with contextlib.suppress(SessionError):
+                for event in act(self.session, piece.number):
+                    self.screen.apply(event)
 
     async def resume(self, number: int) -> None:
         await self.session.aclose()
@@ -109,6 +125,12 @@ class Life:
         ends = [e for e in self.session.events() if isinstance(e, ev.TurnStarted | ev.TurnEnded)]
         assert not self.screen.status.running
         assert len(ends) % 2 == 0
+
+
+def said(message: Message) -> str:
+    """The text that a message gives the model."""
+    content = message.result.content if message.result else message.parts
+    return "".join(part.text for part in content if isinstance(part, Text))
 
 
 def prompts(transcript: Transcript) -> list[str]:

@@ -20,14 +20,14 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import beginning, ending, evidence, thousands
 from kimi_agent.frontends.tui.draw.calls import FOLDED_ERROR, call_lines, duration, has_body, output_lines
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
-from kimi_agent.frontends.tui.draw.lines import Line, clip, fill, indent, spread, wrap
+from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fill, indent, spread, wrap
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock, ShellBlock
 from kimi_agent.frontends.tui.draw.picture import picture_lines
 
 Drawable: TypeAlias = AnyBlock | IntroBlock | NoteBlock | ShellBlock
 
 BOLD, ITALIC = Style(bold=True), Style(italic=True)
-BLANK = Segment(" " * GUTTER)
+BLANK = Decor(" " * GUTTER)
 PREVIEW_LINES = 3
 
 
@@ -49,9 +49,8 @@ def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
         case CompactionBlock():
             return _compaction(block, canvas)
         case NoteBlock(text=text):
-            return indent(
-                _markdown(text, canvas), Segment(" ▎ ", canvas.palette.faint), Segment(" ▎ ", canvas.palette.faint)
-            )
+            bar = Decor(" ▎ ", canvas.palette.faint)
+            return indent(_markdown(text, canvas), bar, bar)
         case ShellBlock():
             return _shell(block, canvas)
         case IntroBlock():
@@ -84,7 +83,7 @@ def estimate(block: Drawable, width: int) -> int:
 def _markdown(text: str, canvas: Canvas) -> list[Line]:
     from kimi_agent.frontends.tui.draw.markdown import markdown_lines
 
-    return markdown_lines(plain(text).strip("\n"), canvas.inner, canvas.palette)
+    return markdown_lines(plain(text).strip("\n"), canvas.inner, canvas.palette, canvas.diffs)
 
 
 def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
@@ -95,20 +94,20 @@ def _prompt(block: PromptBlock, canvas: Canvas) -> list[Line]:
     lines += [[Segment(f"… {hidden}", palette.muted)]] if hidden else []
     lines += [[Segment(f"[image: {plain(image.name) or 'unnamed'}]", palette.accent)] for image in block.images]
     lines += [line for image in block.images for line in picture_lines(image, canvas, told=False)]
-    return fill(indent(lines, Segment(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
+    return fill(indent(lines, Decor(" ❯ ", palette.primary + BOLD)), canvas.width, palette.prompt_bg)
 
 
 def _thought(block: ThoughtBlock, canvas: Canvas) -> list[Line]:
     palette = canvas.palette
     text, style = plain(block.text).strip(), palette.muted + ITALIC
     if canvas.expanded:
-        return indent(wrap(Text(text, style), canvas.inner), Segment(" ∴ ", palette.faint))
+        return indent(wrap(Text(text, style), canvas.inner), Decor(" ∴ ", palette.faint))
     if block.done:
         first = " ".join(text.split())
-        return [[Segment(" ∴ ", palette.faint), Segment(clip(first, canvas.inner), style)]]
+        return [[Decor(" ∴ ", palette.faint), Segment(clip(first, canvas.inner), style)]]
     shown = text[-canvas.inner * PREVIEW_LINES * 2 :] if canvas.thinking else ""
     tail = wrap(Text(shown, style), canvas.inner)[-PREVIEW_LINES:] if shown else []
-    return [[Segment(" ∴ ", palette.faint), Segment("Thinking", style)], *indent(tail, BLANK, BLANK)]
+    return [[Decor(" ∴ ", palette.faint), Segment("Thinking", style)], *indent(tail, BLANK, BLANK)]
 
 
 def _notice(block: NoticeBlock, canvas: Canvas) -> list[Line]:
@@ -116,19 +115,20 @@ def _notice(block: NoticeBlock, canvas: Canvas) -> list[Line]:
     sign, style = {"error": ("✗", palette.error), "warning": ("!", palette.warning)}.get(
         block.level, ("·", palette.muted)
     )
-    return indent(wrap(Text(plain(block.text), style), canvas.inner), Segment(f" {sign} ", style))
+    return indent(wrap(Text(plain(block.text), style), canvas.inner), Decor(f" {sign} ", style))
 
 
 def _evidence(block: EvidenceBlock, canvas: Canvas) -> list[Line]:
     style = canvas.palette.success if block.evidence.verified else canvas.palette.warning
     sign, _, text = evidence(block.evidence).partition(" ")
-    return indent(wrap(Text(text, style), canvas.inner), Segment(f" {sign} ", style + BOLD))
+    return indent(wrap(Text(text, style), canvas.inner), Decor(f" {sign} ", style + BOLD))
 
 
 def _compaction(block: CompactionBlock, canvas: Canvas) -> list[Line]:
-    what = "Old tool output dropped" if block.kind == "prune" else "Conversation summarised"
+    kinds = {"prune": "Tool output dropped", "restore": "Tool output put back", "summary": "Conversation summarised"}
+    what = kinds[block.kind]
     text = f"{what}: {thousands(block.before)} → {thousands(block.after)} tokens"
-    return indent(wrap(Text(text, canvas.palette.muted), canvas.inner), Segment(" ≡ ", canvas.palette.accent))
+    return indent(wrap(Text(text, canvas.palette.muted), canvas.inner), Decor(" ≡ ", canvas.palette.accent))
 
 
 def _shell(block: ShellBlock, canvas: Canvas) -> list[Line]:
@@ -141,7 +141,10 @@ def _shell(block: ShellBlock, canvas: Canvas) -> list[Line]:
         right.append((" · " if failed else "") + took, palette.muted)
     rows = plain(block.command).expandtabs().strip("\n").split("\n")
     sign = palette.warning if block.running else palette.error if failed else palette.success
-    head = spread(Text.assemble((" $ ", sign + BOLD), (rows[0], palette.text)), right, canvas.width - 1)
+    head = [
+        Decor(" $ ", sign + BOLD),
+        *spread(Text(rows[0], palette.text), right, canvas.width - GUTTER - 1),
+    ]
     more = [[BLANK, Segment(clip(row, canvas.inner), palette.text)] for row in rows[1:]]
     body = output_lines(block.output, canvas, FOLDED_ERROR * 2, in_colour=True)
     return [*fill([head, *more], canvas.width, palette.prompt_bg), *indent(body, BLANK, BLANK)]
