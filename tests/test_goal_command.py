@@ -13,6 +13,7 @@ from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Image
 from kimi_agent.frontends.common.describe import at_work
 from kimi_agent.frontends.line.draw import Drawer
+from kimi_agent.frontends.line.drawn import Drawn
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ class Paper:
 
 def test_line_mode_prints_the_marks_and_the_rounds() -> None:
     transcript, paper = Transcript(), Paper()
-    drawer = Drawer(paper, "/srv")  # type: ignore[arg-type]
+    drawer = Drawer(paper, Drawn("/srv"), transcript)  # type: ignore[arg-type]
     for event in (
         ev.GoalChanged(Goal("x", round=2, limit=25, told="not yet")),
         ev.Evidence("tests pass", True, "pytest\x1b[31m -q", "12 passed", 0),

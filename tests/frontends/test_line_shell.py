@@ -1,9 +1,9 @@
 """Line mode without a terminal: what it prints for any events, what it replays, what it does with waiting texts."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,25 @@ from machine import FakeTool, House, ListProvider, call, calls, instant, say
 from kimi_agent.agent.transcript import Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option
+from kimi_agent.core.display import Diff
 from kimi_agent.core.errors import SessionError
-from kimi_agent.core.message import Image
+from kimi_agent.core.message import Image, Message, ToolCall
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.draw import Drawer
+from kimi_agent.frontends.line.drawn import Drawn
 from kimi_agent.frontends.line.screen import Owner, Style
-from kimi_agent.frontends.line.shell import REPLAYED_TURNS, LineShell
+from kimi_agent.frontends.line.shell import LineShell
+from kimi_agent.frontends.line.spoken import Spoken
+from kimi_agent.frontends.line.view import REPLAYED_TURNS, View
 
 
 class RecordingScreen:
     """Keeps what was printed; `answers` are typed whenever a line is wanted."""
 
-    obeys = keeps_input = False
+    obeys = keeps_input = speaks = False
+    prompt = "> "
 
     def __init__(self, owner: Owner | None = None) -> None:
         self.owner = owner
@@ -49,6 +54,9 @@ class RecordingScreen:
 
     def markdown(self, text: str) -> None:
         self.line(text)
+
+    def diff(self, diff: Diff, limit: int, number: int) -> None:
+        self.line(plain(diff.unified))
 
     def output(self, text: str) -> None:
         self.line(plain(text))
@@ -106,22 +114,22 @@ async def hangs(session: FakeSession, text: str) -> AsyncIterator[ev.Event]:
 
 @given(st.lists(EVENTS, max_size=15))
 def test_whatever_happens_no_control_character_is_printed(events: list[ev.Event]) -> None:
-    for replay in (False, True):
+    for replay, wording in product((False, True), (Drawn, Spoken)):
         screen, transcript = RecordingScreen(), Transcript()
-        drawer = Drawer(screen, "/w")
+        drawer = Drawer(screen, wording("/w"), transcript, "/w")
         for event in events:
             changed = transcript.apply(event)
             if not replay:
                 drawer.draw(changed)
         drawer.draw(transcript.blocks, replay=replay)
-        for text in [*screen.lines, *drawer.live(transcript)]:
+        for text in [*screen.lines, *drawer.live()]:
             assert text == plain(text)
             assert "\n" not in text
 
 
 def test_drawing_a_finished_block_again_prints_nothing() -> None:
     screen, transcript = RecordingScreen(), Transcript()
-    drawer = Drawer(screen, "/w")
+    drawer = Drawer(screen, Drawn("/w"), transcript, "/w")
     for event in (ev.StepStarted(1), ev.ThinkDelta("hm"), ev.TextDelta("one\n\ntwo"), ev.TurnEnded("error", "broken")):
         drawer.draw(transcript.apply(event))
     before = list(screen.lines)
@@ -132,7 +140,7 @@ def test_drawing_a_finished_block_again_prints_nothing() -> None:
 
 def test_a_withdrawn_reply_is_said_to_be_withdrawn() -> None:
     screen, transcript = RecordingScreen(), Transcript()
-    drawer = Drawer(screen, "/w")
+    drawer = Drawer(screen, Drawn("/w"), transcript, "/w")
     for event in (ev.StepStarted(1), ev.TextDelta("never mind\n\n"), ev.Retrying(1, 2.0, "dropped")):
         drawer.draw(transcript.apply(event))
     assert screen.lines == ["never mind", "(withdrawn: the request is made again)"]
@@ -239,10 +247,46 @@ async def test_a_long_turn_and_a_question_call_the_person():
     assert screen.sent == ["\a", "\a"]
 
 
+class Clock:
+    """Seconds that the test says."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def view_of(look: Look = Look()) -> tuple[View, RecordingScreen, Clock]:  # noqa: B008 - frozen
+    screen, clock = RecordingScreen(), Clock()
+    session = FakeAgent(says("done")).open(ask=None)  # type: ignore[arg-type]
+    session.running = True
+    return View(screen, session, look, clock=clock), screen, clock  # type: ignore[arg-type]
+
+
 def test_reduced_motion_does_not_count_down():
-    for still, told in ((True, "trying again soon"), (False, "trying again in 9 s")):
-        shell, _ = make(FakeAgent(says("done")), still=still)
-        shell._in_turn = True
-        shell._transcript.status.retry = ev.Retrying(1, 9.4, "busy")
-        shell._retry_at = time.monotonic() + 9.4
-        assert told in shell.status()
+    for still, told in ((True, "Trying again soon"), (False, "Trying again in 7 s")):
+        view, _, clock = view_of(Look(still=still))
+        view.feed(ev.Retrying(1, 9.0, "busy"))
+        clock.now += 2
+        assert told in view.status(in_turn=True)[0]
+        assert view.moved()
+        clock.now += 1
+        assert view.moved() != still
+
+
+def test_silence_of_the_model_and_the_time_of_a_running_call_are_told():
+    view, _, clock = view_of()
+    view.feed(ev.StepStarted(1))
+    clock.now += 15
+    assert "no byte for 15 s" in view.status(in_turn=True)[0]
+    call = ToolCall("c1", "Shell", '{"command": "make"}')
+    view.feed(ev.MessageAdded(Message("assistant", (call,), "model")))
+    view.feed(ev.ToolStarted(call))
+    clock.now += 12
+    assert view.live(in_turn=True) == ["running Shell make (12 s)"]
+
+
+def test_the_status_says_what_the_configuration_orders():
+    view, _, _ = view_of(Look(status_line=("tokens", "model", "cached")))
+    view.feed(ev.Usage("fake", 1000, 10, cached=500))
+    assert view.status(in_turn=False) == ["", "fake", "1k in, 50% cached, 10 out", "50% cached"]

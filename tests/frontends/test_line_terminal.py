@@ -16,12 +16,15 @@ from tui_terminal import FullScreen
 
 CHILD = str(Path(__file__).parent.parent / "line_child.py")
 
+YOU = "\nYou:"
+"""Where words are typed on a screen that speaks."""
+
 
 @contextmanager
-def line_mode(home: Path, *scripts: str, **env: str) -> Iterator[PtyScreen]:
+def line_mode(home: Path, *scripts: str, prompt: str = "\n>", **env: str) -> Iterator[PtyScreen]:
     with PtyScreen([sys.executable, CHILD, str(home), *scripts], env=env, cwd=home) as screen:
         screen.wait_for("/help lists")
-        screen.wait_for("\n>")
+        screen.wait_for(prompt)
         yield screen
 
 
@@ -68,8 +71,8 @@ def test_a_diff_and_a_failure_are_shown(tmp_path: Path) -> None:
         screen.type("go\r")
         screen.wait_for("edited")
         assert "* Shell make test" in screen.text
-        assert "-old line" in screen.text
-        assert "+new line" in screen.text
+        assert "1 - old line" in screen.text
+        assert "1 + new line" in screen.text
         screen.type("again\r")
         screen.wait_for("it failed")
         assert "failed: exit 2\n  | one\n  | two" in screen.text
@@ -262,7 +265,7 @@ def test_a_terminal_that_dies_ends_the_turn_and_the_program(tmp_path: Path, term
     with FakeAPI([[{"text": "begun\n\n"}, {"stall": 100}]]) as api:
         program.use(api.url)
         with FullScreen(program, "--line", TERM=term) as screen:
-            screen.wait_for("\n>")
+            screen.wait_for("\n>" if term != "dumb" else YOU)
             screen.type("go\r")
             screen.wait_for("begun")
             screen.hang_up()
@@ -274,16 +277,16 @@ def test_a_terminal_that_dies_ends_the_turn_and_the_program(tmp_path: Path, term
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"NO_COLOR": "1"}], ids=["dumb", "no-color"])
 def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: dict[str, str]) -> None:
-    with line_mode(tmp_path, "thinks", "asks", "hangs", "says", **env) as screen:
+    with line_mode(tmp_path, "thinks", "asks", "hangs", "says", prompt=YOU, **env) as screen:
         screen.type("think\n")
         screen.wait_for("y = 2")
         screen.type("ask\n")
         screen.wait_for("Allow?")
         screen.type("y\n")
         screen.wait_for("answered Allow")
-        screen.wait_until(lambda: screen.text.endswith("\n>"))
+        screen.wait_until(lambda: screen.text.endswith(YOU))
         screen.type("hang\n")
-        screen.wait_for("> hang")
+        screen.wait_for("You: hang")
         screen.type("queued\n")
         screen.wait_for("(waits for the end")
         screen.type("\x03")
@@ -297,7 +300,7 @@ def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: di
 
 
 def test_a_secret_is_not_echoed_on_a_dumb_terminal(tmp_path: Path) -> None:
-    with line_mode(tmp_path, "says", TERM="dumb") as screen:
+    with line_mode(tmp_path, "says", prompt=YOU, TERM="dumb") as screen:
         screen.type("/login\n")
         screen.wait_for("Key:")
         screen.type("hunter2\n")
@@ -368,10 +371,10 @@ def test_the_wait_before_a_retry_is_counted_down(tmp_path: Path) -> None:
         with FullScreen(program, "--line") as screen:
             screen.wait_for("\n>")
             screen.type("go\r")
-            screen.wait_for("trying again in 3 s, Esc interrupts")
-            screen.wait_for("trying again in 1 s, Esc interrupts")
+            screen.wait_for("Trying again in 3 s (attempt 1)")
+            screen.wait_for("Trying again in 1 s (attempt 1)")
             screen.wait_for("fine")
-            screen.wait_gone("trying again")
+            screen.wait_gone("Trying again")
 
 
 def test_the_variables_of_kimi_cli_say_which_paste_is_long(tmp_path: Path) -> None:

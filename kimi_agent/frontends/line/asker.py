@@ -1,7 +1,8 @@
 """Questions in line mode: prints them, reads the answers, asks again when an answer makes no sense."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, Option, Permission, Question
 from kimi_agent.core.sanitize import plain
@@ -10,7 +11,10 @@ from kimi_agent.frontends.line.screen import Screen
 
 
 class Asker:
-    """Reads one line at a time for a question. While `label` is not None, the next line is an answer."""
+    """Reads one line at a time for a question. While `label` is not None, the next line is an answer.
+
+    One question is over before the next is printed: an answer can never be taken for another question's.
+    """
 
     def __init__(self, screen: Screen, call: Callable[[], None] = lambda: None) -> None:
         """`call` is called when the agent asks: the person may be looking elsewhere."""
@@ -40,18 +44,31 @@ class Asker:
     async def ask(self, question: Question) -> Answer:
         self._call()
         await asyncio.sleep(0)  # the events before the question are shown before it
-        match question:
-            case Permission():
-                return await self._permission(question)
-            case Choice(items=items, text=text):
-                if text:
-                    self._screen.markdown(plain(text))
-                return await self._choice(items)
+        async with self._turn():
+            match question:
+                case Permission():
+                    return await self._permission(question)
+                case Choice(items=items, text=text):
+                    if text:
+                        self._screen.markdown(plain(text))
+                    return await self._choice(items)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Wait until what was asked before is answered."""
+        if self._lock.locked():
+            self._screen.line("(another question waits until this one is answered)", "dim")
+        async with self._lock:
+            yield
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+        async with self._turn():
+            return await self._choose(title, options)
+
+    async def _choose(self, title: str, options: Sequence[Option]) -> int | None:
         item = Item(title, tuple(options))
-        self._print(wording.item_lines(item))
-        while (text := await self.read(f"Which? (1-{len(options)}, nothing: none) ")) is not None:
+        self._print(wording.item_lines(item, spoken=self._screen.speaks))
+        while (text := await self._read(f"Which? (1-{len(options)}, nothing: none) ")) is not None:
             word = text.strip()
             if not word:
                 return None
@@ -62,22 +79,25 @@ class Asker:
 
     async def read(self, label: str, *, secret: bool = False) -> str | None:
         """One line; None when it was dismissed."""
-        async with self._lock:
-            self._line, self._label, self.secret = asyncio.get_running_loop().create_future(), label, secret
+        async with self._turn():
+            return await self._read(label, secret=secret)
+
+    async def _read(self, label: str, *, secret: bool = False) -> str | None:
+        self._line, self._label, self.secret = asyncio.get_running_loop().create_future(), label, secret
+        self._screen.refresh()
+        try:
+            return await self._line
+        finally:
+            self._line, self.secret = None, False
             self._screen.refresh()
-            try:
-                return await self._line
-            finally:
-                self._line, self.secret = None, False
-                self._screen.refresh()
 
     async def _permission(self, question: Permission) -> Answer:
         self.shown.add(question.call.id)
-        self._print([("", ""), *wording.permission_lines(question)])
-        while (text := await self.read(wording.permission_label(question))) is not None:
+        self._print([("", ""), *wording.permission_lines(question, spoken=self._screen.speaks)])
+        while (text := await self._read(wording.permission_label(question))) is not None:
             answer = wording.permission_answer(question, text)
             if answer == "feedback":
-                return Deny((await self.read("What should it do instead? ") or "").strip())
+                return Deny((await self._read("What should it do instead? ") or "").strip())
             if answer is not None:
                 return answer
             self._screen.line("Type the number of an answer, or y or n.", "warning")
@@ -86,7 +106,7 @@ class Asker:
     async def _choice(self, items: Sequence[Item]) -> Answer:
         values: list[tuple[str, ...]] = []
         for item in items:
-            self._print([("", ""), *wording.item_lines(item)])
+            self._print([("", ""), *wording.item_lines(item, spoken=self._screen.speaks)])
             picked = await self._item(item)
             if picked is None:
                 return Dismissed()
@@ -94,7 +114,7 @@ class Asker:
         return Chosen(tuple(values))
 
     async def _item(self, item: Item) -> tuple[str, ...] | None:
-        while text := (await self.read(wording.item_label(item)) or "").strip():
+        while text := (await self._read(wording.item_label(item)) or "").strip():
             picked = wording.item_answer(item, text)
             if picked is not None:
                 return picked

@@ -1,6 +1,8 @@
 """Transcript blocks as lines that are printed once. Each block is printed piece by piece, as it becomes final."""
 
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
 
 from kimi_agent.agent.transcript import (
     AnswerBlock,
@@ -13,35 +15,60 @@ from kimi_agent.agent.transcript import (
     ThoughtBlock,
     Transcript,
 )
-from kimi_agent.core.display import Diff, Pictures, Terminal, TodoList
+from kimi_agent.core.display import Diff, Pictures
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common import subagent
-from kimi_agent.frontends.common.describe import about, beginning, evidence, headline, one_line, outcome, seconds
+from kimi_agent.frontends.common.describe import about, headline, one_line, seconds
 from kimi_agent.frontends.line.markdown import MarkdownStream
-from kimi_agent.frontends.line.questions import display_lines
-from kimi_agent.frontends.line.screen import Screen, Style
+from kimi_agent.frontends.line.screen import Lines, Screen
+from kimi_agent.show_command import numbered_calls
 
 MAX_DIFF_LINES = 40
-MAX_OUTPUT_LINES = 6
 MAX_LIVE_LINES, MAX_LIVE_AGENTS = 8, 5
-SLOW_S = 2.0
-"""A call that took longer than this is shown with its time."""
+COUNTED_S = 3.0
+"""How long something runs before its time is shown."""
 
-_LEVELS: dict[str, Style] = {"info": "dim", "warning": "warning", "error": "error"}
+
+class Wording(Protocol):
+    """The words in which blocks are told: drawn.py for the eye, spoken.py for the ear. What it answers is safe to print."""
+
+    def prompt(self, block: PromptBlock) -> Lines: ...
+    def thought(self, block: ThoughtBlock) -> Lines: ...
+    def withdrawn(self) -> Lines: ...
+    def answer(self) -> Lines:
+        """What stands before an answer."""
+        ...
+
+    def told(self, block: NoticeBlock | EvidenceBlock | CompactionBlock) -> Lines: ...
+    def call(self, block: CallBlock) -> Lines: ...
+    def outcome(self, block: CallBlock, *, named: bool, number: int) -> Lines:
+        """How a call ended; `named`: its headline stands right above, so that its name need not be said again."""
+        ...
 
 
 class Drawer:
-    """Draws one transcript. `root` is the folder that paths are shown relative to; the diffs of `shown` calls were seen.
+    """Draws `transcript`. `root` is the folder that paths are shown relative to; the diffs of `shown` calls were seen.
 
-    Without `thinking`, reasoning is not shown while it comes.
+    Without `thinking`, reasoning is not shown while it comes; when it is to be `still`, no time is counted.
     """
 
-    def __init__(self, screen: Screen, root: str, shown: Collection[str] = (), thinking: bool = True) -> None:
-        self._screen = screen
-        self._root = root
-        self._shown = shown
-        self._streams_thinking = thinking
+    def __init__(
+        self,
+        screen: Screen,
+        wording: Wording,
+        transcript: Transcript,
+        root: str = "",
+        shown: Collection[str] = (),
+        *,
+        thinking: bool = True,
+        still: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._screen, self._wording, self._transcript = screen, wording, transcript
+        self._root, self._shown = root, shown
+        self._streams_thinking, self._still, self._clock = thinking, still, clock
         self._printed: dict[int, str] = {}  # per block key, how far it has been printed
+        self._began: dict[int, float] = {}  # per key of a call: when it began to run
         self._streams: dict[int, tuple[MarkdownStream, int]] = {}  # per answer: its stream, characters fed
         self._thinking: ThoughtBlock | None = None
         self._last_head = -1  # key of the call whose headline was printed last
@@ -61,32 +88,39 @@ class Drawer:
                     self._prompt(block, replay)
                 case ThoughtBlock():
                     self._thought(block)
-                case NoticeBlock(level=level, text=text):
-                    self._once(block.key, plain(text), _LEVELS[level])
-                case EvidenceBlock(evidence=found):
-                    self._once(block.key, evidence(found), "add" if found.verified else "warning")
-                case CompactionBlock(before=before, after=after, kind=kind):
-                    how = "old tool output left out" if kind == "prune" else "history summarised"
-                    self._once(block.key, f"{how}: {before:,} -> {after:,} tokens", "dim")
+                case NoticeBlock() | EvidenceBlock() | CompactionBlock():
+                    self._once(block, self._wording.told(block))
 
-    def live(self, transcript: Transcript) -> list[str]:
-        """What is going on: the tail of the transcript that is not printed yet, and the subagents at work."""
-        agents = self.subagents(transcript)
-        return [*self._tail(transcript)[: MAX_LIVE_LINES - len(agents)], *agents]
+    # --- what is going on ---------------------------------------------------------------------------------------------
 
-    def subagents(self, transcript: Transcript) -> list[str]:
+    def live(self) -> list[str]:
+        """The tail of the transcript that is not printed yet, and the subagents at work."""
+        agents = self.subagents()
+        return [*self._tail()[: MAX_LIVE_LINES - len(agents)], *agents]
+
+    def subagents(self) -> list[str]:
         """A line for each subagent at work, also in the background; the first ones and a count when there are many."""
         lines = []
-        for block in transcript.blocks:
+        for block in self._transcript.blocks:
             if isinstance(block, CallBlock) and block.nested and subagent.at_work(block):
-                told = (subagent.who(block.nested), about(block.call), subagent.used(block.nested))
+                told = (
+                    subagent.who(block.nested),
+                    about(block.call),
+                    subagent.used(block.nested),
+                    self.running_for(block),
+                )
                 now = f"{' · '.join(filter(None, map(one_line, told)))}: {subagent.doing(block.nested, self._root)}"
                 lines.append(one_line(now, 200))
         more = len(lines) - MAX_LIVE_AGENTS
         return [*lines[:MAX_LIVE_AGENTS], f"... {more} more subagents"] if more > 0 else lines
 
-    def _tail(self, transcript: Transcript) -> list[str]:
-        for block in reversed(transcript.blocks):
+    def running_for(self, block: CallBlock) -> str:
+        """`12 s`, empty as long as that says nothing."""
+        ran = self._clock() - self._began.get(block.key, self._clock())
+        return seconds(int(ran)) if ran >= COUNTED_S and not self._still else ""
+
+    def _tail(self) -> list[str]:
+        for block in reversed(self._transcript.blocks):
             if block.void:
                 continue
             match block:
@@ -102,30 +136,26 @@ class Drawer:
                     return []
                 case CallBlock(state="running", output=output):
                     lines = plain(output).rstrip().splitlines()[-3:]
-                    return [
-                        f"running {headline(block.call, block.effects, self._root)}",
-                        *(f"  {line}" for line in lines),
-                    ]
+                    ran = self.running_for(block)
+                    head = f"running {headline(block.call, block.effects, self._root)}{f' ({ran})' if ran else ''}"
+                    return [head, *(f"  {line}" for line in lines)]
             break
         return []
 
     # --- blocks -------------------------------------------------------------------------------------------------------
 
-    def _once(self, key: int, text: str, style: Style) -> None:
-        self._printed[key] = "whole"
-        self._last_head = -1
-        self._screen.line(text, style)
+    def _print(self, lines: Lines) -> None:
+        for text, style in lines:
+            self._screen.line(text, style)
 
-    def _prompt(self, block: PromptBlock, replay: bool) -> None:
+    def _once(self, block: AnyBlock, lines: Lines) -> None:
         self._printed[block.key] = "whole"
         self._last_head = -1
-        if self._screen.keeps_input and not replay:
-            return
-        images = [f"[image {plain(image.name)}]" for image in block.images]
-        shown, hidden = beginning(plain(block.text))
-        first, *others = [*shown.split("\n"), *([f"... {hidden}"] if hidden else [])]
-        text = "\n".join([f"> {first}", *(f"  {line}" for line in others), *(f"  {image}" for image in images)])
-        self._screen.line("\n" + text, "user")
+        self._print(lines)
+
+    def _prompt(self, block: PromptBlock, replay: bool) -> None:
+        typed = self._screen.keeps_input and not replay
+        self._once(block, [] if typed else self._wording.prompt(block))
 
     def _close_thought(self) -> None:
         """Something else begins, so the thought before it is whole, although its message is not."""
@@ -135,14 +165,13 @@ class Drawer:
 
     def _thought(self, block: ThoughtBlock) -> None:
         if block.text.strip():
-            self._once(block.key, f"thought: {one_line(block.text)}", "dim")
+            self._once(block, self._wording.thought(block))
 
     def _answer(self, block: AnswerBlock) -> None:
         if self._printed.get(block.key) == "whole":
             return
         if block.void:
-            if self._printed.get(block.key):
-                self._screen.line("(withdrawn: the request is made again)", "dim")
+            self._print(self._wording.withdrawn() if self._printed.get(block.key) else [])
             self._printed[block.key] = "whole"
             self._streams.pop(block.key, None)
             return
@@ -155,6 +184,8 @@ class Drawer:
         for piece in pieces:
             self._close_thought()
             self._last_head = -1
+            if not self._printed.get(block.key):
+                self._print(self._wording.answer())
             self._printed[block.key] = "begun"
             self._screen.markdown(plain(piece))
         if block.done:
@@ -165,47 +196,25 @@ class Drawer:
         if state is None and block.state in ("running", "done", "failed"):
             self._close_thought()
             self._printed[block.key] = "begun"
+            self._began[block.key] = self._clock()
             self._last_head = block.key
-            self._screen.line(f"* {headline(block.call, block.effects, self._root)}", "tool")
+            self._print(self._wording.call(block))
         if state != "whole" and block.state in ("done", "failed") and _complete(block):
             self._printed[block.key] = "whole"
             self._outcome(block)
 
     def _outcome(self, block: CallBlock) -> None:
-        failed = block.state == "failed"
-        name = "" if self._last_head == block.key else f"{headline(block.call, block.effects, self._root, 40)}: "
-        took = f" ({seconds(block.seconds)})" if block.seconds >= SLOW_S else ""
-        tail = _output_tail(block) if failed else []
-        said = outcome(block.display, block.result, failed, self._root)
-        said = said.partition(", ")[0] if tail else said
-        self._screen.line(f"  {name}{'failed: ' if failed else ''}{said}{took}", "error" if failed else "dim")
+        number = numbered_calls(self._transcript.blocks).index(block) + 1
+        self._print(self._wording.outcome(block, named=self._last_head == block.key, number=number))
         self._last_head = -1
-        for line in tail:
-            self._screen.line(f"  | {line}", "dim")
         match block.display:
             case Diff() if block.call.id not in self._shown:
-                _, *lines = display_lines(block.display)
-                lines = [line for line in lines if line[1] != "dim"]
-                for text, style in lines[:MAX_DIFF_LINES]:
-                    self._screen.line(text, style)
-                if len(lines) > MAX_DIFF_LINES:
-                    self._screen.line(f"  ... {len(lines) - MAX_DIFF_LINES} more lines", "dim")
+                self._screen.diff(block.display, MAX_DIFF_LINES, number)
             case Pictures(images=images):
                 for image in images:
                     self._screen.picture(image)
-            case TodoList():
-                for text, style in display_lines(block.display):
-                    self._screen.line(text, style)
 
 
 def _complete(block: CallBlock) -> bool:
     """Whether there is something to say already: the display comes with `ToolFinished`, the result a moment later."""
     return block.display is not None or bool(block.result)
-
-
-def _output_tail(block: CallBlock) -> list[str]:
-    """The last lines of a failed command, when there is more than the one that its outcome shows."""
-    if not isinstance(block.display, Terminal) or block.display.exit_code == 0:
-        return []
-    lines = plain(block.display.output).rstrip().splitlines()
-    return lines[-MAX_OUTPUT_LINES:] if len(lines) > 1 else []

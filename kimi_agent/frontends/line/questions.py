@@ -1,19 +1,20 @@
 """Questions in words and numbers: how line mode puts them, and what a typed answer means."""
 
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.line.screen import Style
-
-Lines: TypeAlias = list[tuple[str, Style]]
+from kimi_agent.frontends.line.screen import Lines, Style
+from kimi_agent.frontends.line.words import diff_head, diff_words, spelled
 
 _YES, _NO = ("1", "y", "yes"), ("3", "n", "no")
 
 
-def permission_lines(question: Permission) -> Lines:
+def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
     """The whole effect, with everything spelled out that could mislead, then the possible answers."""
+    if spoken:
+        return _spoken_permission(question)
     where = f" in {visible(question.cwd)}" if question.cwd else ""
     who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
     lines: Lines = [(f"{visible(question.call.name)} asks for permission{who}{where}:", "question")]
@@ -54,6 +55,44 @@ def display_lines(display: Display) -> Lines:
             return [(f"  {marks[item.status]} {visible(item.title)}", "") for item in items]
 
 
+def _spoken_permission(question: Permission) -> Lines:
+    where = f", in {spelled(question.cwd)}" if question.cwd else ""
+    who = f", for the subagent {spelled(question.agent)}" if question.agent else ""
+    lines = [f"Permission needed: {spelled(question.call.name)}{who}{where}."]
+    shown = [] if question.preview is None else display_words(question.preview)
+    seen = "\n".join(shown)
+    lines += [f"{e.kind}: {spelled(e.target)}" for e in question.effects if spelled(e.target) not in seen]
+    lines += shown
+    if len(lines) == 1:
+        lines.append(f"Arguments: {spelled(question.call.arguments)}")
+    lines += ["Answers:", "1: yes, once."]
+    if question.session_scope:
+        lines.append(f"2: yes, for this session: {spelled(question.session_scope)}.")
+    return [(line, "") for line in [*lines, "3: no.", "4: no, and say what to do instead."]]
+
+
+def display_words(display: Display) -> list[str]:
+    """A display in full, in words, everything spelled out."""
+    match display:
+        case Diff(path=path):
+            return [diff_head(display, path), *diff_words(display), "End of the change."]
+        case Terminal(command=command) if "\n" in command:
+            return ["Command:", *spelled(command).split("\n"), "End of command."]
+        case Terminal(command=command):
+            return [f"Command: {spelled(command)}"]
+        case Plain(text=text) | Pictures(text=text):
+            return spelled(text).split("\n")
+        case TodoList():
+            return [text for text, _ in todo_words(display)]
+
+
+def todo_words(display: TodoList) -> Lines:
+    states = {"done": "Done", "in_progress": "In progress", "pending": "To do"}
+    done = sum(item.status == "done" for item in display.items)
+    items: Lines = [(f"{states[item.status]}: {spelled(item.title)}", "") for item in display.items]
+    return [(f"Todo list, {done} of {len(display.items)} done:", ""), *items]
+
+
 def diff_style(line: str) -> Style:
     if line.startswith("@@"):
         return "hunk"
@@ -86,13 +125,24 @@ def permission_answer(question: Permission, text: str) -> Allow | Deny | Literal
     return "feedback" if word == "4" else None
 
 
-def item_lines(item: Item) -> Lines:
+def item_lines(item: Item, *, spoken: bool = False) -> Lines:
+    if spoken:
+        return _spoken_item(item)
     head = f"{visible(item.header)}: {visible(item.question)}" if item.header else visible(item.question)
     lines: Lines = [(head, "question")]
     for number, option in enumerate(item.options, 1):
         about = f"  - {visible(option.description)}" if option.description else ""
         lines.append((f"  {number}  {visible(option.label)}{about}", ""))
     return lines
+
+
+def _spoken_item(item: Item) -> Lines:
+    about = f"{spelled(item.header)}: " if item.header else ""
+    options = [
+        f"{number}: {spelled(option.label)}{f', {spelled(option.description)}' if option.description else ''}"
+        for number, option in enumerate(item.options, 1)
+    ]
+    return [(line, "") for line in [f"Question: {about}{spelled(item.question)}", *options]]
 
 
 def item_label(item: Item) -> str:

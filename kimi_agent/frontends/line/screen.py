@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from kimi_agent.commands import Command
+from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
+Lines: TypeAlias = list[tuple[str, Style]]
 
 
 class Owner(Protocol):
@@ -95,12 +97,20 @@ class Screen(Protocol):
     """It is a terminal that understands control sequences."""
     keeps_input: bool
     """What the person typed stays on the screen by itself, so their prompts need not be printed again."""
+    speaks: bool
+    """It is read aloud, or may be: words only."""
+    prompt: str
+    """What stands before the cursor where a prompt is typed."""
 
     def line(self, text: str, style: Style = "") -> None:
         """Print whole lines."""
         ...
 
     def markdown(self, text: str) -> None: ...
+    def diff(self, diff: Diff, limit: int, number: int) -> None:
+        """Show at most `limit` lines of a change; `/show number` shows it whole."""
+        ...
+
     def output(self, text: str) -> None:
         """Print lines that a command has written, in their colours: this text alone is not safe yet."""
         ...

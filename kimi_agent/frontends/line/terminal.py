@@ -26,8 +26,10 @@ from rich.markdown import Heading, Markdown
 from rich.style import Style as RichStyle
 from rich.text import Text
 
+from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import coloured
+from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.inline_pictures import inline_picture
@@ -67,7 +69,7 @@ _PROMPT_STYLE = PromptStyle.from_dict(
 
 
 class RichScreen:
-    obeys, keeps_input = True, False
+    obeys, keeps_input, speaks, prompt = True, False, False, "> "
 
     def __init__(self, owner: Owner, look: Look = Look()) -> None:  # noqa: B008 - frozen
         self._owner, self._look = owner, look
@@ -105,6 +107,15 @@ class RichScreen:
     def markdown(self, text: str) -> None:
         self._print(_Markdown(text, hyperlinks=False))
 
+    def diff(self, diff: Diff, limit: int, number: int) -> None:
+        from kimi_agent.frontends.line.diffs import drawn_diff
+
+        lines, hidden = drawn_diff(diff, limit)
+        if lines:
+            self._print(Text("\n").join(lines))
+        if hidden:
+            self.line(f"  ... {hidden} more lines: /show {number}", "dim")
+
     def output(self, text: str) -> None:
         self._print(Text.from_ansi(coloured(text)))
 
@@ -133,7 +144,8 @@ class RichScreen:
         self._prompt.app.output.flush()
 
     def copy(self, text: str) -> bool:
-        """By OSC 52, which the terminal understands or passes over."""
+        """By OSC 52, which the terminal understands or passes over, and by tmux, which passes over it."""
+        tell_tmux(text)
         self.control(f"\x1b]52;c;{base64.b64encode(text.encode('utf-8', 'replace')).decode()}\a")
         return True
 
