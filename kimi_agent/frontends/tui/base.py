@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
-from kimi_agent.agent.transcript import NoticeBlock
+from kimi_agent.agent.transcript import CallBlock, NoticeBlock
 from kimi_agent.commands import available, execute, find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
@@ -22,6 +22,7 @@ from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.plan import plan_argument
 from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
@@ -97,6 +98,7 @@ class SessionApp(App[int]):
         self._shown = False
         self.view = TranscriptView(id="transcript")
         self.view.paints, self.view.streams_thinking = not self.no_colors, look.show_thinking
+        self.view.diffs, self.view.clock, self.view.counts = look.diffs, clock, not look.still
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.status.items = look.status_line
         self.composer = Composer(
@@ -243,6 +245,7 @@ class SessionApp(App[int]):
         return self.talk.session.running or self._starting or self._commands > 0
 
     def _tick(self) -> None:
+        self.view.tick()
         self.update_bars()
 
     # --- what is sent -------------------------------------------------------------------------------------------------
@@ -311,8 +314,12 @@ class SessionApp(App[int]):
 
     async def _replace_panel(self, question: Question | None) -> None:
         if self.panel is not None:
-            if isinstance(self.panel, QuestionPanel) and self.panel.question.text:  # a plan that was reviewed stays
-                self.view.show([NoteBlock(plain(self.panel.question.text))])
+            if (
+                isinstance(self.panel, QuestionPanel)
+                and (text := self.panel.question.text)
+                and not self._in_a_card(text)
+            ):
+                self.view.show([NoteBlock(plain(text))])  # a plan that was reviewed stays
             await self.panel.remove()
             self.panel = None
         if question is None:
@@ -322,7 +329,9 @@ class SessionApp(App[int]):
             self.update_bars()
             return
         if isinstance(question, Permission):
-            self.panel = PermissionPanel(question, self.palette, self.clock, str(self.talk.session.cwd))
+            self.panel = PermissionPanel(
+                question, self.palette, self.clock, str(self.talk.session.cwd), self.look.diffs
+            )
         else:
             self.panel = QuestionPanel(question, self.palette, self.clock)
         self.composer.display = False
@@ -330,6 +339,11 @@ class SessionApp(App[int]):
         await self.screen_stack[0].mount(self.panel, before=self.composer)  # a picker may lie above it
         self.panel.focus()
         self.update_bars()
+
+    def _in_a_card(self, plan: str) -> bool:
+        """Whether the card of a call shows the plan itself, as soon as the review has ended."""
+        blocks = reversed(self.talk.transcript.blocks)
+        return any(isinstance(block, CallBlock) and plan_argument(block).strip() == plan.strip() for block in blocks)
 
     @on(AskPanel.Answered)
     def _answered(self, event: AskPanel.Answered) -> None:

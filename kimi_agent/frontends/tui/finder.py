@@ -14,7 +14,8 @@ from textual.strip import Strip
 
 from kimi_agent.frontends.tui.draw.source import block_text
 from kimi_agent.frontends.tui.draw.strips import painted
-from kimi_agent.frontends.tui.view import Entry, TranscriptView
+from kimi_agent.frontends.tui.entries import Entry
+from kimi_agent.frontends.tui.view import TranscriptView
 
 MARKS = "*`"
 _NO_MARKS = str.maketrans("", "", MARKS)

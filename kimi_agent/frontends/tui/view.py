@@ -7,7 +7,6 @@ redraws its own block only, and at most some thirty times a second, less often w
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from textual import events
@@ -20,14 +19,18 @@ from textual.timer import Timer
 
 from kimi_agent.agent.transcript import AnswerBlock, CallBlock, PromptBlock, ThoughtBlock
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.graphics import without_placeholders
+from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.tui.draw.blocks import BLANK, Drawable, block_lines, estimate, gap
 from kimi_agent.frontends.tui.draw.canvas import Canvas
+from kimi_agent.frontends.tui.draw.copying import selected
 from kimi_agent.frontends.tui.draw.lines import Line, indent
 from kimi_agent.frontends.tui.draw.local import ShellBlock
 from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.draw.strips import painted
+from kimi_agent.frontends.tui.entries import Entry, rows_between
 from kimi_agent.frontends.tui.graphics import TerminalPictures
 
 MIN_FRAME = 1 / 30
@@ -37,23 +40,6 @@ FRAME_SHARE = 4
 FOLDABLE = (CallBlock, ThoughtBlock, ShellBlock, PromptBlock)
 KEEP = 400
 """Blocks whose strips are kept; more are dropped, away from what is in view."""
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it.
-
-    `sought` is its text as a search compares it, until the block changes.
-    """
-
-    block: Drawable
-    height: int = 1
-    gap: int = 0
-    exact: bool = False
-    strips: list[Strip] | None = None
-    stream: MarkdownStream | None = None
-    expanded: bool = False
-    sought: str | None = None
 
 
 class TranscriptView(ScrollView, can_focus=False):
@@ -70,6 +56,9 @@ class TranscriptView(ScrollView, can_focus=False):
         self.pictures = TerminalPictures()
         self.cwd = ""
         self.paints = self.streams_thinking = True
+        self.diffs: Diffs = "auto"
+        self.clock: Callable[[], float] = time.monotonic
+        self.counts = True  # how long subagents are at work
         self.expanded = False
         self.following = True
         self._entries: list[Entry] = []
@@ -94,6 +83,8 @@ class TranscriptView(ScrollView, can_focus=False):
                 number = self._index[id(block)] = len(self._entries)
                 self._entries.append(Entry(block, estimate(block, self._width)))
             self._entries[number].sought = None
+            if isinstance(block, CallBlock) and block.state == "running" and not self._entries[number].began:
+                self._entries[number].began = self.clock()
             self._dirty.add(number)
             if not self.following and not block.void and number >= self.last_in_view:
                 self.new_below = True
@@ -106,6 +97,12 @@ class TranscriptView(ScrollView, can_focus=False):
         self.pictures.clear()
         self.show(blocks)
         self._schedule()
+
+    def tick(self) -> None:
+        """Draw anew how long the subagents in view have been at work."""
+        if self.counts:
+            entries = self._in_view(self.scroll_offset.y, self.size.height)
+            self.show(e.block for e in entries if isinstance(e.block, CallBlock) and subagent.at_work(e.block))
 
     def withdraw(self, block: Drawable) -> None:
         """Take a block out that only this screen has."""
@@ -283,9 +280,21 @@ class TranscriptView(ScrollView, can_focus=False):
         last = bisect_right(self._offsets, top + height - 1)
         return self._entries[first:last]
 
+    def _canvas(self, entry: Entry) -> Canvas:
+        return Canvas(
+            self._width,
+            self.palette,
+            entry.expanded,
+            self.cwd,
+            self.paints,
+            self.streams_thinking,
+            self.pictures.draw,
+            self.diffs,
+            self.clock() - entry.began if self.counts and entry.began else 0.0,
+        )
+
     def _draw(self, entry: Entry) -> None:
-        look = self.paints, self.streams_thinking, self.pictures.draw
-        canvas = Canvas(self._width, self.palette, entry.expanded, self.cwd, *look)
+        canvas = self._canvas(entry)
         block = entry.block
         if block.void:
             entry.strips = []
@@ -298,7 +307,7 @@ class TranscriptView(ScrollView, can_focus=False):
 
     def _draw_stream(self, entry: Entry, block: AnswerBlock, canvas: Canvas) -> None:
         if entry.stream is None or entry.stream.palette is not self.palette or entry.stream.width != canvas.inner:
-            entry.stream, entry.strips = MarkdownStream(canvas.inner, self.palette), []
+            entry.stream, entry.strips = MarkdownStream(canvas.inner, self.palette, self.diffs), []
         kept, lines = entry.stream.update(plain(block.text).lstrip("\n"))
         entry.strips = [*(entry.strips or [])[:kept], *self._strips(indent(lines, BLANK, BLANK))]
 
@@ -338,20 +347,13 @@ class TranscriptView(ScrollView, can_focus=False):
         return self.marker(entry, inside, strip) if self.marker is not None else strip
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        first = selection.start.y if selection.start else 0
-        last = min(selection.end.y if selection.end else self._total - 1, self._total - 1)
-        rows = []
-        for row in range(first, last + 1):
-            for entry in self._in_view(row, 1):
-                if entry.strips is None:
-                    self._draw(entry)
-            strip = self._row(row)
-            rows.append(without_placeholders(strip.text) if strip else "")
-        if rows and selection.end and selection.end.y == last:
-            rows[-1] = rows[-1][: selection.end.x]
-        if rows and selection.start:
-            rows[0] = rows[0][selection.start.x :]
-        return "\n".join(row.rstrip() for row in rows), "\n"
+        begin, end = selection.start, selection.end
+        first, last = begin.y if begin else 0, min(end.y if end else self._total - 1, self._total - 1)
+        above = max(0, bisect_right(self._offsets, first) - 1)
+        entries, offsets = self._entries[above : len(self._offsets)], self._offsets[above:]
+        lines = rows_between(entries, offsets, first, last, lambda entry: block_lines(entry.block, self._canvas(entry)))
+        text = selected(lines, begin.x if begin else None, end.x if end and end.y == last else None)
+        return without_placeholders(text), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()

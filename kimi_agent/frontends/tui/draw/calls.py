@@ -12,13 +12,15 @@ from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import coloured, plain
 from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
+from kimi_agent.frontends.common.plan import reviewed_plan
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.diff import diff_lines
-from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, indent, spread
+from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fold, indent, spread
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.draw.picture import picture_lines
 
 BOLD = Style(bold=True)
+BLANK = Decor(" " * GUTTER)
 FOLDED_OUTPUT = 6
 FOLDED_ERROR = 12
 FOLDED_DIFF = 16
@@ -48,12 +50,12 @@ def mark(block: CallBlock, palette: Palette) -> tuple[str, Style]:
 
 
 def call_lines(block: CallBlock, canvas: Canvas) -> list[Line]:
-    return [_head(block, canvas), *indent(_body(block, canvas), Segment(" " * GUTTER), Segment(" " * GUTTER))]
+    return [_head(block, canvas), *indent(_body(block, canvas), BLANK, BLANK)]
 
 
 def has_body(block: CallBlock) -> bool:
     """Whether the folded card has more than its head."""
-    if block.nested or block.output or block.state == "failed":
+    if block.nested or block.output or block.state == "failed" or reviewed_plan(block):
         return True
     match block.display:
         case Plain(text):
@@ -70,17 +72,25 @@ def has_body(block: CallBlock) -> bool:
 
 
 def _head(block: CallBlock, canvas: Canvas) -> Line:
+    """What does not fit is cut from what the call is about, never from how it went."""
     palette = canvas.palette
     sign, style = mark(block, palette)
-    left = Text.assemble((f" {sign} ", style), (one_line(block.call.name, 60) or "…", palette.text + BOLD))
+    left = Text(one_line(block.call.name, 60) or "…", palette.text + BOLD)
     if block.nested and (who := subagent.who(block.nested)):
         left.append(f"  {who}", palette.muted)
     if block.state == "writing":
         left.append(f"  writing, {block.size} characters", palette.muted)
     elif about := target(block, canvas.cwd):
         left.append(f"  {about}", palette.text)
-    left.append_text(_summary(block, palette))
-    return spread(left, _numbers(block, palette), canvas.width - 1)
+    width = canvas.width - 1 - GUTTER
+    numbers, summary = _numbers(block, canvas), _summary(block, palette)
+    if numbers.cell_len > width // 2:  # the exit code tells more than the time
+        numbers = numbers.split(" · ")[0]
+    room = width - (numbers.cell_len + 2 if numbers else 0) - min(summary.cell_len, width // 3)
+    if left.cell_len > room > 0:
+        left.truncate(room, overflow="ellipsis")
+    left.append_text(summary)
+    return [Decor(f" {sign} ", style), *spread(left, numbers, width)]
 
 
 def _in_background(block: CallBlock) -> bool:
@@ -105,10 +115,12 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
     return text
 
 
-def _numbers(block: CallBlock, palette: Palette) -> Text:
+def _numbers(block: CallBlock, canvas: Canvas) -> Text:
+    palette = canvas.palette
     parts: list[tuple[str, Style]] = []
     if block.nested:
-        return Text(subagent.used(block.nested, 0.0 if subagent.at_work(block) else block.seconds), palette.muted)
+        took = canvas.elapsed if subagent.at_work(block) else block.seconds
+        return Text(subagent.used(block.nested, took), palette.muted)
     if isinstance(block.display, Terminal) and block.display.exit_code:
         parts.append((f"exit {block.display.exit_code}", palette.error))
     if took := duration(block.seconds):
@@ -124,10 +136,10 @@ def _numbers(block: CallBlock, palette: Palette) -> Text:
 
 
 def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
-    lines = _nested(block, block.nested, canvas) if block.nested else []
+    lines = _nested(block, block.nested, canvas) if block.nested else _plan(block, canvas)
     match block.display:
         case Diff(path=path, unified=unified):
-            drawn = diff_lines(plain(unified), path, canvas.inner, canvas.palette)
+            drawn = diff_lines(plain(unified), path, canvas.inner, canvas.palette, canvas.diffs)
             lines += head_of(drawn, canvas, FOLDED_DIFF)
         case Terminal(output=output):
             limit = FOLDED_ERROR if block.state == "failed" else FOLDED_OUTPUT
@@ -151,6 +163,15 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
     elif canvas.expanded and not lines and block.result:
         lines += fold(Text(plain(block.result).strip("\n"), canvas.palette.muted), canvas.inner)
     return lines
+
+
+def _plan(block: CallBlock, canvas: Canvas) -> list[Line]:
+    """A plan that was reviewed stays readable."""
+    if not (plan := reviewed_plan(block)):
+        return []
+    from kimi_agent.frontends.tui.draw.markdown import markdown_lines
+
+    return markdown_lines(plain(plan).strip("\n"), canvas.inner, canvas.palette, canvas.diffs)
 
 
 def output_lines(output: str, canvas: Canvas, limit: int, *, in_colour: bool = False) -> list[Line]:

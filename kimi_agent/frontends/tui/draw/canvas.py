@@ -22,7 +22,7 @@ class Canvas:
     """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise.
 
     Without `colors`, pictures are told in words; `draw_picture` None draws half blocks. Without `thinking`, reasoning is
-    not shown while it comes.
+    not shown while it comes. `elapsed` is how long the block has been at work, in seconds; 0 when that is not told.
     """
 
     width: int
@@ -33,6 +33,7 @@ class Canvas:
     thinking: bool = True
     draw_picture: DrawPicture | None = None
     diffs: Diffs = "auto"
+    elapsed: float = 0.0
 
     @property
     def inner(self) -> int:

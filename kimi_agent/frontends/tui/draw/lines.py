@@ -13,6 +13,43 @@ from kimi_agent.frontends.tui.draw.palette import NO_STYLE
 
 Line: TypeAlias = list[Segment]
 
+
+class Decor(Segment):
+    """What is only there for the eye: gutters, signs, line numbers, padding. It is not copied."""
+
+    __slots__ = ()
+
+
+class Gap(Segment):
+    """Blanks that push two texts apart; copied as two."""
+
+    __slots__ = ()
+
+
+class Divider(Decor):
+    """Between two columns, of which one is copied."""
+
+    __slots__ = ()
+
+
+class Absent(Decor):
+    """The place of a line that the other column has and this one has not."""
+
+    __slots__ = ()
+
+
+class Wrapped(Segment):
+    """Begins a line that goes on with the words of the line above."""
+
+    __slots__ = ()
+
+
+class Folded(Segment):
+    """Begins a line that was broken off the line above at any place."""
+
+    __slots__ = ()
+
+
 _CONSOLE = Console(width=80, color_system="truecolor", force_terminal=True, legacy_windows=False)
 TAB_SIZE = 4
 
@@ -33,7 +70,23 @@ def wrap(text: Text, width: int) -> list[Line]:
     """Wrap at words."""
     if not text.plain:
         return [[]]
-    return [segments(line) for line in text.wrap(_CONSOLE, max(1, width), overflow="fold", tab_size=TAB_SIZE)]
+    if "\n" not in text.plain and "\t" not in text.plain and text.cell_len <= width:
+        return [segments(text)]
+    lines: list[Line] = []
+    for paragraph in text.split("\n", allow_blank=True):
+        pieces = paragraph.wrap(_CONSOLE, max(1, width), overflow="fold", tab_size=TAB_SIZE)
+        at = 0
+        for number, piece in enumerate(pieces):
+            begins = paragraph.plain.find(piece.plain, at)
+            apart = begins < 0 or paragraph.plain[max(0, begins - 1) : begins].isspace()
+            at = max(at, begins + len(piece.plain))
+            line = segments(piece)
+            lines.append(_continued(line, Wrapped if apart else Folded) if number else line)
+    return lines
+
+
+def _continued(line: Line, kind: type[Segment]) -> Line:
+    return [kind(*line[0]), *line[1:]] if line else line
 
 
 def fold(text: Text, width: int) -> list[Line]:
@@ -49,7 +102,8 @@ def fold(text: Text, width: int) -> list[Line]:
         for piece in chop_cells(line.plain, max(2, width))[:-1]:
             end += len(piece)
             offsets.append(end)
-        lines += [segments(piece) for piece in line.divide(offsets)]
+        first, *rest = [segments(piece) for piece in line.divide(offsets)]
+        lines += [first, *(_continued(piece, Folded) for piece in rest)]
     return lines
 
 
@@ -59,7 +113,7 @@ def line_width(line: Line) -> int:
 
 def indent(lines: Iterable[Line], first: Segment, rest: Segment | None = None) -> list[Line]:
     """Put `first` before the first line and `rest` (default: blanks as wide) before the others."""
-    rest = rest or Segment(" " * cell_len(first.text))
+    rest = rest or type(first)(" " * cell_len(first.text))
     return [[first if number == 0 else rest, *line] for number, line in enumerate(lines)]
 
 
@@ -70,8 +124,8 @@ def fill(lines: Iterable[Line], width: int, ground: Style) -> list[Line]:
 
 def _filled(line: Line, width: int, ground: Style) -> Line:
     padding = width - line_width(line)
-    padded = [*line, Segment(" " * padding)] if padding > 0 else line
-    return [Segment(text, ground + (style or NO_STYLE)) for text, style, _ in padded]
+    padded = [*line, Decor(" " * padding)] if padding > 0 else line
+    return [type(each)(each.text, ground + (each.style or NO_STYLE)) for each in padded]
 
 
 def clip(text: str, width: int) -> str:
@@ -99,7 +153,7 @@ def spread(left: Text, right: Text, width: int) -> Line:
         left = left.copy()
         left.truncate(max(0, room), overflow="ellipsis")
     gap = width - left.cell_len - right.cell_len
-    return [*segments(left), Segment(" " * max(0, gap)), *segments(right)] if right.plain else segments(left)
+    return [*segments(left), Gap(" " * max(0, gap)), *segments(right)] if right.plain else segments(left)
 
 
 def text_of(lines: Sequence[Line]) -> str:

@@ -1,16 +1,23 @@
 """Markdown to lines. Nothing that the text says is dropped: raw HTML is shown as it is written."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.common.math_markdown import math_plugin, may_be_math
+from kimi_agent.frontends.common.math_text import math_text
 from kimi_agent.frontends.tui.draw.code import highlight
-from kimi_agent.frontends.tui.draw.lines import Line, console, fill, fold, indent, wrap
+from kimi_agent.frontends.tui.draw.diff import diff_lines
+from kimi_agent.frontends.tui.draw.lines import Decor, Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.draw.table import table_lines
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -22,25 +29,29 @@ BOLD, ITALIC, STRIKE, UNDERLINE = Style(bold=True), Style(italic=True), Style(st
 SAFE_LINKS = ("http://", "https://", "mailto:")
 JUSTIFY: "dict[str, JustifyMethod]" = {"right": "right", "center": "center"}
 BULLETS = ("•", "◦", "▪")
+TASKS = {False: "☐", True: "☑"}
+_TASK = re.compile(r"\[([ xX])\]\s+(?=\S)")
 
 
 @lru_cache(maxsize=1)
 def _parser() -> "MarkdownIt":
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    math_plugin(parser)
+    return parser
 
 
-def markdown_lines(source: str, width: int, palette: Palette) -> list[Line]:
+def markdown_lines(source: str, width: int, palette: Palette, diffs: Diffs = "auto") -> list[Line]:
     """`source` must already be safe to show (`sanitize.plain`)."""
-    return _Writer(palette).tokens(_parser().parse(source), max(4, width))
+    return _Writer(palette, diffs).tokens(_parser().parse(source), max(4, width))
 
 
 class MarkdownStream:
     """A growing text: what can no longer change is drawn once, only the last top-level block is drawn again."""
 
-    def __init__(self, width: int, palette: Palette) -> None:
-        self.width, self.palette = max(4, width), palette
+    def __init__(self, width: int, palette: Palette, diffs: Diffs = "auto") -> None:
+        self.width, self.palette, self._diffs = max(4, width), palette, diffs
         self._settled = 0  # lines that can no longer change
         self._offset = 0  # characters of the source that they stand for
 
@@ -49,15 +60,17 @@ class MarkdownStream:
 
         `source` must begin with what was given before.
         """
-        writer = _Writer(self.palette)
+        writer = _Writer(self.palette, self._diffs)
         kept, changed = self._settled, []
         rest = source[self._offset :]
         tokens = _parser().parse(rest)
         start = _open_block(tokens, rest)
+        whole = rest.split("\n")[: (tokens[start].map or [0])[0]] if start else []
+        if may_be_math(whole):
+            start = 0
         if start:
             changed = [*writer.tokens(tokens[:start], self.width), []]
-            first_line = (tokens[start].map or [0])[0]
-            self._offset += sum(len(line) + 1 for line in rest.split("\n")[:first_line])
+            self._offset += sum(len(line) + 1 for line in whole)
             self._settled += len(changed)
         return kept, changed + writer.tokens(tokens[start:], self.width)
 
@@ -76,9 +89,24 @@ def _open_block(tokens: "Sequence[Token]", source: str) -> int:
     return starts[-2] if unfinished and len(starts) > 1 else 0 if unfinished else starts[-1]
 
 
+def _is_diff(text: str) -> bool:
+    """Whether nothing of it is lost when it is drawn as the hunks of one file."""
+    return text.startswith("@@ -") and all(line[:1] in ("", " ", "+", "-", "\\", "@") for line in text.split("\n"))
+
+
+def _take_task(item: "SyntaxTreeNode") -> bool | None:
+    """Take `[ ]` or `[x]` off the beginning of a list item; whether it was ticked, None when it is no task."""
+    inline = item.children[0].children[0] if item.children and item.children[0].type == "paragraph" else None
+    text = inline.children[0] if inline and inline.children else None
+    if text is None or text.type != "text" or text.token is None or not (match := _TASK.match(text.content)):
+        return None
+    text.token.content = text.content[match.end() :]
+    return match[1] != " "
+
+
 class _Writer:
-    def __init__(self, palette: Palette) -> None:
-        self.palette = palette
+    def __init__(self, palette: Palette, diffs: Diffs = "auto") -> None:
+        self.palette, self._diffs = palette, diffs
 
     def tokens(self, tokens: "Sequence[Token]", width: int) -> list[Line]:
         from markdown_it.tree import SyntaxTreeNode
@@ -105,11 +133,14 @@ class _Writer:
                 return self.listing(node, width, depth)
             case "blockquote":
                 inner = self.blocks(node.children, max(4, width - 2), depth=depth)
-                return indent(inner, Segment("▎ ", self.palette.faint), Segment("▎ ", self.palette.faint))
+                return indent(inner, Decor("▎ ", self.palette.faint), Decor("▎ ", self.palette.faint))
             case "table":
                 return self.table(node, width)
             case "hr":
-                return [[Segment("─" * min(width, 40), self.palette.faint)]]
+                return [[Decor("─" * min(width, 40), self.palette.faint)]]
+            case "math_block":
+                formula = Text(math_text(node.content) + node.info, self.palette.text)
+                return indent(wrap(formula, max(4, width - 2)), Segment("  "))
             case "html_block":
                 return fold(Text(node.content.rstrip("\n"), self.palette.muted), width)
             case _:
@@ -122,8 +153,11 @@ class _Writer:
 
     def code(self, node: "SyntaxTreeNode", width: int) -> list[Line]:
         info = node.info.split() if node.type == "fence" else []
-        code = highlight(node.content.rstrip("\n"), info[0] if info else "", self.palette)
-        lines = indent(fold(code, width - 2), Segment(" "))
+        text = node.content.rstrip("\n")
+        if info[:1] == ["diff"] and len(info) > 1 and _is_diff(text):
+            return diff_lines(text, info[1], width, self.palette, self._diffs)
+        code = highlight(text, info[0] if info else "", self.palette)
+        lines = indent(fold(code, width - 2), Decor(" "))
         return fill(lines, width, self.palette.code_bg)
 
     def listing(self, node: "SyntaxTreeNode", width: int, depth: int) -> list[Line]:
@@ -136,24 +170,24 @@ class _Writer:
             if lines and not tight:
                 lines.append([])
             marker = f"{number}. ".rjust(marker_width) if ordered else f"{BULLETS[min(depth, 2)]} "
-            inner = self.blocks(item.children, max(4, width - marker_width), tight=tight, depth=depth + 1)
-            lines += indent(inner or [[]], Segment(marker, self.palette.muted))
+            style = self.palette.muted
+            if (done := _take_task(item)) is not None:
+                marker = f"{marker if ordered else ''}{TASKS[done]} "
+                style = self.palette.success if done else style
+            room = max(4, width - cell_len(marker))
+            inner = self.blocks(item.children, room, tight=tight, depth=depth + 1)
+            lines += indent(inner or [[]], Segment(marker, style))
         return lines
 
     def table(self, node: "SyntaxTreeNode", width: int) -> list[Line]:
-        from rich import box
-        from rich.table import Table
-
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, border_style=self.palette.faint)
         rows = [row for part in node.children for row in part.children]
-        for cell in rows[0].children:
-            align = str(cell.attrs.get("style", "")).removeprefix("text-align:")
-            header = self.inline(cell, self.palette.text + BOLD)
-            table.add_column(header, justify=JUSTIFY.get(align, "left"), overflow="fold")
-        for row in rows[1:]:
-            table.add_row(*(self.inline(cell, self.palette.text) for cell in row.children))
-        screen = console()
-        return screen.render_lines(table, screen.options.update(width=width, height=None), pad=False)
+        justify = [
+            JUSTIFY.get(str(cell.attrs.get("style", "")).removeprefix("text-align:"), "left")
+            for cell in rows[0].children
+        ]
+        header = [self.inline(cell, self.palette.text + BOLD) for cell in rows[0].children]
+        cells = [[self.inline(cell, self.palette.text) for cell in row.children] for row in rows[1:]]
+        return table_lines(header, cells, justify, width, self.palette)
 
     # --- inline -------------------------------------------------------------------------------------------------------
 
@@ -170,6 +204,8 @@ class _Writer:
                 text.append("\n")
             case "code_inline":
                 text.append(node.content, style + self.palette.accent)
+            case "math_inline":
+                text.append(math_text(node.content).replace("\n", "; "), style)
             case "html_inline":
                 text.append(node.content, style + self.palette.muted)
             case "image":

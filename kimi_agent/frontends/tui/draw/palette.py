@@ -27,6 +27,8 @@ class Palette:
     code_bg: Style
     added_bg: Style
     removed_bg: Style
+    added_word: Style
+    removed_word: Style
 
 
 PLAIN_PALETTE = Palette(
@@ -43,6 +45,8 @@ PLAIN_PALETTE = Palette(
     code_bg=NO_STYLE,
     added_bg=Style(color="green"),
     removed_bg=Style(color="red"),
+    added_word=Style(underline=True),
+    removed_word=Style(underline=True),
 )
 """For terminals whose own sixteen colours are used: no background is painted."""
 
@@ -79,4 +83,6 @@ def palette_from(variables: Mapping[str, str], *, ansi: bool = False) -> Palette
         code_bg=ground(text, 0.045),
         added_bg=ground(success, 0.16),
         removed_bg=ground(error, 0.15),
+        added_word=ground(success, 0.36),
+        removed_word=ground(error, 0.34),
     )

@@ -13,6 +13,7 @@ from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.describe import relative
+from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
@@ -37,10 +38,17 @@ KEY_BLANK = Segment(" " * (GUTTER + 3))
 class PermissionPanel(AskPanel):
     """1 once, 2 for this session, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it can be."""
 
-    def __init__(self, question: Permission, palette: Palette, clock: Clock = time.monotonic, folder: str = "") -> None:
+    def __init__(
+        self,
+        question: Permission,
+        palette: Palette,
+        clock: Clock = time.monotonic,
+        folder: str = "",
+        diffs: Diffs = "auto",
+    ) -> None:
         """`folder` is the session's: another one, after a `cd`, stands out."""
         super().__init__(palette, clock, "What should be done instead? Enter sends it, Esc goes back")
-        self.question, self.folder = question, folder
+        self.question, self.folder, self._diffs = question, folder, diffs
         self.selected = 0
         self._options = LinesView(self._draw_options, id="panel-options")
 
@@ -92,7 +100,7 @@ class PermissionPanel(AskPanel):
             case Diff(path=path, unified=unified, added=added, removed=removed):
                 counts = Text.assemble((f"+{added}", palette.success), (f" −{removed}", palette.error))
                 name = Text(visible(relative(path, self.question.cwd)) + "  ", palette.text + BOLD)
-                return [*wrap(name + counts, width), *diff_lines(visible(unified), path, width, palette)]
+                return [*wrap(name + counts, width), *diff_lines(visible(unified), path, width, palette, self._diffs)]
             case Terminal(command=command):
                 lines = indent(fold(highlight(visible(command), "bash", palette), width - 2), Segment(" "))
                 return fill(lines, width, palette.code_bg)

@@ -1,0 +1,43 @@
+"""What the transcript on screen keeps of each block."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from textual.strip import Strip
+
+from kimi_agent.frontends.tui.draw.blocks import Drawable
+from kimi_agent.frontends.tui.draw.lines import Line
+from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it.
+
+    `sought` is its text as a search compares it, until the block changes. `began` is when it was first seen at work, by the
+    view's clock; 0 for what was not.
+    """
+
+    block: Drawable
+    height: int = 1
+    gap: int = 0
+    exact: bool = False
+    strips: list[Strip] | None = None
+    stream: MarkdownStream | None = None
+    expanded: bool = False
+    sought: str | None = None
+    began: float = 0.0
+
+
+def rows_between(
+    entries: Sequence[Entry], offsets: Sequence[int], first: int, last: int, draw: Callable[[Entry], Sequence[Line]]
+) -> list[Line]:
+    """The rows from `first` to `last` of the whole transcript, drawn anew. `entries` begin at or above `first`."""
+    rows: list[Line] = [[] for _ in range(first, last + 1)]
+    for entry, offset in zip(entries, offsets, strict=True):
+        if offset > last:
+            break
+        for row, line in enumerate([] if entry.block.void else draw(entry), offset + entry.gap):
+            if first <= row <= last:
+                rows[row - first] = line
+    return rows
