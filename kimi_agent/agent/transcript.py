@@ -223,10 +223,14 @@ class Transcript:
             if block.nested and not any(task.call_id == result.call_id for task in self.status.tasks):
                 block.nested.status.running = False  # its process may have been killed
             return [block]
-        if message.origin != "person":
-            return []
         images = tuple(part for part in message.parts if isinstance(part, Image))
-        return [self._add(PromptBlock(self._key(), message.text, images))]
+        if message.origin == "person":
+            return [self._add(PromptBlock(self._key(), message.text, images))]
+        prompt = self.blocks[-1] if self.blocks else None
+        if not images or not isinstance(prompt, PromptBlock):
+            return []
+        prompt.images += images  # what it mentions comes in a message of its own
+        return [prompt]
 
     def _reply(self, message: Message, partial: bool) -> list[AnyBlock]:
         """Settle the blocks of the reply that was streaming, or make them when the reply is replayed."""
