@@ -7,11 +7,13 @@ import pytest
 from machine import FakeTool, House, ListProvider, call, calls, instant, play, say
 from test_commands import RecordingShell
 
+from kimi_agent.agent.compaction import plan_prune
 from kimi_agent.agent.context_use import context_use
 from kimi_agent.commands import execute
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.listing import Listing
+from kimi_agent.core.message import Message, tool_message
 from kimi_agent.core.provider import Finished, TextChunk, Tokens
 
 LONG = "a line of output\n" * 400
@@ -199,3 +201,10 @@ async def test_the_list_drops_restores_and_pins_what_is_chosen(tmp_path: Path):
     shell.browsing = look_through
     await execute(shell, "/context")
     assert results(shell) == [LONG]
+
+
+def test_pruning_leaves_what_is_pinned_alone():
+    old = [tool_message(f"c{n}", "word " * 40_000) for n in range(4)]
+    assert plan_prune(old)[0] == ["c0", "c1", "c2"]
+    pinned = [Message(m.role, m.parts, m.origin, pinned=n == 1) for n, m in enumerate(old)]
+    assert plan_prune(pinned)[0] == ["c0", "c2"]
