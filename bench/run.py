@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(Path(__file__).parent)]
 
 from fake_api import FakeAPI  # noqa: E402
-from measure import alternate, cpu_seconds, resident_mb, run_once  # noqa: E402
+from measure import alternate, cpu_seconds, resident_mb, run_once, table  # noqa: E402
 from navigation import TURNS, navigation  # noqa: E402
 
 KIMI = [sys.executable, "-m", "kimi_agent"]
@@ -128,14 +128,6 @@ def child_pid() -> int:
             except OSError:
                 continue
     raise RuntimeError("the measured process is gone")
-
-
-def table(title: str, head: list[str], rows: list[list[str]]) -> None:
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [head, *rows]
-    ]
-    print(f"\n{title}\n{lines[0]}\n{'-' * len(lines[0])}\n" + "\n".join(lines[1:]), flush=True)
 
 
 if __name__ == "__main__":
