@@ -16,7 +16,7 @@ from pty_screen import PtyScreen
 class FullScreen(PtyScreen):
     def __init__(self, program: Program, *arguments: str, **env: str) -> None:
         argv = [sys.executable, "-m", "kimi_agent", *arguments]
-        super().__init__(argv, env=program.environment(COLORTERM="truecolor", **env), cwd=program.work, lines=24)
+        super().__init__(argv, env=program.environment(**{"COLORTERM": "truecolor", **env}), cwd=program.work, lines=24)
         self._modes = termios.tcgetattr(self._master)[:4]
 
     def resize(self, columns: int, lines: int) -> None:

@@ -29,6 +29,8 @@ MAX_DATA = 24 << 20
 MAX_BOX = (1600, 1200)
 """Pixels of a picture that is sent to the terminal."""
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP")
+_ORIENTATION, _TO_A_SIDE = 0x0112, (5, 6, 7, 8)
+"""Tag of a camera's note on how it was held, and those that swap width and height."""
 _KEPT = 32
 """Pictures that are kept as they were drawn last."""
 
@@ -68,13 +70,26 @@ def scaled(image: Image, width: int, rows: int, cell: tuple[int, int], max_pixel
     with _opened(image.data) as picture:
         if picture is None or width < 1 or rows < 1 or picture.width * picture.height > MAX_PIXELS:
             return None
-        box = min(MAX_BOX[0], width * cell[0]), min(MAX_BOX[1], rows * cell[1])
+        box = _box(width, rows, cell)
         smaller = min(1.0, math.sqrt(max_pixels / (box[0] * box[1]))) if max_pixels else 1.0
         try:
             flat = _flat(picture, (max(1, int(box[0] * smaller)), max(1, int(box[1] * smaller))))
         except Exception:  # damaged pictures raise anything in Pillow: struct.error, too
             return None
     return Scaled(flat, math.ceil(flat.width / cell[0]), math.ceil(flat.height / cell[1]))
+
+
+def size_on_screen(image: Image, width: int, rows: int, cell: tuple[int, int]) -> tuple[int, int]:
+    """About how many pixels of it `scaled` gives: the same for all widths that do not limit it. (0, 0) for what is none."""
+    size, box = _upright_size(image.data), _box(width, rows, cell)
+    if size is None:
+        return 0, 0
+    scale = min(1.0, box[0] / size[0], box[1] / size[1])
+    return round(size[0] * scale), round(size[1] * scale)
+
+
+def _box(width: int, rows: int, cell: tuple[int, int]) -> tuple[int, int]:
+    return min(MAX_BOX[0], width * cell[0]), min(MAX_BOX[1], rows * cell[1])
 
 
 def half_blocks(image: Image, width: int, rows: int = MAX_ROWS) -> Rows | None:
@@ -86,6 +101,18 @@ def half_blocks(image: Image, width: int, rows: int = MAX_ROWS) -> Rows | None:
 def _size(data: str) -> tuple[int, int] | None:
     with _opened(data) as picture:
         return picture.size if picture else None
+
+
+@lru_cache(_KEPT)
+def _upright_size(data: str) -> tuple[int, int] | None:
+    with _opened(data) as picture:
+        if picture is None:
+            return None
+        try:
+            turned = picture.getexif().get(_ORIENTATION, 1) in _TO_A_SIDE
+        except Exception:  # as below
+            turned = False
+        return (picture.height, picture.width) if turned else picture.size
 
 
 @lru_cache(_KEPT)

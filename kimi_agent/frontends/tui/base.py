@@ -200,6 +200,7 @@ class SessionApp(App[int]):
         self._waking.follow(None)
         self.talk.session.interrupt()
         self.shell.kill()
+        self.view.pictures.clear()
         self.exit(code, return_code=code)
 
     # --- events -------------------------------------------------------------------------------------------------------

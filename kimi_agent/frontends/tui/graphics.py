@@ -12,7 +12,7 @@ from rich.style import Style
 
 from kimi_agent.core.message import Image
 from kimi_agent.frontends.common import graphics
-from kimi_agent.frontends.common.pictures import scaled
+from kimi_agent.frontends.common.pictures import scaled, size_on_screen
 from kimi_agent.frontends.tui.draw.canvas import DrawPicture
 from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.picture import block_lines, in_words
@@ -24,11 +24,19 @@ _FIRST = 0x10001
 
 
 class TerminalPictures:
-    """Sends the terminal each picture once per size, where it takes them. Beyond MAX_STORED come half blocks until `clear`."""
+    """Sends the terminal each picture once per size, where it takes them.
 
-    def __init__(self, protocol: graphics.Protocol = "blocks", write: Callable[[str], None] = lambda _: None) -> None:
-        self._protocol, self._write = protocol, write
-        self._drawn: dict[tuple[str, int, int, tuple[int, int]], list[Line] | None] = {}
+    When it holds more than `limit` bytes, others are half blocks until `clear`.
+    """
+
+    def __init__(
+        self,
+        protocol: graphics.Protocol = "blocks",
+        write: Callable[[str], None] = lambda _: None,
+        limit: int = MAX_STORED,
+    ) -> None:
+        self._protocol, self._write, self._limit = protocol, write, limit
+        self._drawn: dict[tuple[str, tuple[int, int], tuple[int, int]], list[Line] | None] = {}
         self._numbers: list[int] = []
         self._next = _FIRST
         self._stored = 0
@@ -43,7 +51,7 @@ class TerminalPictures:
     @property
     def many(self) -> bool:
         """Whether the terminal holds so many that they should be cleared when all is drawn again anyway."""
-        return self._stored > MAX_STORED // 2
+        return self._stored > self._limit // 2
 
     def clear(self) -> None:
         """Take all pictures out of the terminal; what is drawn again is sent again."""
@@ -58,9 +66,9 @@ class TerminalPictures:
     def _placeholders(self, image: Image, width: int, rows: int) -> list[Line] | None:
         cell = graphics.cell_size() or graphics.CELL
         width, rows = min(width, len(graphics.MARKS)), min(rows, len(graphics.MARKS))
-        key = image.data, width, rows, cell
+        key = image.data, size_on_screen(image, width, rows, cell), cell
         if key not in self._drawn:
-            if self._stored > MAX_STORED:
+            if self._stored > self._limit:
                 return block_lines(image, width, rows)
             self._drawn[key] = self._send(image, width, rows, cell)
         return self._drawn[key]

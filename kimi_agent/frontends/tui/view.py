@@ -378,9 +378,6 @@ class TranscriptView(ScrollView, can_focus=False):
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
         self._settle(*anchor)
 
-    def on_unmount(self) -> None:
-        self.pictures.clear()
-
     def block_at(self, row: int) -> Drawable | None:
         """The block that a row of the whole transcript belongs to."""
         number = bisect_right(self._offsets, row) - 1
