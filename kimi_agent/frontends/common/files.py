@@ -1,34 +1,24 @@
-"""The files that `@` completes: listed once in a thread, ranked in a few milliseconds."""
+"""The files that `@` completes: listed and searched in threads, shown as they are found."""
 
 import asyncio
 import os
 import re
-import subprocess
+import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
-MAX_FILES = 200_000
-FRESH_S = 5.0
+from kimi_agent.frontends.common.file_listing import Batch, batches
+from kimi_agent.frontends.common.file_search import SHOWN, search
+
+FRESH_S = 3.0
 """A listing is used for this long before it is made again, in the background."""
-SKIPPED = frozenset(
-    {
-        ".git",
-        ".hg",
-        ".svn",
-        "node_modules",
-        "__pycache__",
-        ".venv",
-        "venv",
-        ".tox",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-    }
-)
-CANDIDATES = 2000
-"""Matches that are scored; a query that matches more is too short to rank well anyway."""
-
-
+COST_SHARE = 10
+"""And for this many times what it took to make."""
+MORE_S = 0.01
+"""Seconds before the first search in a listing that is not finished; each next one waits twice as long."""
+_HIDDEN_FOLDER = re.compile(r"(?:^|/)\.[^/]*/")
 _MENTION = re.compile(r'(?:^|(?<=\s))@(?:"([^"\n]*)|([^\s"]\S*)?)\Z')
 
 
@@ -48,112 +38,131 @@ class FileIndex:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._paths: list[str] = []
-        self._joined = ""
+        self._began = time.time()
+        self._mentioned: dict[str, float] = {}
+        self._batches: list[Batch] = []
+        self._growing: list[Batch] = []  # those of the listing that is being made
         self._listed_at: float | None = None
+        self._cost = 0.0
         self._listing: asyncio.Task[None] | None = None
-
-    async def refresh(self) -> None:
-        """List the files if the listing is missing or old. Concurrent calls share one listing."""
-        if self._listed_at is not None and time.monotonic() - self._listed_at < FRESH_S:
-            return
-        if self._listing is None or self._listing.done():
-            self._listing = asyncio.create_task(self._list())
-        await asyncio.shield(self._listing)
 
     @property
     def ready(self) -> bool:
         return self._listed_at is not None
 
+    async def refresh(self) -> None:
+        """List the files if the listing is missing or old. Concurrent calls share one listing."""
+        if (listing := self._refreshing()) is not None:
+            await asyncio.shield(listing)
+
+    def _refreshing(self) -> "asyncio.Task[None] | None":
+        """The listing that is being made; None when the one there is will do."""
+        fresh_s = max(FRESH_S, self._cost * COST_SHARE)
+        if self._listed_at is not None and time.monotonic() - self._listed_at < fresh_s:
+            return None
+        if self._listing is None or self._listing.done():
+            self._listing = asyncio.create_task(self._list())
+        return self._listing
+
     async def _list(self) -> None:
-        paths = await asyncio.to_thread(list_paths, self.root)
-        self._paths, self._joined = paths, "\n".join(paths).lower()
-        self._listed_at = time.monotonic()
+        began = time.monotonic()
+        growing = self._growing = []
+        loop, listed = asyncio.get_running_loop(), asyncio.Event()
 
-    def find(self, query: str, limit: int = 50) -> list[str]:
-        """The best matches for `query`, best first. The empty query answers what lies at the top."""
-        if not query:
-            top = [path for path in self._paths if "/" not in path[:-1]]
-            return sorted(top, key=lambda path: (not path.endswith("/"), path.lower()))[:limit]
-        query = query.lower().replace("\n", "")
-        numbers = self._matching(re.escape(query))
-        if len(numbers) < limit:
-            # The first place of each letter is as good as any later one: no backtracking, so one pass over the line.
-            letters = (re.escape(char) for char in query)
-            numbers |= self._matching("^" + "".join(f"[^\\n{letter}]*+{letter}" for letter in letters))
-        ranked = sorted((score(self._paths[number], query), self._paths[number]) for number in numbers)
-        return [path for _, path in ranked[: limit + 1] if path.lower() != query or not path.endswith("/")][:limit]
+        def list_all() -> None:
+            for batch in batches(self.root):
+                growing.append(batch)
+            with suppress(RuntimeError):  # the program has ended
+                loop.call_soon_threadsafe(listed.set)
 
-    def _matching(self, expression: str) -> set[int]:
-        """Numbers of the paths that the expression matches, at most CANDIDATES."""
-        pattern = re.compile(expression, re.MULTILINE)
-        starts: list[int] = []
-        position = 0
-        while len(starts) < CANDIDATES and (match := pattern.search(self._joined, position)):
-            starts.append(self._joined.rfind("\n", 0, match.start()) + 1)
-            position = self._joined.find("\n", match.end()) + 1
-            if not position:
-                break
-        return set(self._numbers(starts))
+        threading.Thread(target=list_all, name="files", daemon=True).start()  # nothing waits for it at the end
+        await listed.wait()
+        self._batches, self._listed_at = growing, time.monotonic()
+        self._cost = self._listed_at - began
 
-    def _numbers(self, starts: list[int]) -> list[int]:
-        """Line numbers of ascending line starts."""
-        numbers, line, position = [], 0, 0
-        for start in starts:
-            line += self._joined.count("\n", position, start)
-            position = start
-            numbers.append(line)
-        return numbers
+    def mentioned(self, path: str) -> None:
+        """A person chose this path: it comes before its equals now."""
+        self._mentioned[path] = time.time()
+
+    def _used(self, path: str) -> float | None:
+        """When it was mentioned or changed since this began; None when it is gone."""
+        try:
+            changed = os.lstat(self.root / path).st_mtime
+        except OSError:
+            return None
+        return max(self._mentioned.get(path, 0.0), changed if changed > self._began else 0.0)
+
+    def find(self, query: str, limit: int = SHOWN) -> list[str]:
+        """The best matches in what is listed, best first. The empty query answers what lies at the top."""
+        answers = [answer for answer in search(self._batches, query, self._used, limit) if answer is not None]
+        return answers[-1]
+
+    async def search(self, query: str, limit: int = SHOWN) -> AsyncIterator[list[str]]:
+        """Better and better answers while the files are listed; none of them waits for the end of that.
+
+        The loop is never held up: a thread searches.
+        """
+        if is_elsewhere(query):
+            yield await asyncio.to_thread(complete_path, self.root, query, limit)
+            return
+        listing = self._refreshing()
+        wait_s = MORE_S
+        while listing is not None and not self.ready and not listing.done():
+            await asyncio.wait((listing,), timeout=wait_s)
+            wait_s *= 2
+            async for answer in self._search(self._growing[:], query, limit):
+                if answer:
+                    yield answer
+        stale = listing is not None and not listing.done()
+        async for answer in self._search(self._batches, query, limit):
+            yield answer
+        if stale:
+            assert listing is not None
+            await asyncio.shield(listing)
+            async for answer in self._search(self._batches, query, limit):
+                last = answer
+            yield last
+
+    async def _search(self, batches: list[Batch], query: str, limit: int) -> AsyncIterator[list[str]]:
+        unwanted = threading.Event()
+        answers = search(batches, query, self._used, limit)
+
+        def next_answer() -> list[str] | None:
+            return next((answer for answer in answers if answer is not None or unwanted.is_set()), None)
+
+        try:
+            while (answer := await asyncio.to_thread(next_answer)) is not None:
+                yield answer
+        finally:
+            unwanted.set()
 
 
-def score(path: str, query: str) -> tuple[int, int]:
-    """Lower is better: a name that begins with the query, then one that holds it, the path, then scattered letters."""
-    lowered = path.lower()
-    name = lowered.rstrip("/").rsplit("/", 1)[-1]
-    if name.startswith(query):
-        rank = 0
-    elif query in name:
-        rank = 1
-    elif query in lowered:
-        rank = 2
-    else:
-        rank = 3
-    return rank, len(path)
+def is_elsewhere(query: str) -> bool:
+    """Whether it names a place that is completed from the disk: a full path, one from home or above, a hidden folder."""
+    return query.startswith(("/", "~/", "../", "./")) or query in ("~", "..") or bool(_HIDDEN_FOLDER.search(query))
+
+
+def complete_path(root: Path, query: str, limit: int = SHOWN) -> list[str]:
+    """What begins with `query` in the folder that it names, written as the query is; folders first. Never raises."""
+    if query in ("~", ".."):
+        return [f"{query}/"]
+    typed, slash, begun = query.rpartition("/")
+    folder = Path.home() / typed[2:] if typed == "~" or typed.startswith("~/") else root / (typed + slash)
+    found: list[tuple[bool, str]] = []
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if (
+                entry.name.lower().startswith(begun.lower())
+                and (begun or entry.name[0] != ".")
+                and "\n" not in entry.name
+            ):
+                found.append((not entry.is_dir(), entry.name))
+    return [f"{typed}{slash}{name}{'' if is_file else '/'}" for is_file, name in sorted(found)][:limit]
 
 
 def list_paths(root: Path) -> list[str]:
     """Files and their folders below `root`, sorted. Never raises: what cannot be read is not listed."""
-    files = _git_files(root)
-    if files is None:
-        files = _walked_files(root)
-    folders = {folder for file in files for folder in _parents(file)}
-    return sorted([*files, *folders])
-
-
-def _parents(path: str) -> list[str]:
-    return [path[: index + 1] for index, char in enumerate(path) if char == "/"]
-
-
-def _git_files(root: Path) -> list[str] | None:
-    command = ["git", "-C", str(root), "ls-files", "-co", "--exclude-standard", "-z"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=True, stdin=subprocess.DEVNULL, timeout=20)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    names = done.stdout.decode(errors="replace").split("\0")
-    return [name for name in dict.fromkeys(names) if name and "\n" not in name][:MAX_FILES]
-
-
-def _walked_files(root: Path) -> list[str]:
-    files: list[str] = []
-    for folder, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED)
-        relative = os.path.relpath(folder, root)
-        prefix = "" if relative == "." else f"{relative}/"
-        files += [prefix + name for name in sorted(names) if "\n" not in name]
-        if len(files) >= MAX_FILES:
-            break
-    return files[:MAX_FILES]
+    return sorted({path for batch in batches(root) for path in batch.text.split("\n") if path})
 
 
 def git_branch(folder: Path) -> str:

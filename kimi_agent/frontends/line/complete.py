@@ -46,7 +46,8 @@ class LineCompleter(Completer):
             return
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder())
-        await self._files.refresh()
         start, query = mention
-        for path in self._files.find(query):
+        async for paths in self._files.search(query):
+            last = paths
+        for path in last:
             yield Completion(mention_of(path), start - len(before), display=visible(path))

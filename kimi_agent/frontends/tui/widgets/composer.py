@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from textual import on
 from textual.app import ComposeResult
@@ -38,7 +39,8 @@ class Composer(Vertical):
         self._dismissed = ""
         self.shell = False
         self.feeding = False  # what is typed goes to a command that runs: no prompt, and not remembered
-        self._listing = False
+        self._sought: str | None = None  # the path whose files are looked for
+        self._found = ""  # the one whose files the popup shows
 
     def compose(self) -> ComposeResult:
         yield self.popup
@@ -137,36 +139,34 @@ class Composer(Vertical):
         if not self.shell and (match := _COMMAND.match(before)) and "\n" not in self.text:
             self._open(self._commands_for(match[1]))
         elif mention := mention_before(before):
-            self._open(self._files_for(mention[1]))
-            if not self._listing:
-                self._listing = True
-                self.run_worker(self._list_files(), group="files")
+            self._find(mention[1])
         else:
             self._close()
 
-    async def _list_files(self) -> None:
-        """List the files if need be, then complete what is typed by then."""
-        try:
-            await self.files.refresh()
-        finally:
-            self._listing = False
-        before = self.area.before_cursor
-        if (mention := mention_before(before)) and before != self._dismissed:
-            self._open(self._files_for(mention[1]))
+    def _find(self, query: str) -> None:
+        if query != self._sought:
+            self._sought = query
+            self.run_worker(partial(self._find_files, query), group="files", exclusive=True)
+
+    async def _find_files(self, query: str) -> None:
+        """Show what is found until something else is typed."""
+        async for paths in self.files.search(query):
+            if query != self._sought:
+                return
+            self._found = query
+            self._open([Completion(mention_of(path), plain(path)) for path in paths])
 
     def _commands_for(self, query: str) -> list[Completion]:
         query = query.lower()
         starting = [c for c in self.commands if c.insert.startswith(f"/{query}")]
         return starting or [c for c in self.commands if query in c.insert]
 
-    def _files_for(self, query: str) -> list[Completion]:
-        return [Completion(mention_of(path), plain(path)) for path in self.files.find(query)]
-
     def _open(self, items: Sequence[Completion]) -> None:
         self.popup.show(items)
         self.area.popup_open = self.popup.is_open
 
     def _close(self) -> None:
+        self._sought = None
         self.popup.close()
         self.area.popup_open = False
 
@@ -178,6 +178,10 @@ class Composer(Vertical):
         before = self.area.before_cursor
         mention = mention_before(before) if item.insert.startswith("@") else None
         is_file, start = mention is not None, mention[0] if mention else 0
+        if mention is not None:
+            if mention[1] != self._found:  # what is shown answers an older query
+                return
+            self.files.mentioned(item.label)
         row, column = self.area.cursor_location
         tail = "" if item.insert.endswith("/") or (run and not is_file) else " "
         begin = (row, column - (len(before) - start))
