@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions
+from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions, web
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -39,7 +39,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, login, doctor, info, configuration, completion):
+for group in (sessions, plugins, login, web, doctor, info, configuration, completion):
     group.register(app)
 
 
@@ -171,6 +171,7 @@ def root(
 ) -> None:
     """A coding agent for the terminal. With PROMPT, start a session with it; with -p, answer and exit."""
     if ctx.invoked_subcommand is not None:
+        gc.enable()
         ctx.obj = Options(config=config, config_file=config_file, work_dir=work_dir, debug=debug)
         return
     given = {name: value for name, value in locals().items() if name not in ("ctx", "version", *ABSENT)}

@@ -57,7 +57,7 @@ def test_a_prompt_without_quotes_is_refused() -> None:
         normalise(["fix", "it"], TAKES_VALUE, COMMANDS)
 
 
-@pytest.mark.parametrize("given", ["acp", "-y|web|--port|80", "mcp|add|x", "update|-y", "server", "-m|k|vis"])
+@pytest.mark.parametrize("given", ["acp", "-y|server|--port|80", "mcp|add|x", "update|-y", "server", "-m|k|vis"])
 def test_a_command_of_another_version_is_no_prompt(given: str) -> None:
     with pytest.raises(ConfigError, match=r"^kimi [a-z]+ is not in this version$"):
         normalise(given.split("|"), TAKES_VALUE, COMMANDS)
@@ -65,7 +65,7 @@ def test_a_command_of_another_version_is_no_prompt(given: str) -> None:
 
 def test_a_prompt_may_begin_like_a_command_of_another_version() -> None:
     assert normalise(["update the docs"], TAKES_VALUE, COMMANDS) == ["--start", "update the docs"]
-    assert normalise(["-p", "web"], TAKES_VALUE, COMMANDS) == ["-p", "web"]
+    assert normalise(["-p", "vis"], TAKES_VALUE, COMMANDS) == ["-p", "vis"]
     with pytest.raises(ConfigError, match='unexpected argument "the"') as caught:
         normalise(["update", "the", "old", "docs"], TAKES_VALUE, COMMANDS)
     assert "quotes" in caught.value.hint
