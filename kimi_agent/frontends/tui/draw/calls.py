@@ -75,7 +75,7 @@ def _head(block: CallBlock, canvas: Canvas) -> Line:
     """What does not fit is cut from what the call is about, never from how it went."""
     palette = canvas.palette
     sign, style = mark(block, palette)
-    left = Text(one_line(block.call.name, 60) or "…", palette.text + BOLD)
+    left = Text.assemble((one_line(block.call.name, 60) or "…", palette.text + BOLD))
     if block.nested and (who := subagent.who(block.nested)):
         left.append(f"  {who}", palette.muted)
     if block.state == "writing":
