@@ -61,6 +61,8 @@ class View:
     def feed(self, event: ev.Event) -> None:
         if isinstance(event, ev.TurnStarted):
             self._told_at = self._clock()
+            if self._screen.speaks:
+                self._screen.line("Working.")
         self._drawer.draw(self._talk.feed(event))
         if isinstance(event, ev.TurnEnded):
             self._branch = git_branch(self._session.cwd)

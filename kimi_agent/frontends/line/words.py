@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kimi_agent.core.display import Diff
 from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.common.math_text import math_text
 
 if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
@@ -88,7 +89,9 @@ def markdown_words(text: str) -> str:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
 
-    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    from kimi_agent.frontends.common.math_markdown import math_plugin
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"]).use(math_plugin)
     return "\n".join(_block(SyntaxTreeNode(parser.parse(text)))).strip("\n")
 
 
@@ -115,6 +118,8 @@ def _block(node: "SyntaxTreeNode") -> Iterator[str]:
             yield from _table(node)
         case "hr":
             return
+        case "math_block":
+            yield f"Formula: {math_text(node.content)}"
         case "html_block":
             yield from node.content.rstrip("\n").split("\n")
         case _:
@@ -145,6 +150,8 @@ def _inline(node: "SyntaxTreeNode") -> str:
     match node.type:
         case "text" | "code_inline" | "html_inline":
             return str(node.content)
+        case "math_inline":
+            return math_text(node.content)
         case "softbreak" | "hardbreak":
             return "\n"
         case "link":
