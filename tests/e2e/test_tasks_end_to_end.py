@@ -183,9 +183,15 @@ def test_tasks_can_be_looked_at_and_stopped_and_a_new_session_asks(tmp_path: Pat
             screen.wait_for("\n>" if mode == "line" else "❯")
             send(screen, "go")
             screen.wait_for("It runs.")
-            while not screen.sees("  listening", within=0.2):
-                screen.type("/tasks\r")
-            screen.wait_for("running for")
+            if mode == "line":
+                while not screen.sees("  listening", within=0.2):
+                    screen.type("/tasks\r")
+                screen.wait_for("running for")
+            else:
+                send(screen, "/tasks")
+                screen.wait_for("│ listening")
+                screen.type("\x1b")
+                screen.wait_gone("Background tasks")
             send(screen, "/new")
             screen.wait_for("1 background task of this session would end")
             question = "Which?" if mode == "line" else "would end"
