@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kimi_agent.agent.changes import Change, change_of, commands, edits
 from kimi_agent.core.display import Diff
 from kimi_agent.core.errors import WorkspaceError
+from kimi_agent.core.listing import Listing, Row, RowKey
 
 if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
@@ -25,6 +26,9 @@ async def diff_command(shell: "Shell", args: str) -> None:
     if not found:
         shell.show(f"The agent's tools have edited no file in this session. {unknown}".strip())
         return
+    if shell.draws and not args.strip():
+        await _look_through(shell, found, unknown)
+        return
     changes = [await _change(session, path, diffs) for path, diffs in found.items()]
     if name := args.strip():
         wanted = str(session.workspace.resolve(name))
@@ -32,10 +36,49 @@ async def diff_command(shell: "Shell", args: str) -> None:
         if not changes:
             shell.show(f"The agent's tools have not edited {_code(name)} in this session. {unknown}".strip())
             return
+    shell.show(_told(changes, session.cwd, unknown))
+
+
+def _told(changes: list[Change], cwd: Path, unknown: str) -> str:
     whole = len(changes) == 1 or sum(change.unified.count("\n") for change in changes) <= MAX_LINES
-    parts = [_shown(change, session.cwd, whole=whole) for change in changes]
+    parts = [_shown(change, cwd, whole=whole) for change in changes]
     more = "" if whole else "That is much: `/diff FILE` shows the change of one file."
-    shell.show("\n\n".join(filter(None, [_summary(changes), *parts, more, unknown])))
+    return "\n\n".join(filter(None, [_summary(changes), *parts, more, unknown]))
+
+
+async def _look_through(shell: "Shell", found: dict[str, list[Diff]], unknown: str) -> None:
+    """The changed files as a list; the one that is picked is shown in the conversation."""
+    session = shell.session
+    changes = {path: await _change(session, path, diffs) for path, diffs in found.items()}
+
+    async def preview(row: str) -> str:
+        changes[row] = await _change(session, row, found[row])
+        return _shown(changes[row], session.cwd, whole=True)
+
+    async def show_all(row: str) -> str:
+        shell.show(_told(list(changes.values()), session.cwd, unknown))
+        return ""
+
+    picked = await shell.browse(
+        Listing(
+            "Changes of this session", lambda: [_row(change, session.cwd) for change in changes.values()],
+            "show in the conversation", (RowKey("a", "show all", show_all, closes=True),), preview,
+            head=lambda: " ".join(filter(None, [_summary(list(changes.values())).replace("**", "") + ".", unknown])),
+        )
+    )  # fmt: skip
+    if picked is not None:
+        shell.show(_shown(changes[picked], session.cwd, whole=True))
+
+
+def _row(change: Change, cwd: Path) -> Row:
+    about = f"+{change.added} -{change.removed}" if change.unified else "as it was"
+    mark = "" if change.exact else "changed since"
+    return Row(change.path, _name(change, cwd), about, None, "new" if change.created and change.exact else mark)
+
+
+def _name(change: Change, cwd: Path) -> str:
+    path = Path(change.path)
+    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 async def _change(session: "Session", path: str, diffs: list[Diff]) -> Change:
@@ -53,9 +96,7 @@ def _summary(changes: list[Change]) -> str:
 
 
 def _shown(change: Change, cwd: Path, *, whole: bool) -> str:
-    path = Path(change.path)
-    name = str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
-    head = f"**{_code(name)}** +{change.added} -{change.removed}{' (new)' if change.created else ''}"
+    head = f"**{_code(_name(change, cwd))}** +{change.added} -{change.removed}{' (new)' if change.created else ''}"
     if not change.unified:
         return f"{head}: as it was before"
     if not change.exact:

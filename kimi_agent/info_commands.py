@@ -4,36 +4,14 @@ import re
 from typing import TYPE_CHECKING
 
 from kimi_agent import __version__
-from kimi_agent.core import event as ev
+from kimi_agent.usage_report import report
 
 if TYPE_CHECKING:
     from kimi_agent.commands import Shell
 
 
 async def usage_command(shell: "Shell", args: str) -> None:
-    events = shell.session.events()
-    usages = list(ev.usages(events))
-    last_turn = max((n for n, event in enumerate(events) if isinstance(event, ev.TurnStarted)), default=0)
-    turn = list(ev.usages(events[last_turn:]))
-    total_in, cached = sum(u.input for u in usages), sum(u.cached for u in usages)
-    output = sum(u.output for u in usages)
-    costs = [u.cost for u in usages if u.cost is not None]
-    share = f" ({cached / total_in:.0%} of the input)" if total_in else ""
-    lines = [
-        "| | session | last turn |",
-        "|---|---|---|",
-        f"| requests | {len(usages)} | {len(turn)} |",
-        f"| input tokens | {total_in:,} | {sum(u.input for u in turn):,} |",
-        f"| of it cached | {cached:,}{share} | {sum(u.cached for u in turn):,} |",
-        f"| output tokens | {output:,} | {sum(u.output for u in turn):,} |",
-    ]
-    if own := [event for event in events if isinstance(event, ev.Usage)]:
-        last = own[-1]
-        size = f" of {last.context_size:,}" if last.context_size else ""
-        lines.append(f"| context now | {last.context:,}{size} | |")
-    of_turn = sum(u.cost for u in turn if u.cost is not None)
-    lines.append(f"| cost | {sum(costs):.4f} | {of_turn:.4f} |" if costs else "| cost | no prices configured | |")
-    shell.show("\n".join(lines))
+    shell.show(report(shell.session.events()))
 
 
 async def status_command(shell: "Shell", args: str) -> None:

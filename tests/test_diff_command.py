@@ -10,6 +10,7 @@ from test_commands import RecordingShell
 
 from kimi_agent.agent.changes import change_of
 from kimi_agent.commands import execute
+from kimi_agent.core.listing import Listing
 from kimi_agent.tools.diff import diff_of
 from kimi_agent.tools.known_files import KnownFiles
 from kimi_agent.tools.write_file import WriteFile
@@ -114,3 +115,30 @@ async def test_much_is_listed_and_shown_file_by_file(tmp_path: Path):
     assert "+x" not in shell.shown[-1]
     await execute(shell, "/diff b.txt")
     assert shell.shown[-1].count("+x\n") == 2000
+
+
+async def test_the_list_shows_the_change_of_each_file_and_the_picked_one_in_the_conversation(tmp_path: Path):
+    shell = writing(tmp_path, "one\\ntwo\\n")
+    shell.draws = True
+    await play(shell.session, "go")
+    file = str(shell.session.cwd / "a.txt")
+
+    async def look_through(listing: Listing) -> str:
+        (row,) = listing.rows()
+        assert (row.id, row.label, row.description, row.mark) == (file, "a.txt", "+2 -0", "new")
+        assert listing.head is not None
+        assert listing.head().startswith("1 file, +2 -0 since")
+        assert "1 command ran" in listing.head()
+        assert "+one\n+two" in await listing.preview(row.id)
+        Path(file).write_text("other\n")
+        assert "Something else has changed it too" in await listing.preview(row.id)
+        assert listing.rows()[0].mark == "changed since"
+        await listing.keys[0].act(row.id)
+        assert "**1 file, " in shell.shown[-1]
+        return row.id
+
+    shell.browsing = look_through
+    await execute(shell, "/diff")
+    assert shell.shown[-1].startswith("**`a.txt`** +2 -0")
+    await execute(shell, "/diff a.txt")
+    assert len(shell.listings) == 1
