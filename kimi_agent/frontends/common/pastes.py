@@ -1,12 +1,16 @@
-"""Long pastes stand in the prompt as placeholders; what is sent always holds their text."""
+"""Long pastes and pictures stand in the prompt as placeholders; what is sent always holds their text, or names their file."""
 
 import os
 import re
 
+from kimi_agent.core.sanitize import plain
+
 MIN_CHARACTERS = "KIMI_CLI_PASTE_CHAR_THRESHOLD", 1000
 MIN_LINES = "KIMI_CLI_PASTE_LINE_THRESHOLD", 15
 """Length from which a paste is a placeholder: the variable that says it, and what holds without it."""
-_PLACEHOLDER = re.compile(r"\[(?:Pasted text|Shell output) #(\d+) \+\d+ lines?\]")
+MAX_NAME = 40
+"""Characters of a picture's name in its placeholder."""
+_PLACEHOLDER = re.compile(r"\[(?:(?:Pasted text|Shell output) #(\d+) \+\d+ lines?|image #\d+ [^\[\]\n]+)\]")
 
 
 class Pastes:
@@ -15,6 +19,7 @@ class Pastes:
     def __init__(self) -> None:
         self._texts: dict[int, str] = {}
         self._outputs: set[int] = set()  # those that came from the shell
+        self._pictures: dict[str, str] = {}  # placeholder: the mention that it stands for
         self._min_characters, self._min_lines = _threshold(*MIN_CHARACTERS), _threshold(*MIN_LINES)
 
     def collapse(self, text: str) -> str:
@@ -30,6 +35,17 @@ class Pastes:
         self._outputs.add(number)
         return self._placeholder(number)
 
+    def attach_picture(self, name: str, path: str, size: tuple[int, int]) -> str:
+        """A placeholder for a picture in a file, whose path holds no `"`."""
+        mention = f'@"{path}"'
+        known = next((placeholder for placeholder, stands_for in self._pictures.items() if stands_for == mention), None)
+        if known is not None:
+            return known
+        shown = re.sub(r"[\[\]\s]+", " ", plain(name)).strip()[:MAX_NAME]
+        placeholder = f"[image #{len(self._pictures) + 1} {shown} {size[0]}x{size[1]}]"
+        self._pictures[placeholder] = mention
+        return placeholder
+
     def _number(self, text: str) -> int:
         number = next((known for known, pasted in self._texts.items() if pasted == text), len(self._texts) + 1)
         self._texts[number] = text
@@ -37,19 +53,32 @@ class Pastes:
 
     def expand(self, text: str) -> str:
         """`text` with every known placeholder replaced by what was pasted; one that the person wrote themselves stays."""
-        return _PLACEHOLDER.sub(lambda match: self._texts.get(int(match[1]), match[0]), text)
+        return _PLACEHOLDER.sub(self._stands_for, text)
+
+    def _stands_for(self, match: "re.Match[str]") -> str:
+        if match[1]:
+            return self._texts.get(int(match[1]), match[0])
+        mention = self._pictures.get(match[0])
+        if mention is None:
+            return match[0]
+        inside = match.start() > 0 and not match.string[match.start() - 1].isspace()
+        return f" {mention}" if inside else mention  # within a word it would be none
 
     def collapse_again(self, text: str) -> str:
         """Put placeholders back where the pasted texts still stand: after an edit elsewhere, or out of the history."""
         for number, pasted in self._texts.items():
             text = text.replace(pasted, self._placeholder(number))
+        for placeholder, mention in self._pictures.items():
+            text = text.replace(mention, placeholder)
         return text
 
     def ending_at(self, line: str, column: int) -> int:
         """Length of the placeholder that ends at this column of a line, 0 when none does."""
-        return next(
-            (len(m[0]) for m in _PLACEHOLDER.finditer(line) if m.end() == column and int(m[1]) in self._texts), 0
-        )
+        found = (match for match in _PLACEHOLDER.finditer(line) if match.end() == column)
+        return next((len(match[0]) for match in found if self._known(match)), 0)
+
+    def _known(self, match: "re.Match[str]") -> bool:
+        return int(match[1]) in self._texts if match[1] else match[0] in self._pictures
 
     def _placeholder(self, number: int) -> str:
         lines = self._texts[number].count("\n") + 1

@@ -1,21 +1,23 @@
 """Keys of line mode in a real terminal."""
 
+from collections.abc import Callable
+
 from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, has_completions
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.keys import Keys
 
-from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.editor import edit
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.line.pasting import add_pasting
 from kimi_agent.frontends.line.screen import Owner
 
 
-def bindings(owner: Owner, pastes: Pastes) -> KeyBindings:
-    """Enter sends; Alt-Enter, Ctrl-J and a backslash before Enter break the line."""
+def bindings(owner: Owner, pastes: Pastes, tell: Callable[[str], None]) -> KeyBindings:
+    """Enter sends; Alt-Enter, Ctrl-J and a backslash before Enter break the line. `tell` prints a word to the person."""
     keys = KeyBindings()
+    add_pasting(keys, owner, pastes, tell)
     _sending(keys, owner, pastes)
     _stopping(keys, owner)
     _modes(keys, owner, pastes)
@@ -103,11 +105,6 @@ def _modes(keys: KeyBindings, owner: Owner, pastes: Pastes) -> None:
     def editor(event: KeyPressEvent) -> None:
         if command := owner.editor():
             event.app.create_background_task(_write_in_editor(event.current_buffer, command, pastes))
-
-    @keys.add(Keys.BracketedPaste)
-    def paste(event: KeyPressEvent) -> None:
-        text = plain(event.data.replace("\r\n", "\n").replace("\r", "\n"))
-        event.current_buffer.insert_text(text if owner.secret else pastes.collapse(text))
 
 
 async def _write_in_editor(buffer: Buffer, command: list[str], pastes: Pastes) -> None:

@@ -82,7 +82,7 @@ class RichScreen:
             history=self._history,
             completer=LineCompleter(owner),
             complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document)),
-            key_bindings=bindings(owner, self._pastes),
+            key_bindings=bindings(owner, self._pastes, lambda text: self.line(text, "dim")),
             is_password=Condition(lambda: owner.secret),
             style=_PROMPT_STYLE,
             prompt_continuation=lambda width, number, wrapped: " " * width,

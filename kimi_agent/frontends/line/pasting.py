@@ -1,0 +1,85 @@
+"""What comes into the prompt of line mode from outside of the keyboard: pastes, the clipboard, dropped files."""
+
+import asyncio
+from collections.abc import Callable
+
+from prompt_toolkit.application import get_app
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.keys import Keys
+
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.clipboard_reader import ClipboardError, read_clipboard
+from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.common.prompt_pictures import attach_stored, dropped, store_picture
+from kimi_agent.frontends.line.screen import Owner
+
+
+class Pasting:
+    """`tell` prints a word to the person."""
+
+    def __init__(self, owner: Owner, pastes: Pastes, tell: Callable[[str], None]) -> None:
+        self._owner, self._pastes, self._tell = owner, pastes, tell
+
+    def put(self, buffer: Buffer, pasted: str) -> None:
+        """Put a text in at the cursor: the files that it names, or a placeholder where it is long."""
+        text = plain(pasted.replace("\r\n", "\n").replace("\r", "\n"))
+        if self._owner.secret:
+            buffer.insert_text(text)
+            return
+        before = buffer.document.text_before_cursor
+        named = dropped(text, before, self._owner.folder(), self._pastes) if self._takes_files() else None
+        buffer.insert_text(self._pastes.collapse(text) if named is None else named)
+
+    async def put_clipboard(self, buffer: Buffer) -> None:
+        try:
+            found = await read_clipboard()
+            if isinstance(found, bytes):
+                await self._attach(buffer, found)
+            elif found:
+                self.put(buffer, found)
+            else:
+                self._tell("The clipboard is empty.")
+        except ClipboardError as error:
+            self._tell(f"{error}.")
+
+    async def _attach(self, buffer: Buffer, data: bytes) -> None:
+        if not self._takes_files():
+            self._tell("The clipboard holds a picture: only a prompt takes one.")
+            return
+        path = await asyncio.to_thread(store_picture, data, self._owner.home())
+        before = buffer.document.char_before_cursor
+        blank = " " if before and not before.isspace() else ""
+        buffer.insert_text(f"{blank}{attach_stored(path, self._pastes)} ")
+
+    def _takes_files(self) -> bool:
+        """Whether it is a prompt that is being written."""
+        owner = self._owner
+        return owner.remembers() and not (owner.secret or owner.feeding() or owner.shell_folder())
+
+    def placeholder_before(self, buffer: Buffer) -> int:
+        """Length of the placeholder that ends at the cursor, 0 when none does."""
+        document = buffer.document
+        return self._pastes.ending_at(document.current_line, document.cursor_position_col)
+
+
+def add_pasting(keys: KeyBindings, owner: Owner, pastes: Pastes, tell: Callable[[str], None]) -> None:
+    """Ctrl-V and Alt-V read the clipboard; Backspace takes a placeholder out whole."""
+    pasting = Pasting(owner, pastes, tell)
+
+    @keys.add("c-v")
+    @keys.add("escape", "v")
+    def clipboard(event: KeyPressEvent) -> None:
+        event.app.create_background_task(pasting.put_clipboard(event.current_buffer))
+
+    @keys.add(Keys.BracketedPaste)
+    def paste(event: KeyPressEvent) -> None:
+        if event.data:
+            pasting.put(event.current_buffer, event.data)
+        else:  # what terminals send when the clipboard holds no text
+            clipboard(event)
+
+    @keys.add("backspace", filter=Condition(lambda: bool(pasting.placeholder_before(get_app().current_buffer))))
+    def take_out(event: KeyPressEvent) -> None:
+        event.current_buffer.delete_before_cursor(pasting.placeholder_before(event.current_buffer))
