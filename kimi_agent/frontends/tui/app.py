@@ -210,6 +210,10 @@ class KimiApp(SessionApp):
             self.action_shell_mode()
         self.composer.attach(self.shell.last.for_model())
 
+    def action_paste_clipboard(self) -> None:
+        """Ctrl-V, Alt-V."""
+        self.run_worker(self.pasting.paste(), group="clipboard", exclusive=True)
+
     def action_steer(self) -> None:
         """Ctrl-S: what is typed joins the running turn before its next step."""
         text = self.composer.take()

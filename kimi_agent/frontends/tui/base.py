@@ -28,6 +28,7 @@ from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.graphics import TerminalPictures
+from kimi_agent.frontends.tui.pasting import Pasting
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, THEMES, theme_name
@@ -107,6 +108,7 @@ class SessionApp(App[int]):
             PromptHistory(session.cwd, agent.home),
         )
         self.shell = ShellMode(self, session.cwd)
+        self.pasting = Pasting(self)
 
     # --- life ---------------------------------------------------------------------------------------------------------
 

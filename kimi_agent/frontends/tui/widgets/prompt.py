@@ -1,5 +1,6 @@
 """The text area that a person types in."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from textual import events
@@ -23,6 +24,7 @@ class PromptArea(TextArea):
         Binding("ctrl+o", "app.editor", show=False),
         Binding("ctrl+c", "app.interrupt_or_exit", show=False),
         Binding("ctrl+s", "app.steer", show=False),
+        Binding("ctrl+v", "app.paste_clipboard", show=False),
         Binding("ctrl+d", "delete_or_exit", show=False),
         Binding("ctrl+f", "app.search", show=False),
         Binding("ctrl+z", "app.suspend_process", show=False),
@@ -44,6 +46,8 @@ class PromptArea(TextArea):
         self.cursor_blink = False
         self.pastes = pastes
         self.popup_open = False
+        self.as_dropped: Callable[[str], Awaitable[str | None]] | None = None
+        """What is put in for a paste that names the files that were dropped on the window; None for any other text."""
 
     @property
     def expanded_text(self) -> str:
@@ -104,7 +108,18 @@ class PromptArea(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
         event.prevent_default()
-        text = self.pastes.collapse(plain(event.text.replace("\r\n", "\n").replace("\r", "\n")))
+        if event.text:
+            await self.put_pasted(event.text)
+        else:  # what terminals send when the clipboard holds no text
+            await self.run_action("app.paste_clipboard")
+
+    async def put_pasted(self, pasted: str) -> None:
+        """Put a text in at the cursor: the files that it names, or a placeholder where it is long."""
+        text = plain(pasted.replace("\r\n", "\n").replace("\r", "\n"))
+        named = await self.as_dropped(text) if self.as_dropped is not None else None
+        self.put_in(self.pastes.collapse(text) if named is None else named)
+
+    def put_in(self, text: str) -> None:
         if result := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(result.end_location)
 
