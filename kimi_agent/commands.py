@@ -21,6 +21,7 @@ from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.rewind_command import rewind_command
+from kimi_agent.show_command import show_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 from kimi_agent.theme_command import theme_command
 
@@ -293,6 +294,7 @@ _ALL = (
     Command("diff", "what the session changed in files", diff_command, (), "[FILE]"),
     Command("usage", "tokens and cost of this session", usage_command, ("cost",)),
     Command("status", "model, folder, mode", status_command),
+    Command("show", "the whole output of the newest tool call, or of call N", show_command, (), "[N]"),
     Command("hooks", "the hooks that run in this session", hooks_command),
     Command("tasks", "what runs in the background; show or stop one", tasks_command, ("task",), "[[stop] ID]"),
     Command("theme", "the colours of the full-screen shell, also of later sessions", theme_command, (), "[NAME]"),

@@ -126,6 +126,9 @@ def root(
     print_mode: Annotated[bool, Flag("--print", help="No screen: read the prompt from -p or standard input.")] = False,
     quiet: Annotated[bool, Flag("--quiet", help="--print --output-format text --final-message-only.")] = False,
     line: Annotated[bool, Flag("--line", help="Line mode: native scrollback, works on any terminal.")] = False,
+    screen_reader: Annotated[
+        bool, Flag("--screen-reader", help="Line mode in plain words: nothing is drawn, nothing moves.")
+    ] = False,
     ui: Annotated[str, Flag("--ui", metavar="NAME", help="The front end: tui, line, or one of a plugin.")] = "",
     workspace: Annotated[
         str, Flag("--workspace", metavar="NAME", help="Where tools work: local, or one of a plugin.")

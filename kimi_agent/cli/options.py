@@ -30,6 +30,7 @@ class Options:
     print_mode: bool = False
     quiet: bool = False
     line: bool = False
+    screen_reader: bool = False
     ui: str = ""
     workspace: str = "local"
     output_format: str | None = None
@@ -95,6 +96,7 @@ class Options:
             ("--agent", "--agent-file", bool(self.agent) and self.agent_file is not None),
             ("--continue", "--resume", self.last and self.session is not None),
             ("--line", "-p and --print", self.line and self.headless),
+            ("--screen-reader", "--ui, -p and --print", self.screen_reader and (bool(self.ui) or self.headless)),
             ("--ui", "--line, -p and --print", bool(self.ui) and (self.line or self.headless)),
             ("--quiet", "--output-format and --input-format", self.quiet and formats),
         ):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
+from kimi_agent.frontends.common.terminal import can_draw
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -46,9 +47,13 @@ def start(options: Options) -> int:
         arguments |= _print_arguments(options) | {"wait_ceiling": config.background.print_wait_ceiling_s}
     elif options.start:
         arguments["prompt"] = options.start
-    name = "print" if headless else options.ui or ("line" if options.line or not _can_draw() else "tui")
+    spoken = options.screen_reader or config.screen_reader
+    in_lines = options.line or spoken or not can_draw(os.environ)
+    name = "print" if headless else options.ui or ("line" if in_lines else "tui")
     if not headless:
         arguments["look"] = _look(config)
+    if spoken and name == "line":
+        arguments["plain"] = True
     from kimi_agent.build import build, offers
     from kimi_agent.frontends.common.status import unknown_items
     from kimi_agent.plugins.host import host_plugins
@@ -262,10 +267,6 @@ def _is_tty(stream: Any) -> bool:
         return bool(stream is not None and stream.isatty())
     except ValueError:  # closed
         return False
-
-
-def _can_draw() -> bool:
-    return os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def _log_to_file(options: Options) -> None:

@@ -201,7 +201,7 @@ class Config:
     `plugins` holds what each plugin is told: `[plugins.NAME]`, with `enabled = true|false` and the plugin's own keys.
     `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
     usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
-    `reduced_motion` leaves nothing on the screen that counts or moves by itself.
+    `reduced_motion` leaves nothing on the screen that counts or moves by itself; `screen_reader` is line mode in plain words.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
@@ -218,6 +218,7 @@ class Config:
     default_editor: str = ""
     theme: Literal["dark", "light", "auto", "high-contrast-dark", "high-contrast-light"] = "auto"
     reduced_motion: bool = False
+    screen_reader: bool = False
     vim_mode: bool = False
     images: Literal["auto", "kitty", "iterm2", "sixel", "blocks", "off"] = "auto"
     diffs: Literal["auto", "unified", "side-by-side"] = "auto"

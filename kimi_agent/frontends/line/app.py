@@ -11,6 +11,7 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.signals import ending_with
+from kimi_agent.frontends.common.terminal import can_draw
 from kimi_agent.frontends.line.screen import Owner, Screen
 from kimi_agent.frontends.line.shell import LineShell
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 class LineFrontend:
     """`kimi --line`. `prompt` is run at once.
 
-    `plain`: without any escape sequence; None means so where the terminal is not known to understand them.
+    `plain`: in words and without any escape sequence, as a screen reader wants it; None means so where the terminal is not
+    known to understand them.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class LineFrontend:
 
 
 def must_be_plain() -> bool:
-    """Where escape sequences would be noise: no terminal, a dumb one, or a person who wants no colours."""
+    """Where escape sequences would be noise: no terminal, a dumb one, a build's log, a person who wants no colours."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    return os.environ.get("TERM", "dumb") in ("dumb", "unknown", "") or bool(os.environ.get("NO_COLOR"))
+    return not can_draw(os.environ) or bool(os.environ.get("NO_COLOR"))
