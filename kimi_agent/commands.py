@@ -20,7 +20,10 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
+from kimi_agent.model_command import model_command
+from kimi_agent.queue_command import queue_command
 from kimi_agent.rewind_command import rewind_command
+from kimi_agent.session_command import fork_command, sessions_command
 from kimi_agent.show_command import show_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 from kimi_agent.theme_command import theme_command
@@ -102,30 +105,6 @@ async def _new(shell: Shell, args: str) -> None:
     await old.aclose()
 
 
-async def _sessions(shell: Shell, args: str) -> None:
-    infos = list(shell.agent.store.list(None if args.strip() == "all" else shell.session.cwd))[:50]
-    infos = [info for info in infos if info.id != shell.session.id]
-    if not infos:
-        shell.show("There are no other sessions in this folder. `/sessions all` shows those of every folder.")
-        return
-    options = [Option(info.title or info.id, f"{info.id}  {info.cwd}") for info in infos]
-    picked = await shell.choose("Go on with which session?", options)
-    if picked is None or not await may_end_tasks(shell):
-        return
-    old = shell.session
-    shell.switch(shell.agent.open(infos[picked].id, ask=shell_ask(shell)))
-    await old.aclose()
-
-
-async def _fork(shell: Shell, args: str) -> None:
-    if not await may_end_tasks(shell):
-        return
-    old = shell.session
-    shell.switch(old.fork())
-    shell.show(f"This is a fork. The original is session `{old.id}`.")
-    await old.aclose()
-
-
 async def _undo(shell: Shell, args: str) -> None:
     args = args.strip() or "1"
     if not (args.isascii() and args.isdigit() and len(args) < 6):
@@ -144,33 +123,6 @@ async def _title(shell: Shell, args: str) -> None:
 
 async def _compact(shell: Shell, args: str) -> None:
     await shell.run(shell.session.compact(args.strip()))
-
-
-async def _model(shell: Shell, args: str) -> None:
-    name = args.strip() or await _pick_model(shell)
-    if not name:
-        return
-    if name not in shell.agent.models:
-        served = {model.name: model for model in await shell.agent.served_models()}
-        if name in served:
-            shell.agent.models[name] = served[name]
-    shell.apply(shell.session.set_model(name))
-    shell.show(f"The model is now **{name}**. The next request does not find its prompt in the provider's cache.")
-
-
-async def _pick_model(shell: Shell) -> str:
-    """The configured models and those that the providers serve; empty when none was picked."""
-    models = [*shell.agent.models.values(), *await shell.agent.served_models()]
-    if not models:
-        shell.show("No model is configured. `/login` sets one up.")
-        return ""
-    options = []
-    for model in models:
-        about = [model.provider, model.id if model.id != model.name else ""]
-        about.append(f"{model.context_size // 1000}k context" if model.context_size else "")
-        options.append(Option(model.name, ", ".join(filter(None, about))))
-    picked = await shell.choose(f"Model (now {shell.session.model.name or 'none'})", options)
-    return "" if picked is None else models[picked].name
 
 
 async def _thinking(shell: Shell, args: str) -> None:
@@ -275,14 +227,15 @@ def shell_ask(shell: Shell) -> Ask:
 _ALL = (
     Command("help", "list the commands", _help, ("h", "?")),
     Command("new", "start a new session", _new, ("clear", "reset"), while_running=False),
-    Command("sessions", "go on with another session", _sessions, ("resume",), "[all]", while_running=False),
-    Command("fork", "go on in a copy of this session", _fork, while_running=False),
+    Command("sessions", "look through the sessions, go on with one", sessions_command, ("resume",), "[all]", while_running=False),
+    Command("fork", "go on in a copy of this session", fork_command, while_running=False),
     Command("undo", "take back the last turn (or N turns) of the conversation", _undo, (), "[N]", while_running=False),
     Command("rewind", "go back to before an earlier message, here or in a fork", rewind_command, while_running=False),
     Command("title", "name this session", _title, ("rename",), "TEXT"),
+    Command("queue", "the texts that wait: put them in order, take one back, steer with one", queue_command),
     Command("btw", "ask something beside the task; it leaves no trace in the conversation", _btw, (), "QUESTION"),
     Command("compact", "shorten the history now", _compact, (), "[what to keep]", while_running=False),
-    Command("model", "pick the model", _model, (), "[NAME]", while_running=False),
+    Command("model", "pick the model", model_command, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
     Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]", headless=True),

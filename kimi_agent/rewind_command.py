@@ -1,10 +1,13 @@
 """The slash command /rewind: back to before an earlier message, in this session or in a fork of it."""
 
+import asyncio
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from kimi_agent.agent.excerpt import beginning
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
+from kimi_agent.core.listing import Listing, Row
 from kimi_agent.core.message import Message
 from kimi_agent.task_command import may_end_tasks
 
@@ -22,16 +25,22 @@ WAYS = (
 
 async def rewind_command(shell: "Shell", args: str) -> None:
     """Let the person choose a message and a way; its text comes back to be edited. Raises SessionError as `undo` does."""
-    messages = said_in_turns(shell.session.events())
-    listed = [(len(messages) - number, text) for number, text in enumerate(messages) if text.strip()][::-1]
-    if not listed:
+    turns_of = turns_now(shell.session.events())
+    said = {str(len(turns_of) - number): _said(turn) for number, turn in enumerate(turns_of)}
+    rows = [Row(turns, _shown(text), _distance(int(turns))) for turns, text in reversed(said.items()) if text.strip()]
+    if not rows:
         shell.show("There is no earlier message to go back to.")
         return
-    options = [Option(_shown(text), _distance(turns)) for turns, text in listed]
-    picked = await shell.choose("Go back to before which message?", options)
+
+    async def preview(row: str) -> str:
+        return await asyncio.to_thread(beginning, turns_of[len(turns_of) - int(row)])
+
+    picked = await shell.browse(
+        Listing("Go back to before which message?", lambda: rows, picks="go back", preview=preview)
+    )
     if picked is None:
         return
-    turns, text = listed[picked]
+    turns, text = int(picked), said[picked]
     way = await shell.choose(f"Go back to before “{_shown(text)[:60]}”", WAYS)
     if way == 0:
         shell.apply(_rewind(shell.session, turns))
@@ -46,20 +55,27 @@ async def rewind_command(shell: "Shell", args: str) -> None:
     shell.put(text)
 
 
-def said_in_turns(events: Iterable[ev.Event]) -> list[str]:
-    """What a person said first in each turn that is not undone; empty for a turn that the program began."""
-    said: list[str] = []
+def turns_now(events: Iterable[ev.Event]) -> list[list[ev.Event]]:
+    """The events of each turn that is not undone."""
+    turns: list[list[ev.Event]] = []
     for event in events:
         match event:
             case ev.TurnStarted():
-                said.append("")
-            case ev.MessageAdded(message) if said and not said[-1] and _of_person(message):
-                said[-1] = message.text
-            case ev.Rewound(turns=turns, compaction=False) if 0 < turns <= len(said):
-                del said[-turns:]
+                turns.append([event])
+            case ev.Rewound(turns=undone, compaction=False):
+                if 0 < undone <= len(turns):
+                    del turns[-undone:]
+            case _ if turns:
+                turns[-1].append(event)
             case _:
                 pass
-    return said
+    return turns
+
+
+def _said(turn: Iterable[ev.Event]) -> str:
+    """What a person said first in a turn; empty for one that the program began."""
+    messages = (event.message for event in turn if isinstance(event, ev.MessageAdded))
+    return next((message.text for message in messages if _of_person(message)), "")
 
 
 def _of_person(message: Message) -> bool:

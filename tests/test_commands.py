@@ -24,7 +24,7 @@ from kimi_agent.theme_command import THEMES
 
 
 class RecordingShell:
-    """A `commands.Shell` without a screen. `picks` answers `choose`."""
+    """A `commands.Shell` without a screen. `picks` answers `choose` and `browse`, `typed` answers `ask_text`."""
 
     def __init__(self, house: House, picks: Sequence[int | None] = ()) -> None:
         self.agent, self.session = house.agent, house.open()
@@ -38,7 +38,8 @@ class RecordingShell:
         self.draws = False
         self.theme = ""
         self.listings: list[Listing] = []
-        self.browsing: Callable[[Listing], Awaitable[str | None]] = self._closes
+        self.browsing: Callable[[Listing], Awaitable[str | None]] = self._pick
+        self.typed: list[str] = []
 
     def show(self, markdown: str) -> None:
         self.shown.append(markdown)
@@ -65,8 +66,11 @@ class RecordingShell:
         self.theme = name
         return True
 
-    async def _closes(self, listing: Listing) -> str | None:
-        return None
+    async def _pick(self, listing: Listing) -> str | None:
+        rows = listing.rows()
+        self.titles += [row.label for row in rows]
+        picked = self._picks.pop(0) if self._picks else None
+        return None if picked is None else rows[picked].id
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         self.titles += [option.label for option in options]
@@ -77,7 +81,7 @@ class RecordingShell:
         return await self.browsing(listing)
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
-        return None
+        return self.typed.pop(0) if self.typed else None
 
     def quit(self) -> None:
         self.left = True
@@ -101,7 +105,7 @@ async def test_every_command_runs_on_an_empty_session(house: House, name: str):
     shell = RecordingShell(house)
     before = shell.session.id
     assert await execute(shell, f"/{name}")
-    assert shell.shown or shell.events or shell.left or shell.titles or shell.session.id != before
+    assert shell.shown or shell.events or shell.left or shell.titles or shell.listings or shell.session.id != before
 
 
 async def test_rewind_goes_back_to_before_a_chosen_message_and_gives_its_text_back(house: House):

@@ -1,5 +1,6 @@
 """GET /models feeds the picker and the size of the context window."""
 
+import asyncio
 from pathlib import Path
 
 from fake_api import FakeAPI
@@ -53,9 +54,21 @@ async def test_the_picker_offers_what_the_servers_list(tmp_path: Path):
                 return agent.open(ask=allow)
 
         House.agent = agent
-        shell = RecordingShell(House(), [1])
+        shell, seen = RecordingShell(House()), []
+
+        async def look_through(listing):
+            while len(listing.rows()) < 2:
+                seen[:] = [listing.head()]
+                await asyncio.sleep(0.01)
+            seen.append(listing.head())
+            assert [(row.label, row.group, row.mark) for row in listing.rows()] == [
+                ("m", "Configured", "now"), ("other", "Served by the providers", ""),
+            ]  # fmt: skip
+            return "other"
+
+        shell.browsing = look_through
         await execute(shell, "/model")
-        assert shell.titles == ["m", "other"]
+        assert seen == ["now m; asking the providers what they serve", "now m"]
         await play(shell.session, "who are you?")
         assert api.requests[-1].json["model"] == "other"
         await execute(shell, "/model m")

@@ -52,7 +52,7 @@ class Session:
         self._mode_told = False  # the model knows whether plan mode is on
         self._events_before = len(log.events)
         turns = sum(isinstance(event, ev.TurnStarted) for event in log.events)
-        self._waiting = Waiting(self._show)
+        self.waiting = Waiting(self._show)  # texts, to be edited at any time
         self._notes: list[str] = []
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
@@ -74,7 +74,7 @@ class Session:
         self.ledger, self._evidence = Ledger(str(parts.workspace.root), own), parts.evidence
         self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
         self._turns = Turns(
-            self.runner, self._turn, self.skills, self._waiting, lambda: self.has_news, turns, self.goals
+            self.runner, self._turn, self.skills, self.waiting, lambda: self.has_news, turns, self.goals
         )
         self._take_up(log.events)
 
@@ -160,8 +160,8 @@ class Session:
             async with contextlib.aclosing(self._drive(work())) as events:
                 async for event in events:
                     yield event
-            self._waiting.end_turn()
-            text = self._waiting.next_prompt() if self._went_well else None
+            self.waiting.end_turn()
+            text = self.waiting.next_prompt() if self._went_well else None
             if text is None and not (self._went_well and self.has_news):
                 return
             work = functools.partial(self._run, text or "")
@@ -192,7 +192,7 @@ class Session:
 
     def _turn(self) -> Turn:
         turn = self.runner.turn()
-        turn.take_steering, turn.take_notes = self._waiting.take_steering, self._take_notes
+        turn.take_steering, turn.take_notes = self.waiting.take_steering, self._take_notes
         turn.expand, turn.attach, turn.hooks = self.skills.expand, self._mentions.read, self.hooks
         turn.end_gates = [self.goals.gate]
         if self._evidence != "off":
@@ -211,15 +211,15 @@ class Session:
 
     def steer(self, text: str) -> None:
         """Let `text` join the running turn before its next step."""
-        self._waiting.steer(text)
+        self.waiting.steer(text)
 
     def queue(self, text: str) -> None:
         """Run `text` as the next turn when the running one is done."""
-        self._waiting.queue(text)
+        self.waiting.queue(text)
 
     def take_back(self) -> str | None:
         """Remove and answer the text that was given last and still waits."""
-        return self._waiting.take_back()
+        return self.waiting.take_back()
 
     def _show(self, event: ev.Event) -> None:
         """Tell the front end alone: the log does not keep it."""

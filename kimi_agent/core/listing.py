@@ -25,7 +25,8 @@ class RowKey:
     """A key that does something with the chosen row: one small letter, `delete`, `alt+up` or `alt+down`.
 
     `act` gets the row's id; what it answers is told to the person in one line. It may raise KimiError, which is told, too.
-    A key that `closes` leaves the list after that, with no row picked, unless `act` raised.
+    A key without `help` does what another does and is not spoken of. A key that `closes` leaves the list after that, with
+    no row picked, unless `act` raised.
     """
 
     key: str

@@ -50,10 +50,12 @@ class Choice:
         if self.words:
             self.index = 0
 
-    def found(self, ids: Sequence[str]) -> None:
-        """Show these rows only: a search has answered for what is typed."""
+    def found(self, ids: Sequence[str]) -> bool:
+        """Show these rows only: a search has answered for what is typed. False when these are shown already."""
+        before = self.shown
         self._found = frozenset(ids)
         self._match()
+        return self.shown != before
 
     def choose(self, index: int) -> None:
         self.index = max(0, min(index, len(self.shown) - 1))

@@ -71,7 +71,7 @@ class ListingReader:
 
     async def _do(self, word: str, row: Row | None) -> bool:
         """Do what a word says; whether the list is closed with that."""
-        key = next((key for key in self._listing.keys if word in (key.key, key.help.lower())), None)
+        key = next((key for key in self._listing.keys if word and word in (key.key, key.help.lower())), None)
         if word == "more" and row is None and self._more:
             self._print_page()
         elif key is None and word in ("v", "view") and row is not None and self._listing.preview is not None:
@@ -79,7 +79,8 @@ class ListingReader:
         elif key is not None and row is not None:
             return await self._act(key, row.id)
         else:
-            self._screen.line(f"Type a number from 1 to {len(self._printed)}, before it what to do.", "warning")
+            does = ", before it what to do" if self._listing.keys else ""
+            self._screen.line(f"Type a number from 1 to {len(self._printed)}{does}.", "warning")
         return False
 
     async def _act(self, key: RowKey, row: str) -> bool:
@@ -150,7 +151,7 @@ class ListingReader:
     def _label(self) -> str:
         """The question, with all that can be answered."""
         offers = [f"Number to {self._listing.picks}"] if self._listing.picks else []
-        for key in self._listing.keys:
+        for key in filter(lambda key: key.help, self._listing.keys):
             word = plain(key.help)
             offers.append(f"{key.key} 3 to {word}" if len(key.key) == 1 else f"{word} 3")
         if self._listing.preview is not None:

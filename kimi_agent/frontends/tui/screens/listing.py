@@ -93,25 +93,26 @@ class ListingScreen(ModalScreen[str | None]):
         if self.is_current:
             self._take_rows()
             self._look(0)
+            if self._listing.search is not None and self._choice.words:
+                self.run_worker(self._seek(self._filter.value, 0), group="search", exclusive=True)
 
     @on(Input.Changed)
     def _filtered(self, event: Input.Changed) -> None:
         event.stop()
         self._choice.filter(event.value)
         if self._listing.search is not None and event.value.strip():
-            self.run_worker(self._seek(event.value), group="search", exclusive=True)
+            self.run_worker(self._seek(event.value, PAUSE_S), group="search", exclusive=True)
         self._show_choice()
 
-    async def _seek(self, text: str) -> None:
+    async def _seek(self, text: str, pause_s: float) -> None:
         assert self._listing.search is not None
-        await asyncio.sleep(PAUSE_S)
+        await asyncio.sleep(pause_s)
         try:
             found = await self._listing.search(text)
         except KimiError as error:
             self._tell(error.full, bad=True)
             return
-        if self._filter.value == text:
-            self._choice.found(found)
+        if self._filter.value == text and self._choice.found(found):
             self._show_choice()
 
     def _show_choice(self) -> None:
@@ -235,9 +236,9 @@ class ListingScreen(ModalScreen[str | None]):
         typing = self._filter.has_focus and self._letters
         hints = [("Enter", self._listing.picks)] if self._listing.picks else []
         hints.append(("Esc", "back" if typing or self._swapped else "close"))
-        hints += [
-            (KEY_NAMES.get(k.key, k.key), plain(k.help)) for k in self._listing.keys if not typing or len(k.key) > 1
-        ]
+        for key in self._listing.keys:
+            if key.help and not (typing and len(key.key) == 1):
+                hints.append((KEY_NAMES.get(key.key, key.key), plain(key.help)))
         if self._listing.preview is not None and not (self.has_class("-beside") or self.has_class("-below")):
             hints.append(("←", "list") if self._swapped else ("→", "view"))
         if self._letters and not typing:
