@@ -7,15 +7,18 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimi_agent.agent.check_names import ELSEWHERE, Kind
 from kimi_agent.agent.checks import Part, parts
-from kimi_agent.agent.claims import WORDS, Claim, claims, says_all, says_it_ran, says_it_worked
 from kimi_agent.agent.loop import EndGate
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Terminal
 from kimi_agent.core.sanitize import plain
 from kimi_agent.core.task import Task, last_lines
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.claims import Claim
 
 MAX_RUNS = 200
 """Commands that are remembered; what a claim rests on is among the last ones."""
@@ -233,11 +236,13 @@ class Ledger:
         spoke = all(part.speaks for part in what)
         return "its output shows a failure" if spoke else "its exit code was hidden by another command"
 
-    def bind(self, claim: Claim, *, every: bool = False) -> ev.Evidence:
+    def bind(self, claim: "Claim", *, every: bool = False) -> ev.Evidence:
         """What shows a claim, or why nothing does: the latest command that checks this counts.
 
         For `every` test a run of another program with failed tests since the last change counts before it.
         """
+        from kimi_agent.agent.claims import WORDS  # its many patterns are compiled when the first turn ends
+
         words, noun = WORDS[claim], _NOUNS[claim]
         found = (self._other_failure() if every else None) or next(self._matching(claim), None)
         if found is None:
@@ -262,7 +267,7 @@ class Ledger:
                 return run, part
         return None
 
-    def _matching(self, claim: Claim) -> Iterator[tuple[Run, Part]]:
+    def _matching(self, claim: "Claim") -> Iterator[tuple[Run, Part]]:
         wanted = _kinds(claim)
         for run in reversed(self._runs):
             for part in reversed(run.parts):
@@ -270,12 +275,12 @@ class Ledger:
                     yield run, part
 
 
-_NOUNS: dict[Claim, str] = {
+_NOUNS: "dict[Claim, str]" = {
     "test": "test", "build": "build", "lint": "linter", "types": "type checker", "run": "program", "check": "check",
 }  # fmt: skip
 
 
-def _kinds(claim: Claim) -> set[Kind]:
+def _kinds(claim: "Claim") -> set[Kind]:
     return {"test", "build", "lint", "types"} if claim == "check" else {claim}
 
 
@@ -288,6 +293,8 @@ def evidence(ledger: Ledger, text: str) -> list[ev.Evidence]:
 
     An answer after any call that says "I fixed it", or one that says "I ran the tests", is none.
     """
+    from kimi_agent.agent.claims import claims, says_all, says_it_ran, says_it_worked
+
     works = says_it_ran(text) or (ledger.called and says_it_worked(text))
     if ledger.empty and not works:
         return []

@@ -13,10 +13,8 @@ def run(arguments: Sequence[str]) -> int:
 
     A KimiError is one line on standard error, with its hint; a traceback only with `--debug`.
     """
-    from kimi_agent.cli.app import command
-
     try:
-        command()(args=list(arguments), prog_name="kimi")
+        _parse(arguments)
     except SystemExit as end:  # how Typer ends, always
         return _flushed(end.code if isinstance(end.code, int) else ExitCode.DONE if end.code is None else 1)
     except KimiError as error:
@@ -34,6 +32,18 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return _flushed(ExitCode.DONE)
+
+
+def _parse(arguments: Sequence[str]) -> None:
+    """Raises SystemExit with the code, or a KimiError."""
+    if not arguments and "_KIMI_COMPLETE" not in os.environ:  # a parser would be a tenth of the time to the first prompt
+        from kimi_agent.cli.options import Options
+        from kimi_agent.cli.start import start
+
+        raise SystemExit(start(Options()))
+    from kimi_agent.cli.app import command
+
+    command()(args=list(arguments), prog_name="kimi")
 
 
 def _flushed(code: int) -> int:

@@ -1,5 +1,6 @@
 """The root command: every flag of kimi-cli 1.49 and kimi-code that has a meaning here, under all its names."""
 
+import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -127,6 +128,8 @@ def _frontend(name: str, plugins: "Sequence[Plugin]") -> Any:
 
 
 def _run(name: str, frontend: Any, agent: "Agent") -> int:
+    gc.freeze()  # what is loaded by now stays: later collections pass over it
+    gc.enable()
     answers = contextlib.redirect_stdout(sys.stderr) if name == "print" else contextlib.nullcontext()
 
     async def drive() -> int:

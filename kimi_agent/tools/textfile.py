@@ -38,9 +38,8 @@ _KINDS = (
     (b"\x1a\x45\xdf\xa3", "a video"),
 )
 _CONTROLS = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f]")
-_MULTIBYTE = re.compile("[\u0080-\ud7ff\ue000-\U0010ffff]")
 _ESCAPED = re.compile("[\udc80-\udcff]")
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _HANZI = re.compile(rb"[\xa1-\xa9\xb0-\xf7][\xa1-\xfe]")
 _HANZI_TOGETHER = re.compile(rb"(?:[\xa1-\xa9\xb0-\xf7][\xa1-\xfe]){2}")
 _NON_ASCII = re.compile("[^\0-\x7f]")
@@ -108,7 +107,7 @@ def encoding_of(data: bytes, *, whole: bool = True) -> Encoding:
     except UnicodeDecodeError:
         pass
     text = data.decode("utf-8", "surrogateescape")
-    if len(_MULTIBYTE.findall(text)) > len(_ESCAPED.findall(text)):
+    if len(_NON_ASCII.findall(text)) > 2 * len(_ESCAPED.findall(text)):  # more characters than stray bytes
         return Encoding("utf-8", errors="surrogateescape")
     if _is_chinese(data, whole):
         return Encoding("gb18030")
