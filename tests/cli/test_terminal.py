@@ -16,7 +16,8 @@ def kimi(tmp_path: Path) -> Program:
 
 def choose_custom(terminal: Terminal) -> None:
     menu = terminal.expect("Another OpenAI-compatible server")
-    numbers = re.findall(r"(\d+)  \S", menu)
+    numbers = re.findall(r"(\d+)(?:  |: )\S", menu)
+    terminal.expect("1-")
     terminal.type(f"{numbers[-1]}\n")
 
 
@@ -62,7 +63,7 @@ def test_the_first_run_goes_on_into_a_session(kimi: Program) -> None:
         terminal.expect("(not shown): ")
         terminal.type("\n")
         terminal.expect("Good morning")
-        terminal.expect("> ")
+        terminal.expect("You: ")
         terminal.type("/exit\n")
         assert terminal.wait() == 0
 
@@ -77,7 +78,7 @@ def test_a_session_is_picked_from_a_list(kimi: Program) -> None:
         whales = next(line for line in menu.splitlines() if "whales" in line).split()[0]
         terminal.type(f"{whales}\n")
         terminal.expect("one")
-        terminal.expect("> ")
+        terminal.expect("You: ")
         terminal.type("/exit\n")
         assert terminal.wait() == 0
 
@@ -93,7 +94,7 @@ def test_the_full_screen_is_the_default(kimi: Program) -> None:
 def test_login_inside_a_session_takes_effect_at_once(kimi: Program) -> None:
     with FakeAPI([[{"text": "ok"}], [{"text": "from the new one"}]]) as api:
         terminal = Terminal(kimi, "--line", "--provider", kimi.scenario([]), TERM="dumb")
-        terminal.expect("> ")
+        terminal.expect("You: ")
         terminal.type("/login\n")
         choose_custom(terminal)
         terminal.expect("Address of the API")
@@ -103,6 +104,6 @@ def test_login_inside_a_session_takes_effect_at_once(kimi: Program) -> None:
         terminal.expect("the model is fake-model")
         terminal.type("hello\n")
         terminal.expect("from the new one")
-        terminal.expect("> ")
+        terminal.expect("You: ")
         terminal.type("/exit\n")
         assert terminal.wait() == 0

@@ -62,7 +62,7 @@ def test_a_dumb_terminal_gets_no_escape_sequence(tmp_path: Path):
         with PtyScreen(
             [*KIMI, "--yolo"], env=kimi.environment(TERM="dumb"), cwd=kimi.work, columns=100, lines=40
         ) as screen:
-            screen.wait_for(">")
+            screen.wait_for("You:")
             screen.type(TASK + "\r")
             screen.wait_for("Fixed: the discount")
             screen.type("/exit\r")
