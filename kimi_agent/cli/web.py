@@ -28,6 +28,12 @@ def web(
     ctx: typer.Context,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, metavar="N", help="0: one that is free.")] = 0,
     host: Annotated[Literal["127.0.0.1", "::1"], typer.Option("--host", help="Which loopback address.")] = "127.0.0.1",
+    grace: Annotated[
+        float, typer.Option("--grace", min=0, metavar="SECONDS", help="How long a session waits for its closed page.")
+    ] = 120,
+    max_sessions: Annotated[
+        int, typer.Option("--max-sessions", min=1, metavar="N", help="Open at the same time.")
+    ] = 16,
     open_browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
 ) -> None:
     """Serve the shell to a browser on this machine. Takes the options of a session too: -C, -r ID, -m NAME, --yolo ..."""
@@ -35,7 +41,7 @@ def web(
 
     first, later = _command_lines(ctx)
     try:
-        from kimi_agent.frontends.web import serving
+        from kimi_agent.frontends.web import places, serving
     except ModuleNotFoundError as error:
         if error.name not in ("aiohttp", "textual_serve"):
             raise
@@ -53,7 +59,9 @@ def web(
             if open_browser and _has_screen(os.environ):
                 until_end.enter_context(_opened(url))
 
-        code = asyncio.run(serving.serve(listener, command, f"kimi · {Path().resolve().name}", announce))
+        title = f"kimi · {Path().resolve().name}"
+        rooms = places.Places(command, grace_s=grace, max_programs=max_sessions)
+        code = asyncio.run(serving.serve(listener, rooms, title, announce))
     raise typer.Exit(code)
 
 

@@ -2,16 +2,14 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kimi_agent.frontends.common.pty_child import Size
 from kimi_agent.frontends.web.page import ELSEWHERE, ENDED, STOPPED, Page
 from kimi_agent.frontends.web.program import Program
 
-MAX_PROGRAMS = 16
-GRACE_S = 120.0
-"""How long a program waits for its page to come back."""
 _MAX_PLACES = 1000
 
 Command = Callable[[bool, str], Sequence[str]]
@@ -30,7 +28,9 @@ class Full(Exception):
 
 
 class Places:
-    def __init__(self, command: Command, *, grace_s: float = GRACE_S, max_programs: int = MAX_PROGRAMS) -> None:
+    """`grace_s` is how long a program waits for its page to come back."""
+
+    def __init__(self, command: Command, *, grace_s: float, max_programs: int) -> None:
         self._command, self._grace_s, self._max = command, grace_s, max_programs
         self._places: dict[str, Place] = {}
         self._begun = False
@@ -98,7 +98,7 @@ class Places:
             self._places[name] = Place()
         return self._places[name]
 
-    def _later(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.ensure_future(work)
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

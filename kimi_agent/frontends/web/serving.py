@@ -8,24 +8,16 @@ from collections.abc import Callable
 from aiohttp import web
 
 from kimi_agent.frontends.web.guard import Guard
-from kimi_agent.frontends.web.places import GRACE_S, MAX_PROGRAMS, Command, Places
+from kimi_agent.frontends.web.places import Places
 from kimi_agent.frontends.web.server import make_app
 
 _ENDS = {signal.SIGINT: 0, signal.SIGTERM: 128 + signal.SIGTERM, signal.SIGHUP: 128 + signal.SIGHUP}
 _CLOSING_S = 1.0
 
 
-async def serve(
-    listener: socket.socket,
-    command: Command,
-    title: str,
-    announce: Callable[[str], None],
-    *,
-    grace_s: float = GRACE_S,
-    max_programs: int = MAX_PROGRAMS,
-) -> int:
+async def serve(listener: socket.socket, places: Places, title: str, announce: Callable[[str], None]) -> int:
     """Serve on `listener` until a signal comes; answers an exit code. `announce` is given the address with its token."""
-    guard, places = Guard(), Places(command, grace_s=grace_s, max_programs=max_programs)
+    guard = Guard()
     end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def leave(code: int) -> None:

@@ -17,18 +17,18 @@ window.WebSocket = class extends window.WebSocket {
     this.addEventListener("open", focusTerminal);
     this.addEventListener("close", (event) => showEnd(...(WORDS[event.code] || LOST)));
   }
+
+  send(data) {
+    if (this.readyState === WebSocket.OPEN) { // textual.js does not ask, and fails when it is not
+      super.send(data);
+    }
+  }
 };
 
 function showEnd(why, again) {
   document.getElementById("why").textContent = why;
   document.getElementById("again").textContent = again;
   document.body.classList.add("-ended");
-}
-
-function send(text) {
-  if (socket && socket.readyState === WebSocket.OPEN) {
-    socket.send(JSON.stringify(["stdin", text]));
-  }
 }
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -41,16 +41,14 @@ document.addEventListener(
     if (event.key === "Enter" && event.shiftKey && !event.isComposing) {
       event.preventDefault();
       event.stopPropagation();
-      send("\n");
+      socket?.send(JSON.stringify(["stdin", "\n"]));
     }
   },
   true,
 );
 
 function focusTerminal() {
-  if (socket && socket.readyState === WebSocket.OPEN) {
-    document.querySelector(".xterm-helper-textarea")?.focus();
-  }
+  document.querySelector(".xterm-helper-textarea")?.focus();
 }
 
 window.addEventListener("focus", focusTerminal);
