@@ -105,7 +105,12 @@ def _shown(change: Change, cwd: Path, *, whole: bool) -> str:
         return head
     diff = change.unified.split("\n", 2)[2] if change.exact else change.unified  # without the file names
     fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", diff)), default=0))
-    return f"{head}\n\n{fence}diff\n{diff}\n{fence}"
+    return f"{head}\n\n{fence}diff{_for_fence(_name(change, cwd))}\n{diff}\n{fence}"
+
+
+def _for_fence(name: str) -> str:
+    """A file name behind the language of a fence, for syntax colours; nothing where Markdown takes none."""
+    return "" if "`" in name or len(name.split()) != 1 else f" {name}"
 
 
 def _unknown(count: int) -> str:

@@ -70,7 +70,7 @@ async def test_two_edits_are_one_change(tmp_path: Path):
     assert shell.shown[-1].split("\n\n") == [
         "**1 file, +3 -0** since before the session's first edit of each",
         "**`a.txt`** +3 -0 (new)",
-        "````diff\n@@ -0,0 +1,3 @@\n+one\n+2\n+```\n````",
+        "````diff a.txt\n@@ -0,0 +1,3 @@\n+one\n+2\n+```\n````",
         "2 commands ran in this session; what commands changed is not known here (`git diff` shows it).",
     ]
     await execute(shell, "/diff a.txt")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 CLOSING = {"$": "$", "$$": "$$", "\\(": "\\)", "\\[": "\\]"}
 
-_DOLLAR = re.compile(r"\$(?=[^\s$])((?:\\.|[^\\$])*?)(?<=\S)\$(?![\w${(])", re.DOTALL)
+_ESCAPED = re.compile(r"(?<!\\)(?:\\\\)*\\$")
+_AFTER = re.compile(r"[\w${(]")
 _DOLLARS = re.compile(r"\$\$((?:\\.|[^\\$])+)\$\$(?![\w$])", re.DOTALL)
 _BRACKET = re.compile(r"\\([(\[])((?:(?!\\[()\[\]])(?:\\.|[^\\]))+)\\([)\]])", re.DOTALL)
 _LATEX = re.compile(r"[\\^_=]")
@@ -53,13 +54,22 @@ def _found(source: str, at: int) -> tuple[str, str, int] | None:
         if match is None or match[1] + match[3] not in ("()", "[]") or not match[2].strip():
             return None
         return "\\" + match[1], match[2], match.end()
-    if match := _DOLLARS.match(source, at):
-        tight = match[1] == match[1].strip()
-        return ("$$", match[1], match.end()) if match[1].strip() and (tight or _LATEX.search(match[1])) else None
-    match = _DOLLAR.match(source, at)
-    if match is None or _PROSE.search(_GROUP.sub("", match[1])):
+    if source.startswith("$$", at):
+        match = _DOLLARS.match(source, at)
+        if match is None or not (match[1] == match[1].strip() or (match[1].strip() and _LATEX.search(match[1]))):
+            return None
+        return "$$", match[1], match.end()
+    return _one_dollar(source, at)
+
+
+def _one_dollar(source: str, at: int) -> tuple[str, str, int] | None:
+    end = source.find("$", at + 1)
+    while end > 0 and source[end - 1] == "\\" and _ESCAPED.search(source, at, end):
+        end = source.find("$", end + 1)
+    content = source[at + 1 : max(end, 0)]
+    if not content or content != content.strip() or _AFTER.match(source, end + 1):
         return None
-    return "$", match[1], match.end()
+    return None if _PROSE.search(_GROUP.sub("", content)) else ("$", content, end + 1)
 
 
 def _inline(state: "StateInline", silent: bool) -> bool:

@@ -19,6 +19,7 @@ from kimi_agent.core.display import Diff, Pictures
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import about, headline, one_line, seconds
+from kimi_agent.frontends.common.plan import reviewed_plan
 from kimi_agent.frontends.line.markdown import MarkdownStream
 from kimi_agent.frontends.line.screen import Lines, Screen
 from kimi_agent.show_command import numbered_calls
@@ -79,7 +80,7 @@ class Drawer:
                 case AnswerBlock():
                     self._answer(block)
                 case CallBlock() if not block.void:
-                    self._call(block)
+                    self._call(block, replay)
                 case _ if block.void or self._printed.get(block.key):
                     continue
                 case ThoughtBlock(done=False):
@@ -191,7 +192,7 @@ class Drawer:
         if block.done:
             self._printed[block.key] = "whole"
 
-    def _call(self, block: CallBlock) -> None:
+    def _call(self, block: CallBlock, replay: bool) -> None:
         state = self._printed.get(block.key)
         if state is None and block.state in ("running", "done", "failed"):
             self._close_thought()
@@ -199,6 +200,8 @@ class Drawer:
             self._began[block.key] = self._clock()
             self._last_head = block.key
             self._print(self._wording.call(block))
+            if replay and (plan := reviewed_plan(block)):  # else the question has shown it
+                self._screen.markdown(plain(plan))
         if state != "whole" and block.state in ("done", "failed") and _complete(block):
             self._printed[block.key] = "whole"
             self._outcome(block)

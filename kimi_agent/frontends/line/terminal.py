@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
 
+from markdown_it import MarkdownIt
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.buffer import Buffer
@@ -35,6 +36,7 @@ from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.inline_pictures import inline_picture
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.look import Look
+from kimi_agent.frontends.common.math_markdown import as_text, math_plugin
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.pictures import MAX_ROWS, UPPER_HALF, Cell, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
@@ -105,7 +107,7 @@ class RichScreen:
         self._print(Text(text, style=_STYLES[style]))
 
     def markdown(self, text: str) -> None:
-        self._print(_Markdown(text, hyperlinks=False))
+        self._print(_Markdown(text))
 
     def diff(self, diff: Diff, limit: int, number: int) -> None:
         from kimi_agent.frontends.line.diffs import drawn_diff
@@ -272,6 +274,13 @@ class _Heading(Heading):
 
 class _Markdown(Markdown):
     elements: ClassVar = {**Markdown.elements, "heading_open": _Heading}
+
+    def __init__(self, text: str) -> None:
+        super().__init__("", hyperlinks=False)
+        parser = MarkdownIt().enable("strikethrough").enable("table")
+        math_plugin(parser)
+        as_text(parser)
+        self.markup, self.parsed = text, parser.parse(text)
 
 
 class _History(History):

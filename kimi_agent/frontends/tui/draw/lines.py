@@ -73,15 +73,16 @@ def wrap(text: Text, width: int) -> list[Line]:
     if "\n" not in text.plain and "\t" not in text.plain and text.cell_len <= width:
         return [segments(text)]
     lines: list[Line] = []
-    for paragraph in text.split("\n", allow_blank=True):
-        pieces = paragraph.wrap(_CONSOLE, max(1, width), overflow="fold", tab_size=TAB_SIZE)
-        at = 0
-        for number, piece in enumerate(pieces):
-            begins = paragraph.plain.find(piece.plain, at)
-            apart = begins < 0 or paragraph.plain[max(0, begins - 1) : begins].isspace()
-            at = max(at, begins + len(piece.plain))
+    for paragraph in text.split("\n", allow_blank=True) if "\n" in text.plain else [text]:
+        plain, at = paragraph.plain, 0
+        for number, piece in enumerate(paragraph.wrap(_CONSOLE, max(1, width), overflow="fold", tab_size=TAB_SIZE)):
             line = segments(piece)
-            lines.append(_continued(line, Wrapped if apart else Folded) if number else line)
+            begins = plain.find(piece.plain, at)
+            if number:
+                apart = begins < 0 or plain[begins - 1].isspace()
+                line = _continued(line, Wrapped if apart else Folded)
+            at = max(at, begins + len(piece.plain))
+            lines.append(line)
     return lines
 
 
