@@ -1,6 +1,7 @@
 """The panel to look through a list, driven by its keys and the mouse."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +12,18 @@ import pytest
 from listings import ROWS, Garden, many
 from textual.pilot import Pilot
 from tui_house import gone, house, screen_text, seen, shell, until
-from tui_look import every_look
+from tui_look import CWD, every_look
 
+from kimi_agent.agent.store import SessionStore, encode_line
+from kimi_agent.agent.waiting import Waiting
+from kimi_agent.core import event as ev
 from kimi_agent.core.listing import Listing, Row
+from kimi_agent.core.message import Message, Text, ToolCall, user_message
+from kimi_agent.core.provider import Model, Prices
 from kimi_agent.frontends.tui.app import KimiApp
+from kimi_agent.model_command import ModelPanel
+from kimi_agent.queue_command import QueuePanel
+from kimi_agent.session_command import SessionPanel
 
 WIDE, USUAL = (120, 40), (80, 24)
 
@@ -268,3 +277,90 @@ def test_an_error_of_a_key(look: Any, size: Any, theme: str):
 @every_look
 def test_an_empty_list(look: Any, size: Any, theme: str):
     assert look(size, theme, act=opened(Garden([]).listing(preview=None, head=None, empty="Nothing grows here yet.")))
+
+
+NOW = 1_763_812_800.0
+HOURS = {"parser": 0.2, "shed": 3, "prices": 26, "docs": 30, "broken": 24 * 40}
+SAID = {
+    "parser": ("The parser drops the last line of a file without a line end.", "It keeps it now; two tests show it."),
+    "shed": ("Paint the shed", "It is **red** now."),
+    "prices": ("Why is a discount of 10 % taken twice?", "`total` divided by 10 instead of 100."),
+    "docs": ("Write the guide for new colleagues, with a picture of the whole, please", "Done: `docs/guide.md`."),
+}
+
+
+def store_with_sessions(folder: Path) -> SessionStore:
+    store = SessionStore(folder)
+    store.folder.mkdir(parents=True)
+    for name, (asked, answered) in SAID.items():
+        log = [
+            ev.SessionStarted(name, str(CWD), 0.0, "1", "kimi-k2"),
+            ev.TurnStarted(1),
+            ev.MessageAdded(user_message(asked)),
+        ]
+        log += (
+            [ev.MessageAdded(Message("assistant", (ToolCall("c", "ReadFile", "{}"),), "model"))]
+            if name == "prices"
+            else []
+        )
+        log += [ev.MessageAdded(Message("assistant", (Text(answered),), "model")), ev.TurnEnded("done")]
+        log += [ev.Titled("Last lines of files")] if name == "parser" else []
+        (store.folder / f"{name}.jsonl").write_bytes(b"".join(map(encode_line, log)))
+    (store.folder / "broken.jsonl").write_bytes(b"{")
+    for name, hours in HOURS.items():
+        os.utime(store.folder / f"{name}.jsonl", (NOW - hours * 3600,) * 2)
+    return store
+
+
+@pytest.mark.parametrize("searched", ["", "discount"], ids=["sessions", "searched"])
+@every_look
+def test_sessions(look: Any, tmp_path: Path, size: Any, theme: str, searched: str):
+    async def act(pilot: Pilot[Any]) -> None:
+        app = pilot.app
+        app.agent.store = store_with_sessions(tmp_path / "kept")
+        panel = SessionPanel(app.commands, False, lambda: NOW)
+        panel.catalog.read()
+        Browsing(app, panel.listing())
+        await seen(app, pilot, "❯ Last lines")
+        await pilot.press("down")
+        if searched:
+            await pilot.press("slash", *searched)
+            await seen(app, pilot, "1 of 5")
+            await seen(app, pilot, "divided by 10")
+        else:
+            await seen(app, pilot, "It is red now")
+
+    assert look(size, theme, act=act)
+
+
+@every_look
+def test_what_waits(look: Any, size: Any, theme: str):
+    async def act(pilot: Pilot[Any]) -> None:
+        waiting = pilot.app.commands.session.waiting = Waiting(lambda event: None)
+        waiting.steer("Leave the public interface as it is.")
+        for text in (
+            "Then run all tests.",
+            "Write a changelog entry:\n\n- what was wrong\n- what is right now",
+            "Commit it.",
+        ):
+            waiting.queue(text)
+        Browsing(pilot.app, QueuePanel(pilot.app.commands).listing())
+        await seen(pilot.app, pilot, "❯ Leave")
+        await pilot.press("down", "down")
+        await seen(pilot.app, pilot, "- what is right now")
+
+    assert look(size, theme, act=act)
+
+
+@every_look
+def test_models(look: Any, size: Any, theme: str):
+    async def act(pilot: Pilot[Any]) -> None:
+        app, able = pilot.app, frozenset({"thinking", "image_in"})
+        app.agent.models["kimi-k2"] = Model("kimi-k2", "kimi-k2-0905", "moonshot", 262_144, able, Prices(0.6, 2.5))
+        app.agent.models["local"] = Model("local", "k2-int4", "own", 131_072)
+        Browsing(app, ModelPanel(app.commands).listing())
+        await seen(app, pilot, "❯")
+        await pilot.press("down", "down")
+        await gone(app, pilot, "asking the providers")
+
+    assert look(size, theme, act=act)

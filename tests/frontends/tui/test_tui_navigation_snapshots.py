@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from textual import events
 from textual.pilot import Pilot
+from tui_house import seen
 from tui_look import tool
 
 from kimi_agent.core import event as ev
@@ -99,6 +100,7 @@ def test_earlier_messages(look: Any, size: Any, theme: str) -> None:
         await pilot.press("escape", "escape")
         await pilot.pause()
         await pilot.press("down")
+        await seen(pilot.app, pilot, "• Shell")
 
     assert look(size, theme, LOG, act=escape_twice)
 

@@ -15,10 +15,10 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, RowKey
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.listing import Choice, has_letters
-from kimi_agent.frontends.tui.draw.lines import Line, clip, fold, spread, wrap
-from kimi_agent.frontends.tui.draw.markdown import markdown_lines
+from kimi_agent.frontends.tui.draw.lines import Line, clip, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, LinesView
+from kimi_agent.frontends.tui.widgets.preview import Preview
 from kimi_agent.frontends.tui.widgets.rows import RowsView
 
 BOLD = Style(bold=True)
@@ -27,8 +27,6 @@ PAUSE_S = 0.08
 """A preview or a search is begun after so long without another key."""
 WIDE, HIGH = 100, 22
 """The preview stands beside the rows from so many columns, below them from so many lines; else a key shows it instead."""
-MAX_PREVIEW = 200_000
-"""Characters of a preview that are drawn."""
 KEY_NAMES = {"alt+up": "Alt-↑", "alt+down": "Alt-↓", "delete": "Del"}
 
 
@@ -49,8 +47,9 @@ class ListingScreen(ModalScreen[str | None]):
         self._title = LinesView(self._draw_title, id="listing-title")
         self._head = LinesView(self._draw_head, id="listing-head")
         self._filter = Input(placeholder="Type to filter", id="listing-filter", compact=True)
+        self._filter.display = not self._letters
         self._rows = RowsView(self._choice, palette, plain(listing.empty))
-        self._preview = LinesView(self._draw_preview, id="listing-preview")
+        self._preview = Preview(listing, palette)
         self._foot = LinesView(self._draw_foot, id="listing-foot")
 
     def compose(self) -> ComposeResult:
@@ -65,11 +64,7 @@ class ListingScreen(ModalScreen[str | None]):
 
     def on_mount(self) -> None:
         self._take_rows()
-        if self._letters:
-            self._filter.display = False
-            self._rows.focus()
-        else:
-            self._filter.focus()
+        (self._rows if self._letters else self._filter).focus()
         self._moved()
         if self._listing.live:
             self.set_interval(REFRESH_S, self._tick)
@@ -156,23 +151,8 @@ class ListingScreen(ModalScreen[str | None]):
             text = error.full
         if row != self._choice.id or (row, text) == (self._previewed, self._text):
             return
-        stays = row == self._previewed
-        at_end = self._preview.scroll_offset.y >= self._preview.max_scroll_y
+        self._preview.show(text, same=row == self._previewed)
         self._previewed, self._text = row, text
-        self._preview.redraw()
-        if self._listing.preview_end and (at_end or not stays):
-            self.call_after_refresh(self._preview.scroll_end, animate=False)
-        elif not stays:
-            self._preview.scroll_home(animate=False)
-
-    def _draw_preview(self, width: int) -> list[Line]:
-        cut = self._text[-MAX_PREVIEW:] if self._listing.preview_end else self._text[:MAX_PREVIEW]
-        text = plain(cut)
-        if not text.strip():
-            return []
-        if self._listing.preview_plain:
-            return fold(Text(text, self._palette.text), width)
-        return markdown_lines(text, width, self._palette)
 
     def _swap(self, on: bool) -> None:
         """Where there is no room for both: the preview instead of the rows, or the rows again."""
@@ -202,9 +182,11 @@ class ListingScreen(ModalScreen[str | None]):
         self._preview.display = beside or below or self._swapped
         self._head.display = self._listing.head is not None and height >= TINY_ROWS
         self._title.display = height >= TINY_ROWS
-        box, room = self.query_one("#listing"), height if low else height - 4
-        chrome = 1 if height < TINY_ROWS else 3 if low else 8
-        box.styles.height = room if previews else min(room, self._rows.height_of_all + chrome)
+        room = height if low else height - 4
+        around = 1 if height < TINY_ROWS else 2 if low else 2 + 1 + 1 + 2  # paddings, title, margins and the last line
+        around += (1 if low else 2) * self._filter.display
+        around += len(self._draw_head(max(1, width * 9 // 10 - 6))) * self._head.display
+        self.query_one("#listing").styles.height = room if previews else min(room, self._rows.height_of_all + around)
         self._foot.redraw()
 
     def _draw_title(self, width: int) -> list[Line]:
@@ -236,13 +218,13 @@ class ListingScreen(ModalScreen[str | None]):
         typing = self._filter.has_focus and self._letters
         hints = [("Enter", self._listing.picks)] if self._listing.picks else []
         hints.append(("Esc", "back" if typing or self._swapped else "close"))
+        if self._letters and not typing:
+            hints.append(("/", "search" if self._listing.search is not None else "filter"))
         for key in self._listing.keys:
             if key.help and not (typing and len(key.key) == 1):
                 hints.append((KEY_NAMES.get(key.key, key.key), plain(key.help)))
         if self._listing.preview is not None and not (self.has_class("-beside") or self.has_class("-below")):
             hints.append(("←", "list") if self._swapped else ("→", "view"))
-        if self._letters and not typing:
-            hints.append(("/", "search" if self._listing.search is not None else "filter"))
         return hints
 
     def _tell(self, text: str, *, bad: bool = False) -> None:
@@ -284,6 +266,7 @@ class ListingScreen(ModalScreen[str | None]):
         elif key == "slash" and not typing:
             self._filter.display = True
             self._filter.focus()
+            self._fit()
         elif key == "tab" and typing and self._letters:
             self._rows.focus()
         else:
@@ -319,6 +302,7 @@ class ListingScreen(ModalScreen[str | None]):
         if self._letters:
             self._filter.display = False
             self._rows.focus()
+            self._fit()
 
     def _act(self, key: RowKey) -> None:
         row = self._choice.id

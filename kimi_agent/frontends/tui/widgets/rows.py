@@ -149,7 +149,8 @@ class RowsView(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
         line = self.scroll_offset.y + y
-        return Strip(self._line(line, width)).crop_extend(0, width, None).apply_style(base)
+        text = max(1, width - 1)  # the last cell is the scroll bar's, as in LinesView
+        return Strip(self._line(line, text)).crop_extend(0, width, None).apply_style(base)
 
     def _line(self, number: int, width: int) -> Line:
         palette = self._palette
