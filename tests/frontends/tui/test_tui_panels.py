@@ -12,6 +12,7 @@ from kimi_agent.core.display import Terminal
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.provider import Finished, TextChunk
+from kimi_agent.frontends.tui.draw.blanks import blanks_of_command, blanks_of_diff
 
 DONE, CALLS = Finished("stop"), Finished("tool_calls")
 
@@ -162,6 +163,9 @@ async def test_questions_are_asked_one_at_a_time(tmp_path: Path) -> None:
         await seen(app, pilot, "echo second")
         assert await first == Allow("once")
         await pilot.press("1")  # the second panel has just appeared
+        await write(app, pilot, "1")
+        await pilot.click("#panel-options", offset=(4, 0))
+        await pilot.pause()
         assert not second.done()
         second.cancel()
         await gone(app, pilot, "echo second")
@@ -187,8 +191,22 @@ async def test_a_question_with_tabs_and_several_answers(tmp_path: Path) -> None:
         await seen(app, pilot, "[x] mail")
         await pilot.press("left")
         await seen(app, pilot, "Which database?")
+        clock.now += 1
         await pilot.press("right", "enter")
-        assert await answer == Chosen((("Postgres",), ("cache", "mail")))
+        await seen(app, pilot, "Enter sends the answers")
+        assert "Postgres" in screen_text(app)
+        assert "cache, mail" in screen_text(app)
+        await pilot.press("enter")  # held down too long: the review has just appeared
+        await pilot.pause()
+        assert not answer.done()
+        await pilot.press("1")  # another answer to the first
+        await seen(app, pilot, "Which database?")
+        clock.now += 1
+        await pilot.press("up", "enter")
+        await seen(app, pilot, "Enter sends the answers")
+        clock.now += 1
+        await pilot.press("enter")
+        assert await answer == Chosen((("SQLite",), ("cache", "mail")))
 
 
 async def test_a_question_may_be_answered_in_other_words_or_dismissed(tmp_path: Path) -> None:
@@ -219,4 +237,52 @@ async def test_the_enter_of_habit_after_a_digit_answers_nothing(tmp_path: Path) 
         assert not answer.done()
         clock.now += 1
         await pilot.press("down", "enter")
+        await seen(app, pilot, "Enter sends the answers")
+        clock.now += 1
+        await pilot.press("enter")
         assert await answer == Chosen((("No",), ("No",)))
+
+
+async def test_a_paste_and_a_click_never_answer(tmp_path: Path) -> None:
+    home, clock = house(tmp_path), Clock()
+    async with shell(home.agent, clock=clock) as (app, pilot):
+        await ask_for(home, app, pilot, "touch made")
+        clock.now += 10
+        await write(app, pilot, "1\n")
+        await pilot.click("#panel-options", offset=(4, 0))
+        await pilot.pause()
+        assert app.panel is not None
+        assert not (tmp_path / "work" / "made").exists()
+        assert app.composer.text == "1\n"
+        await pilot.press("escape")
+
+
+async def test_a_heredoc_of_5000_lines_and_a_line_of_100_000_characters_can_be_read_to_the_end(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    async with shell(home.agent) as (app, pilot):
+        heredoc = "cat > x <<EOF\n" + "".join(f"line {n}\n" for n in range(5000)) + "EOF\n" + "x" * 100_000 + " last"
+        await ask_for(home, app, pilot, heredoc)
+        await pilot.press("end")
+        await seen(app, pilot, " last")
+        assert "3  No" in screen_text(app)
+
+
+async def test_it_is_said_how_many_questions_wait(tmp_path: Path) -> None:
+    home, clock = house(tmp_path), Clock()
+    async with shell(home.agent, clock=clock) as (app, pilot):
+        asked = [
+            asyncio.create_task(app.asker.ask(Permission(ToolCall(str(n), "Shell", "{}"), (), Terminal(f"step {n}"))))
+            for n in range(3)
+        ]
+        await seen(app, pilot, "2 more")
+        clock.now += 1
+        await pilot.press("1")
+        await seen(app, pilot, "1 more")
+        for task in asked:
+            task.cancel()
+
+
+def test_blanks_that_matter_are_drawn() -> None:
+    assert blanks_of_command("a \\ \nb\t\n  c") == "a \\·\nb→\n  c"
+    unified = "@@ -1,3 +1,3 @@\n same \n-\tif x:\n-old\n+    if x:\n+new \n same"
+    assert blanks_of_diff(unified) == "@@ -1,3 +1,3 @@\n same \n-→if x:\n-old\n+····if x:\n+new·\n same"

@@ -14,6 +14,7 @@ from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.describe import relative
 from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.tui.draw.blanks import blanks_of_command, blanks_of_diff
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
@@ -100,9 +101,14 @@ class PermissionPanel(AskPanel):
             case Diff(path=path, unified=unified, added=added, removed=removed):
                 counts = Text.assemble((f"+{added}", palette.success), (f" −{removed}", palette.error))
                 name = Text(visible(relative(path, self.question.cwd)) + "  ", palette.text + BOLD)
-                return [*wrap(name + counts, width), *diff_lines(visible(unified), path, width, palette, self._diffs)]
+                return [
+                    *wrap(name + counts, width),
+                    *diff_lines(blanks_of_diff(visible(unified)), path, width, palette, self._diffs),
+                ]
             case Terminal(command=command):
-                lines = indent(fold(highlight(visible(command), "bash", palette), width - 2), Segment(" "))
+                lines = indent(
+                    fold(highlight(blanks_of_command(visible(command)), "bash", palette), width - 2), Segment(" ")
+                )
                 return fill(lines, width, palette.code_bg)
             case Plain(text=text):
                 return fold(Text(visible(text), palette.text), width)

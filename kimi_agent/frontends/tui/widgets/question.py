@@ -24,7 +24,8 @@ OTHER = "Something else"
 class QuestionPanel(AskPanel):
     """Up, Down and digits choose, Space marks where several may be marked, Enter goes on, Left, Right and Tab change the tab.
 
-    A question's text, such as a plan under review, stands above it and scrolls.
+    Several questions end with a review of the answers, which Enter sends. A question's text, such as a plan under review,
+    stands above it and scrolls.
     """
 
     def __init__(self, question: Choice, palette: Palette, clock: Clock = time.monotonic) -> None:
@@ -39,7 +40,7 @@ class QuestionPanel(AskPanel):
         self.other = [""] * len(self.items)
         self._rows: list[int] = []  # row of each option in the body
         self._clock = clock
-        self._moved_on = float("-inf")  # when a digit settled a question
+        self._moved_on = float("-inf")  # when a question was settled, or Enter came too early after that
 
     def compose(self) -> ComposeResult:
         if self.scrolled is self.text:
@@ -57,7 +58,13 @@ class QuestionPanel(AskPanel):
 
     # --- content ------------------------------------------------------------------------------------------------------
 
+    @property
+    def reviewing(self) -> bool:
+        return self.tab == len(self.items)
+
     def draw_body(self, width: int) -> Sequence[Line]:
+        if self.reviewing:
+            return self._draw_review(width)
         item, palette = self.items[self.tab], self.palette
         lines: list[Line] = [*self._tabs(width), []] if len(self.items) > 1 else []
         lines += indent(
@@ -83,21 +90,38 @@ class QuestionPanel(AskPanel):
         keys = "Space marks, Enter goes on" if item.multiple else "Enter takes it"
         return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
 
+    def _draw_review(self, width: int) -> list[Line]:
+        palette, lines = self.palette, [*self._tabs(width), []]
+        for number, (item, answer) in enumerate(zip(self.items, self._answers(), strict=True), 1):
+            key = Segment(f" {number} ", palette.muted)
+            lines += indent(wrap(Text(visible(item.question), palette.muted), width - 4), key)
+            said = (
+                Text(visible(", ".join(answer)), palette.text + BOLD)
+                if answer
+                else Text("no answer yet", palette.warning)
+            )
+            lines += indent(wrap(said, width - 6), Segment("     "))
+        keys = f"Enter sends the answers, 1-{len(self.items)} changes one"
+        return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
+
     def _tabs(self, width: int) -> list[Line]:
         line: Line = [Segment("   ")]
+        last = Segment("Send", self._tab_style(len(self.items)))
         for number, item in enumerate(self.items):
             done = bool(self.picked[number] or self.other[number])
-            name = clip(visible(item.header) or f"Question {number + 1}", max(6, (width - 6) // len(self.items) - 4))
-            style = self.palette.primary + BOLD + UNDERLINE if number == self.tab else self.palette.muted
-            line += [Segment(f"{'✓ ' if done else ''}{name}", style), Segment("   ")]
-        return [line]
+            name = clip(visible(item.header) or f"Question {number + 1}", max(6, (width - 14) // len(self.items) - 4))
+            line += [Segment(f"{'✓ ' if done else ''}{name}", self._tab_style(number)), Segment("   ")]
+        return [[*line, last]]
+
+    def _tab_style(self, number: int) -> Style:
+        return self.palette.primary + BOLD + UNDERLINE if number == self.tab else self.palette.muted
 
     def _redraw(self) -> None:
         self.body.redraw()
         self.call_after_refresh(self._reveal)
 
     def _reveal(self) -> None:
-        if self._rows:
+        if self._rows and not self.reviewing:
             self.body.reveal(self._rows[self.cursor[self.tab]])
 
     # --- keys ---------------------------------------------------------------------------------------------------------
@@ -114,25 +138,38 @@ class QuestionPanel(AskPanel):
         self._redraw()
 
     def _press(self, event: events.Key) -> None:
+        if event.key == "enter" and self._clock() - self._moved_on < GUARD_S:
+            self._moved_on = self._clock()  # the Enter of habit after a digit, or a key that is held down
+        elif event.key in ("left", "right", "tab"):
+            tabs = len(self.items) + (len(self.items) > 1)
+            self.tab = (self.tab + (-1 if event.key == "left" else 1)) % tabs
+        elif self.reviewing:
+            self._press_in_review(event)
+        else:
+            self._press_in_question(event)
+
+    def _press_in_review(self, event: events.Key) -> None:
+        if event.key == "enter":
+            self._go_on()
+        elif event.character in tuple("123456789"[: len(self.items)]):
+            self.tab = int(event.character or 1) - 1
+
+    def _press_in_question(self, event: events.Key) -> None:
         item = self.items[self.tab]
         count = len(item.options) + 1
         match event.key:
             case "up" | "down":
                 step = 1 if event.key == "down" else -1
                 self.cursor[self.tab] = (self.cursor[self.tab] + step) % count
-            case "left" | "right" | "tab":
-                self.tab = (self.tab + (-1 if event.key == "left" else 1)) % len(self.items)
             case "space" if item.multiple:
                 self._mark(self.cursor[self.tab])
             case "enter":
-                if self._clock() - self._moved_on >= GUARD_S:  # the Enter of habit after a digit answers nothing
-                    self._take()
+                self._take()
             case _ if event.character in tuple("123456789"[:count]):
                 self.cursor[self.tab] = int(event.character or 1) - 1
                 if item.multiple:
                     self._mark(self.cursor[self.tab])
                 else:
-                    self._moved_on = self._clock()
                     self._take()
             case _:
                 pass
@@ -157,15 +194,21 @@ class QuestionPanel(AskPanel):
         self._go_on()
 
     def _go_on(self) -> None:
+        """To the next open question, then to the review, then away."""
+        self._moved_on = self._clock()
         still_open = [n for n in range(len(self.items)) if not self.picked[n] and not self.other[n]]
         if still_open:
             self.tab = next((n for n in still_open if n > self.tab), still_open[0])
-            return
-        values = tuple(
+        elif len(self.items) > 1 and not self.reviewing:
+            self.tab = len(self.items)
+        else:
+            self.post_message(self.Answered(Chosen(self._answers())))
+
+    def _answers(self) -> tuple[tuple[str, ...], ...]:
+        return tuple(
             (*(item.options[number].label for number in sorted(picked)), *([other] if other else []))
             for item, picked, other in zip(self.items, self.picked, self.other, strict=True)
         )
-        self.post_message(self.Answered(Chosen(values)))
 
     def _open_other(self) -> None:
         self.open_feedback(self.other[self.tab])
