@@ -85,8 +85,9 @@ class PromptArea(TextArea):
             wanted = "newer"
         elif key == "end" and not self.text:
             wanted = "end"
-        elif key == "backspace" and self._delete_placeholder():
-            pass
+        elif key == "backspace":  # at once: as a binding it would run after keys that were typed behind it
+            if not self._delete_placeholder():
+                self.action_delete_left()
         else:
             await super()._on_key(event)
             return
