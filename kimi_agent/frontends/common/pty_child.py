@@ -140,6 +140,11 @@ class PtyChild:
         flags = termios.tcgetattr(self._fd)[3]
         return bool(flags & termios.ICANON) and not flags & termios.ECHO
 
+    @property
+    def reads_keys(self) -> bool:
+        """Whether it reads each key by itself, not lines: it has an editor or a menu of its own."""
+        return self._alive and not termios.tcgetattr(self._fd)[3] & termios.ICANON
+
     def kill_foreground(self) -> None:
         """Kill what runs in the foreground; all of it, when that is the program itself."""
         with suppress(OSError):

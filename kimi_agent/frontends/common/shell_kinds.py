@@ -17,6 +17,8 @@ _TRIGGER = b' __kimi_begin; eval "$__kimi_command"; __kimi_end\r'
 _FISH_TRIGGER = b" __kimi_begin; eval $__kimi_command\r"
 """Its prompt alone says end: what is typed before that is thrown away after a Ctrl-C."""
 COMMAND_FILE = "command"
+REPLY_FILE = "reply"
+"""What a shell that is asked quietly writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,9 @@ __kimi_hook() {
   PROMPT_COMMAND=$'__kimi_end\n'"$theirs"$'\n__kimi_blank'
 }
 __kimi_blank() { PS0= PS1= PS2=; }
+__kimi_quiet() { __kimi_saved=$?; __kimi_prompt=$PROMPT_COMMAND; PROMPT_COMMAND=__kimi_back; }
+__kimi_same() { return $__kimi_saved; }
+__kimi_back() { local code=$?; PROMPT_COMMAND=$__kimi_prompt; (exit $code); __kimi_end; }
 HISTCONTROL=ignorespace:${HISTCONTROL-}
 set +o emacs +o vi
 __kimi_hook
@@ -84,6 +89,18 @@ unset __kimi_own __kimi_theirs
     + _FUNCTIONS
     + r"""
 __kimi_blank() { PS1= RPS1= PS2= RPS2= }
+__kimi_quiet() {
+  __kimi_saved=$?
+  __kimi_precmds=($precmd_functions); precmd_functions=(__kimi_back)
+  if (( ${+functions[precmd]} )); then functions[__kimi_precmd]=$functions[precmd]; unfunction precmd; fi
+}
+__kimi_same() { return $__kimi_saved }
+__kimi_back() {
+  local code=$?
+  precmd_functions=($__kimi_precmds)
+  if (( ${+functions[__kimi_precmd]} )); then functions[precmd]=$functions[__kimi_precmd]; unfunction __kimi_precmd; fi
+  (exit $code); __kimi_end
+}
 __kimi_hook() {
   precmd_functions=(__kimi_end ${precmd_functions:#__kimi_*} __kimi_blank)
 }
@@ -106,6 +123,9 @@ function __kimi_end --on-event fish_prompt
 end
 function __kimi_over --on-event fish_postexec
   printf '\e]@MARK@;E;@NONCE@\a' >/dev/tty
+end
+function __kimi_same
+  return $argv[1]
 end
 function fish_prompt; end
 function fish_right_prompt; end
@@ -146,12 +166,17 @@ def _registered() -> str:
         return ""
 
 
+def kind_of(shell: str) -> str:
+    """The name of a known shell; sh takes the place of others."""
+    name = Path(shell).name
+    return name if name in ("bash", "zsh", "fish") else "sh"
+
+
 def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str]) -> Start:
     """Write what the shell reads at its start into `folder`. Of an unknown shell none of this is known: sh takes its place."""
-    kind = Path(shell).name
     scripts = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH, "sh": _SH}
-    if kind not in scripts:
-        shell, kind = "/bin/sh", "sh"
+    kind = kind_of(shell)
+    shell = shell if Path(shell).name == kind else "/bin/sh"
     start = folder / (".zshrc" if kind == "zsh" else "start")
     text = scripts[kind].replace("@FILE@", f"'{folder / COMMAND_FILE}'")
     start.write_text(text.replace("@MARK@", f"{MARK};{nonce}").replace("@NONCE@", nonce))

@@ -17,11 +17,13 @@ from pathlib import Path
 from kimi_agent.frontends.common.lending import CannotLend, Lend, pass_output, passing_keys, take_back, terminal_size
 from kimi_agent.frontends.common.output_flow import OutputFlow
 from kimi_agent.frontends.common.pty_child import PtyChild, Size
-from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, Start, prepare, users_shell
+from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, REPLY_FILE, Start, kind_of, prepare, users_shell
 from kimi_agent.frontends.common.shell_marks import Began, Ended, Marks, Output, Over, Piece, Switch
 
 WATCH_S = 0.1
 """Seconds between two looks at what tells nothing by itself: the size of the window, whether a password is read."""
+ASK_S = 2.0
+"""Seconds that a quiet question to the shell may take, with the start of the shell."""
 _SCREEN = frozenset({b"1049", b"1047", b"47"})
 
 
@@ -50,6 +52,8 @@ class UserShell:
         self._flow = OutputFlow(lambda text: None)
         self._ready = asyncio.Event()
         self._end: asyncio.Future[int | None] | None = None  # of the running command
+        self._asked: asyncio.Future[None] | None = None  # a quiet question
+        self._greeting = ""  # what the shell said when it was started for a question
         self._how = Start([], {})
         self._inside = False  # a command runs, by what the shell says
         self._begun = False  # it has begun since it was given
@@ -69,6 +73,19 @@ class UserShell:
     @property
     def alive(self) -> bool:
         return self._child is not None
+
+    @property
+    def kind(self) -> str:
+        """Its name: bash, zsh, fish or sh."""
+        return kind_of(users_shell(self._environ))
+
+    @property
+    def home(self) -> Path:
+        return Path(self._environ.get("HOME") or Path.home())
+
+    @property
+    def search_path(self) -> str:
+        return self._environ.get("PATH", os.defpath)
 
     @property
     def lent(self) -> bool:
@@ -95,16 +112,21 @@ class UserShell:
         self._flow.flush()
         self._flow.show = on_output
         end = self._end = asyncio.get_running_loop().create_future()
-        self._interrupts, self._early, self._begun = 0, "", False
+        self._interrupts, self._early = 0, ""
+        self._begun = self._asked is not None and self._begun
         watching = None
         try:
             if self._child is None:
                 self._start()
+            elif self._greeting:
+                on_output(self._greeting)
+                self._greeting = ""
             watching = asyncio.create_task(self._watch())
-            ready = asyncio.create_task(self._ready.wait())
+            ready = asyncio.create_task(self._idle())
             await asyncio.wait((ready, end), return_when=asyncio.FIRST_COMPLETED)
             ready.cancel()
             if not end.done():
+                self._begun = False
                 self._give(command)
             code = await end
             if self._lent is not None:
@@ -137,6 +159,52 @@ class UserShell:
             self._forget_folder()
             raise
         self.cwd = cwd
+
+    async def _idle(self) -> None:
+        await self._ready.wait()
+        if self._asked is not None:
+            await asyncio.wait((self._asked,))
+
+    async def ask(self, script: str) -> str | None:
+        """What `script` writes to the file `@REPLY@`, quietly: nobody sees it, and no history has it.
+
+        None when the shell is busy or takes too long.
+        """
+        if self.running or self._asked is not None or "\0" in script:
+            return None
+        try:
+            async with asyncio.timeout(ASK_S):
+                if self._child is None:
+                    self._flow.show = self._greet
+                    self._start()
+                await self._ready.wait()
+                if self.running or self._folder is None:
+                    return None
+                reply = self._folder / REPLY_FILE
+                self._asked, self._begun = asyncio.get_running_loop().create_future(), False
+                self._give(script.replace("@REPLY@", f"'{reply}'"))
+                await asyncio.shield(self._asked)
+                return reply.read_bytes().decode(errors="surrogateescape")
+        except TimeoutError:
+            if self._asked is not None:
+                self._echoing, self._begun = True, True
+                self._send("\x03")
+            return None
+        except (OSError, ValueError):
+            return None
+        finally:
+            self._unlink(REPLY_FILE)
+
+    def _greet(self, text: str) -> None:
+        self._greeting += text
+
+    def _answer(self) -> bool:
+        """Whether it was a quiet question that has ended."""
+        asked, self._asked = self._asked, None
+        if asked is not None and not asked.done():
+            asked.set_result(None)
+        self._echoing = self._echoing and asked is None
+        return asked is not None
 
     def _give(self, command: str) -> None:
         assert self._child is not None
@@ -172,6 +240,13 @@ class UserShell:
             self._early += text
         else:
             self._send(text)
+
+    def tab(self, typed: str) -> bool:
+        """Tab, behind what is typed, for a program that reads keys; False when the one that runs reads lines."""
+        if self._child is None or not self._inside or not self._child.reads_keys:
+            return False
+        self._send(f"{typed}\t")
+        return True
 
     def _send(self, text: str) -> None:
         if self._child is not None:
@@ -244,7 +319,7 @@ class UserShell:
         elif self._begun:
             self._inside = False
             self._returned.set()
-            if self._end is not None and not self._end.done():
+            if not self._answer() and self._end is not None and not self._end.done():
                 self._end.set_result(code)
 
     def _switch(self, switch: Switch) -> None:
@@ -285,6 +360,7 @@ class UserShell:
     def _exited(self, code: int | None) -> None:
         self._child, self._inside = None, False
         self._returned.set()
+        self._answer()
         if self._lent is None:
             self._work()
         self._forget_folder()

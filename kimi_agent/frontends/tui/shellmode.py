@@ -12,6 +12,7 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line, seconds
 from kimi_agent.frontends.common.last_command import LastCommand
 from kimi_agent.frontends.common.lending import CannotLend
+from kimi_agent.frontends.common.shell_complete import Candidates, complete
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.tui.draw.local import NoteBlock, ShellBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
@@ -34,6 +35,7 @@ class ShellMode:
         self._command = ""
         self._alive = False
         self._secret: LineScreen | None = None
+        app.composer.shell_tab = self
 
     @property
     def running(self) -> bool:
@@ -132,6 +134,14 @@ class ShellMode:
     def kill(self) -> None:
         self._alive = False
         self._shell.kill()
+
+    async def candidates(self, line: str) -> Candidates:
+        """What Tab may put in the place of the last word of a command."""
+        return await complete(self._shell, line)
+
+    def tab(self, typed: str) -> bool:
+        """Tab while a command runs: whether it took it, and what was typed before it."""
+        return self._shell.tab(typed)
 
     # --- what it needs of the application -----------------------------------------------------------------------------
 

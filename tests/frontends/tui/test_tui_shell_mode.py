@@ -79,3 +79,28 @@ async def test_leaving_kills_what_runs(tmp_path: Path) -> None:
         await until(pilot, lambda: (tmp_path / "work" / "pid").exists())
         app.leave()
         await until(pilot, lambda: not app.shell.running)
+
+
+async def test_tab_completes_as_the_shell_would(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    (tmp_path / "work" / "one file.txt").write_text("found it")
+    (tmp_path / "work" / "two.a").touch()
+    (tmp_path / "work" / "two.b").touch()
+    async with shell(home.agent) as (app, pilot):
+        await pilot.press("ctrl+x")
+        await write(app, pilot, "cat on")
+        await pilot.press("tab")
+        await until(pilot, lambda: app.composer.text == "cat one\\ file.txt ")
+        await pilot.press("enter")
+        await seen(app, pilot, "found it")
+        await until(pilot, lambda: not app.shell.running)
+        await write(app, pilot, "ls tw")
+        await pilot.press("tab")
+        await until(pilot, lambda: app.composer.popup.is_open)
+        assert app.composer.text == "ls two."
+        await pilot.press("down", "enter")
+        assert app.composer.text == "ls two.b "
+        await pilot.press("ctrl+x")
+        app.composer.put("!cat on")
+        await pilot.press("tab")
+        await until(pilot, lambda: app.composer.text == "!cat one\\ file.txt ")

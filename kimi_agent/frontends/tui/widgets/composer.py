@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from textual import on
 from textual.app import ComposeResult
@@ -15,11 +16,26 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
 from kimi_agent.frontends.tui.widgets.prompt import PromptArea
 
 _COMMAND = re.compile(r"/(\S*)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandWord(Completion):
+    """A completion that the shell knows, for this word before the cursor."""
+
+    word: str = ""
+
+
+class ShellTab(Protocol):
+    """What Tab does for a command."""
+
+    async def candidates(self, line: str) -> Candidates: ...
+    def tab(self, typed: str) -> bool: ...
 
 
 class Composer(Vertical):
@@ -40,6 +56,8 @@ class Composer(Vertical):
         self.shell = False
         self.feeding = False  # what is typed goes to a command that runs: no prompt, and not remembered
         self._sought: str | None = None  # the path whose files are looked for
+        self.shell_tab: ShellTab | None = None
+        self._completed: str | None = None  # the text whose last word the popup completes as the shell would
         self._found = ""  # the one whose files the popup shows
 
     def compose(self) -> ComposeResult:
@@ -105,6 +123,8 @@ class Composer(Vertical):
             case "newer":
                 if (text := self.history.newer()) is not None:
                     self.put(text)
+            case "complete" if not self.popup.is_open and self.shell_tab is not None and self._command() is not None:
+                self._tab(self.shell_tab)
             case "complete" | "accept":
                 self._accept(run=event.what == "accept")
             case "dismiss":
@@ -120,6 +140,43 @@ class Composer(Vertical):
         if (text := self.history.older(self.area.expanded_text)) is not None:
             self.put(text)
 
+    # --- Tab for a command --------------------------------------------------------------------------------------------
+
+    def _command(self) -> str | None:
+        """The command before the cursor; None when what is typed is none."""
+        before = self.area.before_cursor
+        if self.shell:
+            return before
+        return before[1:] if before.startswith("!") else None
+
+    def _tab(self, shell: ShellTab) -> None:
+        if self.feeding:
+            if shell.tab(self.area.expanded_text):
+                self.area.clear()
+        else:
+            self.run_worker(partial(self._complete_command, shell), group="files", exclusive=True)
+
+    async def _complete_command(self, shell: ShellTab) -> None:
+        """One candidate is put in; of several what they have in common, and they are shown."""
+        before, line = self.area.before_cursor, self._command() or ""
+        found = await shell.candidates(line)
+        if self.area.before_cursor != before or not found.items:
+            return
+        word = line[found.start :]
+        if len(found.items) == 1:
+            self._put_word(word, found.items[0].insert)
+            return
+        if found.common:
+            self._put_word(word, found.common)
+            word = found.common
+        self._completed = self.area.before_cursor
+        self._open([CommandWord(item.insert, plain(item.label), plain(item.help), word=word) for item in found.items])
+
+    def _put_word(self, word: str, text: str) -> None:
+        """Put `text` in the place of the word before the cursor."""
+        row, column = self.area.cursor_location
+        self.area.replace(text, (row, max(0, column - len(word))), (row, column))
+
     # --- completion ---------------------------------------------------------------------------------------------------
 
     @on(PromptArea.Changed)
@@ -132,6 +189,9 @@ class Composer(Vertical):
         if not self.is_mounted:
             return
         before = self.area.before_cursor
+        if before == self._completed:
+            return
+        self._completed = None
         if before == self._dismissed:
             self._close()
             return
@@ -174,6 +234,10 @@ class Composer(Vertical):
         """Put the selected completion in; a command is run at once when Enter chose it."""
         item = self.popup.current
         if item is None:
+            return
+        if isinstance(item, CommandWord):
+            self._close()
+            self._put_word(item.word, item.insert)
             return
         before = self.area.before_cursor
         mention = mention_before(before) if item.insert.startswith("@") else None
