@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from itertools import dropwhile
 
 from rich.text import Text
 
@@ -34,7 +35,7 @@ class _Row:
 
 def drawn_diff(diff: Diff, limit: int) -> tuple[list[Text], int]:
     """The first `limit` lines of the change, hunks apart by a line of dots, and how many lines are left out."""
-    rows = [row for row in plain(diff.unified).rstrip("\n").split("\n") if not row.startswith(("--- ", "+++ "))]
+    rows = list(dropwhile(lambda row: not row.startswith("@@"), plain(diff.unified).rstrip("\n").split("\n")))
     hidden = max(0, len(rows) - limit)
     hunks = list(_hunks(rows[:limit]))
     digits = max((len(str(row.number)) for hunk in hunks for row in hunk), default=1)
