@@ -25,6 +25,7 @@ MARKDOWN = st.lists(
         [
             "# Head", "text **bold** `code`", "- item", "  - nested", "1. one", "> quote", "```py", "x = 1", "```", "",
             "| a | b |", "|---|---|", "| 1 | 2 |", "---", "<b>html</b>", "[l](http://x)", "中文 🐛 emoji", "\ttabbed",
+            "$x^2$", "$$", "$$y$$", "\\[", "\\]", "costs $5", "- [x] done",
         ]
     ),
     max_size=25,

@@ -30,7 +30,7 @@ SAFE_LINKS = ("http://", "https://", "mailto:")
 JUSTIFY: "dict[str, JustifyMethod]" = {"right": "right", "center": "center"}
 BULLETS = ("•", "◦", "▪")
 TASKS = {False: "☐", True: "☑"}
-_TASK = re.compile(r"\[([ xX])\]\s+(?=\S)")
+_TASK = re.compile(r"\[([ xX])\]\s+")
 
 
 @lru_cache(maxsize=1)

@@ -68,7 +68,7 @@ def _columns(
 
 
 def _entries(header: Sequence[Text], rows: Sequence[Sequence[Text]], width: int, palette: Palette) -> list[Line]:
-    label = min(max(_widest_line(head) for head in header), max(8, width // 3))
+    label = min(max(_widest_line(head) for head in header), max(width // 3, min(LEAST, width // 2)))
     lines: list[Line] = []
     for row in rows or [[Text() for _ in header]]:
         if lines:
