@@ -77,11 +77,11 @@ def _row(model: Model, now: str, group: str) -> Row:
 
 
 def about(model: Model) -> str:
-    """Provider, id, context size, what it can do, and prices, as far as they are known."""
-    parts = [model.provider, model.id if model.id != model.name else ""]
-    parts.append(f"{model.context_size // 1000}k context" if model.context_size else "")
+    """Provider, context size, what it can do, prices and id, as far as they are known."""
+    parts = [model.provider, f"{model.context_size // 1000}k context" if model.context_size else ""]
     parts.append("thinking" if model.capabilities & {"thinking", "always_thinking"} else "")
     parts.append("images" if "image_in" in model.capabilities else "")
     if model.prices is not None:
-        parts.append(f"{model.prices.input:g} in, {model.prices.output:g} out per million tokens")
+        parts.append(f"{model.prices.input:g} in, {model.prices.output:g} out per million")
+    parts.append(model.id if model.id != model.name else "")
     return ", ".join(filter(None, parts))

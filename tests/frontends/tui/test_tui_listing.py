@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from listings import ROWS, Garden, many
+from machine import say
 from textual.pilot import Pilot
-from tui_house import gone, house, screen_text, seen, shell, until
+from tui_house import gone, house, screen_text, seen, shell, until, write
 from tui_look import CWD, every_look
 
 from kimi_agent.agent.store import SessionStore, encode_line
@@ -243,6 +244,32 @@ async def test_what_rows_say_cannot_control_the_terminal(tmp_path: Path):
         await seen(app, pilot, "❯ a")
         assert "\x1b" not in screen_text(app)
         assert "\u202e" not in screen_text(app)
+
+
+async def test_what_waits_is_edited_while_a_turn_runs(tmp_path: Path):
+    made = house(tmp_path)
+    async with shell(made.agent) as (app, pilot):
+        await write(app, pilot, "first")
+        await pilot.press("enter")
+        await until(pilot, lambda: made.provider.requests)
+        for text in ("second", "third"):
+            await write(app, pilot, text)
+            await pilot.press("enter")
+        await until(pilot, lambda: app.talk.transcript.status.queue == ("second", "third"))
+        await write(app, pilot, "/queue")
+        await pilot.press("enter")
+        await seen(app, pilot, "❯ second")
+        await pilot.press("alt+down", "s")
+        await seen(app, pilot, "It joins the running turn.")
+        assert app.talk.transcript.status.steering == ("second",)
+        assert app.talk.transcript.status.queue == ("third",)
+        await pilot.press("end", "enter")
+        await until(pilot, lambda: app.composer.text == "third")
+        assert app.talk.transcript.status.queue == ()
+        made.provider.feed(*say("one"), *say("two"))
+        await until(pilot, lambda: not app.talk.session.running)
+        heard = [m.text for m in app.talk.session.runner.history.messages if m.role == "user"]
+        assert heard == ["first", "second"]
 
 
 # --- how it looks -----------------------------------------------------------------------------------------------------

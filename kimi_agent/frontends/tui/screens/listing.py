@@ -82,6 +82,7 @@ class ListingScreen(ModalScreen[str | None]):
             self._fit()
             self._rows.reveal()
             self._title.redraw()
+            self._foot.redraw()
         self._head.redraw()
 
     def _tick(self) -> None:
@@ -215,6 +216,8 @@ class ListingScreen(ModalScreen[str | None]):
 
     def _hints(self) -> list[tuple[str, str]]:
         """The keys and what they do, the most needed first."""
+        if not self._choice.rows:
+            return [("Esc", "close")]
         typing = self._filter.has_focus and self._letters
         hints = [("Enter", self._listing.picks)] if self._listing.picks else []
         hints.append(("Esc", "back" if typing or self._swapped else "close"))
