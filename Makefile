@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs picture clean
+.PHONY: run test check format bench docs picture demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -26,12 +26,16 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/screens.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 
 picture: $(VENV)/.installed-dev
 	$(BIN)/python docs/picture.py
+
+demo: $(VENV)/.installed-dev
+	$(BIN)/python docs/demo.py
 
 # .installed-dev implies .installed: the extras add to the same environment
 $(VENV)/.installed: pyproject.toml constraints.txt
