@@ -234,7 +234,8 @@ def test_the_program_speaks_on_any_terminal(tmp_path: Path, flags: tuple[str, ..
             screen.type("/exit\n")
             assert screen.wait_end() == 0
         shown = screen.raw.decode().replace("\r\n", "\n").replace("/sta\t", "")
-        assert not DRAWN.search(shown.replace("^C", ""))
+        assert shown.count("\a") == 1, "the bell calls for the question"
+        assert not DRAWN.search(shown.replace("\a", ""))
 
 
 def test_a_paste_of_lines_is_one_prompt_and_what_was_typed_before_a_question_is_no_answer(tmp_path: Path) -> None:

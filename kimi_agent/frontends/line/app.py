@@ -41,6 +41,7 @@ class LineFrontend:
         self._open: dict[str, Any] = {"session_id": session_id, "mode": mode, "model": model, "cwd": cwd}
         self._look = look
         self._plain = must_be_plain() if plain is None else plain
+        self._rings = bool(plain) and can_draw(os.environ)
         self._code: int = ExitCode.DONE
 
     async def run(self, agent: "Agent") -> int:
@@ -67,7 +68,7 @@ class LineFrontend:
         if self._plain:
             from kimi_agent.frontends.line.plain import PlainScreen
 
-            return PlainScreen(owner)
+            return PlainScreen(owner, rings=self._rings)
         from kimi_agent.frontends.line.terminal import RichScreen
 
         return RichScreen(owner, self._look)

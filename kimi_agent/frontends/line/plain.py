@@ -14,6 +14,7 @@ from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.lending import CannotLend
+from kimi_agent.frontends.common.notify import BELL
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.screen import Owner, Style
 from kimi_agent.frontends.line.words import diff_words, markdown_words, undrawn
@@ -26,8 +27,9 @@ PASTE_S = 0.03
 class PlainScreen:
     obeys, keeps_input, speaks, prompt = False, True, True, "You: "
 
-    def __init__(self, owner: Owner, stdin: int = 0, stdout: TextIO | None = None) -> None:
-        self._owner = owner
+    def __init__(self, owner: Owner, stdin: int = 0, stdout: TextIO | None = None, *, rings: bool = False) -> None:
+        """`rings`: the terminal has a bell, and is not a log or a buffer of an editor, where it would be a character."""
+        self._owner, self._rings = owner, rings
         self._fd = stdin
         self._lines = InputLines(stdin)
         self._out = stdout or sys.stdout
@@ -68,7 +70,9 @@ class PlainScreen:
         self.line(caption(image))
 
     def control(self, sequence: str) -> None:
-        pass
+        """Of all sequences only the bell is heard."""
+        if self._rings and sequence.startswith(BELL):
+            self._write(BELL)
 
     def copy(self, text: str) -> bool:
         return tell_tmux(text)
