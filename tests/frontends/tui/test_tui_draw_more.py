@@ -1,19 +1,42 @@
 """Drawing without a screen: diffs side by side, wide tables, tasks, cards, and what a selection copies."""
 
+from pathlib import Path
+
 import pytest
 from rich.cells import cell_len
+from tui_house import Clock, house, screen_text, seen, shell
 
-from kimi_agent.agent.transcript import AnswerBlock, CallBlock, PromptBlock
+from kimi_agent.agent.transcript import AnswerBlock, CallBlock, PromptBlock, Transcript
+from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Plain, Terminal
-from kimi_agent.core.message import ToolCall
+from kimi_agent.core.message import Message, ToolCall
 from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.line.draw import Drawer
+from kimi_agent.frontends.line.drawn import Drawn
 from kimi_agent.frontends.tui.draw.blocks import block_lines
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.copying import Piece, copied, selected
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import text_of
+from kimi_agent.frontends.tui.draw.local import IntroBlock
 from kimi_agent.frontends.tui.draw.markdown import markdown_lines
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE
+
+
+class Paper:
+    """A screen of line mode that keeps what is printed."""
+
+    keeps_input = False
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+
+    def line(self, text: str, style: str = "") -> None:
+        self.written.append(text)
+
+    def markdown(self, text: str) -> None:
+        self.written.append(text)
+
 
 SIDES = "@@ -1,3 +1,4 @@\n a = 1\n-total = price(b)\n+if b:\n+    total = price(中, b)\n c\n"
 WIDE_TABLE = (
@@ -122,3 +145,39 @@ def test_a_reviewed_plan_stands_in_its_card() -> None:
     assert "\n" not in card(plan)
     plan.state, plan.display = "done", Plain("approved")
     assert card(plan).endswith("   Plan\n\n   1. mend")
+
+
+def test_a_narrow_window_cuts_no_hint() -> None:
+    intro = IntroBlock("1", (), (("Enter", "send", "Shift-Enter", "new line"),))
+    assert text_of(block_lines(intro, Canvas(40, PLAIN_PALETTE))).endswith("   Shift-Enter   new line")
+
+
+@pytest.mark.parametrize("still", [False, True])
+async def test_a_running_subagent_tells_how_long_unless_nothing_is_to_move(tmp_path: Path, still: bool) -> None:
+    clock = Clock()
+    async with shell(house(tmp_path).agent, clock=clock, still=still) as (app, pilot):
+        call = CallBlock(0, ToolCall("a", "Agent", '{"description": "look"}'), "running", nested=Transcript())
+        call.nested.status.running = True
+        app.view.show([call])
+        await seen(app, pilot, "Agent  look")
+        clock.now += 75
+        app.view.tick()
+        app.view.flush()
+        await pilot.pause()
+        assert ("1 min 15 s" in screen_text(app)) is not still
+
+
+def test_line_mode_prints_a_reviewed_plan_when_a_session_is_replayed() -> None:
+    plan = ToolCall("c", "ExitPlanMode", '{"plan": "1. mend"}')
+    events = [
+        ev.MessageAdded(Message("assistant", (plan,), "model")),
+        ev.ToolStarted(plan, ()),
+        ev.ToolFinished("c", Plain("approved"), False, 1.0),
+    ]
+    for replay in (True, False):
+        transcript = Transcript()
+        for event in events:
+            transcript.apply(event)
+        paper = Paper()
+        Drawer(paper, Drawn(), transcript).draw(transcript.blocks, replay=replay)  # type: ignore[arg-type]
+        assert ("1. mend" in paper.written) is replay

@@ -29,6 +29,8 @@ Drawable: TypeAlias = AnyBlock | IntroBlock | NoteBlock | ShellBlock
 BOLD, ITALIC = Style(bold=True), Style(italic=True)
 BLANK = Decor(" " * GUTTER)
 PREVIEW_LINES = 3
+HINTS_WIDTH = 50
+"""Cells below which the hints of the beginning stand one below the other."""
 
 
 def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
@@ -158,7 +160,14 @@ def _intro(block: IntroBlock, canvas: Canvas) -> list[Line]:
             [BLANK, Segment(f"{label:<8}", palette.muted), Segment(clip(plain(value), canvas.inner - 8), palette.text)]
         )
     lines.append([])
+    keys, words = palette.primary, palette.muted
     for one, does_one, two, does_two in block.hints:
-        pairs = ((f"{one:<8}", palette.primary), (f"{does_one:<18}", palette.muted), (f"{two:<14}", palette.primary))
-        lines.append([BLANK, *(Segment(text, style) for text, style in pairs), Segment(does_two, palette.muted)])
+        if canvas.inner >= HINTS_WIDTH:
+            told = ((f"{one:<8}", keys), (f"{does_one:<18}", words), (f"{two:<14}", keys), (does_two, words))
+            lines.append([BLANK, *(Segment(text, style) for text, style in told)])
+        else:
+            lines += [
+                [BLANK, Segment(f"{key:<14}", keys), Segment(does, words)]
+                for key, does in ((one, does_one), (two, does_two))
+            ]
     return lines
