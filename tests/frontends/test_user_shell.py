@@ -180,3 +180,60 @@ async def test_a_null_character_is_refused(bash: Person) -> None:
     with pytest.raises(ValueError, match="null"):
         await bash.shell.run("echo \0", print)
     assert await bash.run("echo fine") == (0, "fine")
+
+
+async def test_folders_of_killed_programs_are_removed(
+    bash: Person, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    ended = await asyncio.create_subprocess_exec("true")
+    await ended.wait()
+    for name in (f"kimi-shell-{ended.pid}-old", f"kimi-shell-{os.getppid()}-used", "kimi-shell-other"):
+        (tmp_path / "temp" / name / "start").mkdir(parents=True)
+    await bash.run("true")
+    left = {path.name for path in (tmp_path / "temp").iterdir()}
+    assert f"kimi-shell-{ended.pid}-old" not in left
+    assert {f"kimi-shell-{os.getppid()}-used", "kimi-shell-other"} < left
+    bash.shell.kill()
+    assert len(list((tmp_path / "temp").iterdir())) == 2
+
+
+async def test_what_cannot_be_finished_ends_with_ctrl_c(person: Person) -> None:
+    """Unbalanced quotes are an error or wait for more: the shell is usable after it."""
+    await person.run("true")
+    task = asyncio.create_task(person.run("echo 'never closed"))
+    await asyncio.wait((task,), timeout=1)
+    if not task.done():
+        person.shell.interrupt()
+    assert (await task)[0] != 0
+    assert await person.run("echo alive") == (0, "alive")
+
+
+async def test_lines_of_functions_and_here_documents(bash: Person) -> None:
+    assert await bash.run("two() {\n  echo a\n  echo b\n}\ntwo") == (0, "a\nb")
+    assert await bash.run("cat <<END\n$((1 + 1))\nlast\nEND") == (0, "2\nlast")
+
+
+async def test_a_program_that_leaves_the_terminal_raw(person: Person) -> None:
+    await person.run("""python3 -c 'import os, tty; tty.setraw(0); os.kill(os.getpid(), 9)'""")
+    assert await person.run("echo 'a\nb'" if person.shell.kind != "fish" else "printf 'a\nb\n'") == (0, "a\nb")
+    code, output = await person.run("echo ready; head -1", ("ready", lambda: person.shell.type("typed\r")))
+    assert (code, output.splitlines()[-1]) == (0, "typed")
+
+
+@pytest.mark.parametrize("command", ["exec true", "set -e; false", "kill -9 $$", "exit 4"])
+async def test_every_end_of_the_shell_starts_a_new_one(bash: Person, command: str) -> None:
+    await bash.run(command)
+    await bash.until(lambda: not bash.shell.alive)
+    assert await bash.run("echo alive") == (0, "alive")
+
+
+async def test_traces_and_broken_rc_files_do_not_confuse(bash: Person, tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text("no-such-command-at-all\nfalse\nif\n")
+    code, output = await bash.run("echo one")
+    assert code == 0
+    assert output.endswith("one")
+    await bash.run("set -x")
+    code, output = await bash.run("printf 'a\\0\\377b'")
+    assert code == 0
+    assert "a" in output

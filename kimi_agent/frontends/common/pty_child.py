@@ -48,6 +48,7 @@ class PtyChild:
         self._family = new_mark(watcher().mark)
         self._alive, self._reading, self._size = True, False, size
         self._fd, slave = pty.openpty()
+        self._sane = termios.tcgetattr(slave)
         try:
             self._set_size(size)
             # Of a session without a terminal, the first one that it opens is its own.
@@ -139,6 +140,15 @@ class PtyChild:
             return False
         flags = termios.tcgetattr(self._fd)[3]
         return bool(flags & termios.ICANON) and not flags & termios.ECHO
+
+    def mend_modes(self) -> None:
+        """Undo what a program left that died raw: without lines and without their ends no shell hears a command."""
+        if self._alive:
+            input_, output, _, local, *_ = termios.tcgetattr(self._fd)
+            if not (
+                input_ & termios.ICRNL and output & termios.OPOST and local & termios.ICANON and local & termios.ISIG
+            ):
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._sane)
 
     @property
     def reads_keys(self) -> bool:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import secrets
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +16,7 @@ from pathlib import Path
 from kimi_agent.frontends.common.lending import CannotLend, Lend, pass_output, passing_keys, take_back, terminal_size
 from kimi_agent.frontends.common.output_flow import OutputFlow
 from kimi_agent.frontends.common.pty_child import PtyChild, Size
+from kimi_agent.frontends.common.shell_folder import new_folder
 from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, REPLY_FILE, Start, kind_of, prepare, users_shell
 from kimi_agent.frontends.common.shell_marks import Began, Ended, Marks, Output, Over, Piece, Switch
 
@@ -148,7 +148,7 @@ class UserShell:
         self._echoing = self._inside = False
         self._modes = frozenset()
         self._marks = Marks(nonce)
-        self._folder = Path(tempfile.mkdtemp(prefix="kimi-shell-"))
+        self._folder = new_folder()
         cwd = self._home if self._home.is_dir() else Path.home()
         try:
             self._how = how = prepare(users_shell(self._environ), self._folder, nonce, self._environ)
@@ -211,6 +211,8 @@ class UserShell:
         assert self._folder is not None
         (self._folder / COMMAND_FILE).write_bytes(command.encode("utf-8", "surrogateescape"))
         self._echoing = True
+        if not self._how.noisy:  # a line editor sets what it needs
+            self._child.mend_modes()
         self._child.write(self._how.trigger)
 
     async def _watch(self) -> None:
