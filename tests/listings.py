@@ -43,6 +43,8 @@ class Garden:
         return f"Dropped {row}."
 
     async def _break(self, row: str) -> str:
+        if row == "s":
+            raise PermissionError(13, "Permission denied", "/bed")
         raise SessionError("the spade is broken", "Use a fork.")
 
     async def _up(self, row: str) -> str:

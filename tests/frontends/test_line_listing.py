@@ -62,7 +62,8 @@ async def test_a_number_picks(typed: str):
 
 async def test_keys_are_letters_or_the_words_of_their_help():
     garden = Garden()
-    _, screen = await browse(garden.listing(), "d 2", "b 1")
+    _, screen = await browse(garden.listing(), "b 2", "d 2", "b 1")
+    assert "Permission denied: /bed" in screen.lines
     assert garden.done == ["drop s"]
     assert "Dropped s." in screen.lines
     assert screen.lines.count("What grows") == 2

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
+from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, Row
 from kimi_agent.core.sanitize import plain
 
@@ -17,6 +18,15 @@ def safe(row: Row) -> Row:
     one_line = (" ".join(plain(text).split()) for text in (row.label, row.description, row.mark, row.group))
     label, description, mark, group = one_line
     return replace(row, label=label, description=description, mark=mark, group=group)
+
+
+def told(error: KimiError | OSError) -> str:
+    """What a person is told of an error of a key, a preview or a search: it ends neither the list nor the program."""
+    return (
+        error.full
+        if isinstance(error, KimiError)
+        else f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    )
 
 
 class Choice:

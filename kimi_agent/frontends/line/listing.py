@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, Row, RowKey
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.listing import Choice
+from kimi_agent.frontends.common.listing import Choice, told
 from kimi_agent.frontends.line.screen import Screen
 
 PAGE = 20
@@ -85,23 +85,23 @@ class ListingReader:
 
     async def _act(self, key: RowKey, row: str) -> bool:
         try:
-            told = await key.act(row)
+            answer = await key.act(row)
             if key.closes:
                 return True
-            if told:
-                self._screen.line(plain(told))
+            if answer:
+                self._screen.line(plain(answer))
             if self._choice.take(self._listing.rows()):
                 self._print_all()
-        except KimiError as error:
-            self._screen.line(plain(error.full), "error")
+        except (KimiError, OSError) as error:
+            self._screen.line(plain(told(error)), "error")
         return False
 
     async def _view(self, row: str) -> None:
         assert self._listing.preview is not None
         try:
             text = plain(await self._listing.preview(row))
-        except KimiError as error:
-            self._screen.line(plain(error.full), "error")
+        except (KimiError, OSError) as error:
+            self._screen.line(plain(told(error)), "error")
             return
         if self._listing.preview_plain:
             self._screen.line(text)
@@ -115,8 +115,8 @@ class ListingReader:
         if text and self._listing.search is not None:
             try:
                 self._choice.found(await self._listing.search(text))
-            except KimiError as error:
-                self._screen.line(plain(error.full), "error")
+            except (KimiError, OSError) as error:
+                self._screen.line(plain(told(error)), "error")
         self._print_all()
 
     def _print_all(self) -> None:

@@ -164,7 +164,9 @@ async def test_a_search_decides_what_matches(tmp_path: Path):
 async def test_keys_do_something_with_the_row_and_errors_are_told(tmp_path: Path):
     garden = Garden()
     async with browsing(tmp_path, garden.listing()) as (app, pilot, _):
-        await pilot.press("down", "d")
+        await pilot.press("down", "b")
+        await seen(app, pilot, "Permission denied: /bed")
+        await pilot.press("d")
         await seen(app, pilot, "Dropped s.")
         await gone(app, pilot, "spinach")
         assert "❯ chard" in screen_text(app)

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, RowKey
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.listing import Choice, has_letters
+from kimi_agent.frontends.common.listing import Choice, has_letters, told
 from kimi_agent.frontends.tui.draw.lines import Line, clip, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, LinesView
@@ -74,8 +74,8 @@ class ListingScreen(ModalScreen[str | None]):
     def _take_rows(self) -> None:
         try:
             changed = self._choice.take(self._listing.rows())
-        except KimiError as error:
-            self._tell(error.full, bad=True)
+        except (KimiError, OSError) as error:
+            self._tell(told(error), bad=True)
             return
         if changed:
             self._rows.update()
@@ -105,8 +105,8 @@ class ListingScreen(ModalScreen[str | None]):
         await asyncio.sleep(pause_s)
         try:
             found = await self._listing.search(text)
-        except KimiError as error:
-            self._tell(error.full, bad=True)
+        except (KimiError, OSError) as error:
+            self._tell(told(error), bad=True)
             return
         if self._filter.value == text and self._choice.found(found):
             self._show_choice()
@@ -148,8 +148,8 @@ class ListingScreen(ModalScreen[str | None]):
         await asyncio.sleep(pause_s)
         try:
             text = await self._listing.preview(row) if row is not None else ""
-        except KimiError as error:
-            text = error.full
+        except (KimiError, OSError) as error:
+            text = told(error)
         if row != self._choice.id or (row, text) == (self._previewed, self._text):
             return
         self._preview.show(text, same=row == self._previewed)
@@ -316,13 +316,13 @@ class ListingScreen(ModalScreen[str | None]):
 
     async def _acted(self, key: RowKey, row: str) -> None:
         try:
-            told = await key.act(row)
+            answer = await key.act(row)
             if key.closes:
                 self.dismiss(None)
                 return
-            self._tell(told)
-        except KimiError as error:
-            self._tell(error.full, bad=True)
+            self._tell(answer)
+        except (KimiError, OSError) as error:
+            self._tell(told(error), bad=True)
         finally:
             self._acting = False
         self._take_rows()
