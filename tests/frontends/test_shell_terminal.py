@@ -205,3 +205,18 @@ def alive(pid: int) -> Any:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
+
+
+def test_tab_completes_a_command(screen: FullScreen, kimi: Program) -> None:
+    (kimi.work / "tab one.txt").write_text("content of it\n")
+    screen.type("cat tab\t")
+    screen.expect("tab\\ one.txt")
+    screen.type("\r")
+    screen.expect("content of it")
+    (kimi.work / "tab two.txt").touch()
+    screen.expect("Ctrl-G")
+    screen.type("ls tab\t")
+    screen.expect("tab\\ ")
+    if not screen.is_full:
+        screen.type("\t")
+    screen.expect("tab two.txt")

@@ -42,7 +42,12 @@ class LineCompleter(Completer):
             yield completion
         before = document.current_line_before_cursor
         mention = mention_before(before)
-        if mention is None or not self._owner.remembers():
+        if not self._owner.remembers():
+            return
+        if mention is None:
+            if complete_event.completion_requested:
+                async for completion in self._of_command(document.text_before_cursor):
+                    yield completion
             return
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder())
@@ -51,3 +56,13 @@ class LineCompleter(Completer):
             last = paths
         for path in last:
             yield Completion(mention_of(path), start - len(before), display=visible(path))
+
+    async def _of_command(self, text: str) -> AsyncGenerator[Completion, None]:
+        """Tab in a command: as the person's own shell completes it."""
+        found = await self._owner.shell_candidates(text)
+        if found is None:
+            return
+        begins, candidates = found
+        start = begins + candidates.start - len(text)
+        for item in candidates.items:
+            yield Completion(item.insert, start, display=visible(item.label), display_meta=visible(item.help))

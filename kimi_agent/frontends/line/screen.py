@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from kimi_agent.commands import Command
 from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.shell_complete import Candidates
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
 Lines: TypeAlias = list[tuple[str, Style]]
@@ -60,6 +61,10 @@ class Owner(Protocol):
 
     def output_for_model(self) -> str:
         """The last command of the shell and what it wrote; empty when there was none, which they are told."""
+        ...
+
+    async def shell_candidates(self, text: str) -> tuple[int, Candidates] | None:
+        """What Tab may put in a command, and where in the text the command begins; None when the text is none."""
         ...
 
     def shell_folder(self) -> Path | None:

@@ -19,6 +19,7 @@ from kimi_agent.frontends.common.editor import editor_command
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
@@ -236,6 +237,9 @@ class LineShell:
         self._shell.on = False
         self.screen.refresh()
         return self._shell.last.for_model()
+
+    async def shell_candidates(self, text: str) -> tuple[int, Candidates] | None:
+        return await self._shell.candidates(text)
 
     def shell_folder(self) -> Path | None:
         return self._shell.shell.cwd if self._shell.on else None

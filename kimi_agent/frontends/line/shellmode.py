@@ -8,6 +8,7 @@ from kimi_agent.agent.transcript import LIVE_OUTPUT_LIMIT
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import ending
 from kimi_agent.frontends.common.last_command import LastCommand
+from kimi_agent.frontends.common.shell_complete import Candidates, complete
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.line.screen import Screen
 
@@ -38,6 +39,13 @@ class ShellMode:
     def command_in(self, text: str) -> str:
         """The command that a text is, empty when it is none."""
         return text if self.on else text[1:].strip() if text.startswith("!") else ""
+
+    async def candidates(self, text: str) -> tuple[int, Candidates] | None:
+        """What Tab may put in a command, and where in the text the command begins; None when the text is none."""
+        if self.feeding or not (self.on or text.startswith("!")):
+            return None
+        begins = 0 if self.on else 1
+        return begins, await complete(self.shell, text[begins:])
 
     def move(self, folder: Path) -> None:
         self._alive = False

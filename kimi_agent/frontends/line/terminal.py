@@ -14,10 +14,12 @@ from markdown_it import MarkdownIt
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import in_terminal
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.renderer import CPR_Support
 from prompt_toolkit.styles import Style as PromptStyle
 from rich.cells import cell_len, set_cell_size
@@ -84,7 +86,9 @@ class RichScreen:
             history=self._history,
             completer=LineCompleter(owner),
             complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document)),
-            key_bindings=bindings(owner, self._pastes, lambda text: self.line(text, "dim")),
+            key_bindings=bindings(owner, self._pastes, lambda text: self.line(text, "dim"), look),
+            vi_mode=look.vim,
+            cursor=ModalCursorShapeConfig() if look.vim else None,
             is_password=Condition(lambda: owner.secret),
             style=_PROMPT_STYLE,
             prompt_continuation=lambda width, number, wrapped: " " * width,
@@ -93,6 +97,7 @@ class RichScreen:
         )
         self._prompt.default_buffer.accept_handler = self._accept
         self._prompt.default_buffer.on_text_changed += self._make_room
+        self._prompt.default_buffer.on_completions_changed += self._make_room
         self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
         self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
@@ -239,7 +244,7 @@ class RichScreen:
 
     def _make_room(self, buffer: Buffer) -> None:
         """Lines below the prompt are only taken while there is something to complete."""
-        self._prompt.reserve_space_for_menu = MENU_LINES if completes(buffer.document) else 0
+        self._prompt.reserve_space_for_menu = MENU_LINES if completes(buffer.document) or buffer.complete_state else 0
 
     def _message(self) -> StyleAndTextTuples:
         app = self._prompt.app
@@ -248,6 +253,9 @@ class RichScreen:
         if not app.is_done:
             parts += [("class:live", _cut(line, width - 1) + "\n") for line in self._owner.live()]
             parts.append(("class:status", _cut(self._owner.status(), width - 1) + "\n"))
+        if self._look.vim and not app.is_done:
+            normal = app.vi_state.input_mode == InputMode.NAVIGATION
+            parts.append(("class:status", "NORMAL " if normal else "INSERT "))
         parts.append(("class:label", self._owner.label()))
         return parts
 
