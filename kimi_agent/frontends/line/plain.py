@@ -177,7 +177,9 @@ class PlainScreen:
 
         from kimi_agent.frontends.line.complete import LineCompleter
 
-        found = LineCompleter(self._owner).get_completions_async(Document(text), CompleteEvent(completion_requested=True))
+        found = LineCompleter(self._owner).get_completions_async(
+            Document(text), CompleteEvent(completion_requested=True)
+        )
         names = [completion.text async for completion in found]
         self.line(f"Completions: {', '.join(names)}" if names else "Nothing completes that.")
         self.refresh()
