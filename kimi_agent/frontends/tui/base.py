@@ -18,7 +18,6 @@ from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, git_branch
-from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
@@ -27,7 +26,7 @@ from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
-from kimi_agent.frontends.tui.graphics import TerminalPictures
+from kimi_agent.frontends.tui.graphics import pictures_of
 from kimi_agent.frontends.tui.pasting import Pasting
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
@@ -129,7 +128,7 @@ class SessionApp(App[int]):
             self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
-        self.view.pictures = self._terminal_pictures()
+        self.view.pictures = pictures_of(self, self.look.images, self.write_control)
         self.app_resume_signal.subscribe(self, lambda _: self.view.pictures_lost())
         self._shown = True
         self._ticker = self.set_interval(1.0, self._tick, pause=True)
@@ -138,14 +137,6 @@ class SessionApp(App[int]):
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
         if self._first_prompt:
             self.submit(self._first_prompt)
-
-    def _terminal_pictures(self) -> TerminalPictures:
-        """A browser and a screen without a terminal take no pictures; Kitty's are found by their colour of 24 bits."""
-        chosen = protocol(self.look.images)
-        away = self.is_web or (self.is_headless and self.look.images == "auto")
-        if chosen == "kitty" and (away or self.console.color_system != "truecolor"):
-            chosen = "blocks"
-        return TerminalPictures(chosen, self.write_control)
 
     def set_theme(self, wanted: str) -> bool:
         """Draw with `dark`, `light`, `auto`, ...; False, and nothing changes, when no colours are wanted at all."""

@@ -5,13 +5,16 @@ they were drawn, whatever is written around them later: there the full-screen sh
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 
 from kimi_agent.core.message import Image
 from kimi_agent.frontends.common import graphics
+from kimi_agent.frontends.common.look import Images
 from kimi_agent.frontends.common.pictures import scaled, size_on_screen
 from kimi_agent.frontends.tui.draw.canvas import DrawPicture
 from kimi_agent.frontends.tui.draw.lines import Line
@@ -83,3 +86,12 @@ class TerminalPictures:
         self._stored += found.picture.width * found.picture.height * 4
         style = Style(color=Color.from_rgb(number >> 16 & 255, number >> 8 & 255, number & 255))
         return [[Segment(row, style)] for row in graphics.kitty_placeholders(found.columns, found.rows)]
+
+
+def pictures_of(app: App[Any], images: Images, write: Callable[[str], None]) -> TerminalPictures:
+    """For a terminal that is in use. A browser and a screen without a terminal take none; Kitty needs colours of 24 bits."""
+    chosen = graphics.protocol(images)
+    away = app.is_web or (app.is_headless and images == "auto")
+    if chosen == "kitty" and (away or app.console.color_system != "truecolor"):
+        chosen = "blocks"
+    return TerminalPictures(chosen, write)
