@@ -221,13 +221,13 @@ class ListingScreen(ModalScreen[str | None]):
         typing = self._filter.has_focus and self._letters
         hints = [("Enter", self._listing.picks)] if self._listing.picks else []
         hints.append(("Esc", "back" if typing or self._swapped else "close"))
+        if self._listing.preview is not None and not (self.has_class("-beside") or self.has_class("-below")):
+            hints.append(("←", "list") if self._swapped else ("→", "view"))
         if self._letters and not typing:
             hints.append(("/", "search" if self._listing.search is not None else "filter"))
         for key in self._listing.keys:
             if key.help and not (typing and len(key.key) == 1):
                 hints.append((KEY_NAMES.get(key.key, key.key), plain(key.help)))
-        if self._listing.preview is not None and not (self.has_class("-beside") or self.has_class("-below")):
-            hints.append(("←", "list") if self._swapped else ("→", "view"))
         return hints
 
     def _tell(self, text: str, *, bad: bool = False) -> None:
