@@ -159,7 +159,7 @@ def _head(use: ContextUse, *, bar: bool = False) -> str:
         return f"About {use.total:,} tokens; the size of the window is not known."
     share = use.total / use.window
     drawn = f" {_bar(share)}" if bar else ""
-    return f"About {use.total:,} of {use.window:,} tokens ({share:.0%}){drawn}; compaction begins at {use.limit:,}."
+    return f"About {use.total:,} of {use.window:,} tokens ({share:.0%}); compaction begins at {use.limit:,}{drawn}"
 
 
 def _table(use: ContextUse) -> str:
