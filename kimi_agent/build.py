@@ -53,9 +53,7 @@ def build(
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    if workspace not in parts.workspaces:
-        known = ", ".join(sorted(parts.workspaces))
-        raise ConfigError(f"there is no workspace {workspace!r}", f"There are: {known}.")
+    make_workspace = parts.workspace_of(workspace, extra_roots)
     hooks = [
         *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
         *parts.hooks,
@@ -83,7 +81,7 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=lambda folder: parts.workspace(folder, extra_roots, workspace),
+        make_workspace=make_workspace,
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
         commands=parts.commands,

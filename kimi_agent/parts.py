@@ -113,8 +113,12 @@ class Parts:
             )
         return make(endpoint, model)
 
-    def workspace(self, folder: Path, extra_roots: Sequence[Path], name: str = "local") -> Workspace:
-        return self.workspaces[name](folder, extra_roots)
+    def workspace_of(self, name: str, extra_roots: Sequence[Path]) -> Callable[[Path], Workspace]:
+        """What makes the workspace of a folder. Raises ConfigError for a name that nobody offers."""
+        make = self.workspaces.get(name)
+        if make is None:
+            raise ConfigError(f"there is no workspace {name!r}", f"There are: {', '.join(sorted(self.workspaces))}.")
+        return lambda folder: make(folder, extra_roots)
 
     def _merge(self, plugin: str, table: dict[str, T], more: Mapping[str, T], what: str) -> None:
         for name, value in more.items():
