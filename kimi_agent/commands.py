@@ -65,6 +65,10 @@ class Shell(Protocol):
         """Draw with another theme from now on; False where the terminal's own colours are used."""
         ...
 
+    def keys(self) -> Sequence[tuple[str, str]]:
+        """The keys as they are now and what they do; none where there are no keys but those of the terminal."""
+        ...
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
     async def browse(self, listing: Listing) -> str | None:
         """Let the person look through a list; the id of the row that they picked, None when they closed it."""
@@ -94,6 +98,9 @@ async def _help(shell: Shell, args: str) -> None:
         names = ", ".join(f"/{name}" for name in (command.name, *command.aliases))
         usage = command.usage.replace("|", "\\|")  # a bar would end the cell
         lines.append(f"| `{f'{names} {usage}'.rstrip()}` | {command.help.replace('|', '¦')} |")
+    if keys := shell.keys():
+        lines += ["", "| key | what it does |", "|---|---|"]
+        lines += [f"| {key.replace('|', '¦')} | {what} |" for key, what in keys]
     shell.show("\n".join(lines))
 
 
@@ -225,7 +232,7 @@ def shell_ask(shell: Shell) -> Ask:
 
 
 _ALL = (
-    Command("help", "list the commands", _help, ("h", "?")),
+    Command("help", "list the commands and keys", _help, ("h", "?")),
     Command("new", "start a new session", _new, ("clear", "reset"), while_running=False),
     Command("sessions", "look through the sessions, go on with one", sessions_command, ("resume",), "[all]", while_running=False),
     Command("fork", "go on in a copy of this session", fork_command, while_running=False),

@@ -62,6 +62,9 @@ class RecordingShell:
     def put(self, text: str) -> None:
         self.prompt = text
 
+    def keys(self) -> Sequence[tuple[str, str]]:
+        return [("Ctrl-X", "shell mode")]
+
     def set_theme(self, name: str) -> bool:
         self.theme = name
         return True
@@ -206,7 +209,7 @@ async def test_the_table_of_help_has_two_columns_in_every_row(house: House) -> N
     shell = RecordingShell(house)
     await execute(shell, "/help")
     rows = shell.shown[0].splitlines()
-    assert len(rows) == len(COMMANDS) + 2
+    assert len(rows) == len(COMMANDS) + 2 + 4  # and the keys
     assert all(row.replace("\\|", "").count("|") == 3 for row in rows)
     assert "`/plan [on\\|off\\|view\\|clear]`" in shell.shown[0]
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 LIMIT = 1000
 """Entries kept in memory."""
+FOUND = 50
+"""Entries that a search answers at most."""
 
 
 class PromptHistory:
@@ -49,6 +51,13 @@ class PromptHistory:
             return None
         self._position += 1
         return self._draft if self._position == len(self.entries) else self.entries[self._position]
+
+    def search(self, query: str) -> list[str]:
+        """The entries that hold every word of `query`, in any case; the newest first, each once."""
+        words = query.lower().split()
+        return [text for text in dict.fromkeys(reversed(self.entries)) if all(word in text.lower() for word in words)][
+            :FOUND
+        ]
 
     def _load(self) -> list[str]:
         entries: list[str] = []

@@ -16,6 +16,7 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import retrying
 from kimi_agent.frontends.common.editor import editor_command
+from kimi_agent.frontends.common.keymap import keymap
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
@@ -51,7 +52,7 @@ class LineShell:
         open_with: dict[str, Any],
         look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
-        self._look = look
+        self._look, self._keymap = look, keymap(look.keys)
         self.agent = agent
         self.screen = make_screen(self)
         self._notifier = Notifier(look.notifications, self.screen.control)
@@ -111,6 +112,9 @@ class LineShell:
     def set_theme(self, name: str) -> bool:
         return False
 
+    def keys(self) -> Sequence[tuple[str, str]]:
+        return [(keys, help_) for _, keys, help_ in self._keymap.rows(line=True)] if self.screen.obeys else []
+
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
 
@@ -125,7 +129,7 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        for notice in self.agent.notices:
+        for notice in (*self.agent.notices, *(self._keymap.notices if self.screen.obeys else ())):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)

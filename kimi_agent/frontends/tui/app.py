@@ -7,15 +7,17 @@ from typing import Any, ClassVar
 
 from textual import events, on
 from textual.app import SuspendNotSupported
-from textual.binding import Binding
+from textual.geometry import Offset
+from textual.widgets import Input, TextArea
 
 from kimi_agent.agent.agent import Agent
-from kimi_agent.agent.transcript import PromptBlock
+from kimi_agent.agent.transcript import NoticeBlock, PromptBlock
 from kimi_agent.copy_command import last_answer, told_copied
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.clipboard import tell_tmux
+from kimi_agent.frontends.common.keymap import keymap
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
@@ -27,24 +29,37 @@ from kimi_agent.frontends.tui.widgets.search_bar import SearchBar
 
 
 class KimiApp(SessionApp):
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding("escape", "interrupt", show=False),
-        Binding("ctrl+c", "interrupt_or_exit", show=False),
-        Binding("ctrl+q", "exit_twice", show=False),
-        Binding("ctrl+z", "suspend_process", show=False),
-        Binding("ctrl+e", "expand", show=False),
-        Binding("shift+tab", "plan_mode", show=False, priority=True),
-        Binding("ctrl+home", "page(0)", show=False),
-        Binding("ctrl+end", "jump_end", show=False),
-        Binding("alt+up", "jump_turn(-1)", show=False),
-        Binding("alt+down", "jump_turn(1)", show=False),
-        Binding("ctrl+f", "search", show=False),
-        Binding("ctrl+t", "copy", show=False),
-        Binding("pageup", "page(-1)", show=False),
-        Binding("pagedown", "page(1)", show=False),
-    ]
+    BINDINGS: ClassVar[list[Any]] = keys.bindings()
     _exit_pressed = _escape_pressed = float("-inf")
     _finder: Finder | None = None
+
+    def __init__(self, agent: Agent, *, look: Look = Look(), **options: Any) -> None:  # noqa: B008 - frozen
+        super().__init__(agent, look=look, **options)
+        self.keymap = keymap(look.keys)
+        self.set_keymap(keys.for_textual(self.keymap))
+        self.composer.area.keys = keys.for_prompt(self.keymap)
+        if look.vim:
+            self.composer.area.set_vim(True)
+
+    @on(events.Mount)
+    def _tell_keys(self) -> None:
+        self.view.show([NoticeBlock(0, "warning", text) for text in self.keymap.notices])
+
+    @property
+    def cursor_position(self) -> Offset:
+        """Where the terminal's own cursor stands, which input methods look at: asked for whenever the screen is drawn."""
+        focused = self.focused
+        if isinstance(focused, TextArea | Input) and focused.is_attached:
+            return focused.cursor_screen_offset
+        return Offset(0, 0)
+
+    @cursor_position.setter
+    def cursor_position(self, position: Offset) -> None:
+        """What widgets tell is the same place, though not each time that it moves."""
+
+    def action_run_command(self, command: str) -> None:
+        """A key of a slash command, as if it had been typed."""
+        self.submit(command)
 
     @on(events.Mount)
     def _watch_below(self) -> None:
@@ -92,6 +107,8 @@ class KimiApp(SessionApp):
             self.notify_hint("Copied")
         elif self.shell.running or self.talk.session.running:
             self.shell.interrupt() if self.shell.running else self.talk.session.interrupt()
+        elif self.composer.end_search(None):
+            pass
         elif self.composer.text:
             self.composer.put("")
         else:

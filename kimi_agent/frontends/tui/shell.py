@@ -8,6 +8,7 @@ from kimi_agent.agent.session import Session
 from kimi_agent.core.ask import Option
 from kimi_agent.core.event import Event
 from kimi_agent.core.listing import Listing
+from kimi_agent.frontends.common.keymap import keymap
 from kimi_agent.frontends.tui.draw.local import NoteBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
 from kimi_agent.frontends.tui.screens.pick import PickScreen
@@ -48,6 +49,9 @@ class TuiShell:
 
     def set_theme(self, name: str) -> bool:
         return self._app.set_theme(name)
+
+    def keys(self) -> Sequence[tuple[str, str]]:
+        return [(keys, help_) for _, keys, help_ in keymap(self._app.look.keys).rows(line=False)]
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))

@@ -125,7 +125,7 @@ async def test_a_picker_chooses_among_sessions(tmp_path: Path) -> None:
         await gone(app, pilot, "answer one")
         await write(app, pilot, "/sessions")
         await pilot.press("escape", "enter")
-        await seen(app, pilot, "Go on with which session?")
+        await seen(app, pilot, "Enter open")
         await pilot.press("enter")
         await until(pilot, lambda: app.talk.session.id == old)
         await seen(app, pilot, "answer one")

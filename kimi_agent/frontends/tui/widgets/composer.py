@@ -9,6 +9,7 @@ from typing import Protocol
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
+from textual.document._history import EditHistory
 from textual.message import Message
 from textual.widgets import Static
 
@@ -24,11 +25,30 @@ from kimi_agent.frontends.tui.widgets.prompt import PromptArea
 _COMMAND = re.compile(r"/(\S*)\Z")
 
 
+class HistorySearch:
+    """What stands in the prompt while the history is searched is the query: this keeps what was there, with its undo."""
+
+    def __init__(self, area: PromptArea) -> None:
+        self._history, self._text, self._selection = area.history, area.text, area.selection
+        area.history = EditHistory(max_checkpoints=50, checkpoint_timer=2.0, checkpoint_max_characters=100)
+        area.clear()
+
+    def restore(self, area: PromptArea) -> None:
+        area.replace(self._text, (0, 0), area.document.end)
+        area.history = self._history
+        area.history.checkpoint()
+        area.selection = self._selection
+
+
 @dataclass(frozen=True, slots=True)
 class CommandWord(Completion):
     """A completion that the shell knows, for this word before the cursor."""
 
     word: str = ""
+
+
+def _on_one_line(text: str) -> str:
+    return " ⏎ ".join(plain(text[:500]).split("\n"))
 
 
 class ShellTab(Protocol):
@@ -52,6 +72,8 @@ class Composer(Vertical):
         self.area = PromptArea(self.pastes, id="prompt")
         self.popup = Popup()
         self._mark = Static("❯", id="mark", markup=False)
+        self._mode = ""  # of vim's keys
+        self._search: HistorySearch | None = None
         self._dismissed = ""
         self.shell = False
         self.feeding = False  # what is typed goes to a command that runs: no prompt, and not remembered
@@ -72,9 +94,24 @@ class Composer(Vertical):
 
     def set_shell(self, on: bool) -> None:
         self.shell = on
-        self._mark.update("$" if on else "❯")
+        self._say_mark()
         self.set_class(on, "-shell")
         self._complete()
+
+    def _say_mark(self) -> None:
+        word = "search" if self._search is not None else self._mode
+        mark = f"{word} {'$' if self.shell else '❯'}".lstrip()
+        self._mark.update(mark)
+        self._mark.styles.width = len(mark) + 2
+
+    @on(PromptArea.ModeChanged)
+    def _mode_changed(self, event: PromptArea.ModeChanged) -> None:
+        event.stop()
+        mode = event.mode.upper() if self.area.vim is not None else ""
+        if mode != self._mode:
+            self._mode = mode
+            self._say_mark()
+            self.area.set_class(mode == "INSERT", "-thin")
 
     @property
     def text(self) -> str:
@@ -96,6 +133,7 @@ class Composer(Vertical):
         if text:
             self.history.add(text)
             self.area.clear()
+            self.area.start_insert()
         return text
 
     # --- keys ---------------------------------------------------------------------------------------------------------
@@ -113,7 +151,12 @@ class Composer(Vertical):
     @on(PromptArea.Wanted)
     async def _wanted(self, event: PromptArea.Wanted) -> None:
         event.stop()
+        if self._search is not None:
+            self._key_of_search(event.what)
+            return
         match event.what:
+            case "search":
+                self._begin_search()
             case "older" | "newer" if self.popup.is_open:
                 self.popup.move(-1 if event.what == "older" else 1)
             case "older" if not self.text:
@@ -139,6 +182,46 @@ class Composer(Vertical):
         """Show the history's entry before the present one."""
         if (text := self.history.older(self.area.expanded_text)) is not None:
             self.put(text)
+
+    # --- searching what was sent before -------------------------------------------------------------------------------
+
+    def _begin_search(self) -> None:
+        self.area.start_insert()
+        self._search = HistorySearch(self.area)
+        self._say_mark()
+        self._complete()
+
+    def _key_of_search(self, what: str) -> None:
+        match what:
+            case "search" | "newer":
+                self.popup.move(1)
+            case "older":
+                self.popup.move(-1)
+            case "accept" | "complete":
+                item = self.popup.current
+                self.end_search(item.insert or None if item is not None else None)
+            case "dismiss":
+                self.end_search(None)
+
+    def end_search(self, found: str | None) -> bool:
+        """Put what was found into the prompt, or what was typed before; False when nothing was searched for."""
+        search, self._search = self._search, None
+        if search is None:
+            return False
+        search.restore(self.area)
+        self._close()
+        if found is not None:
+            self.put(found)
+        else:
+            self._dismissed = self.area.before_cursor
+        self._say_mark()
+        return True
+
+    def _show_found(self, query: str) -> None:
+        found = self.history.search(query)
+        nothing = Completion("", "nothing found" if self.history.entries else "nothing was sent in this folder yet")
+        self.popup.show([Completion(text, _on_one_line(text), from_start=True) for text in found] or [nothing])
+        self.area.popup_open = True
 
     # --- Tab for a command --------------------------------------------------------------------------------------------
 
@@ -187,6 +270,9 @@ class Composer(Vertical):
 
     def _complete(self) -> None:
         if not self.is_mounted:
+            return
+        if self._search is not None:
+            self._show_found(self.area.text)
             return
         before = self.area.before_cursor
         if before == self._completed:

@@ -17,11 +17,12 @@ ROWS = 8
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`insert` replaces what was typed; `label` and `help` are shown."""
+    """`insert` replaces what was typed; `label` and `help` are shown. Of a long label the end is seen, or else the beginning."""
 
     insert: str
     label: str
     help: str = ""
+    from_start: bool = False
 
 
 class Popup(Widget):
@@ -74,7 +75,8 @@ class Popup(Widget):
         column = (
             min(max(len(i.label) for i in self.items) + 2, width // 2) if any(i.help for i in self.items) else width
         )
-        label = clip_start(item.label, column - 1 if item.help else width - 5)
+        shorten = clip if item.from_start else clip_start
+        label = shorten(item.label, column - 1 if item.help else width - 5)
         style = self.palette.primary + Style(bold=True) if selected else self.palette.text
         mark = Segment(" ❯ " if selected else "   ", self.palette.primary)
         segments = [mark, Segment(label, style)]

@@ -1,51 +1,51 @@
 """The text area that a person types in."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from textual import events
-from textual.binding import Binding
+from textual.document._document import Selection
 from textual.message import Message
-from textual.widgets import TextArea
 
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.keymap import Keymap
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.tui.keys import for_prompt
+from kimi_agent.frontends.tui.vim.keys import Mode, Vim
+from kimi_agent.frontends.tui.widgets.readline import ReadlineArea
 
-NEWLINE_KEYS = ("shift+enter", "ctrl+j", "alt+enter")
+_ARROWS = ("left", "right", "up", "down", "home", "end", "delete")
 
 
-class PromptArea(TextArea):
-    """Enter sends, Shift-Enter (Ctrl-J, Alt-Enter) breaks the line. The keys of the popup are asked for by `Key` messages."""
+class PromptArea(ReadlineArea):
+    """Enter sends, Shift-Enter (Ctrl-J, Alt-Enter) breaks the line. The keys of the popup are asked for by `Wanted` messages.
 
-    BINDINGS = [
-        Binding("ctrl+e", "app.expand", show=False),
-        Binding("ctrl+x", "app.shell_mode", show=False),
-        Binding("ctrl+g", "app.give_output", show=False),
-        Binding("ctrl+o", "app.editor", show=False),
-        Binding("ctrl+c", "app.interrupt_or_exit", show=False),
-        Binding("ctrl+s", "app.steer", show=False),
-        Binding("ctrl+v", "app.paste_clipboard", show=False),
-        Binding("ctrl+d", "delete_or_exit", show=False),
-        Binding("ctrl+f", "app.search", show=False),
-        Binding("ctrl+z", "app.suspend_process", show=False),
-        Binding("pageup", "app.page(-1)", show=False),
-        Binding("pagedown", "app.page(1)", show=False),
-    ]
+    `keys` says which action of Textual a key runs. With `vim` the keys of normal mode go there first.
+    """
 
     class Submitted(Message):
         """Enter was pressed."""
 
     @dataclass
     class Wanted(Message):
-        """A key that means something outside of the text: `older`, `newer`, `complete`, `accept`, `dismiss`, `end`, `exit`."""
+        """A key that means something outside of the text: `older`, `newer`, `complete`, `accept`, `dismiss`, `end`, `exit`,
+        `search`."""
 
         what: str
+
+    @dataclass
+    class ModeChanged(Message):
+        """Of vim: what its keys mean now."""
+
+        mode: Mode
 
     def __init__(self, pastes: Pastes, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, soft_wrap=True, tab_behavior="focus", highlight_cursor_line=False, compact=True)
         self.cursor_blink = False
         self.pastes = pastes
         self.popup_open = False
+        self.keys: Mapping[str, str] = for_prompt(Keymap())
+        self.vim: Vim | None = None
         self.as_dropped: Callable[[str], Awaitable[str | None]] | None = None
         """What is put in for a paste that names the files that were dropped on the window; None for any other text."""
 
@@ -54,8 +54,10 @@ class PromptArea(TextArea):
         return self.pastes.expand(self.text)
 
     def replace_all(self, text: str) -> None:
-        """Set the text, cursor at its end; long texts that were pasted are collapsed again."""
-        self.load_text(self.pastes.collapse_again(text))
+        """Set the text, cursor at its end; long texts that were pasted are collapsed again. It can be undone."""
+        self.history.checkpoint()
+        self.replace(self.pastes.collapse_again(text), (0, 0), self.document.end, maintain_selection_offset=False)
+        self.history.checkpoint()
         self.move_cursor(self.document.end)
 
     @property
@@ -63,38 +65,65 @@ class PromptArea(TextArea):
         return self.get_text_range((0, 0), self.cursor_location)
 
     async def _on_key(self, event: events.Key) -> None:
-        key = event.key
-        wanted = ""
-        if key in NEWLINE_KEYS:
-            self._replace_via_keyboard("\n", *self.selection)
-        elif key == "enter":
-            if self.popup_open:
-                wanted = "accept"
-            elif self.before_cursor.endswith("\\"):
-                self.action_delete_left()
-                self._replace_via_keyboard("\n", *self.selection)
+        if self._key_of_popup(event.key) or self._key_of_vim(event):
+            pass
+        elif action := self.keys.get(event.key):
+            await self.run_action(action)
+        elif not self._key_outside(event.key):
+            if event.key.startswith("alt+") and event.is_printable:
+                event.prevent_default()  # the terminal's ESC and a letter: no letter
             else:
-                self.post_message(self.Submitted())
-        elif key == "tab":
+                await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _key_of_popup(self, key: str) -> bool:
+        wanted = {"enter": "accept", "escape": "dismiss", "up": "older", "down": "newer"}.get(key, "")
+        if self.popup_open and wanted:
+            self.post_message(self.Wanted(wanted))
+        return self.popup_open and bool(wanted)
+
+    def _key_outside(self, key: str) -> bool:
+        """The keys whose meaning is outside of the text, where the cursor is now."""
+        if key == "backspace":  # at once: as a binding it would run after keys that were typed behind it
+            if not self._delete_placeholder():
+                self.action_delete_left()
+            return True
+        wanted = ""
+        if key == "tab":
             wanted = "complete"
-        elif key == "escape" and self.popup_open:
-            wanted = "dismiss"
-        elif key == "up" and (self.popup_open or self.cursor_at_first_line):
+        elif key == "up" and self.cursor_at_first_line:
             wanted = "older"
-        elif key == "down" and (self.popup_open or self.cursor_at_last_line):
+        elif key == "down" and self.cursor_at_last_line:
             wanted = "newer"
         elif key == "end" and not self.text:
             wanted = "end"
-        elif key == "backspace":  # at once: as a binding it would run after keys that were typed behind it
-            if not self._delete_placeholder():
-                self.action_delete_left()
-        else:
-            await super()._on_key(event)
-            return
         if wanted:
             self.post_message(self.Wanted(wanted))
-        event.stop()
-        event.prevent_default()
+        return bool(wanted)
+
+    # --- actions ------------------------------------------------------------------------------------------------------
+
+    def action_send(self) -> None:
+        """Enter; behind a backslash it breaks the line."""
+        if self.before_cursor.endswith("\\") and not (self.vim and self.vim.mode != "insert"):
+            self.action_delete_left()
+            self.action_newline()
+        else:
+            self.post_message(self.Submitted())
+
+    def action_newline(self) -> None:
+        self._replace_via_keyboard("\n", *self.selection)
+
+    def action_search_history(self) -> None:
+        self.post_message(self.Wanted("search"))
+
+    def action_delete_or_exit(self) -> None:
+        if self.text:
+            self.action_delete_right()
+        else:
+            self.post_message(self.Wanted("exit"))
 
     def _delete_placeholder(self) -> bool:
         """Backspace behind a placeholder takes it out whole: half of one would not expand."""
@@ -124,8 +153,66 @@ class PromptArea(TextArea):
         if result := self._replace_via_keyboard(text, *self.selection):
             self.move_cursor(result.end_location)
 
-    def action_delete_or_exit(self) -> None:
-        if self.text:
-            self.action_delete_right()
+    # --- vim ----------------------------------------------------------------------------------------------------------
+
+    def set_vim(self, on: bool) -> None:
+        self.vim = Vim() if on else None
+        self._tell_mode()
+
+    def start_insert(self) -> None:
+        """What is typed now is text again: something was sent."""
+        if self.vim is not None:
+            self.vim.start_insert()
+            self._tell_mode()
+
+    def _key_of_vim(self, event: events.Key) -> bool:
+        """Whether vim took the key. In normal mode all letters are its own; Enter and the other keys keep their meaning."""
+        vim = self.vim
+        if vim is None:
+            return False
+        character = event.character if event.is_printable and event.character else ""
+        if vim.mode == "insert":
+            alt = event.key.startswith("alt+") and bool(character) and event.key not in self.keys
+            if event.key != "escape" and not alt:  # Esc and a letter, typed quickly, come as Alt and the letter
+                return False
+            self._take_over(vim)
+            vim.escape()
+            if alt:
+                vim.key(character)
+            self._bring_back(vim)
+            return True
+        key = event.key if event.key in ("escape", "ctrl+r", *_ARROWS) else character
+        if not key or (event.key.startswith("alt+") and event.key in self.keys):
+            return False
+        if not vim.pending and vim.mode == "normal":
+            if key == "escape":
+                return False
+            rows = {"k": "up", "j": "down"}
+            if key in (*rows, *rows.values()) and self._key_outside(rows.get(key, key)):
+                return True
+        self._take_over(vim)
+        vim.key(key)
+        self._bring_back(vim)
+        return True
+
+    def _take_over(self, vim: Vim) -> None:
+        lines = self.text.split("\n")
+        if vim.selection is None or lines != vim.text.lines:
+            vim.sync(lines, self.cursor_location)
+
+    def _bring_back(self, vim: Vim) -> None:
+        """Show what vim has made of the text: one edit, which the prompt's own undo can take back too."""
+        text = "\n".join(vim.text.lines)
+        if text != self.text:
+            self.history.checkpoint()
+            self.replace(text, (0, 0), self.document.end, maintain_selection_offset=False)
+            self.history.checkpoint()
+        if (span := vim.selection) is not None:
+            start, end = span if vim.anchor <= vim.text.place else (span[1], span[0])
+            self.selection = Selection(start, end)
         else:
-            self.post_message(self.Wanted("exit"))
+            self.move_cursor(vim.text.place)
+        self._tell_mode()
+
+    def _tell_mode(self) -> None:
+        self.post_message(self.ModeChanged(self.vim.mode if self.vim else "insert"))
