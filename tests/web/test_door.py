@@ -164,7 +164,16 @@ def test_the_token_is_in_no_command_line_and_no_environment(server: WebServer) -
 
 
 @pytest.mark.parametrize(
-    "said", ["{}", "[]", "nonsense", '["stdin", 5]', '["resize", {"width": "x"}]', '["open", "x"]', "[" * 9999]
+    "said",
+    [
+        "{}",
+        "[]",
+        "nonsense",
+        '["stdin", 5]',
+        '["resize", {"width": "x"}]',
+        '["open", "x"]',
+        pytest.param("[" * 9999, id="deep"),
+    ],
 )
 async def test_a_socket_that_talks_nonsense_is_closed(server: WebServer, said: str) -> None:
     async with Visitor(server) as visitor:

@@ -136,7 +136,8 @@ class _Server:
             case ["stdin", str(typed)] if program.page is page:
                 program.type(typed)
             case ["resize", dict(wanted)] if (size := _size(wanted)) is not None:
-                program.resize(size)
+                if program.page is page:
+                    program.resize(size)
             case ["ping", str(word)]:
                 await socket.send_json(["pong", word])
             case ["stdin", str()] | ["focus"] | ["blur"]:  # the terminal tells of the focus itself
