@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from kimi_agent.agent.transcript import PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
@@ -16,7 +17,6 @@ from kimi_agent.frontends.line.drawn import Drawn
 from kimi_agent.frontends.line.screen import Screen
 from kimi_agent.frontends.line.spoken import Spoken
 from kimi_agent.frontends.line.words import took
-from kimi_agent.frontends.tui.conversation import Conversation
 
 if TYPE_CHECKING:
     from kimi_agent.agent.session import Session

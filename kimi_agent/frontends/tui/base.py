@@ -17,13 +17,13 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.files import FileIndex, git_branch
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.plan import plan_argument
 from kimi_agent.frontends.tui.asking import Asker
-from kimi_agent.frontends.tui.conversation import Conversation
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.graphics import pictures_of
