@@ -43,7 +43,7 @@ class KimiApp(SessionApp):
 
     @on(events.Mount)
     def _tell_keys(self) -> None:
-        self.view.show([NoticeBlock(0, "warning", text) for text in self.keymap.notices])
+        self.call_later(self.view.show, [NoticeBlock(0, "warning", text) for text in self.keymap.notices])
 
     @property
     def cursor_position(self) -> Offset:

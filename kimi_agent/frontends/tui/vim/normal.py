@@ -73,7 +73,7 @@ class Normal(Editor):
     def escape(self) -> None:
         """Leave insert mode, with the text as the editor around has left it: one change that u takes back whole."""
         typed, count, opened = self._typed()
-        if self._insertion is not None and list(self._insertion.lines) != self.text.lines:
+        if self._insertion is not None and (typed or list(self._insertion.lines) != self.text.lines):
             self._remember(State(self._insertion.lines, self.text.place))
         if typed is not None:
             self._repeat.typed = typed
@@ -252,7 +252,8 @@ class Normal(Editor):
 
     def _over_lines(self, operator: str, first: int, last: int, keys: list[str], count: int, counted: bool) -> bool:
         text = self.text
-        self.register = Register("\n".join(text.lines[first : last + 1]), lines=True)
+        if operator == "y" or text.lines != [""]:
+            self.register = Register("\n".join(text.lines[first : last + 1]), lines=True)
         if operator == "y":
             if keys[1:2] != [operator]:
                 text.clamp()
