@@ -232,7 +232,7 @@ def shell_ask(shell: Shell) -> Ask:
 
 
 _ALL = (
-    Command("help", "list the commands and keys", _help, ("h", "?")),
+    Command("help", "list the commands", _help, ("h", "?")),
     Command("new", "start a new session", _new, ("clear", "reset"), while_running=False),
     Command("sessions", "look through the sessions, go on with one", sessions_command, ("resume",), "[all]", while_running=False),
     Command("fork", "go on in a copy of this session", fork_command, while_running=False),

@@ -1,5 +1,6 @@
 """Vim's normal mode: reading commands, motions, operators, and what begins and ends an insertion."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -15,8 +16,6 @@ _OPERATORS = "dcy"
 FINDS = "fFtT"
 _SHORT = {"x": "dl", "X": "dh", "D": "d$", "C": "c$", "s": "cl", "S": "cc", "Y": "yy", "delete": "dl"}
 _INSERTING = "iaIAoO"
-
-
 FAR = 1 << 30
 """A column at the end of every line."""
 
@@ -132,10 +131,7 @@ class Normal(Editor):
                 counts.append(min(COUNT_LIMIT, int(digits[:9])))
                 digits = ""
             rest.append(key)
-        count = 1
-        for number in counts:
-            count = min(COUNT_LIMIT, count * number)
-        return count, bool(counts), rest
+        return min(COUNT_LIMIT, math.prod(counts)), bool(counts), rest
 
     def _try(self, keys: list[str], count: int, counted: bool) -> bool | None:
         """Run a command; None when it is not complete."""
@@ -177,9 +173,9 @@ class Normal(Editor):
         return reach
 
     def _move(self, keys: list[str], asked: Asked) -> bool:
-        reach = self._reach(keys, asked)
+        moved = self._reach(keys, asked) is not None
         self.text.clamp(past_end=asked.visual)
-        return reach is not None
+        return moved
 
     # --- operators ----------------------------------------------------------------------------------------------------
 
@@ -189,10 +185,10 @@ class Normal(Editor):
             return None
         start = self.text.place
         if motion[0] == operator:
-            last = start[0] + count - 1
             if count > 1 and start[0] >= self.text.last_row:
                 return False
-            return self._over_lines(operator, start[0], min(last, self.text.last_row), keys, count, counted)
+            last = min(start[0] + count - 1, self.text.last_row)
+            return self._over_lines(operator, start[0], last, keys, count, counted)
         if motion[0] in "ia":
             span = text_object(self.text, motion[0] == "i", motion[1])
             return False if span is None else self._over_object(operator, span, keys)
