@@ -19,6 +19,7 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.files import FileIndex, git_branch
+from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
@@ -35,7 +36,7 @@ from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
 from kimi_agent.frontends.tui.widgets.composer import Composer
-from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel, Clock
+from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel

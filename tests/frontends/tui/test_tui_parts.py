@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tui_house import Clock
 
 from kimi_agent.core.ask import Allow, Choice, Deny, Question
+from kimi_agent.frontends.common.guard import Guard
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.tui.asking import Asker
-from kimi_agent.frontends.tui.widgets.panel import Guard
 
 
 def test_history_survives_torn_lines_and_is_private(tmp_path: Path) -> None:

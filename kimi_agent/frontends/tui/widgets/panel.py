@@ -1,6 +1,5 @@
 """What the panels that ask have in common: a scrolling body, and a guard against keys that were meant for something else."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,36 +12,14 @@ from textual.strip import Strip
 from textual.widgets import Input
 
 from kimi_agent.core.ask import Answer
+from kimi_agent.frontends.common.guard import Clock, Guard
 from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.palette import Palette
 
-GUARD_S = 0.3
 SHARE = 0.75
 """Part of the screen that a panel takes at most, before Ctrl-E."""
 TINY_ROWS, LOW_ROWS = 8, 14
 """Windows lower than this lose rules, blank lines and bars (see app.tcss)."""
-Clock = Callable[[], float]
-
-
-class Guard:
-    """Keys answer only after the panel was visible for 300 ms, and after a person who was typing has paused for as long."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self._clock = clock
-        self._since: float | None = None
-
-    def start(self) -> None:
-        """The panel has been painted."""
-        self._since = self._clock()
-
-    def passes(self) -> bool:
-        """Whether a key pressed now may answer. One that may not starts the time anew."""
-        now = self._clock()
-        if self._since is not None and now - self._since >= GUARD_S:
-            return True
-        if self._since is not None:
-            self._since = now
-        return False
 
 
 class LinesView(ScrollView, can_focus=False):

@@ -13,6 +13,7 @@ from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.describe import relative
+from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.tui.draw.blanks import blanks_of_command, blanks_of_diff
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
@@ -20,7 +21,7 @@ from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import AskPanel, Clock, LinesView
+from kimi_agent.frontends.tui.widgets.panel import AskPanel, LinesView
 
 BOLD = Style(bold=True)
 VERBS = {

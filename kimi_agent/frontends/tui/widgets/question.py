@@ -12,10 +12,11 @@ from textual.app import ComposeResult
 
 from kimi_agent.core.ask import Choice, Chosen, Dismissed
 from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.common.guard import GUARD_S, Clock
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.lines import Line, clip, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import GUARD_S, AskPanel, Clock, LinesView
+from kimi_agent.frontends.tui.widgets.panel import AskPanel, LinesView
 
 BOLD, UNDERLINE = Style(bold=True), Style(underline=True)
 OTHER = "Something else"
