@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.strip import Strip
 
 from kimi_agent.frontends.tui.draw.blocks import Drawable
 from kimi_agent.frontends.tui.draw.lines import Line
-from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
+
+if TYPE_CHECKING:
+    from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +26,7 @@ class Entry:
     gap: int = 0
     exact: bool = False
     strips: list[Strip] | None = None
-    stream: MarkdownStream | None = None
+    stream: "MarkdownStream | None" = None
     expanded: bool = False
     sought: str | None = None
     began: float = 0.0

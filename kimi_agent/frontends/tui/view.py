@@ -27,7 +27,6 @@ from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.copying import selected
 from kimi_agent.frontends.tui.draw.lines import Line, indent
 from kimi_agent.frontends.tui.draw.local import ShellBlock
-from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.draw.strips import painted
 from kimi_agent.frontends.tui.entries import Entry, rows_between
@@ -307,6 +306,8 @@ class TranscriptView(ScrollView, can_focus=False):
 
     def _draw_stream(self, entry: Entry, block: AnswerBlock, canvas: Canvas) -> None:
         if entry.stream is None or entry.stream.palette is not self.palette or entry.stream.width != canvas.inner:
+            from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
+
             entry.stream, entry.strips = MarkdownStream(canvas.inner, self.palette, self.diffs), []
         kept, lines = entry.stream.update(plain(block.text).lstrip("\n"))
         entry.strips = [*(entry.strips or [])[:kept], *self._strips(indent(lines, BLANK, BLANK))]

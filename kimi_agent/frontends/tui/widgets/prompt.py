@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.document._document import Selection
@@ -11,8 +12,10 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.keymap import Keymap
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.tui.keys import for_prompt
-from kimi_agent.frontends.tui.vim.keys import Mode, Vim
 from kimi_agent.frontends.tui.widgets.readline import ReadlineArea
+
+if TYPE_CHECKING:
+    from kimi_agent.frontends.tui.vim.keys import Mode, Vim
 
 _ARROWS = ("left", "right", "up", "down", "home", "end", "delete")
 
@@ -37,7 +40,7 @@ class PromptArea(ReadlineArea):
     class ModeChanged(Message):
         """Of vim: what its keys mean now."""
 
-        mode: Mode
+        mode: "Mode"
 
     def __init__(self, pastes: Pastes, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, soft_wrap=True, tab_behavior="focus", highlight_cursor_line=False, compact=True)
@@ -156,6 +159,8 @@ class PromptArea(ReadlineArea):
     # --- vim ----------------------------------------------------------------------------------------------------------
 
     def set_vim(self, on: bool) -> None:
+        from kimi_agent.frontends.tui.vim.keys import Vim
+
         self.vim = Vim() if on else None
         self._tell_mode()
 
@@ -195,12 +200,12 @@ class PromptArea(ReadlineArea):
         self._bring_back(vim)
         return True
 
-    def _take_over(self, vim: Vim) -> None:
+    def _take_over(self, vim: "Vim") -> None:
         lines = self.text.split("\n")
         if vim.selection is None or lines != vim.text.lines:
             vim.sync(lines, self.cursor_location)
 
-    def _bring_back(self, vim: Vim) -> None:
+    def _bring_back(self, vim: "Vim") -> None:
         """Show what vim has made of the text: one edit, which the prompt's own undo can take back too."""
         text = "\n".join(vim.text.lines)
         if text != self.text:
