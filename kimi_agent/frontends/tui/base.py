@@ -43,6 +43,7 @@ from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 
 HINT_S = 2.0
 HINTS = (
+INTERRUPT = (("Esc", "interrupt"),)
     ("Enter", "send", "Shift-Enter", "new line"),
     ("/", "commands", "@", "files"),
     ("Ctrl-X", "your own shell", "Shift-Tab", "plan mode"),
@@ -333,7 +334,7 @@ class SessionApp(App[int]):
         self.screen_stack[0].add_class("-asking")
         await self.screen_stack[0].mount(self.panel, before=self.composer)  # a picker may lie above it
         self.panel.focus()
-        self.update_bars()
+        self.call_after_refresh(self.update_bars)  # by then it is known whether it scrolls
 
     def _in_a_card(self, plan: str) -> bool:
         """Whether the card of a call shows the plan itself, as soon as the review has ended."""
@@ -369,16 +370,11 @@ class SessionApp(App[int]):
             self.activity.hint(self._hint)
         elif self.panel is not None:
             more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
-            interrupts = isinstance(self.panel, PermissionPanel) and self.talk.session.running
-            escape = (
-                "interrupts" if interrupts else "says no" if isinstance(self.panel, PermissionPanel) else "closes it"
-            )
-            enlarges = "Ctrl-E enlarges · " if self.panel.scrolled is self.panel.body else ""
-            self.activity.tell(f"Waiting for your answer{more}", f"PgDn scrolls · {enlarges}Esc {escape}")
+            self.activity.tell(f"Waiting for your answer{more}", self.panel.hints(self.talk.session.running))
         elif not words or self.shell.feeding:
             self.activity.tell(*self.shell.activity())
         else:
-            self.activity.tell(words, "Esc interrupts", worrying=worrying)
+            self.activity.tell(words, INTERRUPT, worrying=worrying)
 
     def notify_hint(self, text: str) -> None:
         """A short word above the prompt that goes away by itself."""

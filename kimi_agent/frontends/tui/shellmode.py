@@ -13,6 +13,7 @@ from kimi_agent.frontends.common.describe import one_line, seconds
 from kimi_agent.frontends.common.last_command import LastCommand
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.shell_complete import Candidates, complete
+from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.tui.draw.local import NoteBlock, ShellBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
@@ -112,12 +113,13 @@ class ShellMode:
             self.last = LastCommand(command, folder, block.output, block.exit_code)
             self._tell_end()
 
-    def activity(self) -> tuple[str, str]:
+    def activity(self) -> tuple[str, list[Hint]]:
         """What it is doing, and the keys that matter; both empty when nothing is."""
         if self.running:
             words = f"{one_line(self._command, 40)} · {seconds(self._app.clock() - self._began)}"
-            return words, "Ctrl-C stops it" if not self.on else "Ctrl-C stops it · Ctrl-Z suspends it"
-        return "", f"{GIVES} · Ctrl-X back" if self.on and self.last is not None else ""
+            return words, [("Ctrl-C", "stop"), *([("Ctrl-Z", "suspend")] if self.on else [])]
+        gives = [("Ctrl-G", "give the output to the model")] if self.last is not None else []
+        return "", [("Ctrl-X", "back"), *gives] if self.on else []
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 

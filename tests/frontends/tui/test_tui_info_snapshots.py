@@ -149,6 +149,6 @@ def test_answers_before_they_are_sent(look: Any, size: Any, theme: str) -> None:
         await pilot.press("2", "1", "2")
         pilot.app.clock.now += 1
         await pilot.press("enter")
-        await seen(pilot.app, pilot, "Enter sends the answers")
+        await seen(pilot.app, pilot, "Enter send the answers")
 
     assert look(size, theme, act=ask)

@@ -193,7 +193,7 @@ async def test_a_question_with_tabs_and_several_answers(tmp_path: Path) -> None:
         await seen(app, pilot, "Which database?")
         clock.now += 1
         await pilot.press("right", "enter")
-        await seen(app, pilot, "Enter sends the answers")
+        await seen(app, pilot, "Enter send the answers")
         assert "Postgres" in screen_text(app)
         assert "cache, mail" in screen_text(app)
         await pilot.press("enter")  # held down too long: the review has just appeared
@@ -203,7 +203,7 @@ async def test_a_question_with_tabs_and_several_answers(tmp_path: Path) -> None:
         await seen(app, pilot, "Which database?")
         clock.now += 1
         await pilot.press("up", "enter")
-        await seen(app, pilot, "Enter sends the answers")
+        await seen(app, pilot, "Enter send the answers")
         clock.now += 1
         await pilot.press("enter")
         assert await answer == Chosen((("SQLite",), ("cache", "mail")))
@@ -237,7 +237,7 @@ async def test_the_enter_of_habit_after_a_digit_answers_nothing(tmp_path: Path) 
         assert not answer.done()
         clock.now += 1
         await pilot.press("down", "enter")
-        await seen(app, pilot, "Enter sends the answers")
+        await seen(app, pilot, "Enter send the answers")
         clock.now += 1
         await pilot.press("enter")
         assert await answer == Chosen((("No",), ("No",)))

@@ -36,7 +36,7 @@ async def test_output_is_live_and_ctrl_c_stops_it(tmp_path: Path) -> None:
         python = """python3 -c 'import time; print("be" + "gun", flush=True); time.sleep(100)'"""
         await run(app, pilot, f"{python}; echo never")
         await seen(app, pilot, "begun")
-        await seen(app, pilot, "Ctrl-C stops it")
+        await seen(app, pilot, "Ctrl-C stop")
         await pilot.press("ctrl+c")
         await until(pilot, lambda: not app.shell.running)
         await seen(app, pilot, "interrupted")

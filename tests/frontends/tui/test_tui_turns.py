@@ -206,7 +206,7 @@ async def test_escape_says_no_to_a_subagent_in_the_background(tmp_path: Path) ->
         await until(pilot, lambda: not app.talk.session.running)
         idle.set()
         await seen(app, pilot, "for the subagent: some work")
-        await seen(app, pilot, "Esc says no")
+        await seen(app, pilot, "Esc say no")
         await pilot.press("escape")
         await seen(app, pilot, "It was refused.")
         assert not ran.is_set()

@@ -21,7 +21,7 @@ class LineScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._label), Style(bold=True)), id="dialog-title")
-            yield Input(password=self._secret, placeholder="Enter takes it, Esc closes", compact=True)
+            yield Input(password=self._secret, placeholder="Enter send · Esc close", compact=True)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

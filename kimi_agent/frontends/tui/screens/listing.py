@@ -15,7 +15,8 @@ from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, RowKey
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.listing import Choice, has_letters, told
-from kimi_agent.frontends.tui.draw.lines import Line, clip, spread, wrap
+from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
+from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, LinesView
 from kimi_agent.frontends.tui.widgets.preview import Preview
@@ -204,17 +205,9 @@ class ListingScreen(ModalScreen[str | None]):
         if self._told:
             style = self._palette.error if self._bad else self._palette.success
             return [[Segment(clip(self._told, width), style)]]
-        text = Text()
-        for key, word in self._hints():
-            part = Text.assemble((key, self._palette.primary), " ", (word, self._palette.muted))
-            if text.cell_len + part.cell_len + 3 > width:
-                break
-            if text:
-                text.append(" ").append("·", self._palette.faint).append(" ")
-            text.append_text(part)
-        return wrap(text, width)
+        return [segments(key_hints(self._hints(), self._palette, width))]
 
-    def _hints(self) -> list[tuple[str, str]]:
+    def _hints(self) -> list[Hint]:
         """The keys and what they do, the most needed first."""
         if not self._choice.rows:
             return [("Esc", "close")]

@@ -13,11 +13,13 @@ from textual.widgets import Input, Static
 
 from kimi_agent.core.ask import Option
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.tui.draw.lines import Line, clip
+from kimi_agent.frontends.tui.draw.hints import key_hints
+from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import LinesView
+from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, LinesView
 
 BOLD = Style(bold=True)
+KEYS = (("Enter", "choose"), ("Esc", "close"))
 
 
 class PickScreen(ModalScreen[int | None]):
@@ -30,18 +32,23 @@ class PickScreen(ModalScreen[int | None]):
         self._shown = list(range(len(options)))
         self._selected = 0
         self._list = LinesView(self._draw, id="pick-list")
+        self._foot = LinesView(self._draw_foot, id="pick-foot")
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._title), BOLD), id="dialog-title")
-            yield Input(placeholder="Type to filter, Enter picks, Esc closes", id="pick-filter", compact=True)
+            yield Input(placeholder="Type to filter", id="pick-filter", compact=True)
             yield self._list
+            yield self._foot
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()
 
     def on_resize(self) -> None:
-        self._list.styles.max_height = max(1, self.size.height // 2)
+        width, height = self.size
+        low = height < LOW_ROWS
+        around = (2 if low else 8) + len(wrap(Text(plain(self._title)), max(1, width * 4 // 5 - 4)))
+        self._list.styles.max_height = max(1, (height if low else height * 4 // 5) - around)
 
     def _draw(self, width: int) -> list[Line]:
         lines: list[Line] = []
@@ -60,6 +67,9 @@ class PickScreen(ModalScreen[int | None]):
                 ]
             )
         return lines or [[Segment("  Nothing matches.", self._palette.muted)]]
+
+    def _draw_foot(self, width: int) -> list[Line]:
+        return [segments(key_hints(KEYS, self._palette, width))]
 
     @on(Input.Changed)
     def _filter(self, event: Input.Changed) -> None:

@@ -1,5 +1,6 @@
 """The two lines that say what is going on: activity above the prompt, status below it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -14,7 +15,8 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.look import STATUS_ITEMS
 from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
-from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, spread
+from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
+from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, segments, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.widgets.panel import LinesView
 
@@ -53,19 +55,26 @@ class ActivityBar(Bar):
     """What is going on on the left, on the right the keys that matter now. `below`: something new is out of view."""
 
     below = False
+    _keys: Sequence[Hint] = ()
 
-    def tell(self, words: str, keys: str = "", *, worrying: bool = False) -> None:
-        """Say `words`; what worries is coloured and has the whole line."""
-        style = self.palette.warning if worrying else self.palette.muted
-        left = Text(f" ● {words}", style) if words else Text()
-        right = Text("↓ new below: Ctrl-End", self.palette.accent) if self.below else Text()
-        if keys and not worrying:
-            right.append((" · " if self.below else "") + keys, self.palette.faint)
-        self.say(left, right)
+    def tell(self, words: str, keys: Sequence[Hint] = (), *, worrying: bool = False) -> None:
+        """Say `words`; the keys have the room that is left. What worries is coloured."""
+        palette, self._keys = self.palette, keys
+        left = Text(f" ● {words}", palette.warning if worrying else palette.muted) if words else Text()
+        self.say(left, Text("↓ new below: Ctrl-End", palette.accent) if self.below else Text())
+
+    def _arrange(self) -> Line:
+        width, right = max(0, self.size.width - 1), self._right.copy()
+        apart = " · " if right else ""
+        room = width - self._left.cell_len - 2 - right.cell_len - len(apart)
+        if told := key_hints(self._keys, self.palette, room):
+            right.append(apart, self.palette.faint).append_text(told)
+        return spread(self._left, right, width)
 
     def hint(self, words: str) -> None:
         """A short word that is about no work."""
-        self.say(Text(f"   {words}", self.palette.warning))
+        self._keys = ()
+        self.say(Text(f"   {words}", self.palette.accent))
 
 
 class WaitingTexts(LinesView):
@@ -96,7 +105,7 @@ class WaitingTexts(LinesView):
             )
         if hidden := len(rows) - len(shown):
             lines.append([Segment(f"   … {hidden} more", palette.muted)])
-        return [*lines, [Segment(clip("   ↑ takes the last one back", width), palette.faint)]]
+        return [*lines, [Segment("   "), *segments(key_hints([("↑", "take the last one back")], palette, width - 3))]]
 
 
 class StatusBar(Bar):

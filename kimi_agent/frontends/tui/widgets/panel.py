@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from kimi_agent.core.ask import Answer
 from kimi_agent.frontends.common.guard import Clock, Guard
+from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.palette import Palette
 
@@ -101,6 +102,20 @@ class AskPanel(Vertical, can_focus=True):
         raise NotImplementedError
 
     # ------------------------------------------------------------------------------------------------------------------
+
+    def hints(self, in_turn: bool) -> list[Hint]:
+        """The keys beside those of the answers; those that show more of it where there is more."""
+        scrolls = self.scrolled.max_scroll_y > 0 or self.has_class("-expanded")
+        enlarges = scrolls and self.scrolled is self.body
+        return [
+            ("Esc", self.escape(in_turn)),
+            *([("PgDn", "scroll")] if scrolls else []),
+            *([("Ctrl-E", "enlarge")] if enlarges else []),
+        ]
+
+    def escape(self, in_turn: bool) -> str:
+        """What Esc does."""
+        return "close"
 
     def on_mount(self) -> None:
         self.feedback.display = False

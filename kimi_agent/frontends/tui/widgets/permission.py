@@ -18,7 +18,6 @@ from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.tui.draw.blanks import blanks_of_command, blanks_of_diff
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
-from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import AskPanel, LinesView
@@ -49,7 +48,7 @@ class PermissionPanel(AskPanel):
         diffs: Diffs = "auto",
     ) -> None:
         """`folder` is the session's: another one, after a `cd`, stands out."""
-        super().__init__(palette, clock, "What should be done instead? Enter sends it, Esc goes back")
+        super().__init__(palette, clock, "What should be done instead? · Enter send · Esc back")
         self.question, self.folder, self._diffs = question, folder, diffs
         self.selected = 0
         self._options = LinesView(self._draw_options, id="panel-options")
@@ -65,6 +64,9 @@ class PermissionPanel(AskPanel):
         options = min(len(self._draw_options(width - 1)), max(1, room - 1))
         self._options.styles.max_height = options
         super().share_rows(room - options, width)
+
+    def escape(self, in_turn: bool) -> str:
+        return "interrupt" if in_turn else "say no"
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -100,6 +102,8 @@ class PermissionPanel(AskPanel):
         palette = self.palette
         match self.question.preview:
             case Diff(path=path, unified=unified, added=added, removed=removed):
+                from kimi_agent.frontends.tui.draw.diff import diff_lines
+
                 counts = Text.assemble((f"+{added}", palette.success), (f" −{removed}", palette.error))
                 name = Text(visible(relative(path, self.question.cwd)) + "  ", palette.text + BOLD)
                 return [

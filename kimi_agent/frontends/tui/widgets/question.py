@@ -14,7 +14,8 @@ from kimi_agent.core.ask import Choice, Chosen, Dismissed
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.guard import GUARD_S, Clock
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
-from kimi_agent.frontends.tui.draw.lines import Line, clip, indent, wrap
+from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
+from kimi_agent.frontends.tui.draw.lines import Line, clip, indent, segments, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import AskPanel, LinesView
 
@@ -30,7 +31,7 @@ class QuestionPanel(AskPanel):
     """
 
     def __init__(self, question: Choice, palette: Palette, clock: Clock = time.monotonic) -> None:
-        super().__init__(palette, clock, "Your answer: Enter takes it, Esc goes back")
+        super().__init__(palette, clock, "Your answer · Enter send · Esc back")
         self.question, self.items = question, question.items
         self.text = LinesView(lambda width: _text_lines(question.text, width, palette), id="panel-text")
         if question.text:
@@ -42,6 +43,11 @@ class QuestionPanel(AskPanel):
         self._rows: list[int] = []  # row of each option in the body
         self._clock = clock
         self._moved_on = float("-inf")  # when a question was settled, or Enter came too early after that
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        if self.scrolled is self.text:  # the options stay in sight, the text has keys of its own
+            self.call_after_refresh(self._reveal)
 
     def compose(self) -> ComposeResult:
         if self.scrolled is self.text:
@@ -88,8 +94,8 @@ class QuestionPanel(AskPanel):
                 lines += indent(wrap(Text(description, palette.muted), width - GUTTER - 8), pad, pad)
         if self.scrolled is self.text:
             return lines
-        keys = "Space marks, Enter goes on" if item.multiple else "Enter takes it"
-        return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
+        keys = [("Enter", "go on"), ("Space", "mark")] if item.multiple else [("Enter", "choose")]
+        return [*lines, [], self._keys(keys, width)]
 
     def _draw_review(self, width: int) -> list[Line]:
         palette, lines = self.palette, [*self._tabs(width), []]
@@ -102,8 +108,11 @@ class QuestionPanel(AskPanel):
                 else Text("no answer yet", palette.warning)
             )
             lines += indent(wrap(said, width - 6), Segment("     "))
-        keys = f"Enter sends the answers, 1-{len(self.items)} changes one"
-        return [*lines, [], [Segment(clip(f"   {keys}", width), palette.faint)]]
+        keys = [("Enter", "send the answers"), (f"1-{len(self.items)}", "change one")]
+        return [*lines, [], self._keys(keys, width)]
+
+    def _keys(self, hints: Sequence[Hint], width: int) -> Line:
+        return [Segment(" " * GUTTER), *segments(key_hints(hints, self.palette, width - GUTTER))]
 
     def _tabs(self, width: int) -> list[Line]:
         line: Line = [Segment("   ")]

@@ -21,6 +21,7 @@ from kimi_agent.frontends.tui.draw.palette import Palette
 BOLD, UNDERLINE = Style(bold=True), Style(underline=True)
 MARKER, GAP = 2, 2
 MAX_MARK, BAR, PERCENT, LABEL = 12, 10, 4, 12
+BAD_MARKS = ("failed", "broken")
 BAR_FROM = 56
 """Cells from which a share is a bar, too; below it is a percentage alone."""
 
@@ -48,7 +49,10 @@ def columns(rows: Sequence[Row], width: int) -> Columns:
         mark = 0
     room = max(1, width - MARKER - _taken(mark, bar, percent))
     described = room >= 2 * LABEL and any(row.description for row in rows)
-    return Columns(min(longest, room * 3 // 5 - GAP if described else room), mark, bar, percent)
+    if described:
+        about = max(cell_len(row.description) for row in rows)
+        room = max(room * 3 // 5, room - about) - GAP
+    return Columns(min(longest, room), mark, bar, percent)
 
 
 def _taken(*cells: int) -> int:
@@ -61,7 +65,7 @@ def row_line(row: Row, cells: Columns, width: int, palette: Palette, words: Sequ
     line = Text("❯ " if chosen else "  ", palette.primary)
     line.append_text(_marked(row.label, cells.label, label, palette, words))
     if cells.mark:
-        line.append_text(_cell(row.mark, cells.mark, palette.warning))
+        line.append_text(_cell(row.mark, cells.mark, palette.error if row.mark in BAD_MARKS else palette.accent))
     if cells.bar:
         full = 0 if row.share is None else min(BAR, max(int(row.share > 0), round(row.share * BAR)))
         line.append(" " * GAP).append("━" * full, palette.primary)
