@@ -42,8 +42,8 @@ from kimi_agent.frontends.tui.widgets.popup import Completion
 from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 
 HINT_S = 2.0
-HINTS = (
 INTERRUPT = (("Esc", "interrupt"),)
+HINTS = (
     ("Enter", "send", "Shift-Enter", "new line"),
     ("/", "commands", "@", "files"),
     ("Ctrl-X", "your own shell", "Shift-Tab", "plan mode"),

@@ -13,8 +13,8 @@ from kimi_agent.frontends.common.describe import one_line, seconds
 from kimi_agent.frontends.common.last_command import LastCommand
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.shell_complete import Candidates, complete
-from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.common.user_shell import UserShell
+from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.tui.draw.local import NoteBlock, ShellBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
 
