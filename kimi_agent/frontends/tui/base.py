@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from textual import on
@@ -82,6 +83,13 @@ class SessionApp(App[int]):
     ) -> None:
         self.no_colors = "NO_COLOR" in os.environ
         super().__init__(ansi_color=True if self.no_colors else None)
+        for theme in THEMES:
+            self.register_theme(theme)
+        # Not by `set_theme`: a theme that changes after the start costs reading all styles a second time.
+        self.set_reactive(App.theme, "ansi-dark" if self.no_colors else self._theme_of(look.theme))
+        self.stylesheet.set_variables(self.get_css_variables())
+        self._unpainted = ExitStack()  # the screen is painted once, when everything is in its place
+        self._unpainted.enter_context(self.batch_update())
         self.animation_level = "none"
         self.agent, self.clock, self.version = agent, clock, version
         self.look, self.notifier = look, Notifier(look.notifications, self.write_control)
@@ -124,10 +132,6 @@ class SessionApp(App[int]):
         return {"line": self.current_theme.panel or "#444444" if not self.current_theme.ansi else "ansi_bright_black"}
 
     async def on_mount(self) -> None:
-        for theme in THEMES:
-            self.register_theme(theme)
-        if not self.set_theme(self.look.theme):
-            self.theme = "ansi-dark"
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
         self.view.pictures = pictures_of(self, self.look.images, self.write_control)
@@ -137,15 +141,19 @@ class SessionApp(App[int]):
         self.composer.area.focus()
         self.open(self.talk.session)
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
+        self.call_after_refresh(self._unpainted.close)
         if self._first_prompt:
             self.submit(self._first_prompt)
 
     def set_theme(self, wanted: str) -> bool:
         """Draw with `dark`, `light`, `auto`, ...; False, and nothing changes, when no colours are wanted at all."""
         if not self.no_colors:
-            name = theme_name(wanted)
-            self.theme = name if name in self.available_themes else DARK.name
+            self.theme = self._theme_of(wanted)
         return not self.no_colors
+
+    def _theme_of(self, wanted: str) -> str:
+        name = theme_name(wanted)
+        return name if name in self.available_themes else DARK.name
 
     def _apply_palette(self) -> None:
         theme = self.current_theme

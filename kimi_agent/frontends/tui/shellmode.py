@@ -12,13 +12,13 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line, seconds
 from kimi_agent.frontends.common.last_command import LastCommand
 from kimi_agent.frontends.common.lending import CannotLend
-from kimi_agent.frontends.common.shell_complete import Candidates, complete
 from kimi_agent.frontends.common.user_shell import UserShell
 from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.tui.draw.local import NoteBlock, ShellBlock
 from kimi_agent.frontends.tui.screens.line import LineScreen
 
 if TYPE_CHECKING:
+    from kimi_agent.frontends.common.shell_complete import Candidates
     from kimi_agent.frontends.tui.base import SessionApp
 
 ENDED = "The shell has ended; the next command starts a new one."
@@ -137,8 +137,10 @@ class ShellMode:
         self._alive = False
         self._shell.kill()
 
-    async def candidates(self, line: str) -> Candidates:
+    async def candidates(self, line: str) -> "Candidates":
         """What Tab may put in the place of the last word of a command."""
+        from kimi_agent.frontends.common.shell_complete import complete
+
         return await complete(self._shell, line)
 
     def tab(self, typed: str) -> bool:

@@ -14,7 +14,6 @@ from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
 from kimi_agent.frontends.common.plan import reviewed_plan
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
-from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fold, indent, spread
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.draw.picture import picture_lines
@@ -139,6 +138,8 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
     lines = _nested(block, block.nested, canvas) if block.nested else _plan(block, canvas)
     match block.display:
         case Diff(path=path, unified=unified):
+            from kimi_agent.frontends.tui.draw.diff import diff_lines
+
             drawn = diff_lines(plain(unified), path, canvas.inner, canvas.palette, canvas.diffs)
             lines += head_of(drawn, canvas, FOLDED_DIFF)
         case Terminal(output=output):

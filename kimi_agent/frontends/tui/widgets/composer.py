@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from textual import on
 from textual.app import ComposeResult
@@ -17,10 +17,12 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
-from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
 from kimi_agent.frontends.tui.widgets.prompt import PromptArea
+
+if TYPE_CHECKING:
+    from kimi_agent.frontends.common.shell_complete import Candidates
 
 _COMMAND = re.compile(r"/(\S*)\Z")
 
@@ -54,7 +56,7 @@ def _on_one_line(text: str) -> str:
 class ShellTab(Protocol):
     """What Tab does for a command."""
 
-    async def candidates(self, line: str) -> Candidates: ...
+    async def candidates(self, line: str) -> "Candidates": ...
     def tab(self, typed: str) -> bool: ...
 
 
