@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs picture demo clean
+.PHONY: run test check format bench docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -30,9 +30,6 @@ bench: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
-
-picture: $(VENV)/.installed-dev
-	$(BIN)/python docs/picture.py
 
 demo: $(VENV)/.installed-dev
 	$(BIN)/python docs/demo.py

@@ -266,28 +266,3 @@ def test_files_that_are_named_exist(page: Path) -> None:
 def test_pages_name_no_machine_and_no_registry(page: Path) -> None:
     bad = re.compile(r"(?<![\w.~])/(?:home|root|work|tmp|opt|Users)/|pypi\.|files\.pythonhosted|registry|simple/")
     assert not bad.findall(page.read_text(encoding="utf-8"))
-
-
-# --- the picture ------------------------------------------------------------------------------------------------------
-
-
-def lines_of(svg: str) -> str:
-    return "\n".join(re.findall(r"<text[^>]*>([^<]*)</text>", svg)).replace("&#160;", " ")
-
-
-def test_the_picture_needs_nothing_from_elsewhere() -> None:
-    svg = (ROOT / "docs" / "images" / "shell.svg").read_text(encoding="utf-8")
-    assert set(re.findall(r"(?:https?:)?//[^\s\"')]+", svg)) == {"http://www.w3.org/2000/svg"}
-    assert not re.search(r"@font-face|@import|<image|<script|href", svg)
-    assert "StrReplaceFile" in lines_of(svg)
-
-
-def test_the_picture_can_be_drawn_anew(tmp_path: Path) -> None:
-    script = f"import runpy, pathlib; p = runpy.run_path({str(ROOT / 'docs' / 'picture.py')!r}); "
-    script += f"pathlib.Path({str(tmp_path / 'new.svg')!r}).write_text(p['draw'](pathlib.Path({str(tmp_path)!r})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stderr
-    drawn = lines_of((tmp_path / "new.svg").read_text())
-    for wanted in ("1 failed", "StrReplaceFile", "1 passed", "The test passes."):
-        assert wanted in drawn
-    assert str(tmp_path) not in drawn

@@ -102,5 +102,5 @@ def test_the_source_archive_has_what_it_takes_to_build_and_test(tmp_path: Path) 
         "AGENTS.md",
         "CHANGELOG.md",
     }
-    assert names >= {"kimi_agent/__main__.py", "tests/test_packaging.py", "docs/images/shell.svg", "bench/run.py"}
+    assert names >= {"kimi_agent/__main__.py", "tests/test_packaging.py", "docs/images/demo.svg", "bench/run.py"}
     assert not [name for name in names if name.startswith((".venv", ".git/")) or "__pycache__" in name]
