@@ -113,6 +113,16 @@ class PtyScreen:
             pass
         return self.child.wait(max(0.1, deadline - time.monotonic()))
 
+    def pause(self, seconds: float = 0.6) -> None:
+        """Until nothing has been drawn for a while."""
+        while select.select([self._master], [], [], seconds)[0] and self._pump(0):
+            pass
+
+    def answer(self, text: str) -> None:
+        """Type what answers a question, as a person does: after having seen it for a moment."""
+        self.pause()
+        self.type(text)
+
     def _pump(self, patience: float) -> bool:
         """Take what the program wrote; false when it ended or wrote nothing for so long."""
         if not select.select([self._master], [], [], max(0.0, patience))[0]:

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import select
 import struct
 import sys
 import termios
@@ -30,11 +29,6 @@ class FullScreen(PtyScreen):
         """Read what the program draws until the condition holds. Fails when it draws nothing more."""
         while not condition():
             assert self._pump(patience) or condition(), f"never came true; the screen:\n{self.visible}"
-
-    def pause(self, seconds: float = 0.6) -> None:
-        """Until nothing has been drawn for a while."""
-        while select.select([self._master], [], [], seconds)[0] and self._pump(0):
-            pass
 
     def hang_up(self) -> None:
         """The terminal dies: its window was closed, its connection lost."""

@@ -69,9 +69,9 @@ def test_a_plan_is_read_in_full_and_approved_with_an_option(tmp_path: Path, mode
             else:
                 screen.wait_for("Answer (1-3")
                 assert all(f"{n} step number {n}" in screen.text.replace(".", "") for n in range(1, 31))
-                screen.type("2\r")
+                screen.answer("2\r")
                 screen.wait_for("Allow? (1")
-                screen.type("1\r")
+                screen.answer("1\r")
             screen.wait_for("Both tests pass.")
             assert "plan" not in screen.visible.splitlines()[-1]
             screen.type("/exit\r")
@@ -106,10 +106,10 @@ def test_the_model_enters_plan_mode_and_revises_until_it_is_rejected(tmp_path: P
                 screen.type("2")
             else:
                 screen.wait_for("Answer (1-2")
-                screen.type("use Decimal\r")
+                screen.answer("use Decimal\r")
                 screen.wait_for("Second plan")
                 screen.wait_until(lambda: "Answer (1-2" in screen.visible)
-                screen.type("2\r")
+                screen.answer("2\r")
             screen.wait_for("What do you want instead?")
             screen.wait_until(lambda: "plan" in screen.visible.splitlines()[-1 if mode == "tui" else -2])
             screen.type("/exit\r")

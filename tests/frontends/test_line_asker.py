@@ -12,7 +12,7 @@ from kimi_agent.frontends.line.asker import Asker
 class Paper:
     """As much of a screen as questions need; it keeps what is printed."""
 
-    speaks = False
+    speaks = typed = False
 
     def __init__(self) -> None:
         self.text = ""
@@ -24,6 +24,9 @@ class Paper:
         self.line(text)
 
     def refresh(self) -> None:
+        pass
+
+    def set_aside(self) -> None:
         pass
 
 

@@ -1,5 +1,7 @@
 """A list in line mode: what is printed and said, and what a typed line does."""
 
+from collections.abc import Callable
+
 import pytest
 from listings import ROWS, Garden, many
 
@@ -26,7 +28,8 @@ class Paper:
     def markdown(self, text: str) -> None:
         self.line(text)
 
-    async def read(self, label: str) -> str | None:
+    async def read(self, label: str, *, before: Callable[[], None]) -> str | None:
+        before()
         if label not in self.labels[-1:]:
             self.labels.append(label)
         return self._typed.pop(0) if self._typed else ""

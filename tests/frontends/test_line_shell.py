@@ -33,7 +33,7 @@ from kimi_agent.frontends.line.view import REPLAYED_TURNS, View
 class RecordingScreen:
     """Keeps what was printed; `answers` are typed whenever a line is wanted."""
 
-    obeys = keeps_input = speaks = False
+    obeys = keeps_input = speaks = typed = False
     prompt = "> "
 
     def __init__(self, owner: Owner | None = None) -> None:
@@ -73,9 +73,12 @@ class RecordingScreen:
     def copy(self, text: str) -> bool:
         return False
 
+    def set_aside(self) -> None:
+        pass
+
     def refresh(self) -> None:
         self.changed.set()
-        if self.owner and self.answers and not self.owner.remembers():
+        if self.owner and self.answers and self.owner.wants_input() and not self.owner.remembers():
             self.owner.submit(self.answers.pop(0))
 
     def restore(self, text: str) -> None:

@@ -220,7 +220,7 @@ def test_the_program_speaks_on_any_terminal(tmp_path: Path, flags: tuple[str, ..
             screen.type("go\n")
             screen.wait_for("4: no, and say what to do instead.")
             screen.wait_for("Allow?")
-            screen.type("1\n")
+            screen.answer("1\n")
             screen.wait_for("End of quote.")
             screen.wait_for("Done after")
             screen.type("/show\n")
@@ -238,14 +238,14 @@ def test_the_program_speaks_on_any_terminal(tmp_path: Path, flags: tuple[str, ..
         assert not DRAWN.search(shown.replace("\a", ""))
 
 
-def test_a_paste_of_lines_is_one_prompt_and_what_was_typed_before_a_question_is_no_answer(tmp_path: Path) -> None:
+def test_a_paste_of_lines_is_one_prompt_and_what_was_being_typed_comes_back_after_a_question(tmp_path: Path) -> None:
     kimi = Program(tmp_path)
     call = {"name": "Shell", "arguments": {"command": "echo done"}}
     typed = Event()
 
     def reply(request: object) -> list[dict[str, object]]:
         typed.wait(30)
-        return [{"call": call}]
+        return [{"call": call}] if len(api.requests) == 1 else [{"text": "It is done."}]
 
     with FakeAPI(reply) as api:
         kimi.use(api.url)
@@ -254,13 +254,38 @@ def test_a_paste_of_lines_is_one_prompt_and_what_was_typed_before_a_question_is_
             screen.type("first\nsecond\n")
             screen.wait_for("Working.")
             screen.type("1")  # half a line, typed before the question is there
+            screen.wait_for("Working.\n1")
             typed.set()
             screen.wait_for("Allow?")
-            screen.type("\n")
+            screen.answer("\n")
             screen.wait_for("Type the number of an answer")
-            screen.type("3\n")
-            screen.wait_for("Stopped")
+            screen.type("y\n")
+            screen.wait_for("It is done.")
+            screen.wait_until(lambda: screen.text.endswith("\nYou: 1"))
+            screen.type(" more\n")
+            screen.wait_until(lambda: len(api.requests) == 3)
         assert api.requests[0].json["messages"][-1]["content"].endswith("first\nsecond")
+        assert api.requests[2].json["messages"][-1]["content"] == "1 more"
+
+
+@pytest.mark.parametrize("flag", ["--line", "--screen-reader"])
+def test_what_is_typed_as_soon_as_a_question_is_there_is_no_answer(tmp_path: Path, flag: str) -> None:
+    kimi = Program(tmp_path)
+    call = {"name": "Shell", "arguments": {"command": "touch ran"}}
+    with FakeAPI([[{"call": call}], [{"text": "It is done."}], [{"text": "And that."}]]) as api:
+        kimi.use(api.url)
+        with FullScreen(kimi, flag) as screen:
+            screen.wait_for("You:" if flag != "--line" else "\n>")
+            screen.type("go\r")
+            screen.wait_for("Allow?")
+            screen.type("1")  # in the very moment
+            screen.answer("\r")  # what was typed too early is not there any more
+            screen.wait_for("Type the number of an answer")
+            assert not (kimi.work / "ran").exists()
+            screen.answer("1\r")
+            screen.wait_for("It is done.")
+            screen.wait_until(lambda: screen.text.endswith(("\nYou: 1", "\n> 1")))  # but meant for the prompt
+            assert (kimi.work / "ran").exists()
 
 
 @pytest.mark.parametrize(

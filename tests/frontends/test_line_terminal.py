@@ -93,7 +93,7 @@ def test_permissions(tmp_path: Path, typed: str, answered: str) -> None:
         screen.type("go\r")
         screen.wait_for("Allow?")
         assert "rm -rf build⟨U+202E⟩\n    make test" in screen.text
-        screen.type(typed)
+        screen.answer(typed)
         screen.wait_for(answered)
 
 
@@ -101,11 +101,11 @@ def test_a_sentence_is_no_permission_and_feedback_is_asked_for(tmp_path: Path) -
     with line_mode(tmp_path, "asks") as screen:
         screen.type("go\r")
         screen.wait_for("Allow?")
-        screen.type("yes do it, then stop\r")
+        screen.answer("yes do it, then stop\r")
         screen.wait_for("Type the number of an answer")
-        screen.type("4\r")
+        screen.answer("4\r")
         screen.wait_for("What should it do instead?")
-        screen.type("use ninja\r")
+        screen.answer("use ninja\r")
         screen.wait_for("answered Deny Deny(feedback='use ninja')")
 
 
@@ -115,7 +115,7 @@ def test_what_was_being_typed_comes_back_after_a_question(tmp_path: Path) -> Non
         screen.wait_for("at work")
         screen.type("ask now\x13do step")
         screen.wait_for("Allow?")
-        screen.type("n")
+        screen.answer("n")
         while not screen.sees("answered Deny(feedback='')", within=0.1):
             screen.type("\r")
         screen.wait_for("> do step")
@@ -125,9 +125,9 @@ def test_choices(tmp_path: Path) -> None:
     with line_mode(tmp_path, "chooses") as screen:
         screen.type("go\r")
         screen.wait_for("2  blue  - as the sky")
-        screen.type("2\r")
+        screen.answer("2\r")
         screen.wait_for("Why?")
-        screen.type("no reason\r")
+        screen.answer("no reason\r")
         screen.wait_for("chosen Chosen(values=(('blue',), ('no reason',)))")
 
 
@@ -146,7 +146,7 @@ def test_an_interrupt_withdraws_a_question(tmp_path: Path) -> None:
     with line_mode(tmp_path, "asks", "says") as screen:
         screen.type("go\r")
         screen.wait_for("Allow?")
-        screen.type("\x1b")
+        screen.answer("\x1b")
         screen.wait_for("Interrupted.")
         screen.type("1\r")
         screen.wait_for("The answer is 42.")
@@ -230,7 +230,7 @@ def test_history_is_kept_per_folder_without_answers(tmp_path: Path) -> None:
     with line_mode(tmp_path, "asks", "says") as screen:
         screen.type("remember me\r")
         screen.wait_for("Allow?")
-        screen.type("1\r")
+        screen.answer("1\r")
         screen.wait_for("answered")
         screen.type("\x04")
         assert screen.wait_end() == 0
@@ -282,7 +282,7 @@ def test_not_one_escape_sequence_where_it_would_be_noise(tmp_path: Path, env: di
         screen.wait_for("y = 2")
         screen.type("ask\n")
         screen.wait_for("Allow?")
-        screen.type("y\n")
+        screen.answer("y\n")
         screen.wait_for("answered Allow")
         screen.wait_until(lambda: screen.text.endswith(YOU))
         screen.type("hang\n")

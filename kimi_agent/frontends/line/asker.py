@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, Option, Permission, Question
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.guard import Guard
 from kimi_agent.frontends.line import questions as wording
 from kimi_agent.frontends.line.screen import Screen
 
@@ -13,7 +14,8 @@ from kimi_agent.frontends.line.screen import Screen
 class Asker:
     """Reads one line at a time for a question. While `label` is not None, the next line is an answer.
 
-    One question is over before the next is printed: an answer can never be taken for another question's.
+    One question is over before the next is printed: an answer can never be taken for another question's. Where a person
+    types, what comes before a question of the agent has been seen for a moment does not answer it (see Guard).
     """
 
     def __init__(self, screen: Screen, call: Callable[[], None] = lambda: None) -> None:
@@ -22,6 +24,8 @@ class Asker:
         self._lock = asyncio.Lock()
         self._line: asyncio.Future[str | None] | None = None
         self._label = ""
+        self._guard: Guard | None = None  # of the question that waits; None: what is typed answers it at once
+        self.asking = False  # from the moment when what a question is about is printed
         self.secret = False
         self.shown: set[str] = set()  # ids of the calls whose whole effect was printed with a question
 
@@ -29,10 +33,16 @@ class Asker:
     def label(self) -> str | None:
         return self._label if self._line is not None and not self._line.done() else None
 
-    def offer(self, text: str) -> None:
-        """The line that was typed."""
-        if self._line is not None and not self._line.done():
-            self._line.set_result(text)
+    def hears(self) -> bool:
+        """Whether what is typed now may answer. Typing that may not starts the time anew."""
+        return self._guard is None or self._guard.passes()
+
+    def offer(self, text: str) -> bool:
+        """The line that was typed. False: it came too early to be an answer."""
+        if self.label is None or self._line is None or not self.hears():
+            return False
+        self._line.set_result(text)
+        return True
 
     def dismiss(self) -> bool:
         """Nobody answers. False when nothing was asked."""
@@ -44,7 +54,7 @@ class Asker:
     async def ask(self, question: Question) -> Answer:
         self._call()
         await asyncio.sleep(0)  # the events before the question are shown before it
-        async with self._turn():
+        async with self._turn(unasked=True):
             match question:
                 case Permission():
                     return await self._permission(question)
@@ -54,12 +64,24 @@ class Asker:
                     return await self._choice(items)
 
     @contextlib.asynccontextmanager
-    async def _turn(self) -> AsyncIterator[None]:
-        """Wait until what was asked before is answered."""
-        if self._lock.locked():
+    async def _turn(self, *, unasked: bool = False) -> AsyncIterator[None]:
+        """Wait until what was asked before is answered. `unasked`: the person does not expect the question."""
+        if waited := self._lock.locked():
             self._screen.line("(another question waits until this one is answered)", "dim")
         async with self._lock:
-            yield
+            self.asking = True
+            try:
+                self._begin(guarded=unasked or waited)
+                yield
+            finally:
+                self.asking, self._guard = False, None
+                self._screen.refresh()
+
+    def _begin(self, *, guarded: bool) -> None:
+        """A question comes: what is being typed is not meant for it."""
+        self._guard = Guard() if guarded and self._screen.typed else None
+        if guarded:
+            self._screen.set_aside()
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         async with self._turn():
@@ -77,18 +99,21 @@ class Asker:
             self._screen.line(f"Type a number from 1 to {len(options)}.", "warning")
         return None
 
-    async def read(self, label: str, *, secret: bool = False) -> str | None:
-        """One line; None when it was dismissed."""
+    async def read(self, label: str, *, secret: bool = False, before: Callable[[], None] = lambda: None) -> str | None:
+        """One line; None when it was dismissed. `before` prints what it is about, when nothing else is asked."""
         async with self._turn():
+            before()
             return await self._read(label, secret=secret)
 
     async def _read(self, label: str, *, secret: bool = False) -> str | None:
         self._line, self._label, self.secret = asyncio.get_running_loop().create_future(), label, secret
         self._screen.refresh()
+        if self._guard is not None:
+            self._guard.start()
         try:
             return await self._line
         finally:
-            self._line, self.secret = None, False
+            self._line, self.secret, self._guard = None, False, None
             self._screen.refresh()
 
     async def _permission(self, question: Permission) -> Answer:
@@ -105,7 +130,9 @@ class Asker:
 
     async def _choice(self, items: Sequence[Item]) -> Answer:
         values: list[tuple[str, ...]] = []
-        for item in items:
+        for number, item in enumerate(items):
+            if number:
+                self._begin(guarded=True)
             self._print([("", ""), *wording.item_lines(item, spoken=self._screen.speaks)])
             picked = await self._item(item)
             if picked is None:

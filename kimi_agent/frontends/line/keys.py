@@ -135,6 +135,14 @@ def _stopping(keys: KeyBindings, named: _Keys, owner: Owner) -> None:
     def leave(event: KeyPressEvent) -> None:
         owner.end_input()
 
+    @keys.add("tab", filter=Condition(owner.feeding))
+    def tab(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if owner.tab(buffer.text):
+            buffer.reset()
+        else:
+            buffer.insert_text("\t")
+
     @named.on("suspend", Condition(owner.feeding))
     def suspend(event: KeyPressEvent) -> None:
         owner.suspend_command()
@@ -200,7 +208,7 @@ def _behind_cluster() -> bool:
 def _commands(named: _Keys, owner: Owner) -> None:
     for action in ACTIONS:
         if action.command:
-            named.on(action.name)(lambda event, command=action.command: owner.submit(command))  # type: ignore[misc]
+            named.on(action.name)(lambda event, command=action.command: owner.command(command))  # type: ignore[misc]
 
 
 async def _write_in_editor(buffer: Buffer, command: list[str], pastes: Pastes) -> None:

@@ -1,18 +1,24 @@
 """A list to look through in line mode: numbered lines in spoken order, and one question until it is closed."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
 
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, Row, RowKey
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.listing import Choice, told
-from kimi_agent.frontends.line.screen import Screen
+from kimi_agent.frontends.line.screen import Screen, Style
 
 PAGE = 20
 """Rows that are printed at once."""
-Read = Callable[[str], Awaitable[str | None]]
-"""Asks for one line; None when nobody answers."""
+
+
+class Read(Protocol):
+    def __call__(self, label: str, *, before: Callable[[], None]) -> Coroutine[Any, Any, str | None]:
+        """Ask for one line, when nothing else is asked and `before` was called; None when nobody answers."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,16 @@ class ListingReader:
         self._choice = Choice()
         self._printed: list[Row] = []  # the rows by the numbers that were printed
         self._next = 0  # the first row of the next page
+        self._unsaid: list[Callable[[], None]] = []  # what is printed above the next question
 
     async def browse(self) -> str | None:
         """The id of the row that was picked, None when the list was closed. Raises KimiError as `rows` does."""
         self._choice.take(self._listing.rows())
         self._print_all()
         if not self._choice.rows:
+            self._say_all()
             return None
-        while text := (await self._read(self._label()) or "").strip():
+        while text := (await self._read(self._label(), before=self._say_all) or "").strip():
             if text.startswith("/"):
                 await self._search(text[1:].strip())
                 continue
@@ -66,8 +74,17 @@ class ListingReader:
             if row is not None and not given.word and self._listing.picks:
                 return row.id
             if await self._do(given.word, row):
-                return None
+                break
+        self._say_all()
         return None
+
+    def _say(self, text: str, style: Style = "") -> None:
+        self._unsaid.append(partial(self._screen.line, text, style))
+
+    def _say_all(self) -> None:
+        unsaid, self._unsaid = self._unsaid, []
+        for say in unsaid:
+            say()
 
     async def _do(self, word: str, row: Row | None) -> bool:
         """Do what a word says; whether the list is closed with that."""
@@ -80,7 +97,7 @@ class ListingReader:
             return await self._act(key, row.id)
         else:
             does = ", before it what to do" if self._listing.keys else ""
-            self._screen.line(f"Type a number from 1 to {len(self._printed)}{does}.", "warning")
+            self._say(f"Type a number from 1 to {len(self._printed)}{does}.", "warning")
         return False
 
     async def _act(self, key: RowKey, row: str) -> bool:
@@ -89,11 +106,11 @@ class ListingReader:
             if key.closes:
                 return True
             if answer:
-                self._screen.line(plain(answer))
+                self._say(plain(answer))
             if self._choice.take(self._listing.rows()):
                 self._print_all()
         except (KimiError, OSError) as error:
-            self._screen.line(plain(told(error)), "error")
+            self._say(plain(told(error)), "error")
         return False
 
     async def _view(self, row: str) -> None:
@@ -101,12 +118,12 @@ class ListingReader:
         try:
             text = plain(await self._listing.preview(row))
         except (KimiError, OSError) as error:
-            self._screen.line(plain(told(error)), "error")
+            self._say(plain(told(error)), "error")
             return
         if self._listing.preview_plain:
-            self._screen.line(text)
+            self._say(text)
         else:
-            self._screen.markdown(text)
+            self._unsaid.append(partial(self._screen.markdown, text))
 
     async def _search(self, text: str) -> None:
         """Show what matches; all of it without a text."""
@@ -116,18 +133,18 @@ class ListingReader:
             try:
                 self._choice.found(await self._listing.search(text))
             except (KimiError, OSError) as error:
-                self._screen.line(plain(told(error)), "error")
+                self._say(plain(told(error)), "error")
         self._print_all()
 
     def _print_all(self) -> None:
-        self._screen.line(plain(self._listing.title), "bold")
+        self._say(plain(self._listing.title), "bold")
         if self._listing.head is not None and (head := plain(self._listing.head())):
-            self._screen.line(head, "dim")
+            self._say(head, "dim")
         self._printed, self._next = [], 0
         if not self._choice.rows:
-            self._screen.line(plain(self._listing.empty))
+            self._say(plain(self._listing.empty))
         elif not self._choice.shown:
-            self._screen.line("Nothing matches.")
+            self._say("Nothing matches.")
         else:
             self._print_page()
 
@@ -137,12 +154,12 @@ class ListingReader:
         for number, row in enumerate(shown, len(self._printed) + 1):
             if row.group != group:
                 group = row.group
-                self._screen.line(f"{group}:", "dim")
-            self._screen.line(f"{number}. {row_text(row)}")
+                self._say(f"{group}:", "dim")
+            self._say(f"{number}. {row_text(row)}")
         self._printed += shown
         self._next += PAGE
         if self._more:
-            self._screen.line(f"{len(self._choice.shown) - len(self._printed)} more.", "dim")
+            self._say(f"{len(self._choice.shown) - len(self._printed)} more.", "dim")
 
     @property
     def _more(self) -> bool:

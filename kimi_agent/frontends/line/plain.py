@@ -13,15 +13,19 @@ from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.clipboard import tell_tmux
+from kimi_agent.frontends.common.guard import GUARD_S
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.notify import BELL
 from kimi_agent.frontends.common.pictures import caption
 from kimi_agent.frontends.line.screen import Owner, Style
+from kimi_agent.frontends.line.typed import TypedLines
 from kimi_agent.frontends.line.words import diff_words, markdown_words, undrawn
 from kimi_agent.frontends.stdio import InputLines
 
 PASTE_S = 0.03
 """Lines that come so close to one another were pasted."""
+CLOCKS_S = 0.02
+"""A timer may be early by less than this."""
 
 
 class PlainScreen:
@@ -31,12 +35,18 @@ class PlainScreen:
         """`rings`: the terminal has a bell, and is not a log or a buffer of an editor, where it would be a character."""
         self._owner, self._rings = owner, rings
         self._fd = stdin
-        self._lines = InputLines(stdin)
+        self.typed = os.isatty(stdin)
+        self._typed = TypedLines(stdin) if self.typed else None
+        self._lines: TypedLines | InputLines = self._typed or InputLines(stdin)
         self._out = stdout or sys.stdout
-        self._is_tty = os.isatty(stdin)
         self._echoes = True
         self._label = ""  # what stands before the cursor now
         self._draft: list[str] = []  # lines that ended with a backslash
+        self._half = b""  # what was typed of a prompt when a question came
+        self._early = False  # a question has come, and has not been seen for a moment
+        self._calm: asyncio.TimerHandle | None = (
+            None  # when what was typed too early to be an answer is taken out of it
+        )
         self._wanted = asyncio.Event()
         self._stopped = asyncio.Event()
         self._asking = False
@@ -79,25 +89,56 @@ class PlainScreen:
 
     def refresh(self) -> None:
         self._echo(not self._owner.secret)
-        asking = not self._owner.remembers()
-        if asking and not self._asking and self._is_tty:
-            self._forget_typed()
-        self._asking = asking
-        if not self._owner.wants_input():
+        asked, self._asking = self._asking, not self._owner.remembers()
+        tells_half = asked and not self._asking and bool(self._half)
+        if not self._owner.wants_input() and not tells_half:
             self._wanted.clear()
             return
         self._wanted.set()
-        label = "... " if self._draft else self._owner.label()
+        label = self._owner.label()
+        if not self._asking:
+            label = ("... " if self._draft else label) + plain(self._half.decode("utf-8", "replace"))
         if label != self._label:
             self._write(("\n" if self._label else "") + undrawn(label))
             self._label = label
+        if self._asking and self._early:
+            self._look_later()
+
+    def set_aside(self) -> None:
+        self._take_typed()
+        self._early = self._typed is not None
+
+    def _take_typed(self) -> bool:
+        """Take what is typed, and not sent yet, out of the terminal; whether there was anything."""
+        lines, half = self._typed.take() if self._typed is not None else ([], b"")
+        for line in lines:
+            self.restore(plain(line.decode("utf-8", "replace")))
+        self._half += half
+        if half and not lines:
+            self._write("\n")
+        self._label = "" if half else self._label
+        return bool(lines or half)
+
+    def _look_later(self) -> None:
+        self._early = False
+        if self._calm is not None:
+            self._calm.cancel()
+        self._calm = asyncio.get_running_loop().call_later(GUARD_S + CLOCKS_S, self._look_for_early)
+
+    def _look_for_early(self) -> None:
+        """What was typed before a question had been there for a moment is no answer to it."""
+        heard = self._owner.hears()
+        if self._asking and self._take_typed():
+            self.refresh()
+        if self._asking and not heard:
+            self._look_later()
 
     def restore(self, text: str) -> None:
         self.line(f"Not sent: {text}")
 
     def _echo(self, on: bool) -> None:
         """Whether the terminal shows what is typed."""
-        if on == self._echoes or not self._is_tty:
+        if on == self._echoes or not self.typed:
             return
         self._echoes = on
         import termios
@@ -120,12 +161,18 @@ class PlainScreen:
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             loop.add_signal_handler(signal.SIGINT, self._interrupted)
             loop.add_signal_handler(signal.SIGCONT, self._continued)
+        if self._typed is not None:
+            self._typed.start()
         reader = asyncio.create_task(self._read())
         try:
             self.refresh()
             await self._stopped.wait()
         finally:
             reader.cancel()
+            if self._typed is not None:
+                self._typed.stop()
+            if self._calm is not None:
+                self._calm.cancel()
             self._echo(True)
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_signal_handler(signal.SIGCONT)
@@ -139,13 +186,13 @@ class PlainScreen:
         Lines of a pipe or a file wait until a line is wanted, so that a script can answer questions.
         """
         while True:
-            if not self._is_tty:
+            if not self.typed:
                 await self._wanted.wait()
             raw = await self._lines.next()
             if raw is None:
                 self._owner.leave()
                 return
-            lines = [raw, *(await self._rest_of_paste() if self._is_tty and self._owner.remembers() else [])]
+            lines = [raw, *(await self._rest_of_paste() if self.typed and self._owner.remembers() else [])]
             self._take(b"\n".join(lines).decode("utf-8", "replace"))
 
     async def _rest_of_paste(self) -> list[bytes]:
@@ -157,16 +204,22 @@ class PlainScreen:
         return lines
 
     def _take(self, text: str) -> None:
-        if not self._is_tty or self._owner.secret:
+        if not self.typed or self._owner.secret:
             self._write("\n" if self._owner.secret else undrawn(text) + "\n")
         self._label = ""
+        if not self._asking:
+            text, self._half = self._half.decode("utf-8", "replace") + text, b""
         if text.endswith("\t") and self._owner.remembers():
             self._completing = asyncio.create_task(self._complete(text.rstrip("\t")))
-        elif text.endswith("\\"):
+        elif text.endswith("\t") and self._owner.feeding() and self._owner.tab(text.rstrip("\t")):
+            pass
+        elif text.endswith("\\") and self._owner.remembers():
             self._draft.append(text[:-1])
         else:
-            whole, self._draft = "\n".join([*self._draft, text.strip("\n")]), []
-            if not self._owner.submit(whole):
+            lines = self._draft if self._owner.remembers() else []
+            whole = "\n".join([*lines, text.strip("\n")])
+            lines.clear()
+            if not self._owner.submit(whole) and whole:
                 self.restore(whole)
         self.refresh()
 
@@ -184,22 +237,14 @@ class PlainScreen:
         self.line(f"Completions: {', '.join(names)}" if names else "Nothing completes that.")
         self.refresh()
 
-    def _forget_typed(self) -> None:
-        """What was typed before a question, even half a line of it, is no answer to it."""
-        for line in self._lines.take_all():
-            self.restore(line.decode("utf-8", "replace"))
-        import termios
-
-        with contextlib.suppress(termios.error, OSError):
-            termios.tcflush(self._fd, termios.TCIFLUSH)
-
     def _continued(self) -> None:
         """After Ctrl-Z and `fg`: the shell has written where the label stood."""
         self._label = ""
         self.refresh()
 
     def _interrupted(self) -> None:
-        self._draft.clear()
         if not self._owner.interrupt():
+            self._draft.clear()
+            self._half = b""
             self._owner.explain_leaving()
             self.refresh()

@@ -76,6 +76,18 @@ class Owner(Protocol):
         """The command of the person's editor; empty when there is none, which they are told."""
         ...
 
+    def hears(self) -> bool:
+        """Whether what is typed now may answer the question that waits; else it was meant for something else."""
+        ...
+
+    def command(self, text: str) -> None:
+        """Run a slash command now, whatever is being asked or typed."""
+        ...
+
+    def tab(self, text: str) -> bool:
+        """Tab behind `text` while `feeding`; False when the command that runs does not read keys."""
+        ...
+
     def remembers(self) -> bool:
         """Whether what is typed now belongs to the history (answers to questions do not)."""
         ...
@@ -104,6 +116,8 @@ class Screen(Protocol):
     """What the person typed stays on the screen by itself, so their prompts need not be printed again."""
     speaks: bool
     """It is read aloud, or may be: words only."""
+    typed: bool
+    """A person types on it: what they type may be meant for what was there a moment ago."""
     prompt: str
     """What stands before the cursor where a prompt is typed."""
 
@@ -138,6 +152,10 @@ class Screen(Protocol):
 
     def refresh(self) -> None:
         """Something that the owner shows has changed."""
+        ...
+
+    def set_aside(self) -> None:
+        """A question is about to be printed: what is being typed was not meant for it, and comes back after it."""
         ...
 
     def restore(self, text: str) -> None:

@@ -139,9 +139,9 @@ class LineShell:
     # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 
     def submit(self, text: str) -> bool:
-        if self._asker.label is not None:
-            self._asker.offer(text)
-        elif self._shell.feeding:
+        if self._asker.asking:
+            return self._asker.offer(text)
+        if self._shell.feeding:
             self._shell.feed(text)
         elif not text.strip():
             pass
@@ -188,10 +188,19 @@ class LineShell:
         return True
 
     def steer(self, text: str) -> bool:
-        if not self._in_turn or self._shell.feeding or self._asker.label is not None or not text.strip():
+        if not self._in_turn or self._shell.feeding or self._asker.asking or not text.strip():
             return self.submit(text)
         self.session.steer(text)
         return True
+
+    def hears(self) -> bool:
+        return self._asker.hears()
+
+    def command(self, text: str) -> None:
+        self._submit_command(text)
+
+    def tab(self, text: str) -> bool:
+        return self._shell.shell.tab(text)
 
     def interrupt(self) -> bool:
         if waiting := self._jobs.take_waiting():
@@ -223,7 +232,7 @@ class LineShell:
         self.screen.refresh()
 
     def feeding(self) -> bool:
-        return self._shell.feeding and self._asker.label is None
+        return self._shell.feeding and not self._asker.asking
 
     def suspend_command(self) -> None:
         self._shell.shell.suspend()
@@ -264,7 +273,7 @@ class LineShell:
         return self._asker.secret or (self._shell.feeding and self._shell.shell.reads_secret)
 
     def remembers(self) -> bool:
-        return self._asker.label is None and not self._shell.feeding
+        return not self._asker.asking and not self._shell.feeding
 
     def label(self) -> str:
         if self._asker.label is not None:

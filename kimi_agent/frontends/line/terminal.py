@@ -5,7 +5,6 @@ import base64
 import io
 import re
 import sys
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -34,6 +33,7 @@ from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import coloured
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.graphics import protocol
+from kimi_agent.frontends.common.guard import GUARD_S
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.inline_pictures import inline_picture
 from kimi_agent.frontends.common.lending import CannotLend
@@ -48,8 +48,6 @@ from kimi_agent.frontends.line.screen import Owner, Style
 ESCAPE_S = 0.05
 """How long a lone Esc waits for the rest of a key sequence; twice this must stay far below the 200 ms of an interrupt."""
 MENU_LINES = 8
-GUARD_S = 0.7
-"""A question that comes while the person types takes no Enter for so long: it may belong to what they were typing."""
 
 _PADDING = re.compile(r" +\n")
 """Blanks with which rich fills a line: they would wrap when the window gets narrower, and come along when copied."""
@@ -73,7 +71,7 @@ _PROMPT_STYLE = PromptStyle.from_dict(
 
 
 class RichScreen:
-    obeys, keeps_input, speaks, prompt = True, False, False, "> "
+    obeys, keeps_input, speaks, typed, prompt = True, False, False, True, "> "
 
     def __init__(self, owner: Owner, look: Look = Look()) -> None:  # noqa: B008 - frozen
         self._owner, self._look = owner, look
@@ -97,6 +95,7 @@ class RichScreen:
         )
         self._prompt.default_buffer.accept_handler = self._accept
         self._prompt.default_buffer.on_text_changed += self._make_room
+        self._prompt.default_buffer.on_text_changed += self._typed_early
         self._prompt.default_buffer.on_completions_changed += self._make_room
         self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
@@ -104,7 +103,9 @@ class RichScreen:
         self._pending: list[str] = []
         self._asking = False
         self._draft = Document()
-        self._guarded_until = 0.0
+        self._calm: asyncio.TimerHandle | None = (
+            None  # when what was typed too early to be an answer is taken out of it
+        )
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -223,24 +224,43 @@ class RichScreen:
 
     def _accept(self, buffer: Buffer) -> bool:
         """Enter. True keeps the text."""
-        if self._asking and time.monotonic() < self._guarded_until:
-            return True
         text = self._pastes.expand(buffer.text)
         self._history.keep = self._owner.remembers()
         return not self._owner.submit(text)
 
+    def set_aside(self) -> None:
+        self._put_draft_aside()
+        self._move_to_draft()
+
     def _put_draft_aside(self) -> None:
-        """A question takes the line; what was being typed comes back after it."""
-        asking, buffer = not self._owner.remembers(), self._prompt.default_buffer
-        if asking == self._asking:
-            return
+        """A question, or a command that reads, takes the line; what was being typed comes back after it."""
+        asking = not self._owner.remembers()
+        if asking and not self._asking:
+            self._move_to_draft()
+        elif self._asking and not asking:
+            if self._calm is not None:
+                self._move_to_draft()
+            self._prompt.default_buffer.document, self._draft = self._draft, Document()
         self._asking = asking
-        if asking:
-            self._guarded_until = time.monotonic() + GUARD_S if buffer.text else 0.0
-            self._draft = buffer.document
+
+    def _typed_early(self, buffer: Buffer) -> None:
+        """Keys that come before a question has been seen were meant for the prompt; once the person pauses they go there."""
+        if self._asking and not self._owner.hears():
+            self._forget_timer()
+            self._calm = asyncio.get_running_loop().call_later(GUARD_S, self._move_to_draft)
+
+    def _move_to_draft(self) -> None:
+        self._forget_timer()
+        text, at, buffer = self._draft.text, self._draft.cursor_position, self._prompt.default_buffer
+        if buffer.text:
+            self._draft = Document(text[:at] + buffer.text + text[at:], at + buffer.cursor_position)
             buffer.reset()
-        else:
-            buffer.document, self._draft = self._draft, Document()
+            self._prompt.app.invalidate()
+
+    def _forget_timer(self) -> None:
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
 
     def _make_room(self, buffer: Buffer) -> None:
         """Lines below the prompt are only taken while there is something to complete."""
