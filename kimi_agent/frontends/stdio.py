@@ -67,17 +67,6 @@ class InputLines:
         self._ended = line is None
         return line
 
-    def take_all(self) -> list[bytes]:
-        """The lines that have been read and not been waited for yet; they will not come again."""
-        lines: list[bytes] = []
-        while not self._lines.empty():
-            line = self._lines.get_nowait()
-            if line is None:
-                self._lines.put_nowait(None)
-                break
-            lines.append(line)
-        return lines
-
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         rest = bytearray()
         with contextlib.suppress(OSError, RuntimeError):  # the terminal went away; the loop was closed
