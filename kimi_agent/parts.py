@@ -56,17 +56,18 @@ class Parts:
         self.plugins.append(plugin)
         for text in plugin.problems:
             self._tell(plugin.name, text)
-        for table, more, what in (
+        tables: tuple[tuple[dict[str, Any], Mapping[str, Any], str], ...] = (
             (self.readers, plugin.readers, "reader"),
             (self.providers, plugin.providers, "provider type"),
             (self.workspaces, plugin.workspaces, "workspace"),
             (self.frontends, plugin.frontends, "front end"),
             (self.commands, {command.name: command for command in plugin.commands}, "command"),
             (self.mcp_servers, plugin.mcp_servers, "MCP server"),
-        ):
+        )
+        for table, more, what in tables:
             self._merge(plugin.name, table, more, what)
         self.gates += [_guarded(plugin.name, gate) for gate in plugin.gates]
-        self.hooks += [msgspec.structs.replace(hook, source=f"plugin {plugin.name}") for hook in plugin.hooks]
+        self.hooks += [msgspec.structs.replace(h, source=f"plugin {plugin.name}") for h in plugin.hooks]  # type: ignore[type-var]
         self.agents += plugin.agents
         self.skills += plugin.skills
         self.prompts += plugin.prompts

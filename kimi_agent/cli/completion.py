@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()]) -> None:
     """Print the completion script: `eval "$(kimi completion bash)"`."""
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     typer.echo(get_completion_script(prog_name="kimi", complete_var="_KIMI_COMPLETE", shell=shell))
 
@@ -21,7 +21,7 @@ def completion(shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()
 def enable() -> None:
     """Let Typer answer the scripts' questions. It does so only when it adds its own options, which `completion` replaces."""
     if "_KIMI_COMPLETE" in os.environ:
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()
 

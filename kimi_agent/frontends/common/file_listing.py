@@ -98,7 +98,7 @@ def _of_git(command: list[str]) -> Iterator[str]:
     with child.stdout as pipe:
         try:
             rest = b""
-            while chunk := pipe.read1(BATCH_BYTES):
+            while chunk := os.read(pipe.fileno(), BATCH_BYTES):
                 whole, zero, rest = (rest + chunk).rpartition(b"\0")
                 if zero:
                     yield _lines(whole + zero)

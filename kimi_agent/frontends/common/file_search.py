@@ -130,7 +130,7 @@ def _words(query: str) -> re.Pattern[str]:
 
     What is tried first, the next letter or the next word, is the same for all letters: no search without an end.
     """
-    first, *others = query
+    first, others = query[0], query[1:]
     near = "".join(f"(?>{_either(char)}|[^\\n]*?{_begins(char)})" for char in others)
     far = "".join(f"(?>[^\\n]*?{_begins(char)}|{_either(char)})" for char in others)
     return re.compile(f"{_begins(first)}(?:{near}|{far})")

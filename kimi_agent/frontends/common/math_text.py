@@ -165,7 +165,8 @@ class _Reader:
         """A group as it is written."""
         if self.skip_blanks() != "{":
             return self.argument()
-        level, parts = 0, []
+        level = 0
+        parts: list[str] = []
         while True:
             part = self.next()
             level += {"{": 1, "}": -1}.get(part, 0)

@@ -128,7 +128,7 @@ class UserShell:
             if not end.done():
                 self._begun = False
                 self._give(command)
-            code = await end
+            code: int | None = await end
             if self._lent is not None:
                 await asyncio.wait((self._lent,))
             return code

@@ -8,7 +8,7 @@ from kimi_agent.core.ask import Answer, Choice, Chosen, Deny, Dismissed, Item, O
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.guard import Guard
 from kimi_agent.frontends.line import questions as wording
-from kimi_agent.frontends.line.screen import Screen
+from kimi_agent.frontends.line.screen import Lines, Screen
 
 
 class Asker:
@@ -148,6 +148,6 @@ class Asker:
             self._screen.line(f"Type a number from 1 to {len(item.options)}, or your own words.", "warning")
         return None
 
-    def _print(self, lines: wording.Lines) -> None:
+    def _print(self, lines: Lines) -> None:
         for text, style in lines:
             self._screen.line(plain(text), style)

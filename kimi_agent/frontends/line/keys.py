@@ -53,7 +53,7 @@ class _Keys:
     def on(self, name: str, filter: Filter = Always(), **options: Any) -> Callable[[Handler], Handler]:  # noqa: A002, B008
         def add(handler: Handler) -> Handler:
             for found in {sequence(key) for key in self._chosen.keys[name]} - {None}:
-                self._keys.add(*found, filter=filter & ~is_searching, **options)(handler)  # type: ignore[misc, arg-type]
+                self._keys.add(*found, filter=filter & ~is_searching, **options)(handler)  # type: ignore[misc]
             return handler
 
         return add

@@ -74,7 +74,7 @@ class PlainScreen:
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[None]:
         raise CannotLend
-        yield
+        yield  # type: ignore[unreachable]  # makes it a generator
 
     def picture(self, image: Image) -> None:
         self.line(caption(image))

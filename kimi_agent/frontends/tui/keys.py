@@ -60,7 +60,7 @@ def teach() -> None:
 
     known = {"\x1b\r": _Taught.ALT_ENTER, "\x1b\n": _Taught.ALT_ENTER, "\x1b\x7f": _Taught.ALT_BACKSPACE}
     for sequence, key in (known | {"\x1bb": _Taught.ALT_B, "\x1bf": _Taught.ALT_F}).items():
-        ANSI_SEQUENCES_KEYS[sequence] = (key,)  # type: ignore[index, assignment]
+        ANSI_SEQUENCES_KEYS[sequence] = (key,)  # type: ignore[index]
 
 
 def bindings() -> list[Binding]:
@@ -71,6 +71,16 @@ def bindings() -> list[Binding]:
         )
         for action in ACTIONS
         if action.name in EVERYWHERE
+    ]
+
+
+def bindings_of_questions() -> list[Binding]:
+    """What holds while a question lies above a list."""
+    wanted = ("interrupt", "stop", "leave", "suspend", "expand")
+    return [
+        Binding(_keys(action.keys), f"app.{EVERYWHERE[action.name]}", id=action.name, show=False)
+        for action in ACTIONS
+        if action.name in wanted
     ]
 
 

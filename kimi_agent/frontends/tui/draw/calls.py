@@ -118,8 +118,8 @@ def _numbers(block: CallBlock, canvas: Canvas) -> Text:
     palette = canvas.palette
     parts: list[tuple[str, Style]] = []
     if block.nested:
-        took = canvas.elapsed if subagent.at_work(block) else block.seconds
-        return Text(subagent.used(block.nested, took), palette.muted)
+        elapsed = canvas.elapsed if subagent.at_work(block) else block.seconds
+        return Text(subagent.used(block.nested, elapsed), palette.muted)
     if isinstance(block.display, Terminal) and block.display.exit_code:
         parts.append((f"exit {block.display.exit_code}", palette.error))
     if took := duration(block.seconds):

@@ -69,7 +69,7 @@ def highlight(code: str, language: str, palette: Palette) -> Text:
 @lru_cache(maxsize=256)
 def language_of(path: str) -> str:
     """The lexer for a file name, empty when there is none."""
-    from pygments.lexers import find_lexer_class_for_filename  # type: ignore[import-untyped]
+    from pygments.lexers import find_lexer_class_for_filename
 
     lexer = find_lexer_class_for_filename(path.rsplit("/", 1)[-1])
     return lexer.aliases[0] if lexer and lexer.aliases else ""

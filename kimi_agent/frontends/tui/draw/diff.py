@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from rich.segment import Segment
 from rich.text import Text
 
 from kimi_agent.frontends.common.look import Diffs
@@ -103,7 +104,7 @@ class _Pen:
                 yield [*one, Divider(" │", self.palette.faint), *other]
 
     def column(self, lines: list[Line], height: int, width: int) -> list[Line]:
-        blank = Absent(" " * width)
+        blank: Segment = Absent(" " * width)
         return [*fill(lines, width, NO_STYLE), *([blank] for _ in range(height - len(lines)))]
 
 

@@ -239,7 +239,7 @@ class Composer(Vertical):
             if shell.tab(self.area.expanded_text):
                 self.area.clear()
         else:
-            self.run_worker(partial(self._complete_command, shell), group="files", exclusive=True)
+            self.run_worker(partial(self._complete_command, shell), group="files", exclusive=True)  # type: ignore[arg-type]
 
     async def _complete_command(self, shell: ShellTab) -> None:
         """One candidate is put in; of several what they have in common, and they are shown."""
@@ -294,7 +294,7 @@ class Composer(Vertical):
     def _find(self, query: str) -> None:
         if query != self._sought:
             self._sought = query
-            self.run_worker(partial(self._find_files, query), group="files", exclusive=True)
+            self.run_worker(partial(self._find_files, query), group="files", exclusive=True)  # type: ignore[arg-type]
 
     async def _find_files(self, query: str) -> None:
         """Show what is found until something else is typed."""
