@@ -11,6 +11,7 @@ THEMES = {
     "auto": "dark or light, as the terminal is",
     "dark": "",
     "light": "",
+    "terminal": "the terminal's own sixteen colours",
     "high-contrast-dark": "white on black",
     "high-contrast-light": "black on white",
 }

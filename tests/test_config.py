@@ -143,12 +143,12 @@ def test_an_unknown_key_is_a_warning_with_its_line(tmp_path: Path, text: str, ex
             ':2: "loop_control.max_steps_per_turn": expected a whole number',
         ),
         ("[loop_control]\n\ncompaction_trigger_ratio = 1.5", ':3: "loop_control.compaction_trigger_ratio": expected'),
-        ('theme = "pink"', ':1: "theme": expected dark, light, auto, high-contrast-dark or high'),
+        ('theme = "pink"', ':1: "theme": expected dark, light, auto, terminal, high-contrast-dark or'),
         (
             "x = 1\r\n[loop_control]\r\n\r\nmax_steps_per_turn = 0\r\n",
             ':4: "loop_control.max_steps_per_turn": expected',
         ),
-        ('{\n"theme":\n3}', ':2: "theme": expected dark, light, auto, high-contrast-dark or high'),
+        ('{\n"theme":\n3}', ':2: "theme": expected dark, light, auto, terminal, high-contrast-dark or'),
         ('{"models": {\n"a:{": {},\n "m": {"provider": "p"}}}', ':3: "models.m" needs a key "model"'),
         (
             '{"hooks": [{"event": "e", "command": "c"},\n{"event": "e",\n "command": "c\\"[", "timeout": 0}],\n"theme": "auto"}',

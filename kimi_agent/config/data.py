@@ -216,7 +216,7 @@ class Config:
     default_plan_mode: bool = False
     default_permission_mode: Literal["manual", "yolo", "auto"] = "manual"
     default_editor: str = ""
-    theme: Literal["dark", "light", "auto", "high-contrast-dark", "high-contrast-light"] = "auto"
+    theme: Literal["dark", "light", "auto", "terminal", "high-contrast-dark", "high-contrast-light"] = "auto"
     reduced_motion: bool = False
     screen_reader: bool = False
     vim_mode: bool = False

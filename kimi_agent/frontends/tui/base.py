@@ -12,10 +12,9 @@ from textual.app import App, ComposeResult
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
-from kimi_agent.agent.transcript import CallBlock, NoticeBlock
+from kimi_agent.agent.transcript import NoticeBlock
 from kimi_agent.commands import available, execute, find, looks_like_command
 from kimi_agent.core import event as ev
-from kimi_agent.core.ask import Permission, Question
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.conversation import Conversation
@@ -24,23 +23,20 @@ from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
-from kimi_agent.frontends.common.plan import plan_argument
-from kimi_agent.frontends.tui.asking import Asker
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.graphics import pictures_of
 from kimi_agent.frontends.tui.pasting import Pasting
+from kimi_agent.frontends.tui.questions import Questions
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
-from kimi_agent.frontends.tui.themes import DARK, THEMES, theme_name
+from kimi_agent.frontends.tui.themes import DARK, TERMINAL, THEMES, theme_name
 from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
 from kimi_agent.frontends.tui.widgets.composer import Composer
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel
-from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.popup import Completion
-from kimi_agent.frontends.tui.widgets.question import QuestionPanel
 
 HINT_S = 2.0
 INTERRUPT = (("Esc", "interrupt"),)
@@ -86,20 +82,23 @@ class SessionApp(App[int]):
         for theme in THEMES:
             self.register_theme(theme)
         # Not by `set_theme`: a theme that changes after the start costs reading all styles a second time.
-        self.set_reactive(App.theme, "ansi-dark" if self.no_colors else self._theme_of(look.theme))
+        self.set_reactive(
+            App.theme,
+            TERMINAL if self.no_colors else self._theme_of("dark" if look.theme == "terminal" else look.theme),
+        )
         self.stylesheet.set_variables(self.get_css_variables())
         self._unpainted = ExitStack()  # the screen is painted once, when everything is in its place
         self._unpainted.enter_context(self.batch_update())
         self.animation_level = "none"
         self.agent, self.clock, self.version = agent, clock, version
         self.look, self.notifier = look, Notifier(look.notifications, self.write_control)
-        self.asker = Asker(self._show_question)
+        self.questions = Questions(self)
+        self.asker = self.questions.asker
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
         self.talk = Conversation(session, clock, still=look.still)
         self.commands = TuiShell(self, agent, session)
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
-        self.panel: AskPanel | None = None
         self._first_prompt = prompt
         self._hint = ""
         self._branch = ""
@@ -132,6 +131,8 @@ class SessionApp(App[int]):
         return {"line": self.current_theme.panel or "#444444" if not self.current_theme.ansi else "ansi_bright_black"}
 
     async def on_mount(self) -> None:
+        if self.look.theme == "terminal":  # Textual hands colours through only when a theme of them is set now
+            self.set_theme("terminal")
         self.theme_changed_signal.subscribe(self, lambda _: self._apply_palette())
         self._apply_palette()
         self.view.pictures = pictures_of(self, self.look.images, self.write_control)
@@ -311,43 +312,10 @@ class SessionApp(App[int]):
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
-    def _show_question(self, question: Question | None) -> None:
-        if question is not None:
-            self.notifier.question()
-        self.call_later(self._replace_panel, question)
-
-    async def _replace_panel(self, question: Question | None) -> None:
-        if self.panel is not None:
-            if (
-                isinstance(self.panel, QuestionPanel)
-                and (text := self.panel.question.text)
-                and not self._in_a_card(text)
-            ):
-                self.view.show([NoteBlock(plain(text))])  # a plan that was reviewed stays
-            await self.panel.remove()
-            self.panel = None
-        if question is None:
-            self.composer.display = True
-            self.screen_stack[0].remove_class("-asking")
-            self.composer.area.focus()
-            self.update_bars()
-            return
-        if isinstance(question, Permission):
-            self.panel = PermissionPanel(
-                question, self.palette, self.clock, str(self.talk.session.cwd), self.look.diffs
-            )
-        else:
-            self.panel = QuestionPanel(question, self.palette, self.clock)
-        self.composer.display = False
-        self.screen_stack[0].add_class("-asking")
-        await self.screen_stack[0].mount(self.panel, before=self.composer)  # a picker may lie above it
-        self.panel.focus()
-        self.call_after_refresh(self.update_bars)  # by then it is known whether it scrolls
-
-    def _in_a_card(self, plan: str) -> bool:
-        """Whether the card of a call shows the plan itself, as soon as the review has ended."""
-        blocks = reversed(self.talk.transcript.blocks)
-        return any(isinstance(block, CallBlock) and plan_argument(block).strip() == plan.strip() for block in blocks)
+    @property
+    def panel(self) -> AskPanel | None:
+        """What asks the person, if anything does."""
+        return self.questions.panel
 
     @on(AskPanel.Answered)
     def _answered(self, event: AskPanel.Answered) -> None:
@@ -355,7 +323,11 @@ class SessionApp(App[int]):
 
     @on(AskPanel.Typed)
     def _typed_early(self, event: AskPanel.Typed) -> None:
-        self.composer.area.insert(plain(event.text))
+        self.questions.type(plain(event.text))
+
+    @on(AskPanel.Erased)
+    def _erased_early(self) -> None:
+        self.questions.erase()
 
     # --- bars ---------------------------------------------------------------------------------------------------------
 
@@ -375,10 +347,9 @@ class SessionApp(App[int]):
     def _say_activity(self) -> None:
         words, worrying = self.talk.activity()
         if self._hint:
-            self.activity.hint(self._hint)
+            self.questions.bar.hint(self._hint)
         elif self.panel is not None:
-            more = f" · {self.asker.count - 1} more" if self.asker.count > 1 else ""
-            self.activity.tell(f"Waiting for your answer{more}", self.panel.hints(self.talk.session.running))
+            self.questions.tell(self.panel)
         elif not words or self.shell.feeding:
             self.activity.tell(*self.shell.activity())
         else:

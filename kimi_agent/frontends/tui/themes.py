@@ -41,7 +41,7 @@ HIGH_CONTRAST_DARK = Theme(
     accent="#e0a8ff",
     foreground="#ffffff",
     background="#000000",
-    surface="#000000",
+    surface="#242424",
     panel="#6e6e6e",
     success="#5dff6b",
     warning="#ffd84d",
@@ -61,7 +61,7 @@ HIGH_CONTRAST_LIGHT = Theme(
     accent="#5a008a",
     foreground="#000000",
     background="#ffffff",
-    surface="#ffffff",
+    surface="#e8e8e8",
     panel="#7a7a7a",
     success="#00540f",
     warning="#6b3d00",
@@ -75,7 +75,9 @@ HIGH_CONTRAST_LIGHT = Theme(
     },
 )
 THEMES = (DARK, LIGHT, HIGH_CONTRAST_DARK, HIGH_CONTRAST_LIGHT)
-ALIASES = {theme.name.removeprefix("kimi-"): theme.name for theme in THEMES}
+TERMINAL = "ansi-dark"
+"""The terminal's own sixteen colours on its own background, whatever they are."""
+ALIASES = {theme.name.removeprefix("kimi-"): theme.name for theme in THEMES} | {"terminal": TERMINAL}
 
 
 def theme_name(wanted: str) -> str:

@@ -8,7 +8,7 @@ from rich.style import Style
 from textual.color import Color
 from tui_house import house, shell
 
-from kimi_agent.frontends.tui.draw.palette import palette_from
+from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, palette_from
 from kimi_agent.frontends.tui.themes import ALIASES, HIGH_CONTRAST_DARK, HIGH_CONTRAST_LIGHT, theme_name
 from kimi_agent.theme_command import THEMES
 
@@ -52,6 +52,14 @@ async def test_a_theme_is_changed_live(tmp_path: Path, monkeypatch: pytest.Monke
         assert app.theme == HIGH_CONTRAST_LIGHT.name
         assert app.palette.text != before.text
         assert app.status.palette == app.palette
+
+
+async def test_the_terminals_own_colours_and_ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    async with shell(house(tmp_path).agent, theme="terminal") as (app, _):
+        assert app.native_ansi_color
+        assert app.screen.styles.background.ansi == -1
+        assert app.palette == PLAIN_PALETTE
 
 
 async def test_no_colours_stay_no_colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
