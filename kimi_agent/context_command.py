@@ -1,8 +1,9 @@
 """/context: what fills the context window; dropping a tool result, restoring it, pinning what must stay."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from kimi_agent.agent.context_use import ContextUse, Piece, context_use, drop, pin, restore
 from kimi_agent.core.errors import SessionError

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.listing import Listing, Row, RowKey

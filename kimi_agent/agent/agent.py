@@ -4,9 +4,10 @@ import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
@@ -33,8 +34,7 @@ from kimi_agent.core.workspace import Workspace
 NO_MODEL = Model("", "", "")
 
 
-@dataclass(slots=True)
-class Agent:
+class Agent(Struct):
     """Parts that sessions are made of. The factories are called once per session (tools, workspace) or per model."""
 
     home: Path

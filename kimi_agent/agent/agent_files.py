@@ -7,9 +7,10 @@ becomes words for the model, and gives no permission.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias, get_args
+
+from msgspec.structs import replace
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.agent_spec import agent_of, read_text

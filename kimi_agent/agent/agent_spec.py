@@ -6,9 +6,11 @@ A file may come from a stranger: only plain data is built from it, it is bounded
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kimi_agent.agent.agent_types import AgentType
 from kimi_agent.agent.main_prompt import check_template
@@ -30,8 +32,7 @@ _INCLUDE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
+class Spec(Struct, frozen=True):
     """What a file and those that it extends say; None is what none of them says."""
 
     name: str | None = None
@@ -103,7 +104,7 @@ def load_spec(path: Path, bound: str, chain: tuple[str, ...] = ()) -> Spec:
         return own
     base = Spec(extends_default=True) if extend == "default" else None
     base = base or load_spec(path.parent / extend, bound, (*chain, real))
-    said = {name: value for name in Spec.__slots__ if (value := getattr(own, name)) is not None}
+    said = {name: value for name in Spec.__struct_fields__ if (value := getattr(own, name)) is not None}
     return replace(
         base, **said | {"arguments": {**base.arguments, **own.arguments}, "extends_default": base.extends_default}
     )

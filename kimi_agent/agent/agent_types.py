@@ -2,9 +2,12 @@
 
 import fnmatch
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent.tokens import text_tokens
 from kimi_agent.agent.tool_names import OURS
@@ -17,8 +20,7 @@ DESCRIPTION_SIZES = (240, 160, 120, 80, 60, 40, 24, 0)
 Context = Literal["shared", "own", "fork"]
 
 
-@dataclass(frozen=True, slots=True)
-class AgentType:
+class AgentType(Struct, frozen=True):
     """A role. Names in `tools` and `excluded` may be patterns (`mcp__github__*`); `tools` None is every tool.
 
     `context` says what a subagent of the type begins with: "own" a system prompt of its own; "shared" the caller's system

@@ -4,9 +4,10 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions, session_scope
@@ -41,8 +42,7 @@ NOT_BEGUN = "Interrupted by the user before the call began. Nothing was done."
 NOT_RUN = "Not run: the user rejected another call of this reply."
 
 
-@dataclass(slots=True)
-class Caller:
+class Caller(Struct):
     """What calls need. `emit` logs and shows an event; `todos` gives the current list.
 
     A session's agent and its subagents have one each, and share `traffic`, `permissions` and the `lock` under which people
@@ -64,8 +64,7 @@ class Caller:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(Struct):
     """A call whose arguments are known to be good, or (`output` set) one that is answered already."""
 
     call: ToolCall
@@ -86,8 +85,7 @@ class Rejected(Exception):
     """The person said no without a word: the turn ends."""
 
 
-@dataclass(slots=True)
-class Batch:
+class Batch(Struct):
     """The calls of one reply. Once the person has rejected one, no other is asked for."""
 
     rejected: bool = False

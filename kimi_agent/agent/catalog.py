@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.agent.store import clean, decode_line
 from kimi_agent.core import event as ev
@@ -18,8 +19,7 @@ _WANTED = (_TURN, _MODEL, _TITLE, _REWOUND, _SAID + b'"user"', _SAID + b'"assist
 _CRC = b',"crc":"'
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """A session file. `updated` is seconds since 1970, `size` bytes. `broken` says why it cannot be opened.
 
     `said` is what the person and the model have said, with small letters.

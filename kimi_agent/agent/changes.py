@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff
@@ -13,8 +14,7 @@ NO_END = "\n\\ No newline at end of file"
 """What follows a last line that no line feed ends, in a diff and here."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """The change of one file over the whole session as a unified diff; empty when the file is as it was.
 
     Where it is not `exact`, the file was changed by something else too, and `unified` holds the session's edits one by one.

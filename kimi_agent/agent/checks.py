@@ -3,8 +3,10 @@
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent.check_kinds import ASSIGNMENT, kinds_of, mutates, only_asks, script_of
 from kimi_agent.agent.check_names import (
@@ -44,8 +46,7 @@ _HIDDEN = {ord(operator): 0xE000 + ord(operator) for operator in _OPERATORS}
 _SHOWN = {hidden: operator for operator, hidden in _HIDDEN.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """One simple command of a line: what it checks, whether the exit code 0 of the line says that it succeeded.
 
     Where that does not `speak`, the output of the line does when it is `heard`: nothing else in the line prints a result.

@@ -5,8 +5,9 @@ is hit. What the machine knows exactly (files read and changed, todos, the user'
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from kimi_agent.agent.history import output_file, result_id
 from kimi_agent.agent.tokens import history_tokens, message_tokens, text_tokens
@@ -40,8 +41,7 @@ NO_SUMMARY = (
 )
 
 
-@dataclass(slots=True)
-class Ledger:
+class Ledger(Struct):
     """Files that the session read and changed, in the order of their last use."""
 
     read: dict[str, None] = field(default_factory=dict)

@@ -1,9 +1,10 @@
 """When to compact, and doing it: keeps the measured size of the context and guards against compactions that gain nothing."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from kimi_agent.agent import compaction
 from kimi_agent.agent.reply import collect
@@ -22,8 +23,7 @@ MIN_MESSAGES = 3
 """A shorter history is one prompt, which no summary makes shorter."""
 
 
-@dataclass(slots=True)
-class Compactor:
+class Compactor(Struct):
     """Compaction of one session.
 
     The size of the window comes from the provider's model, else it is `window` (asked from the server); 0 means unknown:

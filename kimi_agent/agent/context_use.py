@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent import compaction
 from kimi_agent.agent.history import History, result_id
@@ -25,8 +27,7 @@ MIN_DROP = 100
 """Tokens (estimated) below which a result is not worth a broken prompt cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """`kind` is what it is counted under, `name` says which one it is.
 
     `number` counts the pieces of the history from 1, 0 for what comes before it; `message` is the place of its message there.
@@ -47,8 +48,7 @@ class Piece:
         return self.kind.startswith(RESULTS)
 
 
-@dataclass(frozen=True, slots=True)
-class ContextUse:
+class ContextUse(Struct, frozen=True):
     """The pieces of the next request. `measured` is what the API counted last, 0 when nothing holds; then all is estimated.
 
     `window` and `limit` (where compaction begins) are tokens, 0 when the window is not known.

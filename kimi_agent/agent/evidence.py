@@ -5,9 +5,11 @@ A command shows something only when it began after the last change had ended, an
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent.check_names import ELSEWHERE, Kind
 from kimi_agent.agent.checks import Part, parts
@@ -63,8 +65,7 @@ _SELECTS = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Run:
+class Run(Struct):
     """A command that ran. `began` and changes are counted in events; `exit_code` None: killed, or not known."""
 
     command: str

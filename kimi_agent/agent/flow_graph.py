@@ -1,20 +1,19 @@
 """A flow as a graph of texts between BEGIN and END. Diagrams are read by flow_mermaid.py and flow_d2.py, runs are in flows.py."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 MAX_SIZE = 5000
 """Mentions of nodes and ways in one diagram; a file of a stranger must not cost the start of a session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     target: str
     label: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(Struct, frozen=True):
     """The nodes that can be reached from `begin`, and the ways that leave each, in the order of the diagram.
 
     A node with several ways has a label on each, all different. A node without any ends the flow as those of `ends` do.
@@ -30,8 +29,7 @@ def wrong(line: int, text: str) -> ValueError:
     return ValueError(f"line {line}: {text}")
 
 
-@dataclass(slots=True)
-class Drawing:
+class Drawing(Struct):
     """A graph while its diagram is read, and what is checked when it is complete. `first` is the diagram's first line."""
 
     first: int

@@ -7,8 +7,10 @@ kimi that runs the person's command at the end of each round, and nothing else c
 import json
 import re
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
 from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent.calls import Caller, run_calls
 from kimi_agent.agent.evidence import Ledger
@@ -39,8 +41,7 @@ _PLACEHOLDER = re.compile(r"^<[^<>]*>$")  # of the instructions, repeated
 _CHOICE = re.compile(r"<choice>\s*([^<]*?)\s*</choice>", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(Struct, frozen=True):
     """What the model says at the end of a round: `about` is the command that shows it, or the reason."""
 
     what: Literal["reached", "blocked"]

@@ -9,11 +9,12 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError, PromptRefusedError
@@ -42,8 +43,7 @@ class _Output(msgspec.Struct, frozen=True, rename="camel"):
     reason: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(Struct, frozen=True):
     """What one hook said. `objection` is the reason, None without one; `failure` says what went wrong with the hook."""
 
     objection: str | None = None
@@ -53,8 +53,7 @@ class Said:
     context: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What the hooks of an event said together: one objection is enough. `ask`: a person is to be asked in any case."""
 
     denial: str | None = None
@@ -63,8 +62,7 @@ class Outcome:
     context: str = ""
 
 
-@dataclass(slots=True)
-class Hooks:
+class Hooks(Struct):
     """The hooks of one session. `emit` shows and logs an event; `transcript` is the session's file."""
 
     hooks: Sequence[Hook]

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct, field
 
 from kimi_agent.agent.calls import Caller, Prepared, run_calls
 from kimi_agent.agent.compactor import Compactor
@@ -41,8 +42,7 @@ async def _no_attachments(text: str) -> Attached:
     return "", ()
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(Struct):
     """Everything that one turn works with. `emit` applies an event to the history, logs it and shows it.
 
     `take_steering` gives what a person sent meanwhile, `take_notes` what the program has to tell the model. `expand` answers the

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import ContextOverflowError
@@ -23,8 +24,7 @@ CALL_DELTA_STEP = 256
 """Characters of arguments between two `CallDelta` events: screens need no more."""
 
 
-@dataclass(slots=True)
-class _Segment:
+class _Segment(Struct):
     """A run of text, or of thinking."""
 
     is_thinking: bool
@@ -37,8 +37,7 @@ class _Segment:
         return Think(text, self.api_field, tuple(self.details)) if self.is_thinking else Text(text)
 
 
-@dataclass(slots=True)
-class _Call:
+class _Call(Struct):
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)

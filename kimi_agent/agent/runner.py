@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.compaction import Ledger
@@ -16,8 +17,7 @@ from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Model, Provider, ToolSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """`max_steps` per turn; the history is compacted at `compaction_ratio` of the window or when `reserved` tokens are left.
 
     `max_output` bounds one reply in tokens, None leaves it to the provider.
@@ -29,16 +29,14 @@ class Limits:
     max_output: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Models:
+class Models(Struct, frozen=True):
     """Where providers come from. `window` asks a server for the context size of a model that does not tell it (tokens)."""
 
     make_provider: Callable[[str], Provider]
     window: Callable[[Model], Awaitable[int]]
 
 
-@dataclass(slots=True)
-class Runner:
+class Runner(Struct):
     """Makes turns. Fed with every event of its conversation (`apply`), live or from the log; it emits through its `caller`."""
 
     session_id: str

@@ -1,9 +1,10 @@
 """What a session is made of: `Agent` gathers it, `Session` takes it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.runner import Limits, Models
@@ -35,8 +36,7 @@ class Listener(Protocol):
     def wake(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class SessionParts:
+class SessionParts(Struct, frozen=True):
     """`session_tools` makes the tools that act on the session itself; they keep it and use it when they are called.
 
     `fork_log` makes a session that begins with these events, `attach` reads what mentions in a prompt name, `commands` are the

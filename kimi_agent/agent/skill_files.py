@@ -3,9 +3,10 @@
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.permissions import is_secret
@@ -24,8 +25,7 @@ NAME = re.compile(r"\w[\w.:-]{0,63}\Z")
 _HIDDEN = re.compile(r"⟨U\+[0-9A-F]{4,6}⟩")
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(Struct, frozen=True):
     """Where to look besides the project: `home` is `$KIMI_HOME`, `user` the person's home folder.
 
     `extra` folders may be relative to the project's root. `only` replaces every folder of skills but `built_in`. `merge` False

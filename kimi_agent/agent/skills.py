@@ -7,9 +7,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.placeholders import fill
@@ -28,8 +29,7 @@ DESCRIPTION_SIZES = (240, 160, 120, 80, 60, 40, 24, 0)
 _CALL = re.compile(r"/(?P<name>\w[\w.:-]*)(?:\s+(?P<args>.*))?\Z", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Skill:
+class Skill(Struct, frozen=True):
     """A skill or a custom command. `arguments` are the names that `$name` may stand for, `hint` is for people.
 
     A skill that is a `flow` holds a diagram, which `/flow:name` walks through.
@@ -81,8 +81,7 @@ BUILT_IN = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(Struct, frozen=True):
     """What one folder's sessions can call. `broken` says, for the person, which files were left out and why.
 
     `reserved` are the names of a front end's own commands: those are reached by `/skill:name` only.

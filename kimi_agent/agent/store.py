@@ -14,11 +14,11 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import msgspec
+from msgspec import Struct
 
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.event import Compacted, Event, MessageAdded, SessionStarted, Titled, TurnStarted
@@ -230,8 +230,7 @@ def _cut_torn_tail(path: Path, fd: int) -> None:
     os.ftruncate(fd, len(data) - len(tail))
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
+class SessionInfo(Struct, frozen=True):
     """A line of a session list. `updated` is seconds since 1970."""
 
     id: str

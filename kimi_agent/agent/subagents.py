@@ -7,9 +7,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from kimi_agent.agent.agent_types import CALLERS, AgentType, AgentTypes, allows
 from kimi_agent.agent.calls import Caller
@@ -36,8 +37,7 @@ LAST_WORDS_S = 30.0
 NOBODY = "You are a subagent: nobody answers questions. Decide yourself, and say in your report what you assumed."
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(Struct, frozen=True):
     """What one run may use: steps, tokens (input that was not cached, and output), seconds in front and in the background."""
 
     max_steps: int = 100
@@ -46,8 +46,7 @@ class Budget:
     background_seconds: float = 900.0
 
 
-@dataclass(frozen=True, slots=True)
-class SubagentParts:
+class SubagentParts(Struct, frozen=True):
     """What subagents are made of besides their session. `make_tools` answers fresh tools for a model, `make_prompt` the whole
     system prompt of a type in the session's folder."""
 
@@ -58,8 +57,7 @@ class SubagentParts:
     budget: Budget
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What a call asks for. `resume` is the id of the subagent to go on with; `seconds` None is the budget's."""
 
     description: str
@@ -70,8 +68,7 @@ class Order:
     seconds: float | None = None
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """One run of one subagent, on behalf of the call `call_id`."""
 
     agent_id: str
@@ -271,8 +268,7 @@ class Subagents:
         return await run_turn(turn, 1, prompt)
 
 
-@dataclass(slots=True)
-class _Life:
+class _Life(Struct):
     """What the log holds of one subagent. `begins` is how many events of the session came before it."""
 
     first: ev.SubagentStarted

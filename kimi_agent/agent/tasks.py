@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from msgspec import Struct
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError, ToolError
@@ -20,8 +21,7 @@ REPORT_LIMIT = 100_000
 """Characters of a report that the model is told; a subagent's whole report is in its output file."""
 
 
-@dataclass(slots=True)
-class _Running:
+class _Running(Struct):
     work: asyncio.Future[TaskEnd]
     watcher: asyncio.Task[None]
     reason: TaskState | None = None  # why it was cancelled

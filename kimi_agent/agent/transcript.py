@@ -4,8 +4,9 @@
 events of a session and applying its replayed log give the same blocks.
 """
 
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
@@ -20,35 +21,35 @@ LIVE_OUTPUT_LIMIT = 64_000
 """Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""
 
 
-@dataclass(slots=True, eq=False)
-class Block:
-    """A piece of the transcript. `void` blocks are not shown: their text was withdrawn (a retry, an undo)."""
+class Withdrawable(Struct, eq=False, kw_only=True):
+    """`void` ones are not shown: their text was withdrawn (a retry, an undo)."""
+
+    void: bool = False
+
+
+class Block(Withdrawable, eq=False):
+    """A piece of the transcript."""
 
     key: int
-    void: bool = field(default=False, kw_only=True)
 
 
-@dataclass(slots=True, eq=False)
-class PromptBlock(Block):
+class PromptBlock(Block, eq=False):
     text: str
     images: tuple[Image, ...] = ()
 
 
-@dataclass(slots=True, eq=False)
-class ThoughtBlock(Block):
+class ThoughtBlock(Block, eq=False):
     text: str = ""
     done: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class AnswerBlock(Block):
+class AnswerBlock(Block, eq=False):
     text: str = ""
     done: bool = False
     partial: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class CallBlock(Block):
+class CallBlock(Block, eq=False):
     """A tool call. `output` is the tail of its live output; `result` what the model was told."""
 
     call: ToolCall
@@ -62,21 +63,18 @@ class CallBlock(Block):
     nested: "Transcript | None" = None
 
 
-@dataclass(slots=True, eq=False)
-class NoticeBlock(Block):
+class NoticeBlock(Block, eq=False):
     level: Level
     text: str
 
 
-@dataclass(slots=True, eq=False)
-class EvidenceBlock(Block):
+class EvidenceBlock(Block, eq=False):
     """Below an answer: what a claim of it rests on."""
 
     evidence: ev.Evidence
 
 
-@dataclass(slots=True, eq=False)
-class CompactionBlock(Block):
+class CompactionBlock(Block, eq=False):
     before: int
     after: int
     kind: Literal["prune", "summary", "restore"] = "summary"
@@ -89,8 +87,7 @@ _REPLY_BLOCKS = (ThoughtBlock, AnswerBlock, CallBlock)
 AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
 
 
-@dataclass(slots=True)
-class Status:
+class Status(Struct):
     """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals.
 
     `tasks` are those that run in the background, `agent` is the subagent that a nested transcript is about.

@@ -1,8 +1,9 @@
 """Which turns a prompt becomes: its own, the steps of the flow that it runs, then those of what waits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.loop import Turn, run_turn
@@ -24,8 +25,7 @@ TOO_OFTEN = (
 )
 
 
-@dataclass(slots=True)
-class Turns:
+class Turns(Struct):
     """Of one session. `make` makes a turn, `count` numbers turns.
 
     `has_news` says that there is something for the model besides the texts that wait. `woken` counts the turns since the last

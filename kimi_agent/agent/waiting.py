@@ -1,13 +1,13 @@
 """Texts that a person sends while a turn runs, and that wait."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.core.event import Queued
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingText:
+class WaitingText(Struct, frozen=True):
     """`id` is never given twice in a session."""
 
     id: int

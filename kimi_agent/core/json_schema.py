@@ -2,8 +2,9 @@
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import JSON_TYPES
@@ -34,8 +35,7 @@ def _shown(fitted: JsonSchema) -> JsonSchema:
     return {key: fitted[key] for key in ("description", "required") if key in fitted}
 
 
-@dataclass(slots=True)
-class _Fitter:
+class _Fitter(Struct):
     """Fits the parts of one schema, `root`; `left` is how many more there may be."""
 
     root: JsonSchema

@@ -1,11 +1,11 @@
 """A list that a person looks through: what it shows and what its keys do. How it is drawn is the front end's business."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One line. `id` stays the same while the list changes. `share` (0 to 1) is drawn as a bar, or told as a percentage.
 
     `mark` is a short word about its state ("pinned", "running"). Rows that follow one another with the same `group` stand
@@ -20,8 +20,7 @@ class Row:
     group: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RowKey:
+class RowKey(Struct, frozen=True):
     """A key that does something with the chosen row: one small letter, `delete`, `alt+up` or `alt+down`.
 
     `act` gets the row's id; what it answers is told to the person in one line. It may raise KimiError, which is told, too.
@@ -35,8 +34,7 @@ class RowKey:
     closes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Struct, frozen=True):
     """`rows` is asked anew after each key's action, and once a second while the list is `live`.
 
     Enter picks a row and closes the list; where nothing can be picked (`picks` is empty) it closes it. Typing filters; where

@@ -1,8 +1,9 @@
 """A model behind an API: a request goes in, a stream of deltas comes out."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from kimi_agent.core.message import Message
 from kimi_agent.core.record import Record
@@ -54,8 +55,7 @@ class Endpoint(Record):
     idle_timeout: float = 90.0
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One step. Everything before the last messages is byte-stable from step to step: prompt caches live on it.
 
     `session_id` serves as the cache key. `max_output` None leaves the limit to the provider. `thinking` is None (the
@@ -65,7 +65,7 @@ class Request:
     session_id: str
     system: str
     messages: Sequence[Message]
-    tools: Sequence[ToolSpec] = field(default=())
+    tools: Sequence[ToolSpec] = ()
     max_output: int | None = None
     thinking: str | None = None
 

@@ -1,7 +1,8 @@
 """What of a listing is shown: the rows that match what is typed, one of them chosen."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing, Row
