@@ -151,7 +151,8 @@ def to_error(failure: Failure, endpoint: Endpoint, *, now: float | None = None) 
         words = f"{words} (it asks to wait {_duration(wait)})" if wait else words
         return RateLimitError(f"{name} limits the rate: {words}", hint, status=status, trace=trace, retry_after=wait)
     if status >= 500 or status == 0 or status in RETRYABLE_4XX:
-        return ServerError(f"{name} failed: {words}", status=status, trace=trace, retry_after=wait)
+        hint = "The fault is the provider's: try again later, or pick another model with /model."
+        return ServerError(f"{name} failed: {words}", hint, status=status, trace=trace, retry_after=wait)
     return BadRequestError(
         f"{name} refused the request: {words}", _request_hint(status, endpoint), status=status, trace=trace
     )

@@ -181,3 +181,7 @@ def test_errors_inside_a_stream_have_their_status_in_them() -> None:
     assert isinstance(to_error(failure_of({"error": "boom"}), ENDPOINT), ServerError)
     nested = {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "prompt is too long"}}}
     assert isinstance(to_error(failure_of(nested), ENDPOINT), ContextOverflowError)
+
+
+def test_a_fault_of_the_server_says_what_the_person_can_do() -> None:
+    assert "/model" in error_of(500, openai_error("down")).full

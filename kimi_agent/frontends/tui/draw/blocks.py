@@ -29,8 +29,8 @@ Drawable: TypeAlias = AnyBlock | IntroBlock | NoteBlock | ShellBlock
 BOLD, ITALIC = Style(bold=True), Style(italic=True)
 BLANK = Decor(" " * GUTTER)
 PREVIEW_LINES = 3
-HINTS_WIDTH = 50
-"""Cells below which the hints of the beginning stand one below the other."""
+COLUMN_WIDTH, HINTS_WIDTH = 30, 50
+"""Cells below which the hints of the beginning stand in no columns, and one below the other."""
 
 
 def block_lines(block: Drawable, canvas: Canvas) -> list[Line]:
@@ -166,8 +166,7 @@ def _intro(block: IntroBlock, canvas: Canvas) -> list[Line]:
             told = ((f"{one:<8}", keys), (f"{does_one:<18}", words), (f"{two:<14}", keys), (does_two, words))
             lines.append([BLANK, *(Segment(text, style) for text, style in told)])
         else:
-            lines += [
-                [BLANK, Segment(f"{key:<14}", keys), Segment(does, words)]
-                for key, does in ((one, does_one), (two, does_two))
-            ]
+            for key, does in ((one, does_one), (two, does_two)):
+                hint = Text.assemble((f"{key:<14}" if canvas.inner >= COLUMN_WIDTH else f"{key} ", keys), (does, words))
+                lines += indent(wrap(hint, canvas.inner), BLANK, BLANK)
     return lines

@@ -22,6 +22,8 @@ from kimi_agent.frontends.tui.widgets.panel import LinesView
 
 BOLD = Style(bold=True)
 WAITING_ROWS = 3
+KEYS = (("↑", "take the last one back"), ("/queue", "edit"))
+NO_MODEL = "no model: /login"
 MODES = {"plan": "plan", "yolo": "yolo", "afk": "afk"}
 
 
@@ -84,12 +86,12 @@ class WaitingTexts(LinesView):
         super().__init__(self._draw_texts, id="waiting")
         self.palette: Palette = PLAIN_PALETTE
         self._texts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-        self.display = False
+        self.add_class("-empty")
 
     def update(self, steering: tuple[str, ...], queue: tuple[str, ...]) -> None:
         if (steering, queue) != self._texts:
             self._texts = (steering, queue)
-            self.display = bool(steering or queue)
+            self.set_class(not (steering or queue), "-empty")
             self.redraw()
 
     def _draw_texts(self, width: int) -> list[Line]:
@@ -105,7 +107,7 @@ class WaitingTexts(LinesView):
             )
         if hidden := len(rows) - len(shown):
             lines.append([Segment(f"   … {hidden} more", palette.muted)])
-        return [*lines, [Segment("   "), *segments(key_hints([("↑", "take the last one back")], palette, width - 3))]]
+        return [*lines, [Segment("   "), *segments(key_hints(KEYS, palette, width - 3))]]
 
 
 class StatusBar(Bar):
@@ -137,17 +139,17 @@ class StatusBar(Bar):
             left.append("shell ", palette.warning + BOLD)
         elif "mode" in self.items and status.mode in MODES:
             left.append(f"{MODES[status.mode]} ", (palette.accent if status.mode == "plan" else palette.warning) + BOLD)
-        room = width - left.cell_len - len(figures) - 3
+        room = width - left.cell_len - cell_len(figures) - 3
         name = "" if shell else clip(self._model(status, thinking), max(8, room // 2))
         if name:
-            left.append(name, palette.text)
+            left.append(name, palette.text if status.model else palette.warning)
         place = branch if "branch" in self.items else ""
         left.append_text(self._place(cwd, place, room - cell_len(name) - 3, joined=bool(name)))
         self.say(left, Text(figures, palette.muted))
 
     def _model(self, status: Status, thinking: str | None) -> str:
         words = {
-            "model": plain(status.model) or "no model",
+            "model": plain(status.model) or NO_MODEL,
             "thinking": thinking_word(thinking),
             "title": one_line(status.title, 40),
         }
@@ -159,8 +161,8 @@ class StatusBar(Bar):
         text = Text()
         if room < 8:
             return text
-        if branch and (room > len(branch) + 14 or not folder):
-            room -= len(branch) + 1
+        if branch and (room > cell_len(branch) + 14 or not folder):
+            room -= cell_len(branch) + 1
         else:
             branch = ""
         if folder:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Size
@@ -73,14 +74,19 @@ class Popup(Widget):
     def _item(self, item: Completion, selected: bool) -> Strip:
         width = self.size.width
         column = (
-            min(max(len(i.label) for i in self.items) + 2, width // 2) if any(i.help for i in self.items) else width
+            min(max(cell_len(i.label) for i in self.items) + 2, width // 2)
+            if any(i.help for i in self.items)
+            else width
         )
         shorten = clip if item.from_start else clip_start
         label = shorten(item.label, column - 1 if item.help else width - 5)
-        style = self.palette.primary + Style(bold=True) if selected else self.palette.text
+        if not item.insert:  # words about the list itself
+            selected, style = False, self.palette.muted
+        else:
+            style = self.palette.primary + Style(bold=True) if selected else self.palette.text
         mark = Segment(" ❯ " if selected else "   ", self.palette.primary)
         segments = [mark, Segment(label, style)]
         if item.help:
-            segments.append(Segment(" " * max(1, column - len(label)), None))
+            segments.append(Segment(" " * max(1, column - cell_len(label)), None))
             segments.append(Segment(clip(item.help, max(0, width - column - 4)), self.palette.muted))
         return Strip(segments).crop_extend(0, width, None).apply_style(self.rich_style)
