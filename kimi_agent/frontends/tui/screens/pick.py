@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -52,7 +53,7 @@ class PickScreen(ModalScreen[int | None]):
 
     def _draw(self, width: int) -> list[Line]:
         lines: list[Line] = []
-        column = min(max((len(label) for label, _ in self._options), default=0) + 2, width * 3 // 5)
+        column = min(max((cell_len(label) for label, _ in self._options), default=0) + 2, width * 3 // 5)
         for number, index in enumerate(self._shown):
             label, description = self._options[index]
             chosen = number == self._selected
