@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import sys
 from pathlib import Path
 from threading import Event
 
@@ -288,6 +289,44 @@ def test_what_is_typed_as_soon_as_a_question_is_there_is_no_answer(tmp_path: Pat
             assert (kimi.work / "ran").exists()
 
 
+def test_what_a_program_asks_is_told_once_and_words_do_what_keys_do_elsewhere(tmp_path: Path) -> None:
+    kimi, editor = Program(tmp_path), tmp_path / "editor.py"
+    editor.write_text("import sys; f = open(sys.argv[1], 'a'); f.write(' in the editor'); f.close()\n")
+    with FakeAPI(
+        [[{"text": "First."}], [{"text": "Second."}], [{"delay": 2}, {"text": "Third."}], [{"text": "Fourth."}]]
+    ) as api:
+        kimi.use(api.url)
+        with FullScreen(kimi, "--screen-reader", VISUAL=f"{sys.executable} {editor}") as screen:
+            screen.wait_for("You:")
+            screen.type("!\n")
+            screen.wait_for(" $")
+            screen.type("read -p 'Overwrite? ' a; echo got $a\n")
+            screen.wait_for("\nOverwrite?")
+            screen.type("y\n")
+            screen.wait_for("\nOverwrite? y\ngot y\n")
+            assert screen.text.count("\nOverwrite?") == 1
+            screen.wait_until(lambda: screen.text.endswith(" $"))
+            screen.type("!\n")
+            screen.wait_for("Shell mode is off")
+            screen.type("/give what is that?\n")
+            screen.wait_for("First.")
+            screen.type("/edit written\n")
+            screen.wait_for("Second.")
+            screen.wait_until(lambda: screen.text.endswith("\nYou:"))
+            screen.type("go\n")
+            screen.wait_for("go\nWorking.")
+            screen.type("/steer be quick\n")
+            screen.wait_for("Fourth.")
+            screen.type("/help\n")
+            screen.wait_for("key: /steer TEXT")
+            assert "\x1b" not in screen.raw.decode()
+        asked = [str(request.json["messages"][-1]["content"]) for request in api.requests]
+    assert "got y" in asked[0]
+    assert asked[0].endswith("what is that?")
+    assert asked[1] == "written in the editor"
+    assert asked[3] == "be quick"
+
+
 @pytest.mark.parametrize(
     ("env", "draws"),
     [
@@ -352,6 +391,5 @@ def test_the_terminal_is_given_back_as_it_was(tmp_path: Path) -> None:
 
 def kimi_command(kimi: Program, *arguments: str) -> str:
     import shlex
-    import sys
 
     return shlex.join([sys.executable, "-m", "kimi_agent", "--provider", kimi.scenario([{"text": "x"}]), *arguments])

@@ -226,6 +226,48 @@ def test_a_shell_command_can_be_stopped(tmp_path: Path) -> None:
         screen.wait_for("(interrupted)")
 
 
+def test_a_key_is_no_answer_and_what_a_list_asks_is_seen_whole(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "chooses") as screen:
+        screen.type("go\r")
+        screen.wait_for("2  blue  - as the sky")
+        screen.answer("2\r")
+        screen.wait_for("Why?")
+        screen.type("\x1bOP")  # F1
+        screen.wait_for("/exit, /quit, /q")
+        screen.type("\x1bt")
+        screen.wait_for("> /tasks")
+        screen.answer("no reason\r")
+        screen.wait_for("chosen Chosen(values=(('blue',), ('no reason',)))")
+
+
+def test_a_question_that_is_longer_than_the_line_is_seen_whole(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        question = " ".join(f"word{n}" for n in range(20))
+        screen.type("\x18")
+        screen.wait_for("$")
+        screen.type(f"read -p '{question} ' a; echo got $a\r")
+        screen.wait_until(lambda: screen.visible.replace("\n", "").endswith(f"{question}>"))
+        screen.type("y\r")
+        screen.wait_for("got y")
+
+
+def test_keys_are_the_ones_that_the_person_has_chosen(tmp_path: Path) -> None:
+    kimi = Program(tmp_path)
+    kimi.write_config('[keys]\npaste = ["ctrl+y"]\nend = []\ninterrupt = ["f9"]\nsuspend = []\n')
+    steps = kimi.scenario([{"text": "begun"}, {"stall": 100}])
+    with FullScreen(kimi, "--line", "--provider", steps) as screen:
+        screen.wait_for("\n>")
+        screen.type("\x16\x04\x1a")  # Ctrl-V, Ctrl-D, Ctrl-Z do nothing here
+        screen.pause()
+        assert "clipboard" not in screen.text
+        screen.type("\x19")
+        screen.wait_for("clipboard")
+        screen.type("go\r")
+        screen.wait_for("F9 interrupts")
+        screen.type("\x1b[20~")
+        screen.wait_for("Interrupted.")
+
+
 def test_history_is_kept_per_folder_without_answers(tmp_path: Path) -> None:
     with line_mode(tmp_path, "asks", "says") as screen:
         screen.type("remember me\r")

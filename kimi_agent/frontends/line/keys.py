@@ -25,10 +25,9 @@ from kimi_agent.frontends.common.graphemes import after, before
 from kimi_agent.frontends.common.keymap import ACTIONS, Keymap, keymap
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pastes import Pastes
-from kimi_agent.frontends.line.pasting import add_pasting
+from kimi_agent.frontends.line.pasting import Handler, add_pasting
 from kimi_agent.frontends.line.screen import Owner
 
-Handler = Callable[[KeyPressEvent], object]
 _WRITING = emacs_mode | vi_insert_mode
 
 
@@ -63,7 +62,7 @@ def bindings(owner: Owner, pastes: Pastes, tell: Callable[[str], None], look: Lo
     """Enter sends; Alt-Enter, Ctrl-J and a backslash before Enter break the line. `tell` prints a word to the person."""
     keys = KeyBindings()
     named = _Keys(keys, keymap(look.keys))
-    add_pasting(keys, owner, pastes, tell)
+    add_pasting(keys, named.on("paste"), owner, pastes, tell)
     _sending(keys, named, owner, pastes)
     _stopping(keys, named, owner)
     _modes(named, owner, pastes)
@@ -131,10 +130,6 @@ def _stopping(keys: KeyBindings, named: _Keys, owner: Owner) -> None:
                 buffer.save_to_undo_stack()
                 buffer.document = Document()
 
-    @named.on("end", Condition(lambda: not get_app().current_buffer.text))
-    def leave(event: KeyPressEvent) -> None:
-        owner.end_input()
-
     @keys.add("tab", filter=Condition(owner.feeding))
     def tab(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
@@ -143,9 +138,22 @@ def _stopping(keys: KeyBindings, named: _Keys, owner: Owner) -> None:
         else:
             buffer.insert_text("\t")
 
-    @named.on("suspend", Condition(owner.feeding))
+    keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.text))(_nothing)  # or it would end the prompt
+
+    @named.on("end", Condition(lambda: not get_app().current_buffer.text))
+    def leave(event: KeyPressEvent) -> None:
+        owner.end_input()
+
+    @named.on("suspend")
     def suspend(event: KeyPressEvent) -> None:
-        owner.suspend_command()
+        if owner.feeding():
+            owner.suspend_command()
+        else:
+            event.app.suspend_to_background()
+
+
+def _nothing(event: KeyPressEvent) -> None:
+    pass
 
 
 def _modes(named: _Keys, owner: Owner, pastes: Pastes) -> None:

@@ -15,6 +15,8 @@ from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.prompt_pictures import attach_stored, dropped, store_picture
 from kimi_agent.frontends.line.screen import Owner
 
+Handler = Callable[[KeyPressEvent], object]
+
 
 class Pasting:
     """`tell` prints a word to the person."""
@@ -64,12 +66,17 @@ class Pasting:
         return self._pastes.ending_at(document.current_line, document.cursor_position_col)
 
 
-def add_pasting(keys: KeyBindings, owner: Owner, pastes: Pastes, tell: Callable[[str], None]) -> None:
-    """Ctrl-V and Alt-V read the clipboard; Backspace takes a placeholder out whole."""
+def add_pasting(
+    keys: KeyBindings,
+    on_paste: Callable[[Handler], Handler],
+    owner: Owner,
+    pastes: Pastes,
+    tell: Callable[[str], None],
+) -> None:
+    """The keys of `on_paste` read the clipboard; Backspace takes a placeholder out whole."""
     pasting = Pasting(owner, pastes, tell)
 
-    @keys.add("c-v")
-    @keys.add("escape", "v")
+    @on_paste
     def clipboard(event: KeyPressEvent) -> None:
         event.app.create_background_task(pasting.put_clipboard(event.current_buffer))
 

@@ -24,6 +24,8 @@ from kimi_agent.frontends.stdio import InputLines
 
 PASTE_S = 0.03
 """Lines that come so close to one another were pasted."""
+QUIET_S = 0.2
+"""A program that goes on with its line within so long does not ask for anything yet."""
 CLOCKS_S = 0.02
 """A timer may be early by less than this."""
 
@@ -43,6 +45,8 @@ class PlainScreen:
         self._label = ""  # what stands before the cursor now
         self._draft: list[str] = []  # lines that ended with a backslash
         self._half = b""  # what was typed of a prompt when a question came
+        self._sent: str | None = None  # a line for a program, as it stands on the screen already
+        self._quiet: asyncio.TimerHandle | None = None  # when what a program asks is told
         self._early = False  # a question has come, and has not been seen for a moment
         self._calm: asyncio.TimerHandle | None = (
             None  # when what was typed too early to be an answer is taken out of it
@@ -69,12 +73,29 @@ class PlainScreen:
             self.line(f"And {hidden} more lines; /show {number} tells all.")
 
     def output(self, text: str) -> None:
-        self.line(plain(text))
+        """What stands on the screen already is not said again: the question of a program, and what was typed to it."""
+        text = plain(text)
+        sent, self._sent = self._sent, None
+        first, newline, others = text.partition("\n")
+        if sent is not None and first == sent:
+            if newline:
+                self.line(others)
+        elif self._label and text.startswith(self._label):
+            text, self._label = text.removeprefix(self._label), ""
+            self.line(text)
+        else:
+            self.line(text)
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[None]:
-        raise CannotLend
-        yield  # type: ignore[unreachable]  # makes it a generator
+        if self._typed is None:
+            raise CannotLend
+        self._typed.stop()
+        try:
+            yield
+        finally:
+            self._typed.start()
+            self._label = ""
 
     def picture(self, image: Image) -> None:
         self.line(caption(image))
@@ -93,6 +114,7 @@ class PlainScreen:
         tells_half = asked and not self._asking and bool(self._half)
         if not self._owner.wants_input() and not tells_half:
             self._wanted.clear()
+            self._watch_program()
             return
         self._wanted.set()
         label = self._owner.label()
@@ -103,6 +125,20 @@ class PlainScreen:
             self._label = label
         if self._asking and self._early:
             self._look_later()
+
+    def _watch_program(self) -> None:
+        """What a program of the person's shell asks is told once it says no more."""
+        if self._quiet is not None:
+            self._quiet.cancel()
+        if self._owner.feeding() and self._owner.label() != self._label:
+            self._quiet = asyncio.get_running_loop().call_later(QUIET_S, self._tell_program)
+
+    def _tell_program(self) -> None:
+        label = self._owner.label()
+        if self._owner.feeding() and label != self._label:
+            goes_on = self._label and label.startswith(self._label)
+            self._write(undrawn(label.removeprefix(self._label) if goes_on else "\n" * bool(self._label) + label))
+            self._label = label
 
     def set_aside(self) -> None:
         self._take_typed()
@@ -171,8 +207,8 @@ class PlainScreen:
             reader.cancel()
             if self._typed is not None:
                 self._typed.stop()
-            if self._calm is not None:
-                self._calm.cancel()
+            for timer in filter(None, (self._calm, self._quiet)):
+                timer.cancel()
             self._echo(True)
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_signal_handler(signal.SIGCONT)
@@ -206,6 +242,8 @@ class PlainScreen:
     def _take(self, text: str) -> None:
         if not self.typed or self._owner.secret:
             self._write("\n" if self._owner.secret else undrawn(text) + "\n")
+        if self._owner.feeding() and not self._owner.secret:
+            self._sent = self._label + text
         self._label = ""
         if not self._asking:
             text, self._half = self._half.decode("utf-8", "replace") + text, b""

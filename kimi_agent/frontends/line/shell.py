@@ -16,12 +16,13 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import retrying
 from kimi_agent.frontends.common.editor import editor_command
-from kimi_agent.frontends.common.keymap import keymap
+from kimi_agent.frontends.common.keymap import keymap, shown
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.line.asker import Asker
+from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
 from kimi_agent.frontends.line.screen import Owner, Screen
@@ -62,6 +63,7 @@ class LineShell:
         self._shell = ShellMode(self.screen, self.session.cwd, self.screen.refresh)
         self._jobs = Jobs(self._changed)
         self._in_turn = False
+        self._instead = Instead(self, self.screen, self._jobs.start, self._converse)
 
     # --- commands.Shell -----------------------------------------------------------------------------------------------
 
@@ -113,7 +115,7 @@ class LineShell:
         return False
 
     def keys(self) -> Sequence[tuple[str, str]]:
-        return [(keys, help_) for _, keys, help_ in self._keymap.rows(line=True)] if self.screen.obeys else []
+        return [(keys, help_) for _, keys, help_ in self._keymap.rows(line=True)] if self.screen.obeys else WORDS
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
         return await self._asker.choose(title, options)
@@ -143,7 +145,7 @@ class LineShell:
             return self._asker.offer(text)
         if self._shell.feeding:
             self._shell.feed(text)
-        elif not text.strip():
+        elif not text.strip() or (not self.screen.obeys and self._instead.does(text)):
             pass
         elif text.strip() == "!":
             self.toggle_shell()
@@ -179,7 +181,9 @@ class LineShell:
 
     def _submit_shell(self, text: str, command: str) -> bool:
         if self._shell.shell.running:
-            self.screen.line("A command is running: Ctrl-X types to it, Ctrl-C stops it.", "warning")
+            self.screen.line(
+                f"A command is running: {self._key('shell_mode')} types to it, Ctrl-C stops it.", "warning"
+            )
             return False
         if self._in_turn:
             self._jobs.start_aside(lambda: self._run_shell(command))
@@ -220,7 +224,7 @@ class LineShell:
         self.screen.stop()
 
     def explain_leaving(self) -> None:
-        self.screen.line("Ctrl-D or /exit leaves.", "dim")
+        self.screen.line(f"{self._key('end')} or /exit leaves.", "dim")
 
     def take_back(self) -> str | None:
         return self.session.take_back()
@@ -245,10 +249,11 @@ class LineShell:
 
     def output_for_model(self) -> str:
         if self._shell.last is None:
-            self.screen.line("No command has been run yet: Ctrl-X, or !command.", "warning")
+            self.screen.line(f"No command has been run yet: {self._key('shell_mode')}, or !command.", "warning")
             return ""
-        self._shell.on = False
-        self.screen.refresh()
+        if self._shell.on:
+            self._shell.on = False
+            self.screen.refresh()
         return self._shell.last.for_model()
 
     async def shell_candidates(self, text: str) -> tuple[int, Candidates] | None:
@@ -292,16 +297,23 @@ class LineShell:
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)
 
+    def _key(self, action: str) -> str:
+        """What the person presses or types for an action."""
+        if not self.screen.obeys:
+            return KEYS.get(action, "Ctrl-C")
+        keys = self._keymap.keys[action]
+        return shown(keys[0]) if keys else "no key"
+
     def live(self) -> list[str]:
         waiting = [f"next: {plain(text)}".replace("\n", " ") for text in self._jobs.waiting]
         return self._view.live(in_turn=self._in_turn) + waiting
 
     def status(self) -> str:
-        doing, *items = self._view.status(in_turn=self._in_turn)
+        doing, *items = self._view.status(self._key("interrupt"), in_turn=self._in_turn)
         if self._shell.feeding:
-            doing = "Ctrl-C stops it, Ctrl-Z suspends it"
+            doing = f"Ctrl-C stops it, {self._key('suspend')} suspends it"
         elif self._shell.on and self._shell.last is not None and not doing:
-            doing = "Ctrl-G gives the output to the model"
+            doing = f"{self._key('give_output')} gives the output to the model"
         return " | ".join(filter(None, [doing, *items]))
 
     # --- work ---------------------------------------------------------------------------------------------------------

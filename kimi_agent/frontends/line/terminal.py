@@ -21,7 +21,7 @@ from prompt_toolkit.history import History
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.renderer import CPR_Support
 from prompt_toolkit.styles import Style as PromptStyle
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.color import Color
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import Heading, Markdown
@@ -90,7 +90,6 @@ class RichScreen:
             is_password=Condition(lambda: owner.secret),
             style=_PROMPT_STYLE,
             prompt_continuation=lambda width, number, wrapped: " " * width,
-            enable_suspend=True,
             reserve_space_for_menu=0,
         )
         self._prompt.default_buffer.accept_handler = self._accept
@@ -276,7 +275,9 @@ class RichScreen:
         if self._look.vim and not app.is_done:
             normal = app.vi_state.input_mode == InputMode.NAVIGATION
             parts.append(("class:status", "NORMAL " if normal else "INSERT "))
-        parts.append(("class:label", self._owner.label()))
+        *above, label = _folded(self._owner.label(), width)
+        parts += [("class:label", f"{line}\n") for line in above]
+        parts.append(("class:label", label))
         return parts
 
 
@@ -285,6 +286,13 @@ def _half_blocks(row: Sequence[Cell]) -> Text:
     for upper, lower in row:
         line.append(UPPER_HALF, RichStyle(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower)))
     return line
+
+
+def _folded(label: str, width: int) -> list[str]:
+    """A label as it is where it leaves half of the line to write in; else lines that fit, and a sign below them."""
+    if cell_len(label) <= width // 2:
+        return [label]
+    return [*chop_cells(label.rstrip(), max(1, width - 1)), "> "]
 
 
 def _cut(line: str, width: int) -> str:

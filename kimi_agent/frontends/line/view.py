@@ -85,11 +85,11 @@ class View:
         shown = self._drawer.live() if in_turn else self._drawer.subagents()
         return shown + [kind + plain(text).replace("\n", " ") for kind, text in waiting]
 
-    def status(self, *, in_turn: bool) -> list[str]:
-        """What is going on, then where one is and how far it has come, as the configuration orders it."""
+    def status(self, interrupts: str = "Esc", *, in_turn: bool) -> list[str]:
+        """What is going on and what `interrupts` it, then where one is and how far it has come, as configured."""
         activity, _ = self._talk.activity() if in_turn else ("", False)
         return [
-            f"{activity}, Esc interrupts" if activity else "working, Esc interrupts" if in_turn else "",
+            f"{activity or 'working'}, {interrupts} interrupts" if activity or in_turn else "",
             *self._items(),
         ]
 
