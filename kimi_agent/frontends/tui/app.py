@@ -14,7 +14,6 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.transcript import NoticeBlock, PromptBlock
 from kimi_agent.copy_command import last_answer, told_copied
 from kimi_agent.core import event as ev
-from kimi_agent.core.ask import Deny
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.keymap import keymap
@@ -76,7 +75,7 @@ class KimiApp(SessionApp):
         elif self.talk.session.running:
             self.talk.session.interrupt()
         elif isinstance(self.panel, PermissionPanel):
-            self.asker.answer(Deny())
+            self.asker.answer(self.panel.refusal)
         elif self.shell.running:
             self.shell.interrupt()
         elif self._finder is not None:
@@ -107,6 +106,8 @@ class KimiApp(SessionApp):
             self.notify_hint("Copied")
         elif self.shell.running or self.talk.session.running:
             self.shell.interrupt() if self.shell.running else self.talk.session.interrupt()
+        elif self.panel is not None:
+            self.asker.answer(self.panel.refusal)
         elif self.composer.end_search(None):
             pass
         elif self.composer.text:
@@ -177,7 +178,9 @@ class KimiApp(SessionApp):
         if self._finder is None:
             self._finder = Finder(self.view)
             await self.mount(SearchBar(), before=self.activity)
-        self.screen.set_focus(self.query_one(SearchBar).input)
+        field = self.query_one(SearchBar).input
+        self.screen.set_focus(field)
+        field.action_select_all()
 
     @on(SearchBar.Sought)
     def _sought(self, event: SearchBar.Sought) -> None:

@@ -1,7 +1,7 @@
 """The application as slash commands see it (`commands.Shell`)."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
@@ -10,11 +10,14 @@ from kimi_agent.core.event import Event
 from kimi_agent.core.listing import Listing
 from kimi_agent.frontends.common.keymap import keymap
 from kimi_agent.frontends.tui.draw.local import NoteBlock
+from kimi_agent.frontends.tui.screens.dialog import Dialog
 from kimi_agent.frontends.tui.screens.line import LineScreen
 from kimi_agent.frontends.tui.screens.pick import PickScreen
 
 if TYPE_CHECKING:
     from kimi_agent.frontends.tui.base import SessionApp
+
+Result = TypeVar("Result")
 
 
 class TuiShell:
@@ -54,15 +57,20 @@ class TuiShell:
         return [(keys, help_) for _, keys, help_ in keymap(self._app.look.keys).rows(line=False)]
 
     async def choose(self, title: str, options: Sequence[Option]) -> int | None:
-        return await self._app.push_screen_wait(PickScreen(title, options, self._app.palette))
+        return await self._open(PickScreen(title, options, self._app.palette))
 
     async def browse(self, listing: Listing) -> str | None:
         from kimi_agent.frontends.tui.screens.listing import ListingScreen  # not needed for the first paint
 
-        return await self._app.push_screen_wait(ListingScreen(listing, self._app.palette))
+        return await self._open(ListingScreen(listing, self._app.palette))
 
     async def ask_text(self, label: str, *, secret: bool = False) -> str | None:
-        return await self._app.push_screen_wait(LineScreen(label, secret=secret))
+        return await self._open(LineScreen(label, secret=secret))
+
+    async def _open(self, dialog: Dialog[Result]) -> Result | None:
+        """A question of the agent that is on the screen already is answered first."""
+        await self._app.questions.none.wait()
+        return await self._app.push_screen_wait(dialog)
 
     def quit(self) -> None:
         self._app.leave()

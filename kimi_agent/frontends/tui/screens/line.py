@@ -5,13 +5,13 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.tui.screens.dialog import Dialog
 
 
-class LineScreen(ModalScreen[str | None]):
+class LineScreen(Dialog[str | None]):
     """Dismisses with the text, None for Esc."""
 
     def __init__(self, label: str, *, secret: bool = False) -> None:
@@ -21,7 +21,9 @@ class LineScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._label), Style(bold=True)), id="dialog-title")
-            yield Input(password=self._secret, placeholder="Enter send · Esc close", compact=True)
+            yield Input(
+                password=self._secret, placeholder="Enter send · Esc close", compact=True, select_on_focus=False
+            )
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

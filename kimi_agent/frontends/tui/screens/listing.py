@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from kimi_agent.core.errors import KimiError
@@ -18,6 +17,7 @@ from kimi_agent.frontends.common.listing import Choice, has_letters, told
 from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
 from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.screens.dialog import Dialog
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, LinesView
 from kimi_agent.frontends.tui.widgets.preview import Preview
 from kimi_agent.frontends.tui.widgets.rows import RowsView
@@ -31,7 +31,7 @@ WIDE, HIGH = 100, 22
 KEY_NAMES = {"alt+up": "Alt-↑", "alt+down": "Alt-↓", "delete": "Del"}
 
 
-class ListingScreen(ModalScreen[str | None]):
+class ListingScreen(Dialog[str | None]):
     """Dismisses with the id of the row that was picked, None when it was closed."""
 
     def __init__(self, listing: Listing, palette: Palette) -> None:
@@ -47,7 +47,7 @@ class ListingScreen(ModalScreen[str | None]):
         self._text = ""
         self._title = LinesView(self._draw_title, id="listing-title")
         self._head = LinesView(self._draw_head, id="listing-head")
-        self._filter = Input(placeholder="Type to filter", id="listing-filter", compact=True)
+        self._filter = Input(placeholder="Type to filter", id="listing-filter", compact=True, select_on_focus=False)
         self._filter.display = not self._letters
         self._rows = RowsView(self._choice, palette, plain(listing.empty))
         self._preview = Preview(listing, palette)

@@ -9,7 +9,6 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from kimi_agent.core.ask import Option
@@ -17,13 +16,14 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.tui.draw.hints import key_hints
 from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.screens.dialog import Dialog
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, LinesView
 
 BOLD = Style(bold=True)
 KEYS = (("Enter", "choose"), ("Esc", "close"))
 
 
-class PickScreen(ModalScreen[int | None]):
+class PickScreen(Dialog[int | None]):
     """Dismisses with the index of the option, None for Esc."""
 
     def __init__(self, title: str, options: Sequence[Option], palette: Palette) -> None:
@@ -38,7 +38,7 @@ class PickScreen(ModalScreen[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._title), BOLD), id="dialog-title")
-            yield Input(placeholder="Type to filter", id="pick-filter", compact=True)
+            yield Input(placeholder="Type to filter", id="pick-filter", compact=True, select_on_focus=False)
             yield self._list
             yield self._foot
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import events, on
 from textual.containers import Vertical
@@ -80,13 +81,19 @@ class AskPanel(Vertical, can_focus=True):
 
         text: str
 
+    refusal: ClassVar[Answer]
+    """The answer of who wants none of it."""
+
     def __init__(self, palette: Palette, clock: Clock, placeholder: str) -> None:
         super().__init__(classes="panel")
         self.palette = palette
         self.guard = Guard(clock)
         self.body = LinesView(self.draw_body, id="panel-body")
         self.scrolled = self.body
-        self.feedback = Input(placeholder=placeholder, id="feedback", compact=True)
+        self.feedback = Input(placeholder=placeholder, id="feedback", compact=True, select_on_focus=False)
+
+    class Erased(Message):
+        """A Backspace, likewise."""
 
     # --- what each kind of panel says for itself ----------------------------------------------------------------------
 
@@ -112,6 +119,9 @@ class AskPanel(Vertical, can_focus=True):
             *([("PgDn", "scroll")] if scrolls else []),
             *([("Ctrl-E", "enlarge")] if enlarges else []),
         ]
+
+    def tell_more(self, others: int) -> None:
+        """So many questions wait behind this one."""
 
     def escape(self, in_turn: bool) -> str:
         """What Esc does."""
@@ -171,6 +181,8 @@ class AskPanel(Vertical, can_focus=True):
                 self.press(event)
             elif event.is_printable and event.character:
                 self.post_message(self.Typed(event.character))
+            elif event.key == "backspace":
+                self.post_message(self.Erased())
 
     def open_feedback(self, text: str = "") -> None:
         self.feedback.value = text

@@ -20,7 +20,7 @@ from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
 from kimi_agent.frontends.tui.draw.lines import Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.panel import AskPanel, LinesView
+from kimi_agent.frontends.tui.widgets.panel import TINY_ROWS, AskPanel, LinesView
 
 BOLD = Style(bold=True)
 VERBS = {
@@ -39,6 +39,8 @@ KEY_BLANK = Segment(" " * (GUTTER + 3))
 class PermissionPanel(AskPanel):
     """1 once, 2 for this session, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it can be."""
 
+    refusal = Deny()
+
     def __init__(
         self,
         question: Permission,
@@ -51,10 +53,12 @@ class PermissionPanel(AskPanel):
         super().__init__(palette, clock, "What should be done instead? · Enter send · Esc back")
         self.question, self.folder, self._diffs = question, folder, diffs
         self.selected = 0
+        self._title = LinesView(self._draw_title, id="panel-title")
         self._options = LinesView(self._draw_options, id="panel-options")
+        self._others = 0
 
     def compose(self) -> ComposeResult:
-        yield LinesView(self._draw_title, id="panel-title")
+        yield self._title
         yield self.body
         yield self._options
         yield self.feedback
@@ -67,6 +71,12 @@ class PermissionPanel(AskPanel):
 
     def escape(self, in_turn: bool) -> str:
         return "interrupt" if in_turn else "say no"
+
+    def tell_more(self, others: int) -> None:
+        if others != self._others:
+            self._others = others
+            self._title.redraw()
+            self.fit()
 
     # --- content ------------------------------------------------------------------------------------------------------
 
@@ -90,6 +100,8 @@ class PermissionPanel(AskPanel):
         if isinstance(preview := self.question.preview, Diff) and preview.created:
             verb = "wants to create a file"
         text = Text.assemble((visible(self.question.call.name), BOLD), (f" {verb}", self.palette.text))
+        if self._others > 0 and self.screen.size.height < TINY_ROWS:  # where there is no bar that says it
+            text.append(f" · {self._others} more", self.palette.muted)
         if self.question.agent:
             text.append(f" for the subagent: {visible(self.question.agent)}", self.palette.muted)
         return indent(wrap(text, width - GUTTER), Segment(" ? ", self.palette.warning + BOLD))

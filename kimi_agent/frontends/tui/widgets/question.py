@@ -30,6 +30,8 @@ class QuestionPanel(AskPanel):
     stands above it and scrolls.
     """
 
+    refusal = Dismissed()
+
     def __init__(self, question: Choice, palette: Palette, clock: Clock = time.monotonic) -> None:
         super().__init__(palette, clock, "Your answer · Enter send · Esc back")
         self.question, self.items = question, question.items
@@ -139,7 +141,7 @@ class QuestionPanel(AskPanel):
     async def on_key(self, event: events.Key) -> None:
         if event.key == "escape" and not self.feedback.has_focus:
             event.stop()
-            self.post_message(self.Answered(Dismissed()))
+            self.post_message(self.Answered(self.refusal))
         else:
             await super().on_key(event)
 

@@ -27,7 +27,9 @@ class SearchBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="search")
-        self.input = Input(placeholder="Enter next · ↑ or Shift-Enter previous · Esc close", compact=True)
+        self.input = Input(
+            placeholder="Enter next · ↑ or Shift-Enter previous · Esc close", compact=True, select_on_focus=False
+        )
         self._count = Static("", id="search-count", markup=False)
 
     def compose(self) -> ComposeResult:
