@@ -6,8 +6,12 @@ import json
 import os
 from pathlib import Path
 
+from kimi_agent.core.sanitize import plain
+
 LIMIT = 1000
 """Entries kept in memory."""
+BLOCK, TAIL = 1 << 16, 1 << 23
+"""Bytes of the file that are read first, and about as many as are read at most."""
 FOUND = 50
 """Entries that a search answers at most."""
 
@@ -60,12 +64,29 @@ class PromptHistory:
         ]
 
     def _load(self) -> list[str]:
+        """The last entries; what is no entry is passed over."""
         entries: list[str] = []
-        try:
-            raw = self.path.read_bytes()
-        except OSError:
-            return entries
-        for line in raw.split(b"\n")[-LIMIT - 1 :]:
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                entries.append(str(json.loads(line)["content"]))
+        for line in _last_lines(self.path):
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                if isinstance(content := json.loads(line)["content"], str):
+                    entries.append(plain(content))
         return entries
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """At most `LIMIT` whole lines and `TAIL` bytes from a file's end: an old history must not slow the start."""
+    try:
+        if not path.is_file():
+            return []
+        with path.open("rb") as file:
+            end = start = file.seek(0, os.SEEK_END)
+            raw = b""
+            while start > 0 and raw.count(b"\n") <= LIMIT and end - start < TAIL:
+                size = min(start, max(BLOCK, len(raw)), TAIL)
+                start -= size
+                file.seek(start)
+                raw = file.read(size) + raw
+    except OSError:
+        return []
+    lines = raw.split(b"\n")
+    return (lines[1:] if start > 0 else lines)[-LIMIT - 1 :]

@@ -1,13 +1,17 @@
 """The prompt: lines, history, pastes, completions, the editor's text, slash commands."""
 
+import asyncio
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from textual import events
 from tui_house import gone, house, screen_text, seen, shell, until, write
 
 from kimi_agent.core.provider import Finished, TextChunk
+from kimi_agent.frontends.tui.widgets.popup import Completion
 
 DONE = Finished("stop")
 
@@ -183,8 +187,6 @@ async def test_wide_characters_stay_aligned(tmp_path: Path) -> None:
         assert widths == {80}
         lines = screen_text(app).split("\n")
         one, two = (next(line for line in lines if mark in line) for mark in ("中文表格", " 22"))
-        from rich.cells import cell_len
-
         assert cell_len(one[: one.index("1") + 1]) == cell_len(two[: two.index("22") + 2])
 
 
@@ -195,3 +197,100 @@ async def test_shift_tab_is_plan_mode(tmp_path: Path) -> None:
         await seen(app, pilot, " plan kimi-k2")
         await pilot.press("shift+tab")
         assert app.talk.session.mode == "default"
+
+
+class LateFiles:
+    """Finds a file when it is told to, and not before."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.found = root, asyncio.Event()
+
+    async def search(self, query: str) -> AsyncIterator[list[str]]:
+        await self.found.wait()
+        yield [f"late-{query}"]
+
+    def mentioned(self, path: str) -> None:
+        pass
+
+
+async def test_files_that_are_found_late_open_no_list_over_the_search_of_the_history(tmp_path: Path) -> None:
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        app.composer.history.add("sent before")
+        app.composer.files = late = LateFiles(tmp_path)  # type: ignore[assignment]
+        await write(app, pilot, "see ")
+        await pilot.press("at", "l", "ctrl+r")
+        await seen(app, pilot, "search ❯")
+        late.found.set()
+        await pilot.pause()
+        assert "late-l" not in screen_text(app)
+        await pilot.press("enter")
+        assert app.composer.text == "sent before"
+
+
+async def test_a_late_file_is_not_taken_for_what_is_typed_now(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    async with shell(home.agent) as (app, pilot):
+        app.composer.files = late = LateFiles(tmp_path)  # type: ignore[assignment]
+        late.found.set()
+        await pilot.press("at", "a")
+        await seen(app, pilot, "late-a")
+        late.found.clear()
+        await pilot.press("b", "enter", "tab")
+        assert app.composer.text == "@ab"
+        late.found.set()
+        await seen(app, pilot, "late-ab")
+        await pilot.press("tab")
+        assert app.composer.text == "@late-ab "
+
+
+async def test_enter_sends_when_the_list_it_was_meant_for_has_just_gone(tmp_path: Path) -> None:
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        await pilot.press("slash", "t", "i")
+        await seen(app, pilot, "name this session")
+        await app.composer.area._on_key(events.Key("z", "z"))  # at once: the list cannot follow
+        await app.composer.area._on_key(events.Key("enter", "\r"))
+        await seen(app, pilot, "There is no command /tiz")
+
+
+async def test_names_are_found_in_any_case_and_wide_ones_stay_aligned(tmp_path: Path) -> None:
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        names = {"skill:MyTool": "one help", "skill:my文档": "two help"}
+        app.composer.commands = [Completion(f"/{name}", f"/{name}", help_) for name, help_ in names.items()]
+        await write(app, pilot, "/skill:MY")
+        await seen(app, pilot, "two help")
+        lines = screen_text(app).split("\n")
+        one, two = (next(line for line in lines if help_ in line) for help_ in names.values())
+        assert cell_len(one[: one.index("one help")]) == cell_len(two[: two.index("two help")])
+        await pilot.press("down", "tab")
+        assert app.composer.text == "/skill:my文档 "
+
+
+async def test_blanks_around_a_paste_are_sent_too(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    pasted = "\n".join(f"    indented {n}" for n in range(20)) + "\n\n"
+    async with shell(home.agent) as (app, pilot):
+        await write(app, pilot, "  ")
+        await write(app, pilot, pasted)
+        await pilot.press("space", "enter")
+        await until(pilot, lambda: home.provider.requests)
+        assert home.provider.requests[0].messages[-1].text == pasted
+
+
+async def test_undoing_edits_in_several_places_and_long_texts_keeps_the_prompt_whole(tmp_path: Path) -> None:
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        for text in ("one\n" * 12, "two", "three\n" * 8):
+            app.composer.put(text)
+            await pilot.press("up", "x", "up", "home", "y", "ctrl+j")
+        at_last = app.composer.text
+        for _ in range(12):
+            await pilot.press("alt+z")
+        for _ in range(12):
+            await pilot.press("alt+shift+z")
+        assert app.composer.text == at_last
+
+
+@pytest.mark.parametrize("pasted", ["a\x1b[31mred\x1b[0m\x00b\x07", "a\x1b]0;title\x07redb", "a\x9b31mred\u202eb"])
+async def test_a_paste_holds_nothing_that_a_terminal_obeys(tmp_path: Path, pasted: str) -> None:
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        await write(app, pilot, pasted)
+        assert app.composer.text == "aredb"

@@ -130,9 +130,9 @@ class Composer(Vertical):
         self.area.insert(("" if not before or before[-1].isspace() else " ") + self.pastes.attach(output))
 
     def take(self) -> str:
-        """Remove and answer the text, as if it had been submitted."""
-        text = self.area.expanded_text.strip()
-        if text:
+        """Remove and answer the text, as if it had been submitted: without blanks around it, but for those that were pasted."""
+        text = self.pastes.expand(self.area.text.strip())
+        if text.strip():
             self.history.add(text)
             self.area.clear()
             self.area.start_insert()
@@ -189,6 +189,8 @@ class Composer(Vertical):
 
     def _begin_search(self) -> None:
         self.area.start_insert()
+        self.workers.cancel_group(self, "files")
+        self._close()
         self._search = HistorySearch(self.area)
         self._say_mark()
         self._complete()
@@ -306,8 +308,8 @@ class Composer(Vertical):
 
     def _commands_for(self, query: str) -> list[Completion]:
         query = query.lower()
-        starting = [c for c in self.commands if c.insert.startswith(f"/{query}")]
-        return starting or [c for c in self.commands if query in c.insert]
+        starting = [c for c in self.commands if c.insert.lower().startswith(f"/{query}")]
+        return starting or [c for c in self.commands if query in c.insert.lower()]
 
     def _open(self, items: Sequence[Completion]) -> None:
         self.popup.show(items)
@@ -322,6 +324,8 @@ class Composer(Vertical):
         """Put the selected completion in; a command is run at once when Enter chose it."""
         item = self.popup.current
         if item is None:
+            if run:  # Enter came when what it was meant for had gone
+                self._submit(PromptArea.Submitted())
             return
         if isinstance(item, CommandWord):
             self._close()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual import events
-from textual.document._document import Selection
+from textual.document._document import Location, Selection
 from textual.message import Message
 
 from kimi_agent.core.sanitize import plain
@@ -43,9 +43,9 @@ class PromptArea(ReadlineArea):
         mode: "Mode"
 
     def __init__(self, pastes: Pastes, *, id: str | None = None) -> None:  # noqa: A002
+        self.pastes = pastes
         super().__init__(id=id, soft_wrap=True, tab_behavior="focus", highlight_cursor_line=False, compact=True)
         self.cursor_blink = False
-        self.pastes = pastes
         self.popup_open = False
         self.keys: Mapping[str, str] = for_prompt(Keymap())
         self.vim: Vim | None = None
@@ -90,8 +90,7 @@ class PromptArea(ReadlineArea):
     def _key_outside(self, key: str) -> bool:
         """The keys whose meaning is outside of the text, where the cursor is now."""
         if key == "backspace":  # at once: as a binding it would run after keys that were typed behind it
-            if not self._delete_placeholder():
-                self.action_delete_left()
+            self.action_delete_left()
             return True
         wanted = ""
         if key == "tab":
@@ -128,15 +127,31 @@ class PromptArea(ReadlineArea):
         else:
             self.post_message(self.Wanted("exit"))
 
-    def _delete_placeholder(self) -> bool:
-        """Backspace behind a placeholder takes it out whole: half of one would not expand."""
-        if not self.selection.is_empty:
-            return False
-        row, column = self.cursor_location
-        length = self.pastes.ending_at(self.document.get_line(row), column)
-        if length:
-            self._delete_via_keyboard((row, column - length), (row, column))
-        return bool(length)
+    # --- placeholders: the cursor never stands in one, and none is cut in half: it would not expand --------------------
+
+    def _validate_selection(self, selection: Selection) -> Selection:
+        """Textual's hook for wherever the cursor is to go."""
+        old, new = self.selection, super()._validate_selection(selection)
+        return Selection(self._beside(new.start, old.start), self._beside(new.end, old.end))
+
+    def _beside(self, place: Location, came_from: Location) -> Location:
+        """`place`, or the edge of the placeholder in which it is: the far one on the way through, else the near one."""
+        row, column = place
+        for start, end in self.pastes.spans(self.document.get_line(row)):
+            if start < column < end:
+                forward = column > came_from[1] if row == came_from[0] else column - start > end - column
+                return row, end if forward else start
+        return place
+
+    def whole(self, start: Location, end: Location) -> tuple[Location, Location]:
+        """With all of the placeholders that begin or end in this part."""
+        for first, last in self.pastes.spans(self.document.get_line(start[0])):
+            if first < start[1] < last:
+                start = start[0], first
+        for first, last in self.pastes.spans(self.document.get_line(end[0])):
+            if first < end[1] < last:
+                end = end[0], last
+        return start, end
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.stop()
@@ -160,7 +175,9 @@ class PromptArea(ReadlineArea):
 
     def set_vim(self, on: bool) -> None:
         from kimi_agent.frontends.tui.vim.keys import Vim
+        from kimi_agent.frontends.tui.vim.wholes import Wholes
 
+        self._wholes = Wholes(self.pastes)
         self.vim = Vim() if on else None
         self._tell_mode()
 
@@ -201,23 +218,26 @@ class PromptArea(ReadlineArea):
         return True
 
     def _take_over(self, vim: "Vim") -> None:
-        lines = self.text.split("\n")
+        lines, place = self._wholes.coded(self.text.split("\n"), self.cursor_location)
         if vim.selection is None or lines != vim.text.lines:
-            vim.sync(lines, self.cursor_location)
+            vim.sync(lines, place)
 
     def _bring_back(self, vim: "Vim") -> None:
         """Show what vim has made of the text: one edit, which the prompt's own undo can take back too."""
-        text = "\n".join(vim.text.lines)
+        text = self._wholes.decoded("\n".join(vim.text.lines))
         if text != self.text:
             self.history.checkpoint()
             self.replace(text, (0, 0), self.document.end, maintain_selection_offset=False)
             self.history.checkpoint()
         if (span := vim.selection) is not None:
             start, end = span if vim.anchor <= vim.text.place else (span[1], span[0])
-            self.selection = Selection(start, end)
+            self.selection = Selection(self._shown_at(vim, start), self._shown_at(vim, end))
         else:
-            self.move_cursor(vim.text.place)
+            self.move_cursor(self._shown_at(vim, vim.text.place))
         self._tell_mode()
+
+    def _shown_at(self, vim: "Vim", place: Location) -> Location:
+        return place[0], len(self._wholes.decoded(vim.text.lines[place[0]][: place[1]]))
 
     def _tell_mode(self) -> None:
         self.post_message(self.ModeChanged(self.vim.mode if self.vim else "insert"))

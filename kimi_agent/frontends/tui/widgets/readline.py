@@ -1,9 +1,11 @@
 """A text area with the keys of readline: killing and yanking, words, and characters as a person sees them."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.document._document import Location
+from textual.document._document import EditResult, Location
+from textual.document._edit import Edit
 from textual.widgets import TextArea
 
 from kimi_agent.frontends.common.graphemes import after, before
@@ -52,6 +54,35 @@ class ReadlineArea(TextArea):
             return row, after(line, column)
         return (row + 1, 0) if row + 1 < self.document.line_count else (row, column)
 
+    def whole(self, start: Location, end: Location) -> tuple[Location, Location]:
+        """The part of the text that is taken out when this part of it is to be."""
+        return start, end
+
+    def _delete_via_keyboard(self, start: Location, end: Location) -> EditResult | None:
+        return super()._delete_via_keyboard(*self.whole(*sorted((start, end))))
+
+    # Textual wraps again only what it takes for changed, which fails for edits in several places, and scrolls to the cursor
+    # while that may still be behind the text's end.
+
+    def _undo_batch(self, edits: Sequence[Edit]) -> None:
+        for edit in reversed(edits):
+            edit.undo(self)
+        self._after_batch(edits[0] if edits else None)
+
+    def _redo_batch(self, edits: Sequence[Edit]) -> None:
+        for edit in edits:
+            edit.do(self, record_selection=False)
+        self._after_batch(edits[-1] if edits else None)
+
+    def _after_batch(self, last: Edit | None) -> None:
+        if last is None:
+            return
+        self.wrapped_document.wrap(self.wrap_width, self.indent_width)
+        last.after(self)
+        self._refresh_size()
+        self._build_highlight_map()
+        self.post_message(self.Changed(self))
+
     def action_word(self, step: int) -> None:
         self.move_cursor(self._word_left() if step < 0 else self._word_right())
 
@@ -68,7 +99,7 @@ class ReadlineArea(TextArea):
                 there = self._word_right()
             case _:
                 there = self._word_left(blanks=what == "blank_left")
-        start, end = sorted((here, there))
+        start, end = self.whole(*sorted((here, there)))
         text = self.get_text_range(start, end)
         if not text:
             return
