@@ -3,11 +3,11 @@
 import os
 import time
 from collections.abc import AsyncIterator
-from contextlib import ExitStack
 from pathlib import Path
 
 from textual import on
 from textual.app import App, ComposeResult
+from textual.driver import Driver
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
@@ -87,8 +87,6 @@ class SessionApp(App[int]):
             TERMINAL if self.no_colors else self._theme_of("dark" if look.theme == "terminal" else look.theme),
         )
         self.stylesheet.set_variables(self.get_css_variables())
-        self._unpainted = ExitStack()  # the screen is painted once, when everything is in its place
-        self._unpainted.enter_context(self.batch_update())
         self.animation_level = "none"
         self.agent, self.clock, self.version = agent, clock, version
         self.look, self.notifier = look, Notifier(look.notifications, self.write_control)
@@ -127,6 +125,14 @@ class SessionApp(App[int]):
         yield self.composer
         yield self.status
 
+    def get_driver_class(self) -> type[Driver]:
+        usual = super().get_driver_class()
+        if usual.__name__ != "LinuxDriver":
+            return usual
+        from kimi_agent.frontends.tui.driver import TerminalDriver
+
+        return TerminalDriver
+
     def get_theme_variable_defaults(self) -> dict[str, str]:
         return {"line": self.current_theme.panel or "#444444" if not self.current_theme.ansi else "ansi_bright_black"}
 
@@ -142,7 +148,6 @@ class SessionApp(App[int]):
         self.composer.area.focus()
         self.open(self.talk.session)
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
-        self.call_after_refresh(self._unpainted.close)
         if self._first_prompt:
             self.submit(self._first_prompt)
 
