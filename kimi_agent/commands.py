@@ -3,10 +3,11 @@
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.main_prompt import added_folder
@@ -78,8 +79,7 @@ class Shell(Protocol):
     def quit(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     name: str
     help: str
     run: Callable[[Shell, str], Awaitable[None]]

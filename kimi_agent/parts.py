@@ -4,11 +4,11 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 from kimi_agent.agent.tool_names import OURS
 from kimi_agent.core.ask import Allow, Deny
@@ -34,8 +34,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}\Z")
 _TOLD = 500  # characters of a problem
 
 
-@dataclass(slots=True)
-class Parts:
+class Parts(Struct):
     """The tables of all plugins together. `problems` tell the person what was left out and why."""
 
     plugins: list[Plugin] = field(default_factory=list)

@@ -1,15 +1,15 @@
 """What a session cost, in tables: the whole, each model, the dearest turns, its subagents. From the events of its log."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.core import event as ev
 
 DEAREST = 5
 
 
-@dataclass(slots=True)
-class Spent:
+class Spent(Struct):
     """The requests of one thing. `cost` counts those whose model has prices; `unpriced` is how many have none."""
 
     name: str
@@ -33,8 +33,7 @@ class Spent:
         return self.input + self.output
 
 
-@dataclass(slots=True)
-class Bill:
+class Bill(Struct):
     """`turns` are in order, a compaction belongs to the turn before it; `agents` are the subagents and side questions."""
 
     whole: Spent

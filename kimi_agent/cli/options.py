@@ -1,16 +1,16 @@
 """What the flags said, and where that leads: the folder, the home, the configuration."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.config import Config, Overrides, home_dir, load_config
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.event import Mode
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """The flags by name; see app.py for what each means. `session` is "" for "--resume" without an id."""
 
     prompt: str | None = None

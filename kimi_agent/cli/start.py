@@ -9,9 +9,10 @@ import os
 import select
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config

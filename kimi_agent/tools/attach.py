@@ -3,8 +3,10 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kimi_agent.core.attach import Attach, Attached
 from kimi_agent.core.effect import Effect
@@ -57,8 +59,7 @@ def make_attach(
     return attach
 
 
-@dataclass(slots=True)
-class _Parcel:
+class _Parcel(Struct):
     """What has been gathered for one prompt; `room` is what is left of its budget, in characters."""
 
     room: int = BUDGET
@@ -88,8 +89,7 @@ class _Parcel:
         self.notices.append(f"@{name} is not attached: {why}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     documents: Documents
     media: bool
     allow_private: bool

@@ -4,11 +4,11 @@ import os
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Struct
 
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
@@ -48,8 +48,7 @@ class GrepParams(msgspec.Struct, frozen=True):
     include_ignored: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One result: a file, with a count or a line of it. `gap` says that lines between it and the last row are left out."""
 
     path: bytes

@@ -2,8 +2,9 @@
 
 import io
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 
@@ -23,8 +24,7 @@ _QUALITIES = (88, 75, 60)
 _ORIENTATION = 0x0112
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Struct, frozen=True):
     data: bytes
     media_type: str
     size: tuple[int, int]

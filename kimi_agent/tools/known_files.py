@@ -3,9 +3,10 @@
 import asyncio
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
+
+from msgspec import Struct
 
 from kimi_agent.core.display import Diff
 from kimi_agent.core.errors import StaleFileError
@@ -15,8 +16,7 @@ _PENDING = 64
 """Approved changes remembered; one whose call was denied is never asked for again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What an edit will do to the file at `path`, which is in state `expect` (None: it does not exist)."""
 
     path: Path

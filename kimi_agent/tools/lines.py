@@ -2,8 +2,9 @@
 
 import codecs
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.workspace import Stat, Workspace
@@ -21,8 +22,7 @@ BUDGET = 100 << 10
 """Characters of one window."""
 
 
-@dataclass(slots=True)
-class Window:
+class Window(Struct):
     """`lines` begin at number `first` (from 1; negative: counted from the end). `total` is None when it is not known.
 
     `content` is the whole file where it was small enough. `cut` says that some line was longer than LINE_WIDTH.

@@ -4,7 +4,8 @@ import difflib
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.tools.nearest import nearest, numbered, typographic_places
 from kimi_agent.tools.textfile import line_end_near, with_line_ends
@@ -20,8 +21,7 @@ class NoMatch(Exception):
     """The edit cannot be placed; the text says why and what is there instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Characters `start`:`end` of the text are replaced by `new`."""
 
     start: int
@@ -29,8 +29,7 @@ class Span:
     new: str
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """The spans of one edit, in order. `note` says what was different from the plain replacement that was asked for."""
 
     spans: tuple[Span, ...]

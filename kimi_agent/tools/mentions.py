@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError, WorkspaceError
 from kimi_agent.core.workspace import Stat, Workspace
@@ -19,8 +20,7 @@ _WIDE = re.compile("[，。；：！？、）】》」』”’]")
 _CLOSING = ".,;:!?)]}>'`*"
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
+class Mention(Struct, frozen=True):
     """`name` is as it was typed. A URL, or a path with its stat, and the lines that are wanted of it, 0 for all."""
 
     name: str

@@ -5,8 +5,9 @@ metadata services) is not a web page's or a model's to ask for.
 import asyncio
 import ipaddress
 import socket
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 
@@ -25,8 +26,7 @@ _DOCUMENTATION_V6 = [ipaddress.IPv6Network("2001:db8::/32"), ipaddress.IPv6Netwo
 _NAT64 = [ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48")]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A URL taken apart. `host` has no brackets, `url` no fragment and nothing that a second parser could read otherwise."""
 
     scheme: str

@@ -1,7 +1,8 @@
 """A file as the model reads it: a window of its lines, numbered, and a line that says how to go on."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.workspace import Stat, Workspace
@@ -13,8 +14,7 @@ from kimi_agent.tools.textfile import HEAD, kind_of
 MAX_LINES = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Excerpt:
+class Excerpt(Struct, frozen=True):
     """`extracted` says that the lines are those of a document's text, not of the file."""
 
     window: Window

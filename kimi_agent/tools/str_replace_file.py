@@ -1,11 +1,10 @@
 """StrReplaceFile: exact replacements in one text file, all of them or none."""
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.tool import ToolContext
@@ -50,8 +49,7 @@ class StrReplaceFile(EditTool):
         return Change(path, stat, data, file.encode(result.text), diff, _summary(name, result))
 
 
-@dataclass(slots=True)
-class _Result:
+class _Result(Struct):
     text: str
     starts: list[int] = field(default_factory=list)  # where the replacements begin, in `text`
     notes: list[str] = field(default_factory=list)

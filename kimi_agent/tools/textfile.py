@@ -2,7 +2,8 @@
 
 import codecs
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.core.errors import ToolError
 
@@ -65,8 +66,7 @@ def kind_of(head: bytes) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoding:
+class Encoding(Struct, frozen=True):
     """How text and bytes correspond. `errors` is `surrogateescape` for UTF-8 with stray bytes: they stay as they are."""
 
     codec: str
@@ -134,8 +134,7 @@ def _is_chinese(data: bytes, whole: bool) -> bool:
     return not whole or text.encode("gb18030") == data
 
 
-@dataclass(frozen=True, slots=True)
-class TextFile:
+class TextFile(Struct, frozen=True):
     """A whole file. `encode` of an unchanged `text` gives the bytes that it was decoded from."""
 
     text: str

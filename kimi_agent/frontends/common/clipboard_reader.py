@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 PATIENCE_S = 5.0
 MAX_BYTES = 32 << 20
@@ -34,8 +35,7 @@ def _of_applescript(output: bytes) -> bytes:
     return bytes.fromhex(output.decode("utf-8", "replace").partition("PNGf")[2].rstrip().rstrip("»"))
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(Struct, frozen=True):
     """Commands for a picture, tried in their order, and one for text."""
 
     pictures: Sequence[tuple[str, ...]]

@@ -5,8 +5,9 @@ import re
 import subprocess
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 MAX_FILES = 500_000
 BATCH_BYTES = 65_536
@@ -37,8 +38,7 @@ _ALL_BUT_NAME = re.compile(r".*/(?!\n)")
 _LISTED_FOLDER = re.compile(r"^.*/$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Paths, each between two newlines. `lowered` is of the same length, letter for letter; `names` are the last parts of it."""
 
     text: str

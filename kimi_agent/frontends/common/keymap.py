@@ -1,7 +1,8 @@
 """The keys of both shells: one table of named actions, and what a person has changed in it (`[keys]` of config.toml)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 MODIFIERS = ("ctrl", "alt", "shift")
 """In the order in which they are written."""
@@ -18,8 +19,7 @@ _SHOWN = {"pageup": "Page Up", "pagedown": "Page Down", "escape": "Esc"}
 _MODIFIER_NAMES = {"control": "ctrl", "meta": "alt", "option": "alt", "c": "ctrl", "m": "alt", "s": "shift"}
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """`keys` in the spelling of `read_key`. `fixed`: these keys always do this; a person can only add others."""
 
     name: str
@@ -100,8 +100,7 @@ def shown(key: str) -> str:
     return before.title().replace("+", "-") + _SHOWN.get(base, base.capitalize())
 
 
-@dataclass(frozen=True, slots=True)
-class Keymap:
+class Keymap(Struct, frozen=True):
     """The keys of each action by its name; no key has two. `notices` say what of the person's wishes cannot be."""
 
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(_USUAL))

@@ -1,7 +1,8 @@
 """The last command of the person's shell, as it can be given to the model."""
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import ending
@@ -10,8 +11,7 @@ FOR_MODEL = 16_000
 """Characters of output that the model gets: of more than that, the beginning and the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastCommand:
+class LastCommand(Struct, frozen=True):
     """`output` is not sanitised; of much output it is the end."""
 
     command: str

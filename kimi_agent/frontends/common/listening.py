@@ -1,13 +1,13 @@
 """A session's `Listener` made of two functions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from kimi_agent.core.event import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Listening:
+class Listening(Struct, frozen=True):
     """`show` draws an event of an idle session; `wake` is called when `Session.go_on` has something to do."""
 
     show: Callable[[Event], None]

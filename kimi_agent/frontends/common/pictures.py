@@ -8,9 +8,10 @@ import io
 import math
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+
+from msgspec import Struct
 
 from kimi_agent.core.message import Image
 from kimi_agent.core.sanitize import plain
@@ -47,8 +48,7 @@ def caption(image: Image) -> str:
     return f"[picture {', '.join(filter(None, known))}]"
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
+class Scaled(Struct, frozen=True):
     """An RGB picture in its size on the screen, and the cells that it fills at least in part."""
 
     picture: "Decoded"

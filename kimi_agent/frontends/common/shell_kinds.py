@@ -8,8 +8,9 @@ The prompt itself is empty and the line editor off, so that nothing but output i
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from kimi_agent.frontends.common.shell_marks import MARK
 
@@ -21,8 +22,7 @@ REPLY_FILE = "reply"
 """What a shell that is asked quietly writes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """How a shell is started, and what is typed to run the command in its file.
 
     `noisy`: its line editor writes between two commands, so that what background jobs write then cannot be told apart.

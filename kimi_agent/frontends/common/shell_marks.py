@@ -5,9 +5,10 @@ A mark holds a random number that only the shell's own functions know, so that n
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
+
+from msgspec import Struct
 
 MARK = "7717"
 """The number of our control string (OSC), which no terminal obeys."""
@@ -19,26 +20,22 @@ _SWITCH = rb"\x1b\[\?(?P<modes>[\d;]{1,40})(?P<on>[hl])"
 _BEGUN_SWITCH = re.compile(rb"\x1b(\[(\?[\d;]{0,40})?)?\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(Struct, frozen=True):
     """The command begins: what came before is the echo of its line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """The command is over, and this is where the shell stands now."""
 
     code: int
     folder: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(Struct, frozen=True):
     """A full-screen program begins or ends; `data` is what it wrote to say so."""
 
     modes: frozenset[bytes]
@@ -46,8 +43,7 @@ class Switch:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Struct, frozen=True):
     """The command has written all of its output; what comes until `Ended` is the line editor's."""
 
 

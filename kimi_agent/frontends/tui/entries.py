@@ -1,9 +1,9 @@
 """What the transcript on screen keeps of each block."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
 from textual.strip import Strip
 
 from kimi_agent.frontends.tui.draw.blocks import Drawable
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from kimi_agent.frontends.tui.draw.markdown import MarkdownStream
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(Struct, eq=False):
     """A block in the view. `height` is a guess until `exact`; `gap` blank rows stand above it.
 
     `sought` is its text as a search compares it, until the block changes. `began` is when it was first seen at work, by the

@@ -6,9 +6,9 @@ in view is drawn. Case, line breaks and the marks of Markdown do not count.
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from msgspec import Struct
 from rich.style import Style
 from textual.strip import Strip
 
@@ -23,8 +23,7 @@ Hit: TypeAlias = tuple[int, int]
 """Number of an entry, and which occurrence in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """Characters `start` to `end` of a row."""
 
     row: int
@@ -64,8 +63,7 @@ def _spans(places: Sequence[tuple[int, int]]) -> list[Span]:
     return [Span(row, columns[0], columns[-1] + 1) for row, columns in rows.items()]
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """What was found in these strips: how often, and by row which occurrence stands where."""
 
     strips: list[Strip]

@@ -1,7 +1,6 @@
 """Tool calls as cards: a head line (state, name, target, numbers) and a folded body."""
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text

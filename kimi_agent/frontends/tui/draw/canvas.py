@@ -1,8 +1,9 @@
 """What a block needs to know to be drawn."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from kimi_agent.core.message import Image
 from kimi_agent.frontends.common.look import Diffs
@@ -17,8 +18,7 @@ DrawPicture: TypeAlias = Callable[[Image, int, int], list[Line] | None]
 """A picture in at most so many cells and rows; None where it is to be told in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Canvas:
+class Canvas(Struct, frozen=True):
     """`width` is the whole width in cells; `expanded` shows all of what is folded otherwise.
 
     Without `colors`, pictures are told in words; `draw_picture` None draws half blocks. Without `thinking`, reasoning is

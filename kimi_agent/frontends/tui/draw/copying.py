@@ -1,15 +1,14 @@
 """What a selection of drawn lines says: without gutters, signs, line numbers and padding, wrapped lines whole again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.segment import Segment
 
 from kimi_agent.frontends.tui.draw.lines import Absent, Decor, Divider, Folded, Gap, Line, Wrapped
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """The part of a line that is selected: its characters from `start` to `end` (None: to its end)."""
 
     line: Line

@@ -1,10 +1,9 @@
 """Blocks that only this screen has: they are no part of the session's history."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(slots=True, eq=False)
-class IntroBlock:
+class IntroBlock(Struct, eq=False):
     """What stands at the top of a session. `lines` are (label, value), `hints` two pairs of (keys, what they do)."""
 
     version: str
@@ -13,16 +12,14 @@ class IntroBlock:
     void: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class NoteBlock:
+class NoteBlock(Struct, eq=False):
     """The answer to a slash command, in Markdown."""
 
     text: str
     void: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class ShellBlock:
+class ShellBlock(Struct, eq=False):
     """A command of the person's own shell. `output` is its tail; `exit_code` is None while it runs or when it was killed."""
 
     command: str

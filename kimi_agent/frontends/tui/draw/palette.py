@@ -1,8 +1,8 @@
 """The few styles that everything is drawn with, derived from the colours of a Textual theme."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.color import ColorParseError
 from rich.style import Style
 from textual.color import Color
@@ -10,8 +10,7 @@ from textual.color import Color
 NO_STYLE = Style.null()
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(Struct, frozen=True):
     """Foregrounds carry no background and backgrounds no foreground, so that any two may be added."""
 
     text: Style
