@@ -15,6 +15,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Model, Provider, ToolSpec
+from kimi_agent.core.schema import tool_spec
 
 
 class Limits(Struct, frozen=True):
@@ -42,7 +43,7 @@ class Runner(Struct):
     session_id: str
     system: str
     caller: Caller
-    specs: tuple[ToolSpec, ...]
+    _specs: tuple[ToolSpec, ...] | None  # None: those of the caller's tools
     models: Models
     model: Model
     thinking: str | None
@@ -70,6 +71,13 @@ class Runner(Struct):
                 self._compactor.forget()
             case _:
                 pass
+
+    @property
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """The tools as the model sees them: made when they are first asked for, which is after the first prompt is drawn."""
+        if self._specs is None:
+            self._specs = tuple(tool_spec(tool) for tool in self.caller.tools.values())
+        return self._specs
 
     @property
     def counted(self) -> tuple[int, int]:

@@ -26,7 +26,6 @@ from kimi_agent.core.errors import SessionError
 from kimi_agent.core.goal import Goal, GoalState
 from kimi_agent.core.message import Image, user_message
 from kimi_agent.core.provider import Model
-from kimi_agent.core.schema import tool_spec
 
 MOVED = "[The working folder is now"
 
@@ -67,8 +66,8 @@ class Session:
             parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
         )  # fmt: skip
         self.runner = Runner(
-            self.id, started.system_prompt, caller, tuple(tool_spec(tool) for tool in tools), parts.models, parts.model,
-            parts.thinking, parts.limits, History(parts.scratch),
+            self.id, started.system_prompt, caller, None, parts.models, parts.model, parts.thinking, parts.limits,
+            History(parts.scratch),
         )  # fmt: skip
         own = (str(parts.scratch), str(parts.plan_file))
         self.ledger, self._evidence = Ledger(str(parts.workspace.root), own), parts.evidence

@@ -23,7 +23,6 @@ from kimi_agent.core.display import Plain, Todo, TodoList
 from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.core.message import Message
 from kimi_agent.core.provider import Model
-from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.task import TaskEnd
 from kimi_agent.core.tool import Tool, ToolContext, ToolOutput, text_output
 
@@ -184,7 +183,7 @@ class Subagents:
             lambda: run.todos, own.tasks, own.hooks, own.traffic, own.lock,
         )  # fmt: skip
         shares = kind.context != "own"
-        specs = parent.specs if shares else tuple(tool_spec(tool) for tool in tools)
+        specs = parent.specs if shares else None
         name = parent.session_id if shares else f"{parent.session_id}-{agent_id}"
         runner = Runner(
             name, parent.system if shares else system, caller, specs, parent.models, model, session.thinking,
