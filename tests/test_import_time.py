@@ -51,3 +51,17 @@ def test_a_headless_turn_loads_no_screen(kimi: Program) -> None:
     names = loaded(kimi, program, "-p", "hi", "--provider", scenario)
     assert names & (HEAVY | SCREENS) == set()
     assert "httpx" not in names
+
+
+def test_values_of_the_agent_are_no_dataclasses(kimi: Program) -> None:
+    """A dataclass takes ten times as long to make as a struct, and a hundred of them were a tenth of the start."""
+    program = """
+import sys, kimi_agent.build
+from kimi_agent.tools import builtin_tools
+builtin_tools()
+rooms = ("kimi_agent.agent.", "kimi_agent.core.", "kimi_agent.tools.")
+found = {value for name, module in sys.modules.items() if name.startswith(rooms) for value in vars(module).values()
+         if isinstance(value, type) and "__dataclass_fields__" in vars(value)}
+assert len(found) <= 3, found
+"""
+    loaded(kimi, program)
