@@ -223,13 +223,14 @@ class SessionApp(App[int]):
         else:
             self.update_bars()
 
-    async def drive(self, events: AsyncIterator[ev.Event]) -> None:
-        """Draw a turn (or a compaction) while it runs."""
+    async def drive(self, events: AsyncIterator[ev.Event], sent: str = "") -> None:
+        """Draw a turn (or a compaction) while it runs. What was `sent` and could not be kept is in the prompt again."""
         self._ticker.resume()
         self.call_later(self.update_bars)
         try:
             async for event in events:
                 self._starting = False
+                sent = "" if isinstance(event, ev.MessageAdded) else sent
                 self.feed(event)
         except KimiError as error:  # the session's log cannot be written, say: what was drawn stays
             self.view.show([NoticeBlock(0, "error", error.full)])
@@ -239,15 +240,17 @@ class SessionApp(App[int]):
             self._branch = git_branch(self.talk.session.cwd)
             self.talk.transcript.status.running = False
             self.update_bars()
+        if sent:
+            self.commands.put(sent)
 
     def start(self, text: str) -> None:
         """Begin a turn with `text`."""
         self.view.following = True
-        self.begin(self.talk.session.prompt(text))
+        self.begin(self.talk.session.prompt(text), text)
 
-    def begin(self, events: AsyncIterator[ev.Event]) -> None:
+    def begin(self, events: AsyncIterator[ev.Event], sent: str = "") -> None:
         self._starting = True
-        self.run_worker(self.drive(events), group="turn")
+        self.run_worker(self.drive(events, sent), group="turn")
 
     @property
     def busy(self) -> bool:
