@@ -442,10 +442,10 @@ async def test_a_theme_is_shown_at_once_and_remembered(house: House):
     remembered: list[tuple[str, str]] = []
     shell.agent.remember = lambda key, value: remembered.append((key, value))
     await execute(shell, "/theme")
-    assert shell.theme == "high-contrast-dark"
+    assert shell.theme == "terminal"
     await execute(shell, "/theme light")
     assert shell.theme == "light"
-    assert remembered == [("theme", "high-contrast-dark"), ("theme", "light")]
+    assert remembered == [("theme", "terminal"), ("theme", "light")]
     await execute(shell, "/theme pink")
     assert shell.theme == "light"
     assert "Usage" in shell.shown[-1]
