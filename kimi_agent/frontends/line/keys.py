@@ -1,6 +1,6 @@
 """Keys of line mode in a real terminal: those of common/keymap.py, as prompt-toolkit names them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from prompt_toolkit.application import get_app, run_in_terminal
@@ -16,23 +16,46 @@ from prompt_toolkit.filters import (
     vi_insert_mode,
     vi_navigation_mode,
 )
+from prompt_toolkit.input.ansi_escape_sequences import ANSI_SEQUENCES
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.key_binding.bindings import search
-from prompt_toolkit.keys import ALL_KEYS, KEY_ALIASES
+from prompt_toolkit.keys import ALL_KEYS, KEY_ALIASES, Keys
 
 from kimi_agent.frontends.common.editor import edit
 from kimi_agent.frontends.common.graphemes import after, before
-from kimi_agent.frontends.common.keymap import ACTIONS, Keymap, keymap
+from kimi_agent.frontends.common.keymap import ACTIONS, Keymap, keymap, shown
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.line.history import LineHistory
 from kimi_agent.frontends.line.pasting import Handler, add_pasting
 from kimi_agent.frontends.line.screen import Owner
 
 _WRITING = emacs_mode | vi_insert_mode
+_TAUGHT = {"shift+enter": Keys.F24}
+"""Keys that prompt-toolkit has no name for, under the name of one that no keyboard has."""
+
+
+def teach() -> None:
+    """Shift-Enter, as terminals send it that tell it from Enter: xterm's way, and the Kitty protocol's."""
+    for code in ("\x1b[27;2;13~", "\x1b[13;2u"):
+        ANSI_SEQUENCES[code] = _TAUGHT["shift+enter"]
+
+
+def untold(chosen: Mapping[str, Sequence[str]]) -> list[str]:
+    """A word for each key that a person has chosen and that line mode cannot tell from others."""
+    actions = {action.name for action in ACTIONS if action.line}
+    return [
+        f"keys.{name} in config.toml: line mode cannot tell {shown(key)} from other keys."
+        for name in chosen.keys() & actions
+        for key in keymap(chosen).keys[name]
+        if sequence(key) is None
+    ]
 
 
 def sequence(key: str) -> tuple[str, ...] | None:
     """A key of the keymap as prompt-toolkit reads it; None for one that it cannot tell from others."""
+    if key in _TAUGHT:
+        return (_TAUGHT[key].value,)
     *modifiers, base = [*key[:-1].rstrip("+").split("+"), key[-1]] if key.endswith("+") else key.split("+")
     alt = ("escape",) if "alt" in modifiers else ()
     ctrl, shift = "ctrl" in modifiers, "shift" in modifiers
@@ -60,6 +83,7 @@ class _Keys:
 
 def bindings(owner: Owner, pastes: Pastes, tell: Callable[[str], None], look: Look = Look()) -> KeyBindings:  # noqa: B008 - frozen
     """Enter sends; Alt-Enter, Ctrl-J and a backslash before Enter break the line. `tell` prints a word to the person."""
+    teach()
     keys = KeyBindings()
     named = _Keys(keys, keymap(look.keys))
     add_pasting(keys, named.on("paste"), owner, pastes, tell)
@@ -90,9 +114,12 @@ def _sending(keys: KeyBindings, named: _Keys, owner: Owner, pastes: Pastes) -> N
     @named.on("steer")
     def steer(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
+        if isinstance(buffer.history, LineHistory):
+            buffer.history.keep = owner.remembers()
         if owner.steer(pastes.expand(buffer.text)):
             buffer.append_to_history()
             buffer.reset()
+            event.app.vi_state.reset()
 
     @Condition
     def empty() -> bool:
@@ -104,7 +131,7 @@ def _sending(keys: KeyBindings, named: _Keys, owner: Owner, pastes: Pastes) -> N
         if text is None:
             event.current_buffer.auto_up()
         else:
-            event.current_buffer.insert_text(text)
+            event.current_buffer.insert_text(pastes.collapse_again(text))
 
 
 def _stopping(keys: KeyBindings, named: _Keys, owner: Owner) -> None:
@@ -223,4 +250,5 @@ async def _write_in_editor(buffer: Buffer, command: list[str], pastes: Pastes) -
     text = pastes.expand(buffer.text)
     edited = await run_in_terminal(lambda: edit(command, text), in_executor=True)
     if edited is not None:
-        buffer.document = Document(edited)
+        buffer.save_to_undo_stack()
+        buffer.document = Document(pastes.collapse_again(edited))

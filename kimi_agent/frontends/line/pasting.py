@@ -65,6 +65,29 @@ class Pasting:
         document = buffer.document
         return self._pastes.ending_at(document.current_line, document.cursor_position_col)
 
+    def placeholder_behind(self, buffer: Buffer) -> int:
+        """Length of the placeholder that begins at the cursor, 0 when none does."""
+        document = buffer.document
+        spans = self._pastes.spans(document.current_line)
+        return next((end - start for start, end in spans if start == document.cursor_position_col), 0)
+
+
+def beside_placeholders(pastes: Pastes) -> Callable[[Buffer], None]:
+    """What keeps the cursor of a buffer out of placeholders: on the way through it goes to the far edge."""
+    last = 0
+
+    def move(buffer: Buffer) -> None:
+        nonlocal last
+        document = buffer.document
+        column = document.cursor_position_col
+        for start, end in pastes.spans(document.current_line):
+            if start < column < end:
+                buffer.cursor_position += (end if document.cursor_position > last else start) - column
+                break
+        last = buffer.cursor_position
+
+    return move
+
 
 def add_pasting(
     keys: KeyBindings,
@@ -73,7 +96,7 @@ def add_pasting(
     pastes: Pastes,
     tell: Callable[[str], None],
 ) -> None:
-    """The keys of `on_paste` read the clipboard; Backspace takes a placeholder out whole."""
+    """The keys of `on_paste` read the clipboard; what deletes takes a placeholder out whole."""
     pasting = Pasting(owner, pastes, tell)
 
     @on_paste
@@ -87,6 +110,17 @@ def add_pasting(
         else:  # what terminals send when the clipboard holds no text
             clipboard(event)
 
-    @keys.add("backspace", filter=Condition(lambda: bool(pasting.placeholder_before(get_app().current_buffer))))
+    before = Condition(lambda: bool(pasting.placeholder_before(get_app().current_buffer)))
+    behind = Condition(lambda: bool(pasting.placeholder_behind(get_app().current_buffer)))
+
+    @keys.add("backspace", filter=before)
+    @keys.add("c-w", filter=before)
+    @keys.add("escape", "backspace", filter=before)
     def take_out(event: KeyPressEvent) -> None:
         event.current_buffer.delete_before_cursor(pasting.placeholder_before(event.current_buffer))
+
+    @keys.add("delete", filter=behind)
+    @keys.add("c-d", filter=behind)
+    @keys.add("escape", "d", filter=behind)
+    def take_out_next(event: KeyPressEvent) -> None:
+        event.current_buffer.delete(pasting.placeholder_behind(event.current_buffer))

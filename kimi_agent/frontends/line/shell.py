@@ -131,12 +131,17 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        for notice in (*self.agent.notices, *(self._keymap.notices if self.screen.obeys else ())):
+        for notice in (*self.agent.notices, *(self._notices_of_keys() if self.screen.obeys else ())):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
+
+    def _notices_of_keys(self) -> list[str]:
+        from kimi_agent.frontends.line.keys import untold
+
+        return [*self._keymap.notices, *untold(self._look.keys)]
 
     # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
 from prompt_toolkit.formatted_text import StyleAndTextTuples
-from prompt_toolkit.history import History
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.renderer import CPR_Support
 from prompt_toolkit.styles import Style as PromptStyle
@@ -34,7 +33,6 @@ from kimi_agent.core.sanitize import coloured
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.graphics import protocol
 from kimi_agent.frontends.common.guard import GUARD_S
-from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.inline_pictures import inline_picture
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.look import Look
@@ -42,7 +40,9 @@ from kimi_agent.frontends.common.math_markdown import as_text, math_plugin
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.pictures import MAX_ROWS, UPPER_HALF, Cell, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
+from kimi_agent.frontends.line.history import LineHistory
 from kimi_agent.frontends.line.keys import bindings
+from kimi_agent.frontends.line.pasting import beside_placeholders
 from kimi_agent.frontends.line.screen import Owner, Style
 
 ESCAPE_S = 0.05
@@ -77,7 +77,7 @@ class RichScreen:
         self._owner, self._look = owner, look
         self._pastes = Pastes()
         self._colors = Console(file=sys.stdout).color_system
-        self._history = _History(owner)
+        self._history = LineHistory(owner, self._pastes)
         self._prompt: PromptSession[str] = PromptSession(
             self._message,
             multiline=True,
@@ -96,6 +96,7 @@ class RichScreen:
         self._prompt.default_buffer.on_text_changed += self._make_room
         self._prompt.default_buffer.on_text_changed += self._typed_early
         self._prompt.default_buffer.on_completions_changed += self._make_room
+        self._prompt.default_buffer.on_cursor_position_changed += beside_placeholders(self._pastes)
         self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
         self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
@@ -162,7 +163,7 @@ class RichScreen:
         self._prompt.app.invalidate()
 
     def restore(self, text: str) -> None:
-        buffer = self._prompt.default_buffer
+        buffer, text = self._prompt.default_buffer, self._pastes.collapse_again(text)
         buffer.text = f"{text}\n{buffer.text}" if buffer.text.strip() else text
         buffer.cursor_position = len(buffer.text)
 
@@ -225,7 +226,10 @@ class RichScreen:
         """Enter. True keeps the text."""
         text = self._pastes.expand(buffer.text)
         self._history.keep = self._owner.remembers()
-        return not self._owner.submit(text)
+        accepted = self._owner.submit(text)
+        if accepted:  # with vim's keys, what is typed next is text again
+            self._prompt.app.vi_state.reset()
+        return not accepted
 
     def set_aside(self) -> None:
         self._put_draft_aside()
@@ -317,28 +321,3 @@ class _Markdown(Markdown):
         math_plugin(parser)
         as_text(parser)
         self.markup, self.parsed = text, parser.parse(text)
-
-
-class _History(History):
-    """Prompts of the session's folder; what answers a question is left out."""
-
-    def __init__(self, owner: Owner) -> None:
-        super().__init__()
-        self._owner = owner
-        self._stored: PromptHistory | None = None
-        self.keep = True
-
-    def _store(self) -> PromptHistory:
-        if self._stored is None:
-            self._stored = PromptHistory(self._owner.folder(), self._owner.home())
-        return self._stored
-
-    def load_history_strings(self) -> list[str]:
-        return list(reversed(self._store().entries))
-
-    def append_string(self, string: str) -> None:
-        if self.keep and string.strip():
-            super().append_string(string)
-
-    def store_string(self, string: str) -> None:
-        self._store().add(string)
