@@ -352,11 +352,12 @@ def test_a_secret_is_not_echoed_on_a_dumb_terminal(tmp_path: Path) -> None:
         assert b"hunter2" not in screen.raw
 
 
-def test_a_secret_is_not_echoed_on_a_real_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["\r", "\x13"], ids=["enter", "ctrl-s"])
+def test_a_secret_is_not_echoed_on_a_real_one(tmp_path: Path, key: str) -> None:
     with line_mode(tmp_path, "says") as screen:
         screen.type("/login\r")
         screen.wait_for("Key:")
-        screen.type("hunter2\r")
+        screen.type(f"hunter2{key}")
         screen.wait_for("got 7 characters")
         assert b"hunter2" not in screen.raw
         screen.type("\x04")

@@ -121,8 +121,8 @@ class Composer(Vertical):
 
     def put(self, text: str) -> None:
         """Replace the text; placeholders are made again for what was pasted before."""
-        self._dismissed = text
         self.area.replace_all(text)
+        self._dismissed = self.area.line_before_cursor
 
     def attach(self, output: str) -> None:
         """Put output of the shell at the cursor, as a placeholder that Backspace takes out."""
@@ -173,7 +173,7 @@ class Composer(Vertical):
             case "complete" | "accept":
                 self._accept(run=event.what == "accept")
             case "dismiss":
-                self._dismissed = self.area.before_cursor
+                self._dismissed = self.area.line_before_cursor
                 self._close()
             case "end":
                 await self.run_action("app.jump_end")
@@ -217,7 +217,7 @@ class Composer(Vertical):
         if found is not None:
             self.put(found)
         else:
-            self._dismissed = self.area.before_cursor
+            self._dismissed = self.area.line_before_cursor
         self._say_mark()
         return True
 
@@ -256,7 +256,7 @@ class Composer(Vertical):
         if found.common:
             self._put_word(word, found.common)
             word = found.common
-        self._completed = self.area.before_cursor
+        self._completed = self.area.line_before_cursor
         self._open([CommandWord(item.insert, plain(item.label), plain(item.help), word=word) for item in found.items])
 
     def _put_word(self, word: str, text: str) -> None:
@@ -278,7 +278,7 @@ class Composer(Vertical):
         if self._search is not None:
             self._show_found(self.area.text)
             return
-        before = self.area.before_cursor
+        before = self.area.line_before_cursor
         if before == self._completed:
             return
         self._completed = None
@@ -286,7 +286,7 @@ class Composer(Vertical):
             self._close()
             return
         self._dismissed = ""
-        if not self.shell and (match := _COMMAND.match(before)) and "\n" not in self.text:
+        if not self.shell and (match := _COMMAND.match(before)) and self.area.document.line_count == 1:
             self._open(self._commands_for(match[1]))
         elif mention := mention_before(before):
             self._find(mention[1])
@@ -331,7 +331,7 @@ class Composer(Vertical):
             self._close()
             self._put_word(item.word, item.insert)
             return
-        before = self.area.before_cursor
+        before = self.area.line_before_cursor
         mention = mention_before(before) if item.insert.startswith("@") else None
         is_file, start = mention is not None, mention[0] if mention else 0
         if mention is not None:

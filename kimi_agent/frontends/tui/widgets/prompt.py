@@ -67,6 +67,12 @@ class PromptArea(ReadlineArea):
     def before_cursor(self) -> str:
         return self.get_text_range((0, 0), self.cursor_location)
 
+    @property
+    def line_before_cursor(self) -> str:
+        """What stands before the cursor on its line: unlike all that stands before it, it costs nothing in a long prompt."""
+        row, column = self.cursor_location
+        return self.document.get_line(row)[:column]
+
     async def _on_key(self, event: events.Key) -> None:
         if self._key_of_popup(event.key) or self._key_of_vim(event):
             pass
@@ -109,7 +115,7 @@ class PromptArea(ReadlineArea):
 
     def action_send(self) -> None:
         """Enter; behind a backslash it breaks the line."""
-        if self.before_cursor.endswith("\\") and not (self.vim and self.vim.mode != "insert"):
+        if self.line_before_cursor.endswith("\\") and not (self.vim and self.vim.mode != "insert"):
             self.action_delete_left()
             self.action_newline()
         else:
