@@ -1,16 +1,21 @@
-"""Signals that end an interactive front end: its turn is closed first, and the exit code names the signal."""
+"""What ends an interactive front end from outside: its turn is closed first, and the exit code names the signal."""
 
 import asyncio
 import contextlib
 import errno
 import os
+import select
 import signal
+import threading
 from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
 def ending_with(leave: Callable[[int], None]) -> Iterator[None]:
-    """While inside, SIGTERM and SIGHUP call `leave` with their exit code. SIGHUP stays ignored under `nohup`."""
+    """While inside, SIGTERM and SIGHUP call `leave` with their exit code. SIGHUP stays ignored under `nohup`.
+
+    A terminal that goes away counts as SIGHUP also where none is sent, as to a program that it does not control.
+    """
     loop = asyncio.get_running_loop()
 
     def hung_up() -> None:
@@ -21,11 +26,30 @@ def ending_with(leave: Callable[[int], None]) -> Iterator[None]:
         loop.add_signal_handler(signal.SIGTERM, leave, 128 + signal.SIGTERM)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, hung_up)
+    inside = True
+
+    def gone() -> None:
+        if inside:
+            hung_up()
+
+    if hasattr(select, "poll") and os.isatty(0):
+        threading.Thread(target=_await_hang_up, args=(loop, gone), name="hang-up", daemon=True).start()
     try:
         yield
     finally:
+        inside = False
         loop.remove_signal_handler(signal.SIGTERM)
         loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _await_hang_up(loop: asyncio.AbstractEventLoop, gone: Callable[[], None]) -> None:
+    """Sleep until the terminal on standard input has gone. Some systems cannot poll terminals: there it ends at once."""
+    hang_up = select.poll()
+    hang_up.register(0, 0)
+    found = hang_up.poll()
+    if any(events & select.POLLHUP for _, events in found):
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(gone)
 
 
 def _write_nowhere() -> None:

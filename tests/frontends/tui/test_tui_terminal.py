@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -163,3 +164,24 @@ def test_a_question_rings_and_is_shown_on_the_desktop(kimi: Program, start: Star
     screen.type("say hello\r")
     screen.expect("wants to run a command")
     assert b"\a\x1b]9;kimi waits for your answer\a" in screen.raw
+
+
+@pytest.mark.parametrize("flags", [[], ["--line"]], ids=["full", "line"])
+def test_a_terminal_that_dies_without_a_signal_is_not_waited_for(tmp_path: Path, flags: list[str]):
+    """Only the program that a terminal controls gets a SIGHUP from it: `ssh -t`, `script` or an editor may be between."""
+    program = Program(tmp_path)
+    master, slave = pty.openpty()
+    argv = [sys.executable, "-m", "kimi_agent", "--provider", program.scenario([{"text": "Hello"}]), *flags]
+    environment = program.environment()
+    with subprocess.Popen(
+        argv, stdin=slave, stdout=slave, stderr=slave, env=environment, cwd=program.work, start_new_session=True
+    ) as child:
+        os.close(slave)
+        drawn = b""
+        while b"scripted" not in drawn:
+            drawn += os.read(master, 65536)
+        os.close(master)
+        try:
+            assert child.wait(60) == 129
+        finally:
+            child.kill()
