@@ -1,7 +1,10 @@
 """Vim's keys against the real vim."""
 
+import json
 import random
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +27,8 @@ TEXTS = (
 )
 MOTIONS = [*"hjklwbWBeE0^$G", "gg", *(f"{find}{to}" for find in "fFtT" for to in "ao ,(")]
 OBJECTS = ["iw", "aw", "iW", "aW", 'i"', 'a"', "i(", "a(", "i{", "a{", "i[", "a["]
+RECORDED = Path(__file__).with_name("vim_cases.json")
+"""What the real vim made of random keys once: the test where there is none."""
 CASES = 60
 """Vim takes about a tenth of a second for each."""
 
@@ -86,6 +91,11 @@ def _keys(pick: random.Random) -> str:
         changed = any(command.lstrip("23")[0] in "xXDpPiaIAoO" for command in commands)
         commands.append(_command(pick, changed) + "\x1b")
     return "".join(commands)
+
+
+@pytest.mark.parametrize("case", json.loads(RECORDED.read_text()), ids=lambda case: repr(case["keys"]))
+def test_recorded_keys_do_what_they_did_in_vim(case: dict[str, Any]) -> None:
+    assert ours(case["text"], case["keys"]) == (case["left"], tuple(case["cursor"]))
 
 
 @pytest.mark.skipif(shutil.which("vim") is None, reason="there is no vim to compare with")
