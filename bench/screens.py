@@ -67,7 +67,7 @@ def environment(folder: Path, url: str) -> dict[str, str]:
 def stream() -> Iterator[dict[str, object]]:
     """Markdown, a token at a time."""
     words = [
-        *"Some **bold** text and `code`, then a list: ".split(" "),
+        *["Some", "**bold**", "text", "and", "`code`,", "then", "a", "list:", ""],
         "\n\n- one",
         "\n- two",
         "\n\n```py\nx = 1\n```\n\n",

@@ -18,7 +18,7 @@ from kimi_agent.agent.subagents import Budget
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.core.attach import Attach
-from kimi_agent.core.errors import ConfigError, KimiError, NoModelError
+from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider

@@ -36,7 +36,9 @@ def run(arguments: Sequence[str]) -> int:
 
 def _parse(arguments: Sequence[str]) -> None:
     """Raises SystemExit with the code, or a KimiError."""
-    if not arguments and "_KIMI_COMPLETE" not in os.environ:  # a parser would be a tenth of the time to the first prompt
+    if (
+        not arguments and "_KIMI_COMPLETE" not in os.environ
+    ):  # a parser would be a tenth of the time to the first prompt
         from kimi_agent.cli.options import Options
         from kimi_agent.cli.start import start
 
