@@ -23,7 +23,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image
-from kimi_agent.core.sanitize import plain
+from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.frontends.common.describe import evidence, headline, one_line
 from kimi_agent.frontends.json_lines import encode
 
@@ -166,7 +166,7 @@ def _display_text(display: Display) -> str:
     match display:
         case Terminal(command=command, output=output, exit_code=code):
             end = "" if code == 0 else "\n(killed)" if code is None else f"\n(exit {code})"
-            return f"$ {command}\n{output.rstrip()}{end}"
+            return f"$ {visible(command)}\n{output.rstrip()}{end}"
         case Plain(text=text) | Pictures(text=text):
             return text
         case Diff(unified=unified):

@@ -8,7 +8,7 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Evidence, Retrying
 from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import ToolCall, parse_arguments
-from kimi_agent.core.sanitize import plain
+from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.task import Task
 
 PROMPT_LINES, PROMPT_CHARACTERS = 40, 4000
@@ -42,7 +42,14 @@ def headline(call: ToolCall, effects: Sequence[Effect] = (), root: str = "", wid
 
 
 def about(call: ToolCall, effects: Sequence[Effect] = (), root: str = "") -> str:
-    """The argument that tells most about a call, else the target of its first effect; not sanitised."""
+    """The argument that tells most about a call, else the target of its first effect.
+
+    Every character of it that could mislead is spelled out: a carriage return would show another command than the one that ran.
+    """
+    return visible(_about(call, effects, root))
+
+
+def _about(call: ToolCall, effects: Sequence[Effect], root: str) -> str:
     try:
         arguments = parse_arguments(call.arguments)
     except ValueError:
@@ -129,7 +136,7 @@ def evidence(found: Evidence) -> str:
     if found.command:
         code = f"exit {found.exit_code}" if found.exit_code is not None else ""
         came = ", ".join(filter(None, (code, one_line(found.result, 120))))
-        shown.append(f"`{one_line(found.command, 100)}`{f' → {came}' if came else ''}")
+        shown.append(f"`{one_line(visible(found.command), 100)}`{f' → {came}' if came else ''}")
     reason = f"({found.reason})" if shown and found.reason else found.reason
     text = f"{found.claim}: {' '.join(filter(None, (*shown, reason)))}"
     return plain(f"✓ {text}" if found.verified else f"⚠ unverified: {text}")

@@ -10,7 +10,7 @@ from kimi_agent.agent.transcript import (
 )
 from kimi_agent.core.display import Display, Pictures, Terminal, TodoList
 from kimi_agent.core.event import Evidence
-from kimi_agent.core.sanitize import plain
+from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import about, beginning, one_line, outcome
 from kimi_agent.frontends.line.drawn import COMPACTED, output_tail
@@ -98,6 +98,6 @@ def _exit_code(display: Display | None) -> str:
 def _evidence(found: Evidence) -> str:
     code = f", exit code {found.exit_code}" if found.exit_code is not None else ""
     came = f", {one_line(found.result, 120)}" if found.result.strip() else ""
-    command = f" Command: {one_line(found.command)}{code}{came}." if found.command else ""
+    command = f" Command: {one_line(visible(found.command))}{code}{came}." if found.command else ""
     reason = f" {found.reason[:1].upper()}{found.reason[1:]}." if found.reason else ""
     return plain(f"{'Verified' if found.verified else 'Not verified'}: {found.claim}.{command}{reason}")

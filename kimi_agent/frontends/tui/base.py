@@ -8,6 +8,7 @@ from pathlib import Path
 from textual import on
 from textual.app import App, ComposeResult
 from textual.driver import Driver
+from textual.timer import Timer
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
@@ -23,6 +24,7 @@ from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.unsent import KEEP_S, Unsent
 from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.graphics import pictures_of
@@ -98,6 +100,8 @@ class SessionApp(App[int]):
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
+        self._unsent = Unsent(agent.home, session.id)
+        self._keeping: Timer | None = None
         self._hint = ""
         self._branch = ""
         self._starting = False  # a turn is about to begin
@@ -184,7 +188,23 @@ class SessionApp(App[int]):
             self.composer.files = FileIndex(session.cwd)
             self.composer.history = PromptHistory(session.cwd, self.agent.home)
         self._branch = git_branch(session.cwd)
+        self._unsent = Unsent(self.agent.home, session.id)
+        if kept := self._unsent.kept():
+            self.commands.put(plain(kept))
+            self.notify_hint("What was not sent is in the prompt again")
         self.update_bars()
+
+    @on(Composer.Edited)
+    def _keep_soon(self) -> None:
+        if self._keeping is None:
+            self._keeping = self.set_timer(KEEP_S, self._keep_unsent)
+
+    def _keep_unsent(self) -> None:
+        """Of an open shell prompt nothing is kept: it may hold a secret of the command that reads it."""
+        self._keeping = None
+        status = self.talk.transcript.status
+        draft = "" if self.shell.on else self.composer.area.expanded_text
+        self._unsent.keep([*status.steering, *status.queue, draft])
 
     def _intro(self) -> IntroBlock:
         session = self.talk.session
@@ -207,6 +227,7 @@ class SessionApp(App[int]):
     def leave(self, code: int = 0) -> None:
         """End the application; a running turn is interrupted and its history closed."""
         self._waking.follow(None)
+        self._keep_unsent()
         self.talk.session.interrupt()
         self.shell.kill()
         self.view.pictures.clear()
@@ -218,6 +239,8 @@ class SessionApp(App[int]):
         """Fold one event of the session in and draw what it changed."""
         self.notifier.follow(event)
         self.view.show(self.talk.feed(event))
+        if isinstance(event, ev.Queued):
+            self._keep_unsent()
         if isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
             self._say_activity()
         else:

@@ -1,13 +1,17 @@
 """The parts below the widgets: history, pastes, the asker, the guard."""
 
 import asyncio
+import json
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tui_house import Clock
 
 from kimi_agent.core.ask import Allow, Choice, Deny, Question
+from kimi_agent.core.message import ToolCall
+from kimi_agent.frontends.common.describe import headline
 from kimi_agent.frontends.common.guard import Guard
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
@@ -78,3 +82,11 @@ def test_the_guard_wants_300_ms_of_calm() -> None:
     assert not guard.passes()  # the person is still typing
     clock.now += 0.31
     assert guard.passes()
+
+
+@pytest.mark.parametrize("trick", ["\r", "\x1b[2K\r", "\u202e", "\u200b", "\x08"])
+def test_no_character_of_a_command_hides_another_part_of_it(trick: str):
+    command = f"rm -rf /srv; true {trick}echo hello"
+    told = headline(ToolCall("c", "Shell", json.dumps({"command": command})))
+    assert told.startswith("Shell rm -rf /srv; true ⟨U+")
+    assert told.endswith("echo hello")

@@ -63,6 +63,9 @@ class ShellTab(Protocol):
 class Composer(Vertical):
     """`❯` stands before the text, or `$` in shell mode."""
 
+    class Edited(Message):
+        """The text has changed."""
+
     @dataclass
     class Submitted(Message):
         text: str
@@ -270,6 +273,8 @@ class Composer(Vertical):
     @on(PromptArea.SelectionChanged)
     def _typed(self, event: Message) -> None:
         event.stop()
+        if isinstance(event, PromptArea.Changed):
+            self.post_message(self.Edited())
         self._complete()
 
     def _complete(self) -> None:
