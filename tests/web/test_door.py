@@ -190,3 +190,44 @@ async def test_a_message_without_end_is_refused(server: WebServer) -> None:
             await tab.socket.send_json(["stdin", "x" * (5 << 20)])
         await tab.closed()
         assert get(server, "/static/page.js", Cookie=cookie_of(server))[0] == 200
+
+
+def send_raw(server: WebServer, data: bytes) -> bytes:
+    """What the server answers until it closes; the browser has nothing more to say."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        answer = b""
+        with suppress(ConnectionError):
+            connection.sendall(data)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(1 << 16):
+                answer += piece
+    return answer
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_no_request_is_ever_printed(tmp_path: Path, debug: str) -> None:
+    program = Program(tmp_path)
+    scenario = program.scenario([{"text": "hello"}])
+    with WebServer(program, "--provider", scenario, PYTHONASYNCIODEBUG=debug) as server:
+        cookie, much = cookie_of(server), "x" * 20_000
+        host, secrets = f"Host: 127.0.0.1:{server.port}", f"token={server.token}"
+        good = f"{host}\r\nCookie: {cookie}"
+        for request in (
+            f"GET / HTTP/1.1\r\n{good}; other={much}",
+            f"GET /?{secrets}&x={much} HTTP/1.1\r\n{host}",
+            f"GARBAGE {secrets}",
+            f"{secrets} {cookie}",
+            f"GET /?{secrets} HTTP/1.1\r\nCookie: {cookie}",
+            f"GET /?{secrets} HTTP/9.x\r\n{good}",
+            f"GET http://[::{secrets} HTTP/1.1\r\n{good}",
+            f"GET http://127.0.0.1:port{secrets}/ HTTP/1.1\r\n{good}",
+            f"GET /?{secrets} HTTP/1.1\r\n{good}\r\nbad header {cookie}",
+            f"GET /?{secrets} HTTP/1.1\r\n{good}\r\n{cookie}\0: x",
+            f"GET / HTTP/1.1\r\n{good}\r\nContent-Length: {cookie}",
+            f"GET / HTTP/1.1\r\n{good}\r\nTransfer-Encoding: chunked\r\n\r\n{cookie}",
+        ):
+            send_raw(server, f"{request}\r\n\r\n".encode())
+        assert get(server, "/static/page.js", Cookie=cookie)[0] == 200
+        written = "".join(server.end())
+    for secret in (server.token, *cookie.split("=", 1), "Traceback", much[:100]):
+        assert secret not in written

@@ -1,6 +1,7 @@
 """Runs the server until it is told to end, and ends every program with it."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -27,6 +28,7 @@ async def serve(listener: socket.socket, places: Places, title: str, announce: C
     for number, code in _ENDS.items():
         asyncio.get_running_loop().add_signal_handler(number, leave, code)
     asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, places.wake)
+    _mute_aiohttp()
     runner = web.AppRunner(make_app(places, guard, title), access_log=None, shutdown_timeout=_CLOSING_S)
     await runner.setup()
     try:
@@ -36,6 +38,12 @@ async def serve(listener: socket.socket, places: Places, title: str, announce: C
     finally:
         await places.close()
         await runner.cleanup()
+
+
+def _mute_aiohttp() -> None:
+    """Its messages quote requests that it could not read, and so the token and the cookie."""
+    logger = logging.getLogger("aiohttp")
+    logger.handlers, logger.propagate = [logging.NullHandler()], False
 
 
 def address(listener: socket.socket) -> str:
