@@ -289,3 +289,27 @@ def test_no_tool_is_told_and_nothing_is_put_in(tmp_path: Path, opened: Any) -> N
         with opened(program) as screen:
             screen.type("\x16")
             screen.wait_for("There is no clipboard here")
+
+
+@pytest.mark.parametrize(
+    ("mode", "drawn"),
+    [("--line", "  ▀▀▀▀\n  ▀▀▀▀\n"), ("--screen-reader", "[picture 4x4, a.png]\n")],
+    ids=["drawn", "in words"],
+)
+def test_line_mode_shows_the_picture_after_the_prompt_and_on_replay(tmp_path: Path, mode: str, drawn: str) -> None:
+    program = Program(tmp_path)
+    two_bars(4, 4).save(program.work / "a.png")
+    with FakeAPI([[{"text": "Two bars."}]]) as api:
+        program.use(api.url)
+        for arguments in ((mode,), (mode, "--continue")):
+            with FullScreen(program, *arguments, COLORTERM="truecolor") as screen:
+                screen.expect("\n>" if mode == "--line" else "You:")
+                if len(arguments) == 1:
+                    screen.type("look at @a.png")
+                    screen.wait_for("look at @a.png")
+                    screen.type(" now\r")
+                    screen.wait_for("Two bars.")
+                screen.until(lambda: screen.text.count("Two bars.") == screen.text.count(drawn) == 1)
+                asked = screen.text.rindex("look at @a.png now", 0, screen.text.index(drawn))
+                assert asked < screen.text.index(drawn) < screen.text.index("Two bars.")
+                assert "[image" not in screen.text

@@ -69,6 +69,7 @@ class Drawer:
         self._root, self._shown = root, shown
         self._streams_thinking, self._still, self._clock = thinking, still, clock
         self._printed: dict[int, str] = {}  # per block key, how far it has been printed
+        self._pictures: dict[int, int] = {}  # per prompt: how many of its pictures are drawn
         self._began: dict[int, float] = {}  # per key of a call: when it began to run
         self._streams: dict[int, tuple[MarkdownStream, int]] = {}  # per answer: its stream, characters fed
         self._thinking: ThoughtBlock | None = None
@@ -81,12 +82,12 @@ class Drawer:
                     self._answer(block)
                 case CallBlock() if not block.void:
                     self._call(block, replay)
+                case PromptBlock() if not block.void:
+                    self._prompt(block, replay)
                 case _ if block.void or self._printed.get(block.key):
                     continue
                 case ThoughtBlock(done=False):
                     self._thinking = block
-                case PromptBlock():
-                    self._prompt(block, replay)
                 case ThoughtBlock():
                     self._thought(block)
                 case NoticeBlock() | EvidenceBlock() | CompactionBlock():
@@ -155,8 +156,14 @@ class Drawer:
         self._print(lines)
 
     def _prompt(self, block: PromptBlock, replay: bool) -> None:
-        typed = self._screen.keeps_input and not replay
-        self._once(block, [] if typed else self._wording.prompt(block))
+        """Print it, then its pictures; those of files that it mentions come a moment after it."""
+        if not self._printed.get(block.key):
+            typed = self._screen.keeps_input and not replay
+            self._once(block, [] if typed else self._wording.prompt(block))
+        drawn = self._pictures.get(block.key, 0)
+        self._pictures[block.key] = len(block.images)
+        for image in block.images[drawn:]:
+            self._screen.picture(image)
 
     def _close_thought(self) -> None:
         """Something else begins, so the thought before it is whole, although its message is not."""

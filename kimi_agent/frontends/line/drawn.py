@@ -34,10 +34,9 @@ class Drawn:
         self._root = root
 
     def prompt(self, block: PromptBlock) -> Lines:
-        images = [f"[image {plain(image.name)}]" for image in block.images]
         shown, hidden = beginning(plain(block.text))
         first, *others = [*shown.split("\n"), *([f"... {hidden}"] if hidden else [])]
-        text = "\n".join([f"> {first}", *(f"  {line}" for line in others), *(f"  {image}" for image in images)])
+        text = "\n".join([f"> {first}", *(f"  {line}" for line in others)])
         return [("\n" + text, "user")]
 
     def thought(self, block: ThoughtBlock) -> Lines:

@@ -29,8 +29,7 @@ class Spoken:
 
     def prompt(self, block: PromptBlock) -> Lines:
         shown, hidden = beginning(plain(block.text))
-        images = [f"Image {plain(image.name)}." for image in block.images]
-        return [("\n".join([f"You: {shown}", *([f"And {hidden}."] if hidden else []), *images]), "user")]
+        return [(f"You: {shown}" + (f"\nAnd {hidden}." if hidden else ""), "user")]
 
     def thought(self, block: ThoughtBlock) -> Lines:
         return [(f"Kimi thought: {one_line(block.text)}", "dim")]
