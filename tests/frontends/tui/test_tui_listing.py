@@ -18,10 +18,12 @@ from tui_look import CWD, every_look
 from kimi_agent.agent.store import SessionStore, encode_line
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
-from kimi_agent.core.listing import Listing, Row
+from kimi_agent.core.listing import Listing, Row, RowKey
 from kimi_agent.core.message import Message, Text, ToolCall, user_message
 from kimi_agent.core.provider import Model, Prices
 from kimi_agent.frontends.tui.app import KimiApp
+from kimi_agent.frontends.tui.widgets.panel import LinesView
+from kimi_agent.frontends.tui.widgets.preview import Preview
 from kimi_agent.model_command import ModelPanel
 from kimi_agent.queue_command import QueuePanel
 from kimi_agent.session_command import SessionPanel
@@ -88,6 +90,35 @@ async def test_the_preview_follows_the_chosen_row(tmp_path: Path):
         await pilot.press("down")
         await seen(app, pilot, "water spinach")
         assert "kale in spring" not in screen_text(app)
+
+
+async def test_a_preview_as_it_is_breaks_between_words_and_keeps_its_columns(tmp_path: Path):
+    word = "x" * 90
+
+    async def preview(row: str) -> str:
+        return f"one   two\n    four\n{'leaves ' * 30}\n{word}"
+
+    listing = Garden().listing(preview=preview, preview_plain=True)
+    async with browsing(tmp_path, listing, WIDE) as (app, pilot, _):
+        await seen(app, pilot, "one   two")
+        shown = app.screen.query_one(Preview)
+        lines = [shown.render_line(row).text.rstrip() for row in range(shown.size.height)]
+        assert lines[:2] == ["one   two", "    four"]
+        text = lines[2 : lines.index(next(line for line in lines if "x" in line))]
+        assert " ".join(text).split() == ["leaves"] * 30
+        assert all(line.startswith("leaves") and line.endswith("leaves") for line in text)
+        assert "".join(lines[2 + len(text) :]) == word
+
+
+async def test_keys_that_have_no_room_are_told_by_a_sign(tmp_path: Path):
+    keys = tuple(RowKey(letter, f"do what is {letter}", Garden()._drop) for letter in "abcdefg")
+    async with browsing(tmp_path, Garden().listing(keys=keys)) as (app, pilot, _):
+        await seen(app, pilot, "a do what is a")
+        foot = app.screen.query_one("#listing-foot", LinesView).render_line(0).text.rstrip()
+        assert foot.endswith(" …")
+        *hints, last = foot.removesuffix(" …").split(" · ")
+        assert hints
+        assert last == f"{last[0]} do what is {last[0]}"
 
 
 async def test_a_preview_that_comes_too_late_is_not_shown(tmp_path: Path):

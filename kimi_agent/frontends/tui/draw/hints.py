@@ -11,13 +11,21 @@ Hint: TypeAlias = tuple[str, str]
 """A key and a verb."""
 
 
-def key_hints(hints: Sequence[Hint], palette: Palette, width: int) -> Text:
-    """As many of the hints as fit, the most needed first."""
+def key_hints(hints: Sequence[Hint], palette: Palette, width: int, *, ellipsis: bool = False) -> Text:
+    """As many of the hints as fit, the most needed first; with `ellipsis` a sign stands for those that do not."""
+    parts = [Text.assemble((key, palette.primary), " ", (verb, palette.muted)) for key, verb in hints]
+    text, sign = _joined(parts, palette), Text(" …" if ellipsis else "", palette.faint)
+    if text.cell_len <= width:
+        return text
+    while parts and text.cell_len + sign.cell_len > width:
+        parts.pop()
+        text = _joined(parts, palette)
+    return text.append_text(sign) if parts else text
+
+
+def _joined(parts: Sequence[Text], palette: Palette) -> Text:
     text = Text()
-    for key, verb in hints:
-        part = Text.assemble((key, palette.primary), " ", (verb, palette.muted))
-        if text.cell_len + part.cell_len + (3 if text else 0) > width:
-            break
+    for part in parts:
         if text:
             text.append(" · ", palette.faint)
         text.append_text(part)

@@ -205,7 +205,7 @@ class ListingScreen(Dialog[str | None]):
         if self._told:
             style = self._palette.error if self._bad else self._palette.success
             return [[Segment(clip(self._told, width), style)]]
-        return [segments(key_hints(self._hints(), self._palette, width))]
+        return [segments(key_hints(self._hints(), self._palette, width, ellipsis=True))]
 
     def _hints(self) -> list[Hint]:
         """The keys and what they do, the most needed first."""

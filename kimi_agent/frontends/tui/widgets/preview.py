@@ -4,7 +4,7 @@ from rich.text import Text
 
 from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.tui.draw.lines import Line, fold
+from kimi_agent.frontends.tui.draw.lines import Line, wrap
 from kimi_agent.frontends.tui.draw.markdown import markdown_lines
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.widgets.panel import LinesView
@@ -35,5 +35,6 @@ class Preview(LinesView):
         if not self._text.strip():
             return []
         if self._listing.preview_plain:
-            return fold(Text(self._text, self._palette.text), width)
+            style = self._palette.text
+            return [line for text in self._text.split("\n") for line in wrap(Text(text, style), width)]
         return markdown_lines(self._text, width, self._palette)
