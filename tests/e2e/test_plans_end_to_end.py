@@ -99,7 +99,7 @@ def test_the_model_enters_plan_mode_and_revises_until_it_is_rejected(tmp_path: P
                 screen.wait_for("Something else")
                 time.sleep(GUARD)
                 screen.type("3")
-                screen.wait_for("Your answer:")
+                screen.wait_for("Your answer ·")
                 screen.type("use Decimal\r")
                 screen.wait_until(lambda: "Second plan" in screen.visible and "Carry out" in screen.visible)
                 time.sleep(GUARD)

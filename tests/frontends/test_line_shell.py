@@ -87,6 +87,9 @@ class RecordingScreen:
     async def run(self) -> None:
         raise NotImplementedError
 
+    def draft(self) -> str:
+        return ""
+
     def stop(self) -> None:
         self.stopped = True
 

@@ -16,11 +16,12 @@ class Unsent:
     def __init__(self, home: Path, session_id: str) -> None:
         self._file = home / "sessions" / session_id / "unsent.json"
         self._kept: tuple[str, ...] | None = None
+        self._sealed = False
 
     def keep(self, texts: Sequence[str]) -> None:
         """Replace what is kept, blank texts left out."""
         kept = tuple(text for text in texts if text.strip())
-        if kept == self._kept:
+        if kept == self._kept or self._sealed:
             return
         self._kept = kept
         with contextlib.suppress(OSError):  # a full disk or a read-only home: the text is on the screen still
@@ -32,6 +33,10 @@ class Unsent:
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
                 json.dump(kept, file)
             part.replace(self._file)
+
+    def seal(self) -> None:
+        """The program ends: what empties the queue from now on sends nothing."""
+        self._sealed = True
 
     def kept(self) -> str:
         """All of it as one text, empty when there is nothing; it stays kept until it is sent."""

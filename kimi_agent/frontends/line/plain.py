@@ -172,6 +172,9 @@ class PlainScreen:
     def restore(self, text: str) -> None:
         self.line(f"Not sent: {text}")
 
+    def draft(self) -> str:
+        return ""
+
     def _echo(self, on: bool) -> None:
         """Whether the terminal shows what is typed."""
         if on == self._echoes or not self.typed:

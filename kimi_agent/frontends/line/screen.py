@@ -162,6 +162,10 @@ class Screen(Protocol):
         """Give a text that was not sent back to the person."""
         ...
 
+    def draft(self) -> str:
+        """What is typed and not sent, where the screen knows it."""
+        ...
+
     async def run(self) -> None:
         """Read input until `stop` is called."""
         ...

@@ -21,6 +21,7 @@ from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
+from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.asker import Asker
 from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
@@ -59,7 +60,7 @@ class LineShell:
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
         self.session: Session = agent.open(ask=self._asker.ask, **open_with)
-        self._view = View(self.screen, self.session, look, self._asker.shown)
+        self._view = self._view_of(self.session)
         self._shell = ShellMode(self.screen, self.session.cwd, self.screen.refresh)
         self._jobs = Jobs(self._changed)
         self._in_turn = False
@@ -98,12 +99,16 @@ class LineShell:
         self.session.listen(None)
         self.session = session
         self._shell.move(session.cwd)
-        self._view = View(self.screen, session, self._look, self._asker.shown)
+        self._view = self._view_of(session)
         self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
         self._view.replay()
         woken = partial(self._jobs.start, "", self._go_on)
         session.listen(Listening(lambda event: self.apply([event]), woken))
         self.screen.refresh()
+
+    def _view_of(self, session: "Session") -> View:
+        unsent = Unsent(self.agent.home, session.id)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -226,6 +231,7 @@ class LineShell:
 
     def leave(self) -> None:
         self._shell.kill()
+        self._view.leave(*self._jobs.waiting, "" if self._asker.label or self._shell.on else self.screen.draft())
         self.screen.stop()
 
     def explain_leaving(self) -> None:

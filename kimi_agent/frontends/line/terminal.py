@@ -167,6 +167,9 @@ class RichScreen:
         buffer.text = f"{text}\n{buffer.text}" if buffer.text.strip() else text
         buffer.cursor_position = len(buffer.text)
 
+    def draft(self) -> str:
+        return self._pastes.expand(self._prompt.default_buffer.text)
+
     def _print(self, renderable: RenderableType) -> None:
         """Print above the prompt; what comes in the same moment is written at once."""
         console = Console(
@@ -211,7 +214,7 @@ class RichScreen:
 
     async def run(self) -> None:
         try:
-            await self._prompt.prompt_async()
+            await self._prompt.prompt_async(default=self._prompt.default_buffer.text)  # what is restored by now
         except (EOFError, KeyboardInterrupt):
             self._owner.leave()
 

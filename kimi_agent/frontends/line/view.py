@@ -12,6 +12,7 @@ from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
+from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.drawn import Drawn
 from kimi_agent.frontends.line.screen import Screen
@@ -36,8 +37,10 @@ class View:
         look: Look,
         shown: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
+        unsent: Unsent | None = None,
     ) -> None:
         self._screen, self._session, self._look, self._clock = screen, session, look, clock
+        self._unsent = unsent
         self._talk = Conversation(session, clock, still=look.still)
         root = str(session.cwd)
         self._drawer = Drawer(
@@ -64,6 +67,8 @@ class View:
             if self._screen.speaks:
                 self._screen.line("Working.")
         self._drawer.draw(self._talk.feed(event))
+        if isinstance(event, ev.Queued | ev.TurnStarted):
+            self.keep()
         if isinstance(event, ev.TurnEnded):
             self._branch = git_branch(self._session.cwd)
             if self._screen.speaks:
@@ -77,6 +82,19 @@ class View:
         if first:
             self._screen.line(f"({len(prompts) - REPLAYED_TURNS} earlier turns are not shown)", "dim")
         self._drawer.draw(blocks[first:], replay=True)
+        if self._unsent is not None and (kept := self._unsent.kept()):
+            self._screen.restore(plain(kept))
+
+    def leave(self, *more: str) -> None:
+        """Keep what waits, and what else is not sent, for the next start."""
+        self.keep(*more)
+        if self._unsent is not None:
+            self._unsent.seal()
+
+    def keep(self, *more: str) -> None:
+        if self._unsent is not None:
+            status = self._talk.transcript.status
+            self._unsent.keep([*status.steering, *status.queue, *more])
 
     def live(self, *, in_turn: bool) -> list[str]:
         """What is not printed yet, and the texts that wait."""

@@ -228,6 +228,7 @@ class SessionApp(App[int]):
         """End the application; a running turn is interrupted and its history closed."""
         self._waking.follow(None)
         self._keep_unsent()
+        self._unsent.seal()
         self.talk.session.interrupt()
         self.shell.kill()
         self.view.pictures.clear()

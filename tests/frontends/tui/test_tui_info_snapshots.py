@@ -1,5 +1,7 @@
 """How /context, /diff, /tasks, /usage and the panels that ask look. `pytest --snapshot-update` accepts a new look."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,13 @@ from kimi_agent.usage_report import report
 FIRST = {"context": "❯ system prompt", "diff": "❯ prices.py", "tasks": "❯ python"}
 OLD = "def total(prices, discount=0):\\n    return sum(prices) * (1 - discount / 10)\\n"
 NEW = OLD.replace("/ 10)", "/ 100)") + "\\n\\nassert total([100], 10) == 90\\n"
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose name is always as long: what is dropped names it, so that its length counts as tokens."""
+    with tempfile.TemporaryDirectory(prefix="look-", dir="/tmp") as name:
+        yield Path(name)
 
 
 async def worked(folder: Path) -> RecordingShell:
@@ -81,9 +90,9 @@ async def listed(folder: Path, command: str) -> Listing:
 
 @every_look
 @pytest.mark.parametrize("command", ["context", "diff", "tasks"])
-def test_what_a_session_holds(look: Any, tmp_path: Path, size: Any, theme: str, command: str) -> None:
+def test_what_a_session_holds(look: Any, short_path: Path, size: Any, theme: str, command: str) -> None:
     async def browse(pilot: Pilot[Any]) -> None:
-        listing = await listed(tmp_path, f"/{command}")
+        listing = await listed(short_path, f"/{command}")
         pilot.app.run_worker(pilot.app.commands.browse(listing))
         await seen(pilot.app, pilot, FIRST[command])
         if command == "context":

@@ -1,0 +1,70 @@
+"""What was queued or being typed when kimi was killed is in the prompt again when the session goes on."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kimi_program import Program
+from pty_screen import PtyScreen
+
+from kimi_agent.frontends.common.unsent import Unsent
+
+KIMI = [sys.executable, "-m", "kimi_agent"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("flags", [[], ["--line"]], ids=["full", "line"])
+def test_it_is_in_the_prompt_again(tmp_path: Path, flags: list[str], number: int) -> None:
+    kimi = Program(tmp_path)
+    first = kimi.scenario([{"text": "begun"}, {"stall": 100}])
+    with PtyScreen([*KIMI, *flags, "--provider", first, "go"], env=kimi.environment(), cwd=kimi.work) as screen:
+        screen.wait_for("begun")
+        screen.type("what waits")
+        screen.wait_for("what waits")
+        screen.type("\r")
+        screen.wait_for("queued")
+        drafted = "a draft" if number != signal.SIGKILL or not flags else ""  # killed, line mode keeps what waits only
+        screen.type(drafted)
+        screen.wait_for(drafted)
+        (folder,) = (kimi.home / "sessions").glob("*.jsonl")
+        file = folder.with_suffix("") / "unsent.json"
+        wanted = "a draft" if not flags else "what waits"  # line mode keeps a draft when it is ended
+        screen.wait_until(lambda: file.exists() and wanted in file.read_text())
+        os.kill(screen.child.pid, number)
+        screen.wait_end()
+    second = kimi.scenario([{"text": "gone on"}])
+    with PtyScreen([*KIMI, *flags, "-C", "--provider", second], env=kimi.environment(), cwd=kimi.work) as screen:
+        for text in ("what waits", drafted):
+            screen.wait_for(text)
+        screen.wait_until(lambda: "what waits" in screen.visible.rpartition("❯" if not flags else ">")[2])
+        screen.type("\r")
+        screen.wait_for("gone on")
+        screen.wait_until(lambda: not file.exists())
+
+
+@given(st.lists(st.text()))
+def test_what_is_kept_is_given_back(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
+    home = tmp_path_factory.mktemp("home")
+    Unsent(home, "s").keep([text.replace("\ud800", "") for text in texts])
+    kept = [text for text in texts if text.strip()]
+    assert Unsent(home, "s").kept() == "\n\n".join(kept)
+    assert (home / "sessions" / "s" / "unsent.json").exists() == bool(kept)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"a": 1}', b"[1, null]", b"\xff\xfe", b"[" * 100_000])
+def test_a_damaged_file_is_nothing(tmp_path: Path, damage: bytes) -> None:
+    file = tmp_path / "sessions" / "s" / "unsent.json"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(damage)
+    assert Unsent(tmp_path, "s").kept() == ""
+
+
+def test_where_nothing_can_be_written_nothing_is_lost_but_the_copy(tmp_path: Path) -> None:
+    (tmp_path / "sessions").write_text("a file where a folder should be")
+    unsent = Unsent(tmp_path, "s")
+    unsent.keep(["text"])
+    assert unsent.kept() == ""
