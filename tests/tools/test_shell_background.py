@@ -1,6 +1,7 @@
 """Commands in the background: started there, moved there, watched and ended; looked at from outside, by the processes."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -213,11 +214,16 @@ async def test_task_output_now_and_at_the_end(desk: Desk) -> None:
     seen = asyncio.Event()
     ctx = desk.context("o3", lambda text: seen.set() if "second" in text else None)
     waiting = asyncio.create_task(call(TaskOutput(), ctx, task_id="b1", block=True))
+    written = 0
     with gate.open("w") as pipe:
-        pipe.write("second\n")
-        pipe.flush()
-        await seen.wait()  # live, while it waits
-    assert text_of(await waiting) == f"[b1 failed, exit code 4]\nfirst\nsecond\n[the whole output: {file}]"
+        while not seen.is_set():  # live, while it waits: what was written before it looked is no news to it
+            pipe.write("second\n")
+            pipe.flush()
+            written += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(seen.wait(), 0.5)
+    told = "second\n" * written
+    assert text_of(await waiting) == f"[b1 failed, exit code 4]\nfirst\n{told}[the whole output: {file}]"
     assert not desk.ended.is_set(), "who waits knows"
     assert not desk.tasks.take_ended()
 
