@@ -44,15 +44,14 @@ async def rewind_command(shell: "Shell", args: str) -> None:
     way = await shell.choose(f"Go back to before “{_shown(text)[:60]}”", WAYS)
     if way == 0:
         shell.apply(_rewind(shell.session, turns))
+        shell.put(text)
         shell.show("The conversation goes on from here. Files stay as they are.")
     elif way == 1 and await may_end_tasks(shell):
         old = shell.session
         shell.switch(old.fork(turns))
+        shell.put(text)  # at once: ending what the old session runs can take a moment
         shell.show(f"This is a fork. The original is session `{old.id}`. Files stay as they are.")
         await old.aclose()
-    else:
-        return
-    shell.put(text)
 
 
 def turns_now(events: Iterable[ev.Event]) -> list[list[ev.Event]]:

@@ -39,7 +39,7 @@ def test_search_jumps_copy_and_rewind(tmp_path: Path) -> None:
         screen.expect("Fork there")
         screen.type("\r")
         screen.expect("Files stay as they are")
-        assert "❯ tell me" in screen.visible.rsplit("Files stay", 1)[1]  # in the prompt again
+        screen.until(lambda: "❯ tell me" in screen.visible.rsplit("Files stay", 1)[1])  # in the prompt again
         screen.type("\x03")  # empties it
         screen.wait_gone("❯ tell me")
         screen.type("\x04")
