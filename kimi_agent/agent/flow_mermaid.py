@@ -10,8 +10,9 @@ _FRONT = re.compile(r"\s*---[ \t]*\n.*?\n[ \t]*---[ \t]*(?=\n)", re.DOTALL)
 _GAP = re.compile(r"(?:[\s;]|%%[^\n]*)*")
 _END = re.compile(r"[ \t]*(?=[\n;]|%%|\Z)")
 _SKIPPED = re.compile(
-    r"(?:flowchart(?:-elk)?|graph)(?:[ \t]+(?:TB|TD|BT|RL|LR))?(?=[\s;]|\Z)"
-    r"|(?:subgraph|direction|classDef|class|style|linkStyle|click|accTitle|accDescr)(?=[\s:])(?![ \t]*[-=~&.<@])[^\n]*"
+    r"(?i:flowchart(?:-elk)?|graph)(?:[ \t]+(?i:TB|TD|BT|RL|LR))?(?=[\s;]|\Z)"
+    r"|(?i:subgraph|direction|classDef|class|style|linkStyle|click|accTitle|accDescr)"
+    r"(?=[\s:])(?![ \t]*[-=~&.<@])[^\n]*"
     r"|end(?=[ \t]*(?:[\n;]|\Z))"
 )
 _NAME = re.compile(r"[\w/](?:[\w./]|-(?![->.]))*")
@@ -19,7 +20,8 @@ _AND = re.compile(r"[ \t]*&[ \t]*")
 _CLASS = re.compile(r":::[\w-]+")
 _SETTINGS = re.compile(r"@\{((?:\"[^\"]*\"|'[^']*'|[^}\"'])*)\}")
 _LABEL = re.compile(r"\blabel[ \t]*:[ \t]*(?:\"([^\"]*)\"|'([^']*)'|([^,\n}]+))")
-_QUOTED = re.compile(r'\s*"([^"]*)"\s*')
+_QUOTED = (re.compile(r'\s*"((?:[^"\\]|\\.)*)"\s*', re.DOTALL), re.compile(r'\s*"([^"]*)"\s*'))
+"""As kimi-cli reads it, with `\\"` for a quote, and as Mermaid does."""
 _LINK = re.compile(
     r"[ \t]*(?:\w+@(?=[-=<xo~]))?(?P<back><|[xo](?=--|==|-\.))?"
     r"(?:(?:--+(?:[->]|[xo](?=\s))|==+(?:[=>]|[xo](?=\s))|-\.{1,9}-(?:>|[xo](?=\s))?|(?P<hidden>~~~+))"
@@ -110,11 +112,10 @@ class _Reader:
                 continue
             opened = True
             start = self._at + len(opener)
-            if quoted := _QUOTED.match(self._text, start):
-                text, found = quoted[1], [(quoted.end(), c) for c in closers if self._text.startswith(c, quoted.end())]
-            else:
-                line = self._text[start:].partition("\n")[0]
-                found = [(start + line.index(c), c) for c in closers if c in line]
+            text, found = self._quoted(start, closers)
+            line = self._text[start:].partition("\n")[0]
+            if not found and not line.lstrip().startswith('"'):
+                found = [(start + at, c) for c in closers if (at := _closing(line, opener, c)) >= 0]
                 text = self._text[start : min(found)[0]] if found else ""
             if found:
                 at, closer = min(found)
@@ -124,12 +125,34 @@ class _Reader:
             raise self._confused("this bracket is not closed")
         return None
 
+    def _quoted(self, start: int, closers: tuple[str, ...]) -> tuple[str, list[tuple[int, str]]]:
+        """A text in quotes that a bracket follows, and where which one stands; none when there is no such text."""
+        for pattern in _QUOTED:
+            if quoted := pattern.match(self._text, start):
+                end = quoted.end()
+                if found := [(end, closer) for closer in closers if self._text.startswith(closer, end)]:
+                    return quoted[1].replace('\\"', '"') if pattern is _QUOTED[0] else quoted[1], found
+        return "", []
+
     def _line(self) -> int:
         return self._first + self._text.count("\n", 0, self._at)
 
     def _confused(self, hint: str) -> ValueError:
         rest = self._text[self._at :].lstrip(" \t").partition("\n")[0][:40]
         return wrong(self._line(), f"cannot read {rest!r}: {hint}")
+
+
+def _closing(line: str, opener: str, closer: str) -> int:
+    """Where a text without quotes ends: at the bracket that closes this one, else at the first; -1 without any."""
+    depth = 0
+    for at, sign in enumerate(line) if len(opener) == 1 else ():
+        if sign == opener:
+            depth += 1
+        elif sign == closer:
+            if not depth:
+                return at
+            depth -= 1
+    return line.find(closer)
 
 
 def _clean(text: str) -> str:

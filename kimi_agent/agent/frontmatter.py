@@ -1,11 +1,16 @@
 """The head of a Markdown file between two `---` lines: the small part of YAML that skills and commands use."""
 
+import json
 import re
 from collections.abc import Mapping
 
 Value = str | tuple[str, ...]
-_KEY = re.compile(r"([A-Za-z][\w-]*)\s*:(?:\s+(.*)|\s*)\Z")
+_KEY = re.compile(r"(\"[^\"]{1,80}\"|'[^']{1,80}'|[\w$][^#:]{0,80}?)\s*:(?:\s+(.*)|\s*)\Z")
+_NESTED = re.compile(r"[A-Za-z][\w-]*\s*:(?:\s|\Z)")
 _BLOCK = re.compile(r"[|>][+-]?\d?\Z")
+_DOUBLE, _SINGLE = r'"(?:[^"\\]|\\.)*"', r"'(?:[^']|'')*'"
+_QUOTED = re.compile(f"{_DOUBLE}|{_SINGLE}")
+_ITEM = re.compile(rf"\s*((?:{_DOUBLE}|{_SINGLE})(?=\s*(?:,|\Z))|[^,]+)")
 
 
 def split(text: str) -> tuple[Mapping[str, Value], str]:
@@ -34,9 +39,9 @@ def _values(lines: list[str]) -> dict[str, Value]:
         if match is None:
             raise ValueError(f"line {at + 1} of its head is not `key: value`")
         start = at
-        while at < len(lines) and (not lines[at].strip() or lines[at][0] in " \t" or lines[at].startswith("- ")):
+        while at < len(lines) and (not lines[at].strip() or lines[at][0] in " \t]}" or lines[at].startswith("- ")):
             at += 1
-        values[re.sub(r"[-_]", "", match[1]).lower()] = _value((match[2] or "").strip(), lines[start:at])
+        values[re.sub(r"[-_\"']", "", match[1]).lower()] = _value((match[2] or "").strip(), lines[start:at])
     return values
 
 
@@ -48,26 +53,30 @@ def _value(first: str, more: list[str]) -> Value:
     rest = [line for line in rest if line and not line.startswith("#")]
     if not first and rest and all(line.startswith("- ") for line in rest):
         return tuple(_scalar(line[2:]) for line in rest)
-    if not first and rest and _KEY.match(rest[0]):
+    if not first and rest and _NESTED.match(rest[0]):
         return ""  # a nested map
     whole = " ".join([first, *rest])
     listed = re.split(r"\s#", whole, maxsplit=1)[0].rstrip()
     if listed.startswith("[") and listed.endswith("]"):
-        return tuple(_scalar(item) for item in listed[1:-1].split(",") if item.strip())
+        return tuple(_scalar(item) for item in _ITEM.findall(listed[1:-1]) if item.strip())
     return _scalar(whole)
 
 
 def _scalar(text: str) -> str:
     text = text.strip()
-    if text[:1] in ("'", '"'):
-        end = text.find(text[0], 1) if text[0] == "'" else _closing(text)
-        if end > 0:
-            inner = text[1:end]
-            return inner if text[0] == "'" else re.sub(r'\\(["\\])', r"\1", inner)
+    if text[:1] not in ("'", '"'):
+        return re.split(r"\s#", text, maxsplit=1)[0].rstrip()
+    quoted = _QUOTED.match(text)
+    if quoted is None:
         return text
-    return re.split(r"\s#", text, maxsplit=1)[0].rstrip()
+    return _unescaped(quoted[0]) if text[0] == '"' else quoted[0][1:-1].replace("''", "'")
 
 
-def _closing(text: str) -> int:
-    match = re.match(r'"(?:[^"\\]|\\.)*"', text)
-    return match.end() - 1 if match else -1
+def _unescaped(quoted: str) -> str:
+    """What JSON writes between double quotes, YAML does, too; of the rest only quotes and backslashes are resolved."""
+    try:
+        said = str(json.loads(quoted))
+        said.encode()
+    except ValueError:  # no JSON, or half a character
+        return re.sub(r'\\(["\\])', r"\1", quoted[1:-1])
+    return said

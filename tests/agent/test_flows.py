@@ -41,6 +41,7 @@ def mermaid(text: str) -> Flow:
         ("x[one<br/>two<br>three\\nfour]", "one\ntwo\nthree\nfour"),
         ('x["#quot;yes#quot; #35;1"]', '"yes" #1'), ("x[styled]:::big", "styled"), ("x:::big", "x"),
         ('x@{ shape: diamond, label: "what now?" }', "what now?"), ("x@{ shape: rect }", "x"), ("x[提交 申请]", "提交 申请"),
+        ('x["say \\"hi\\" [now]"]', 'say "hi" [now]'), ('x["C:\\tmp\\"]', "C:\\tmp\\"), ("x[run [all] of it]", "run [all] of it"),
     ],
 )  # fmt: skip
 def test_mermaid_nodes_of_every_shape(node: str, text: str):
@@ -74,14 +75,14 @@ def test_mermaid_without_spaces_chains_groups_and_looks():
 title: A flow
 ---
 %%{init: {"theme": "dark"}}%%
-graph LR;
+Graph lr;
   %% a comment
   A([Begin])-->B[one]-->C{two}; C-->|l|D & E-->F-->G([ end ])
   subgraph sub [A box]
     direction TB
     D[left] %% behind a line
   end
-  classDef done fill:#f9f,stroke:#333;
+  classdef done fill:#f9f,stroke:#333;
   class B,C done
   style F fill:#bbf
   linkStyle 0 stroke:red
@@ -163,7 +164,7 @@ unused
         ("BEGIN --> a\na -->|yes| END\na -->|no| Ende", 4, "the node Ende is unknown"),
         ("BEGIN --> a --> END\n\na <--> b", 4, "one way"),
         ("BEGIN --> a[open\na --> END", 2, "not closed"),
-        ("BEGIN --> a[f[0] is] --> END", 2, "double quotes"),
+        ("BEGIN --> a[f] is] --> END", 2, "double quotes"),
         ("BEGIN --> a -->\n\n! --> END", 4, "a node was expected"),
     ],
 )

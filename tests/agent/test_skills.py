@@ -167,6 +167,26 @@ more"""
     assert body == "Body\n---\nmore"
 
 
+def test_heads_that_yaml_reads_cost_no_file():
+    text = """---
+"name": 'it''s'
+作者: 张三
+x.y: 1
+short description: it is: short
+allowed-tools: [
+  Read,
+  "a, b",
+]
+description: "\\u4e2d\\n\\x41 \\"q\\""
+---
+"""
+    assert frontmatter.split(text)[0] == {
+        "name": "it's", "作者": "张三", "x.y": "1", "short description": "it is: short", "allowedtools": ("Read", "a, b"),
+        "description": '\\u4e2d\\n\\x41 "q"',
+    }  # fmt: skip
+    assert frontmatter.split('---\na: "\\u4e2d\\n"\n---\n')[0] == {"a": "中\n"}
+
+
 @given(st.text())
 def test_any_text_is_read_or_refused_in_words(text: str):
     for each in (text, f"---\n{text}\n---\nbody"):
