@@ -306,7 +306,7 @@ def find(text: str, session: Session) -> tuple[Command, str] | None:
     return None
 
 
-_COMMAND_LIKE = re.compile(r"/((?:skill|flow):\S*|[a-zA-Z][\w-]*)(\s|\Z)")
+_COMMAND_LIKE = re.compile(r"/((?:skill|flow):\S*|[a-zA-Z][\w-]*(?::\w[\w.:-]*)?)(\s|\Z)")
 
 
 def looks_like_command(text: str) -> bool:
@@ -335,4 +335,6 @@ async def execute(shell: Shell, text: str) -> bool:
         await command.run(shell, args)
     except KimiError as error:
         shell.show(error.full)
+    except Exception as error:  # a stranger's code, perhaps: it must not cost the session
+        shell.show(f"`/{command.name}` failed, which is a fault of its own: {type(error).__name__}: {error}")
     return True

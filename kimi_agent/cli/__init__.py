@@ -11,7 +11,8 @@ from kimi_agent.core.exit import ExitCode, error_code
 def run(arguments: Sequence[str]) -> int:
     """Parse and do what `arguments` say; answers an exit code.
 
-    A KimiError is one line on standard error, with its hint; a traceback only with `--debug`.
+    A KimiError is one line on standard error, with its hint; a fault of ours is one line, too, and a report in a file. A
+    traceback is shown only with `--debug`.
     """
     try:
         _parse(arguments)
@@ -31,6 +32,13 @@ def run(arguments: Sequence[str]) -> int:
         return _flushed(ExitCode.FAILED)
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        from kimi_agent.cli.crash import tell
+
+        tell(error)
+        return _flushed(ExitCode.FAILED)
     return _flushed(ExitCode.DONE)
 
 

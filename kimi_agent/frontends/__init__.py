@@ -16,7 +16,7 @@ FRONTENDS = {
     "json": "kimi_agent.frontends.print:JsonFrontend",
     "stream-json": "kimi_agent.frontends.print:StreamJsonFrontend",
     "line": "kimi_agent.frontends.line.app:LineFrontend",
-    "tui": "kimi_agent.frontends.tui.app:TuiFrontend",
+    "tui": "kimi_agent.frontends.tui.frontend:TuiFrontend",
 }
 
 

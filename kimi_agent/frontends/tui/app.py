@@ -1,8 +1,6 @@
-"""The keys of the full-screen shell, and the front end that the command line starts."""
+"""The keys of the full-screen shell."""
 
 import asyncio
-import sys
-from pathlib import Path
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -13,12 +11,10 @@ from textual.widgets import Input, TextArea
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.transcript import NoticeBlock, PromptBlock
 from kimi_agent.copy_command import last_answer, told_copied
-from kimi_agent.core import event as ev
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.keymap import keymap
 from kimi_agent.frontends.common.look import Look
-from kimi_agent.frontends.common.signals import ending_with
 from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
 from kimi_agent.frontends.tui.draw.source import block_text
@@ -39,6 +35,15 @@ class KimiApp(SessionApp):
         self.composer.area.keys = keys.for_prompt(self.keymap)
         if look.vim:
             self.composer.area.set_vim(True)
+
+    @property
+    def fault(self) -> Exception | None:
+        """What ended the application that should not have."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        """Whoever started the application tells of the fault; Textual would print local variables, which may be keys."""
+        self._close_messages_no_wait()
 
     @on(events.Mount)
     def _tell_keys(self) -> None:
@@ -267,31 +272,3 @@ class KimiApp(SessionApp):
             self.notify_hint("The editor failed: the text is as it was")
         else:
             self.composer.put(edited)
-
-
-class TuiFrontend:
-    """What `kimi` starts in a terminal. `session_id` resumes a session, `prompt` is sent at once."""
-
-    def __init__(
-        self,
-        session_id: str | None = None,
-        prompt: str = "",
-        mode: ev.Mode = "default",
-        model: str | None = None,
-        cwd: Path | None = None,
-        look: Look = Look(),  # noqa: B008 - frozen
-    ) -> None:
-        self._arguments: dict[str, Any] = {
-            "session_id": session_id, "prompt": prompt, "mode": mode, "model": model, "cwd": cwd, "look": look,
-        }  # fmt: skip
-
-    async def run(self, agent: Agent) -> int:
-        """Show the session until the person leaves; answers an exit code. Raises SessionError and NoModelError."""
-        keys.teach()
-        app = KimiApp(agent, **self._arguments)
-        with ending_with(app.leave):
-            await app.run_async()
-        session = app.talk.session
-        if any(isinstance(event, ev.TurnStarted) for event in session.events()):
-            sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")
-        return app.return_code or 0
