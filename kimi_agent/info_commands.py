@@ -30,7 +30,7 @@ async def hooks_command(shell: "Shell", args: str) -> None:
         return
     lines = ["| event | matcher | command | timeout | strict | where from |", "|---|---|---|---|---|---|"]
     for hook in sorted(hooks, key=lambda hook: hook.event):
-        matcher, command = _code(hook.matcher) or "(all)", _code(hook.command)
+        matcher, command = _code(hook.matcher) or "(all)", _code(hook.shown)
         strict = "yes" if hook.strict else "no"
         lines.append(f"| {hook.event} | {matcher} | {command} | {hook.timeout:g} s | {strict} | {hook.source or '-'} |")
     shell.show("\n".join(lines))

@@ -48,7 +48,7 @@ class Parts(Struct):
     hooks: list[Hook] = field(default_factory=list)
     agents: list[Path] = field(default_factory=list)
     skills: list[Path] = field(default_factory=list)
-    prompts: list[Path] = field(default_factory=list)
+    prompts: list[tuple[str, Path]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def add(self, plugin: Plugin) -> None:
@@ -69,7 +69,7 @@ class Parts(Struct):
         self.hooks += [msgspec.structs.replace(h, source=f"plugin {plugin.name}") for h in plugin.hooks]  # type: ignore[type-var]
         self.agents += plugin.agents
         self.skills += plugin.skills
-        self.prompts += plugin.prompts
+        self.prompts += [(plugin.name, path) for path in plugin.prompts]
 
     def tools(self, host: Callable[[str], Host], wanted: Callable[[str], bool]) -> list[Tool]:
         """Fresh tools of every plugin, in a fixed order; `host` answers what a plugin of that name is told.

@@ -55,7 +55,8 @@ Subcommand: TypeAlias = Callable[[Sequence[str]], int]
 class Plugin:
     """What a plugin adds. A name that is taken already stays what it is; the plugin's one is left out and told.
 
-    `agents`, `skills` and `prompts` are folders: of subagent types, of skills, of custom commands (Markdown). `frontends` name
+    `agents`, `skills` and `prompts` are folders, or single Markdown files: of subagent types, of skills, of custom commands,
+    which are called `/command` and `/plugin:command`. `frontends` name
     their class as "module:Class". `readers` turn the bytes of a document into text, by suffix (".docx"). `problems` say for the
     person what of the plugin could not be loaded.
     """

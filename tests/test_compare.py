@@ -14,8 +14,9 @@ from kimi_agent.agent.agent_types import DEFAULT
 from kimi_agent.build import agent_types, build
 from kimi_agent.cli import app
 from kimi_agent.commands import COMMANDS
-from kimi_agent.config.load import HOOK_EVENTS, load_config
+from kimi_agent.config.load import load_config
 from kimi_agent.core.exit import ExitCode
+from kimi_agent.core.hook import HOOK_EVENTS
 from kimi_agent.core.schema import tool_spec
 from kimi_agent.plugins.host import host_plugins
 from kimi_agent.providers import PROVIDERS

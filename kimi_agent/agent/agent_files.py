@@ -138,7 +138,9 @@ def _replaced(kind: AgentType, other: str) -> str:
 
 
 def _files(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
-    """Markdown files at any level, YAML files at the first one, and `NAME/agent.yaml`."""
+    """Markdown files at any level, YAML files at the first one, and `NAME/agent.yaml`; `folder` may be a Markdown file."""
+    if folder.suffix.lower() == ".md":
+        yield folder
     for entry in entries(folder):
         name = entry.name.lower()
         is_yaml = name.endswith((".yaml", ".yml"))

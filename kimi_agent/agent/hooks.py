@@ -129,7 +129,7 @@ class Hooks(Struct):
             if hook.event == event and re.search(hook.matcher, subject):
                 same = found.get(hook.command, hook)
                 timeout, strict = max(hook.timeout, same.timeout), hook.strict or same.strict
-                found[hook.command] = Hook(event, hook.command, hook.matcher, timeout, strict)
+                found[hook.command] = replace(hook, timeout=timeout, strict=strict)  # type: ignore[type-var]
         return list(found.values())
 
     async def _ask(self, hook: Hook, data: bytes) -> Said:
@@ -155,10 +155,10 @@ class Hooks(Struct):
         )
 
     def _judged(self, hook: Hook, said: Said) -> Said:
-        name = f"Hook {hook.event} `{hook.command[:80]}`"
+        name = f"Hook {hook.event} `{hook.shown[:80]}`"
         objects = hook.event in OBJECTING
         if said.failure and hook.strict and objects:
-            said = replace(said, objection=f"the strict hook `{hook.command[:80]}` failed: {said.failure}")
+            said = replace(said, objection=f"the strict hook `{hook.shown[:80]}` failed: {said.failure}")
         if said.objection is not None:
             verb = "objected" if objects else "objected in vain"
             self.emit(ev.Notice("warning", f"{name} {verb}: {said.objection[:_SHOWN]}"))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.permissions import is_secret
@@ -29,7 +30,8 @@ class Places(Struct, frozen=True):
     """Where to look besides the project: `home` is `$KIMI_HOME`, `user` the person's home folder.
 
     `extra` folders may be relative to the project's root. `only` replaces every folder of skills but `built_in`. `merge` False
-    takes the first of the folders .kimi, .claude and .codex that exists.
+    takes the first of the folders .kimi, .claude and .codex that exists. What plugins bring may be single files; their commands
+    come with the plugin's name.
     """
 
     home: Path
@@ -38,7 +40,7 @@ class Places(Struct, frozen=True):
     only: tuple[Path, ...] = ()
     merge: bool = True
     plugin_skills: tuple[Path, ...] = ()
-    plugin_commands: tuple[Path, ...] = ()
+    plugin_commands: tuple[tuple[str, Path], ...] = ()
     built_in: tuple[Path, ...] = ()
 
 
@@ -68,9 +70,15 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
             _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken)
     for folder in user_brands[:2]:
         _gather(commands, _command_files(folder / "commands"), "command", None, broken)
-    for folder in places.plugin_commands:
-        _gather(commands, _command_files(folder), "command", None, broken)
-    return Library(skills, commands, tuple(broken), frozenset(name.casefold() for name in reserved), offered)
+    taken = frozenset(name.casefold() for name in reserved)
+    for plugin, folder in places.plugin_commands:
+        own: dict[str, Skill] = {}
+        _gather(own, _command_files(folder), "command", None, broken)
+        for name, command in own.items():
+            long = f"{plugin}:{command.name}"
+            short = _added(commands, command, "", broken) is command and name not in taken
+            commands.setdefault(long.casefold(), command if short else replace(command, name=long))
+    return Library(skills, commands, tuple(broken), taken, offered)
 
 
 def project_root(cwd: Path) -> Path:
@@ -110,7 +118,9 @@ def is_folder(entry: "os.DirEntry[str]") -> bool:
 
 
 def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Names and paths: `NAME/SKILL.md`, and `NAME.md`."""
+    """Names and paths: `NAME/SKILL.md`, and `NAME.md`; `folder` may be such a file itself."""
+    if folder.suffix.lower() == ".md":
+        yield folder.parent.name if folder.stem.lower() == "skill" else folder.stem, str(folder)
     for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield entry.name[:-3], entry.path
@@ -119,7 +129,9 @@ def _skill_files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _command_files(folder: Path, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and paths: `NAME.md`, and `GROUP/NAME.md` as GROUP:NAME."""
+    """Names and paths: `NAME.md`, and `GROUP/NAME.md` as GROUP:NAME; `folder` may be such a file itself."""
+    if folder.suffix.lower() == ".md":
+        yield folder.stem, str(folder)
     for entry in entries(folder):
         if entry.name.lower().endswith(".md"):
             yield prefix + entry.name[:-3], entry.path
@@ -148,14 +160,19 @@ def _gather(
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
             broken.append(f"The {kind} {one_line(path)} is left out: {reason}.")
             continue
-        first = found.setdefault(skill.name.casefold(), skill)
-        if first is skill:
-            broken += _broken_flow(skill) if skill.flow else []
-        elif first.of_project and not bound and not _alike(first.path, skill.path):
-            broken.append(
-                f"The {kind} {first.name} is that of this project, {one_line(str(first.path))}, "
-                f"in place of that of {one_line(path)}."
-            )
+        if _added(found, skill, bound, broken) is skill and skill.flow:
+            broken += _broken_flow(skill)
+
+
+def _added(found: dict[str, Skill], skill: Skill, bound: str, broken: list[str]) -> Skill:
+    """What is found by the skill's name: the first one of it. A person is told of a project's in the place of another one."""
+    first = found.setdefault(skill.name.casefold(), skill)
+    if first is not skill and first.of_project and not bound and not _alike(first.path, skill.path):
+        broken.append(
+            f"The {skill.kind} {first.name} is that of this project, {one_line(str(first.path))}, "
+            f"in place of that of {one_line(str(skill.path))}."
+        )
+    return first
 
 
 def _alike(path: Path, other: Path) -> bool:

@@ -25,6 +25,9 @@ ABSENT = frozenset(
 )  # fmt: skip
 """Foreign tools that have no counterpart here."""
 
+TOOL_EVENTS = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
+"""Events of hooks whose subject is the name of a tool."""
+_WORD = re.compile(r"(?<![\w.\\])[A-Z]\w+(?!\w)")
 _ITEM = re.compile(r"[^,()]+(?:\([^()]*\))?")
 
 
@@ -45,3 +48,25 @@ def our_name(name: str) -> str | None:
     if colon or module or short.casefold() in ABSENT or not re.fullmatch(r"[\w.*?-]+", short):
         return None
     return short
+
+
+def our_matcher(event: str, given: str) -> str:
+    """A hook's matcher of Claude Code: theirs match the whole name, ours are searched in it."""
+    if given in ("", "*") or event in ("UserPromptSubmit", "Stop"):
+        return ""
+    if event not in TOOL_EVENTS:
+        return f"^(?:{given})$"
+    if re.fullmatch(r"[\w|]+", given):
+        names = [our_name(name) or name for name in given.split("|") if name]
+        return f"^(?:{'|'.join(dict.fromkeys(names))})$"
+    return f"^(?:{_WORD.sub(lambda word: our_name(word[0]) or word[0], given)})$"
+
+
+def both_names(event: str, given: str) -> str:
+    """A matcher of ours that finds tools by their foreign names too: `Bash` becomes `(?:Bash|Shell)`."""
+
+    def both(word: re.Match[str]) -> str:
+        ours = our_name(word[0])
+        return f"(?:{word[0]}|{ours})" if ours and ours != word[0] else word[0]
+
+    return _WORD.sub(both, given) if event in TOOL_EVENTS else given

@@ -11,6 +11,7 @@ from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfi
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
 from kimi_agent.config.services import what_is_missing, with_keys, wrong_services
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.hook import HOOK_EVENTS
 
 T = TypeVar("T")
 
@@ -25,11 +26,6 @@ OUTPUT_LIMIT = {
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
-
-HOOK_EVENTS = (
-    "PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "Stop", "StopFailure", "SessionStart",
-    "SessionEnd", "SubagentStart", "SubagentStop", "PreCompact", "PostCompact", "Notification",
-)  # fmt: skip
 
 
 def home_dir(env: Mapping[str, str]) -> Path:

@@ -6,12 +6,18 @@ from typing import TypeAlias
 
 from kimi_agent.core.record import Record
 
+HOOK_EVENTS = (
+    "PreToolUse", "PostToolUse", "PostToolUseFailure", "UserPromptSubmit", "Stop", "StopFailure", "SessionStart",
+    "SessionEnd", "SubagentStart", "SubagentStop", "PreCompact", "PostCompact", "Notification",
+)  # fmt: skip
+"""All that hooks are told of: one of any other event never runs."""
+
 
 class Hook(Record):
     """`matcher` is a regular expression that is searched in the event's subject (a tool's name), empty for every one.
 
     `timeout` is in seconds. A `strict` hook that fails or takes too long counts as one that objects. `source` says for people
-    where it comes from.
+    where it comes from, `written` is the command as its author wrote it, where more is run than that.
     """
 
     event: str
@@ -20,6 +26,11 @@ class Hook(Record):
     timeout: float = 30.0
     strict: bool = False
     source: str = ""
+    written: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.written or self.command
 
 
 class HookExit(Record):

@@ -1,4 +1,4 @@
-"""The parts of a bundle: folders of skills, agents and commands, hooks, MCP servers. What is wrong is named and left out."""
+"""The parts of a bundle: skills, agents and commands, hooks, MCP servers. What is wrong is named and left out."""
 
 import json
 import os
@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.core.hook import Hook
+from kimi_agent.agent.tool_names import both_names, our_matcher
+from kimi_agent.core.hook import HOOK_EVENTS, Hook
 
 _ROOT = re.compile(r"\$\{(?:CLAUDE|KIMI)_PLUGIN_ROOT\}")
+SKILL = "SKILL.md"
 _LIMIT = 1 << 20  # bytes of a file with hooks or servers
 
 
@@ -34,16 +36,24 @@ def from_json(data: bytes) -> Any:
 
 
 def folders(folder: Path, given: Any, usual: str, problems: list[str]) -> list[Path]:
-    """The folders that a key names (a path or a list of them), else the usual one when it is there."""
+    """The folders and Markdown files that a key names (a path or a list of them), else the usual folder when it is there.
+
+    For a skill's own folder its SKILL.md stands; a plugin that has one at its root is a skill, too.
+    """
     if given is None:
-        return [folder / usual] if _there(folder, usual, stat.S_ISDIR) else []
+        own = [folder / SKILL] if usual == "skills" and _there(folder, SKILL, stat.S_ISREG) else []
+        return [*own, folder / usual] if _there(folder, usual, stat.S_ISDIR) else own
     result = []
     for path in given if isinstance(given, list) else [given]:
         found = inside(folder, path) if isinstance(path, str) else None
         if found and found.is_dir():
+            result.append(found / SKILL if usual == "skills" and (found / SKILL).is_file() else found)
+        elif found and found.is_file() and found.suffix.lower() == ".md":
             result.append(found)
         else:
-            problems.append(f"its {usual} folder {str(path)[:80]!r} is left out: there is no such folder in the plugin")
+            problems.append(
+                f"its {usual} {str(path)[:80]!r} are left out: the plugin has no such folder and no such Markdown file"
+            )
     return result
 
 
@@ -101,8 +111,12 @@ def _hook(entry: Any, folder: Path, at: bool) -> Hook | str:
     event, command, matcher = entry.get("event"), entry.get("command"), entry.get("matcher") or ""
     if not isinstance(event, str) or not isinstance(command, str) or not command.strip() or "\0" in command:
         return "it says no event or no command"
+    if event not in HOOK_EVENTS:
+        return f"the event {event[:60]!r} does not happen here"
     matcher = "" if matcher == "*" else matcher
     try:
+        re.compile(matcher)
+        matcher = both_names(event, matcher) if at else our_matcher(event, matcher)
         re.compile(matcher)
     except (re.error, TypeError, RecursionError):
         return f"its matcher {str(matcher)[:60]!r} is no regular expression"
@@ -111,7 +125,7 @@ def _hook(entry: Any, folder: Path, at: bool) -> Hook | str:
         return "its timeout is not between 1 and 600 seconds"
     root = shlex.quote(str(folder))
     start = f"export KIMI_PLUGIN_ROOT={root} CLAUDE_PLUGIN_ROOT={root}\n" + (in_folder(folder) if at else "")
-    return Hook(event, start + command, matcher, float(timeout), entry.get("strict") is True)
+    return Hook(event, start + command, matcher, float(timeout), entry.get("strict") is True, written=command)
 
 
 def mcp_servers(folder: Path, given: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:

@@ -66,25 +66,26 @@ def _adds(manifest: Manifest) -> Iterator[str]:
         if problem := problem_with(dict(tool.parameters)):
             yield f"  (it cannot be called: {one_line(problem)})"
     for hook in manifest.hooks:
-        own = hook.command.split("\n", 1)[1]
-        written = own.removeprefix(in_folder(manifest.folder))
-        where = "" if written == own else " in its folder"
-        yield (
-            f"hook at {_shown(hook.event)} {_shown(hook.matcher)}".rstrip() + f", which runs{where}: {_shown(written)}"
-        )
+        what = f"hook at {_shown(hook.event)} {_shown(hook.matcher)}".rstrip()
+        where = " in its folder" if in_folder(manifest.folder) in hook.command else ""
+        yield f"{what}, which runs{where}: {_shown(hook.shown)}"
     for name, server in manifest.mcp_servers.items():
         yield f"MCP server {_shown(name)}: {_shown(_server(server, manifest.folder))}"
     if manifest.mcp_servers:
         yield "  (this version does not start MCP servers yet: they are kept for a later one)"
     for what, folders in (("skills", manifest.skills), ("agents", manifest.agents), ("commands", manifest.prompts)):
-        for folder in folders:
-            names = sorted(os.listdir(folder))  # noqa: PTH208
+        for path in folders:
+            names = sorted(os.listdir(path)) if path.is_dir() else [_below(path, manifest.folder)]  # noqa: PTH208
             yield f"{what}: {one_line(', '.join(name.removesuffix('.md') for name in names), 500)}"
     if manifest.inject:
         wanted = ", ".join(sorted(set(manifest.inject.values())))
         yield f"WANTS YOUR {_shown(wanted)}, to be written to {_shown(manifest.config_file)}"
     yield from (f"left out: {_shown(text)}" for text in manifest.problems)
     yield from (f"note: {_shown(text)}" for text in manifest.notes)
+
+
+def _below(path: Path, folder: Path) -> str:
+    return os.path.relpath(os.path.realpath(path), os.path.realpath(folder))
 
 
 def _server(server: Mapping[str, Any], folder: Path) -> str:

@@ -18,7 +18,9 @@ from kimi_agent.plugins.manifest import manifest_file
 TIMEOUT_S = 120.0
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _GIT = re.compile(r"(?:git@|ssh://|https?://|file://|git\+)")
-_TREE = re.compile(r"(?P<url>https://[^/]+/[^/]+/[^/#@]+?)(?:/-)?/tree/(?P<ref>[^/]+)(?:/(?P<below>.+))?")
+_TREE = re.compile(
+    r"(?P<url>https://[^/]+/[^/]+/[^/#@]+?)(?:/-)?/(?:tree|commit|releases/tag)/(?P<ref>[^/]+)(?:/(?P<below>.+))?"
+)
 _AFTER_GIT = re.compile(r"(?P<url>.*?\.git)(?:/tree/(?P<branch>[^/]+))?(?:/(?P<below>[^@]+))?(?:@(?P<ref>.+))?")
 _PLAIN = re.compile(r"(?P<url>.*/[^/@]*)(?:@(?P<ref>.+))?")
 _WHO = re.compile(r"((?:https?|file)://)[^/?#\s]*@")
@@ -84,7 +86,7 @@ def split_git(source: str) -> tuple[str, str, str]:
     """Address, branch, tag or commit (empty: the default branch), and the folder in the repository (empty: its root).
 
     Understood are `ADDRESS.git[@REF][#FOLDER]`, kimi-cli's `ADDRESS.git/FOLDER`, and what a browser shows
-    (`.../tree/REF/FOLDER`). Raises ConfigError.
+    (`.../tree/REF/FOLDER`, `.../commit/ID`, `.../releases/tag/TAG`). Raises ConfigError.
     """
     source, _, below = source.removeprefix("git+").partition("#")
     match = _TREE.fullmatch(source) or _AFTER_GIT.fullmatch(source) or _PLAIN.fullmatch(source)

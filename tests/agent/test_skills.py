@@ -319,6 +319,21 @@ def house_with(tree: Path, provider: ListProvider) -> House:
     return house
 
 
+def test_commands_of_plugins_have_a_long_name_too(tree: Path):
+    """As in kimi-code and Claude Code; the long name is listed only where the short one is another command."""
+    for place in ("one/report.md", "two/report.md", "two/help.md", "single.md"):
+        write(tree / place, f"of {place}")
+    brought = [("one", tree / "one"), ("two", tree / "two"), ("two", tree / "single.md")]
+    library = look(tree, plugin_commands=brought, reserved=("help",))
+    called = {
+        name: library.expand(name) for name in ("/report", "/one:report", "/Two:report", "/two:help", "/two:single")
+    }
+    assert [text.rpartition("of ")[2] for text in called.values()] == [
+        "one/report.md", "one/report.md", "two/report.md", "two/help.md", "single.md",
+    ]  # fmt: skip
+    assert sorted(library.for_person()) == ["report", "single", "two:help", "two:report"]
+
+
 async def test_the_model_calls_a_skill(tree: Path):
     provider = ListProvider([calls(call("Skill", '{"name": "Review", "arguments": "src"}')), say("done")])
     house = house_with(tree, provider)

@@ -172,7 +172,7 @@ def test_nothing_that_is_shown_hides_or_moves_anything(tmp_path: Path) -> None:
             description="nice\x1b[8m",
             version="1\x1b[8m",
             tools=tools,
-            hooks=[{"event": "Stop\x1b[8m", "command": evil, "matcher": "a\u202eb"}],
+            hooks=[{"event": name, "command": evil, "matcher": "a\u202eb"} for name in ("Stop", "Stop\x1b[8m")],
             mcpServers={"m\x1b": {"command": evil, "args": [evil, 5]}},
         ),
     )

@@ -345,6 +345,8 @@ def test_a_kill_at_any_step_leaves_no_half_plugin(kimi: Program, tmp_path: Path,
         ("https://github.com/u/r/tree/dev/plugins/mine", ("https://github.com/u/r", "dev", "plugins/mine")),
         ("https://gitlab.com/u/r/-/tree/dev/x", ("https://gitlab.com/u/r", "dev", "x")),
         ("git+ssh://git@host/r.git@abc", ("ssh://git@host/r.git", "abc", "")),
+        ("https://github.com/u/r/releases/tag/v1.2", ("https://github.com/u/r", "v1.2", "")),
+        ("https://github.com/u/r/commit/0a1b2c3", ("https://github.com/u/r", "0a1b2c3", "")),
     ],
 )
 def test_addresses_of_repositories(source: str, expected: tuple[str, str, str]) -> None:
@@ -364,28 +366,32 @@ def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) 
     check = (
         'cat >/dev/null; echo "$PWD" > told; test "$PWD" = "$KIMI_PLUGIN_ROOT" && echo "no shells today" >&2; exit 2\n'
     )
-    hooks = [{"event": "PreToolUse", "matcher": "^Shell$", "command": "sh ./check.sh"}]
+    hooks = [{"event": "PreToolUse", "matcher": "^Bash$", "command": "sh ./check.sh"}]
     source = write_plugin(
         tmp_path / "bundle",
         {"name": "bundle", "version": "1.0.0", "hooks": hooks},
         **{
             "skills__rates__SKILL.md": "---\nname: rates\ndescription: how to read rates\n---\nRead the newest first.\n",
             "commands__report.md": "Report on $ARGUMENTS.\n",
+            "SKILL.md": "---\ndescription: how we count\n---\nCount twice.\n",
             "check.sh": check,
         },
     )
     done = kimi.run("plugin", "install", str(source), "--yes")
-    assert "hook at PreToolUse ^Shell$, which runs in its folder: sh ./check.sh\n" in done.stderr
-    assert "skills: rates" in done.stderr
+    assert "hook at PreToolUse ^(?:Bash|Shell)$, which runs in its folder: sh ./check.sh\n" in done.stderr
+    assert "skills: SKILL\n  skills: rates\n" in done.stderr
     calls = [
         {"call": {"name": "Shell", "arguments": {"command": "touch ran"}}},
+        {"call": {"name": "Skill", "arguments": {"name": "bundle"}}},
         {"call": {"name": "Skill", "arguments": {"name": "rates"}}},
     ]
     scenario = kimi.scenario(
         [{"expect": "Report on March."}, *calls], [{"expect": "Read the newest"}, {"text": "Done."}]
     )
-    done = kimi.run("-p", "/report March", "--provider", scenario, "--yolo", "--output-format", "stream-json")
+    done = kimi.run("-p", "/bundle:report March", "--provider", scenario, "--yolo", "--output-format", "stream-json")
     assert "Blocked by a hook of the user: no shells today" in done.stdout, done.stdout + done.stderr
+    assert "Count twice." in done.stdout
+    assert "Hook PreToolUse `sh ./check.sh` objected" in done.stdout
     assert not (kimi.work / "ran").exists()
     assert (kimi.home / "plugins" / "bundle" / "told").read_text().strip() == str(kimi.home / "plugins" / "bundle")
     assert states(kimi)["bundle"] == "changed"  # the hook wrote into its own folder

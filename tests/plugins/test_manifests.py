@@ -11,6 +11,7 @@ from plugin_files import manifest, write_plugin
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.json_schema import problem_with
 from kimi_agent.core.schema import tool_spec
+from kimi_agent.plugins.bundle import folders
 from kimi_agent.plugins.command_tool import CommandTool
 from kimi_agent.plugins.load import as_plugin
 from kimi_agent.plugins.manifest import check_name, read_manifest
@@ -41,11 +42,11 @@ def test_the_corpus_loads_unchanged(folder: Path) -> None:
 def test_a_bundle_of_kimi_code() -> None:
     folder = CORPUS / "code-bundle"
     found = read_manifest(folder)
-    assert (found.skills, found.prompts) == ([folder / "skills"], [folder / "commands"])
+    assert (found.skills, found.prompts) == ([folder / "skills"], [folder / "commands", folder / "more" / "close.md"])
     assert found.mcp_servers["own"] == {"command": str(folder / "server.sh"), "cwd": str(folder)}
     assert found.mcp_servers["docs"] == {"url": "https://example.com/mcp"}
     (hook,) = found.hooks
-    assert (hook.event, hook.matcher, hook.timeout) == ("PreToolUse", "Shell", 5)
+    assert (hook.event, hook.matcher, hook.timeout) == ("PreToolUse", "(?:Bash|Shell)", 5)
     assert f"cd {shlex.quote(str(folder))} || exit\nsh ./hooks/check.sh" in hook.command
     assert not found.notes
 
@@ -56,10 +57,18 @@ def test_a_bundle_of_claude_code() -> None:
     assert found.agents == [folder / "agents"]
     assert found.mcp_servers == {"db": {"command": f"{folder}/db", "args": ["--all"]}}
     after, start = found.hooks
-    assert (after.event, after.matcher, after.timeout) == ("PostToolUse", "WriteFile", 10)
+    assert (after.event, after.matcher, after.timeout) == ("PostToolUse", "^(?:WriteFile|StrReplaceFile)$", 10)
     assert "cd " not in after.command
     assert f"CLAUDE_PLUGIN_ROOT={shlex.quote(str(folder))}\n" in after.command
     assert (start.event, start.matcher) == ("SessionStart", "")
+
+
+def test_a_skill_at_the_root_of_a_plugin_and_paths_that_are_skills() -> None:
+    """As kimi-cli finds it, which takes its folder of plugins for one of skills, and kimi-code."""
+    folder = CORPUS / "with-skill"
+    assert read_manifest(folder).skills == [folder / "SKILL.md"]
+    rates = CORPUS / "code-bundle" / "skills" / "rates"
+    assert folders(CORPUS / "code-bundle", "./skills/rates", "skills", []) == [rates / "SKILL.md"]
 
 
 def test_unknown_keys_are_notes() -> None:
@@ -81,10 +90,12 @@ def test_unknown_keys_are_notes() -> None:
         ({"inject": {"k": "api_key"}}, "needs a config_file"),
         ({"inject": {"k": "api_key"}, "config_file": "../config.json"}, "needs a config_file"),
         ({"inject": ["k"]}, "no table of names"),
-        ({"skills": "../elsewhere"}, "no such folder in the plugin"),
-        ({"skills": "/"}, "no such folder in the plugin"),
-        ({"agents": [5]}, "no such folder in the plugin"),
+        ({"skills": "../elsewhere"}, "no such folder"),
+        ({"skills": "/"}, "no such folder"),
+        ({"agents": [5]}, "no such folder"),
+        ({"commands": "plugin.json"}, "no such Markdown file"),
         ({"hooks": [{"event": "Stop"}]}, "no event or no command"),
+        ({"hooks": [{"event": "TurnStarted", "command": "x"}]}, "does not happen here"),
         ({"hooks": [{"event": "Stop", "command": "x", "matcher": "("}]}, "no regular expression"),
         ({"hooks": [{"event": "Stop", "command": "x", "timeout": 9999}]}, "between 1 and 600"),
         ({"hooks": {"Stop": [{"hooks": [{"type": "prompt"}]}]}}, "it is no command"),

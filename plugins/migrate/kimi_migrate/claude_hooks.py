@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.agent.tool_names import our_name
-from kimi_agent.config.load import HOOK_EVENTS
+from kimi_agent.agent.tool_names import TOOL_EVENTS, our_matcher
 from kimi_agent.core.errors import SessionError
+from kimi_agent.core.hook import HOOK_EVENTS
 from kimi_migrate.records import items, read_json, table, text
 from kimi_migrate.settings import Settings, without_keys
 from kimi_migrate.step import Step, left
 
-TOOL_EVENTS = ("PreToolUse", "PostToolUse", "PostToolUseFailure")
 DEFAULT_TIMEOUT = 60
 _FOLDER = re.compile(r"\$\{?CLAUDE_PROJECT_DIR\b")
 
@@ -59,16 +58,3 @@ def _step(path: Path, settings: Settings, event: str, given: str, hook: dict[str
     timeout = hook.get("timeout")
     ours["timeout"] = min(max(timeout, 1), 600) if isinstance(timeout, int | float) else DEFAULT_TIMEOUT
     return settings.hook(path, ours, "; ".join(notes))
-
-
-def our_matcher(event: str, given: str) -> str:
-    """Theirs match the whole name, ours are searched in it."""
-    if given in ("", "*") or event in ("UserPromptSubmit", "Stop"):
-        return ""
-    if event not in TOOL_EVENTS:
-        return f"^(?:{given})$"
-    if re.fullmatch(r"[\w|]+", given):
-        names = [our_name(name) or name for name in given.split("|") if name]
-        return f"^(?:{'|'.join(dict.fromkeys(names))})$"
-    words = re.sub(r"(?<![\w.])[A-Z]\w+(?!\w)", lambda word: our_name(word[0]) or word[0], given)
-    return f"^(?:{words})$"
