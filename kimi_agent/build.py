@@ -17,11 +17,13 @@ from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig
+from kimi_agent.config.keys import keys_of
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
+from kimi_agent.core.redact import Redactor, secret_variables
 from kimi_agent.core.tool import Tool
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
@@ -74,6 +76,7 @@ def build(
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
     agent = Agent(
         home=home,
+        redactor=redactor_of(config),
         cwd=cwd,
         store=SessionStore(home),
         models={},
@@ -97,7 +100,7 @@ def build(
         rounds=loop.max_ralph_iterations,
         extra_roots=extra_roots,
         find_skills=skills,
-        export=export_session,
+        export=lambda events, path: export_session(agent.redactor, events, path),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -147,11 +150,17 @@ def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Se
     return discover(folder, places, reserved=reserved, offered=offered)
 
 
-def export_session(events: Sequence[Event], path: Path) -> None:
+def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> None:
     """Write a session as the ending of the path says. Raises ConfigError."""
+    from kimi_agent.agent.store import keepable
     from kimi_agent.frontends.export import write
 
-    write(events, path)
+    write([keepable(event, redactor)[0] for event in events], path)
+
+
+def redactor_of(config: Config) -> Redactor:
+    """Knows the keys of the configuration and of the environment."""
+    return Redactor(secret_variables(os.environ) | keys_of(config))
 
 
 def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
@@ -166,6 +175,8 @@ def configure_models(agent: Agent, config: Config, parts: Parts) -> None:
     """Give the agent the models of a configuration, also a running one after a login."""
     agent.models = {name: model_of(name, entry) for name, entry in config.models.items()}
     agent.default_model = config.default_model
+    for place, key in keys_of(config).items():
+        agent.redactor.add(place, key)
     agent.make_provider = lambda name: provider_chain(config, parts, agent.models, name)
     agent.served = lambda: served_models(config)
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from kimi_agent.commands import execute
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.message import Message, Text, tool_message, user_message
+from kimi_agent.core.redact import Redactor
 from kimi_agent.session_command import SessionPanel, age, day
 
 NOW = 1_763_812_800.0  # a day at noon UTC, so that an hour before is the same day in most places
@@ -228,7 +230,7 @@ async def test_a_fork_of_another_session_goes_on_and_leaves_it_as_it_is(house: H
 
 
 async def test_a_session_is_exported_to_a_new_file(house: House):
-    house.agent.export = export_session
+    house.agent.export = partial(export_session, Redactor())
     other = await said(house, "the other one")
     listing = panel(RecordingShell(house)).listing()
     for name in (f"kimi-session-{other}.md", f"kimi-session-{other}-2.md"):

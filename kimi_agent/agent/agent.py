@@ -28,6 +28,7 @@ from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -45,6 +46,7 @@ class Agent(Struct):
     make_provider: Callable[[str], Provider]
     make_tools: Callable[[Model, Path], Sequence[Tool]]
     make_workspace: Callable[[Path], Workspace]
+    redactor: Redactor = field(default_factory=Redactor)  # of what is kept, shown and sent
     gates: Sequence[Gate] = ()
     commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
     make_hooks: MakeHooks | None = None
@@ -138,9 +140,10 @@ class Agent(Struct):
         log = self.store.create(session_id)
         extra = "\n\n".join(filter(None, (self.skills(folder).listing(), self.extra_prompt)))
         prompt = main_prompt(self.main_agent, folder, self.home, skills=extra, extra_roots=self.extra_roots)
+        prompt = self.redactor.text(clean(prompt))
         log.append(
             ev.SessionStarted(
-                session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=clean(prompt)
+                session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=prompt
             )
         )
         return log
@@ -199,6 +202,7 @@ class Agent(Struct):
                 gates=self.gates,
                 permissions=permissions,
                 ask=ask,
+                redactor=self.redactor,
                 models=Models(lambda name: self.make_provider(name), self.window),  # a login replaces it meanwhile
                 model=model,
                 thinking=self.thinking,
@@ -238,7 +242,8 @@ class Agent(Struct):
 
         def prompt(kind: AgentType) -> str:
             listing = library.listing() if allows(kind, SkillTool.name) else ""
-            return main_prompt(kind, folder, self.home, skills=listing, extra_roots=self.extra_roots)
+            text = main_prompt(kind, folder, self.home, skills=listing, extra_roots=self.extra_roots)
+            return self.redactor.text(text)
 
         return SubagentParts(types, lambda: self.models, tools, prompt, self.budget)
 

@@ -16,7 +16,7 @@ from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
-from kimi_agent.agent.store import clean, encode_line, scrubbed
+from kimi_agent.agent.store import clean, keepable
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
 from kimi_agent.agent.turns import MAX_WOKEN, Turns
 from kimi_agent.agent.waiting import Waiting
@@ -38,7 +38,7 @@ class Session:
         assert isinstance(started, ev.SessionStarted)
         self.id = started.id
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
-        self.ask = parts.ask
+        self.ask, self.redactor = parts.ask, parts.redactor
         self.skills = parts.skills
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
         self.todos: tuple[Todo, ...] = ()
@@ -259,7 +259,7 @@ class Session:
             if isinstance(event, ev.Usage):
                 self.emit_nested(ev.Nested("btw", event))
 
-        return await ask_aside(self.runner, question, show)
+        return await ask_aside(self.runner, self.redactor.text(question), show)
 
     # --- what can be changed ------------------------------------------------------------------------------------------
 
@@ -352,11 +352,7 @@ class Session:
         After that the turn closes its history in memory, and the next successful write catches up. What happens `aside` the
         listener is shown while no turn runs.
         """
-        try:
-            line = encode_line(event)
-        except UnicodeEncodeError:
-            event = scrubbed(event)
-            line = encode_line(event)
+        event, line = keepable(event, self.redactor)
         self._follow(event)
         show = self._watcher or (self._listener.show if aside and self._listener is not None else None)
         if show is not None:

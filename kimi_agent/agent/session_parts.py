@@ -15,6 +15,7 @@ from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -51,6 +52,7 @@ class SessionParts(Struct, frozen=True):
     gates: Sequence[Gate]
     permissions: Permissions
     ask: Ask
+    redactor: Redactor
     models: Models
     model: Model
     thinking: str | None

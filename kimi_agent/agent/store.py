@@ -22,6 +22,7 @@ from msgspec import Struct
 
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.event import Compacted, Event, MessageAdded, SessionStarted, Titled, TurnStarted
+from kimi_agent.core.redact import Redactor
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Event)
@@ -32,15 +33,25 @@ _CRC_SIZE = len(_CRC) + 8 + 2  # the key, eight hex digits, `"}`
 
 
 def encode_line(event: Event) -> bytes:
-    """The line of an event. Raises UnicodeEncodeError for text that is not Unicode (see `scrubbed`)."""
+    """The line of an event. Raises UnicodeEncodeError for text that is not Unicode (see `keepable`)."""
     body = _encoder.encode(event)
     return b'%s,"crc":"%08x"}\n' % (body[:-1], zlib.crc32(body))
 
 
-def scrubbed(event: Event) -> Event:
-    """The event with every lone surrogate replaced: models and file names have them, JSON cannot."""
-    plain = _without_surrogates(msgspec.to_builtins(event))
-    return cast(Event, msgspec.convert(plain, Event))
+def keepable(event: Event, redactor: Redactor) -> tuple[Event, bytes]:
+    """The event as it may be kept, shown and sent, and its line: no key in it, and no lone surrogate.
+
+    Models and file names have surrogates, JSON cannot.
+    """
+    try:
+        line = encode_line(event)
+    except UnicodeEncodeError:
+        event = cast(Event, msgspec.convert(_without_surrogates(msgspec.to_builtins(event)), Event))
+        line = encode_line(event)
+    if redactor.finds(line):
+        event = cast(Event, msgspec.convert(redactor.value(msgspec.to_builtins(event)), Event))
+        line = encode_line(event)
+    return event, line
 
 
 def clean(text: str) -> str:

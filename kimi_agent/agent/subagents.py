@@ -17,6 +17,7 @@ from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.history import History, fold
 from kimi_agent.agent.loop import run_turn
 from kimi_agent.agent.runner import Runner
+from kimi_agent.agent.store import keepable
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Ask, Dismissed, Permission, Question
 from kimi_agent.core.display import Plain, Todo, TodoList
@@ -213,6 +214,7 @@ class Subagents:
         return self._session.model
 
     def _emit(self, run: _Run, event: ev.Event) -> None:
+        event, _ = keepable(event, self._session.redactor)
         run.runner.apply(event)
         if isinstance(event, ev.ToolFinished) and isinstance(event.display, TodoList):
             run.todos = event.display.items

@@ -55,11 +55,11 @@ def list_sessions(ctx: typer.Context, everywhere: Everywhere = False, as_json: J
 
 def show(ctx: typer.Context, session: Id = None, as_json: Json = False) -> None:
     """Print a session as Markdown, or its events as JSON."""
-    store, session_id = _store(ctx), _resolve(ctx, session)
+    session_id = _resolve(ctx, session)
     if as_json:
-        typer.echo(_exported(store.read(session_id), "json"))
+        typer.echo(_exported(_events(ctx, session_id), "json"))
     else:
-        typer.echo(plain(_exported(store.read(session_id), "markdown")))
+        typer.echo(plain(_exported(_events(ctx, session_id), "markdown")))
 
 
 def search(ctx: typer.Context, text: Annotated[str, typer.Argument()], as_json: Json = False) -> None:
@@ -79,17 +79,17 @@ def search(ctx: typer.Context, text: Annotated[str, typer.Argument()], as_json: 
 
 def export(ctx: typer.Context, session: Id = None, output: Out = None, yes: Yes = False) -> None:
     """Write a session to a .md, .html or .json file; without ID the newest one of this folder."""
-    store, session_id = _store(ctx), _resolve(ctx, session)
+    session_id = _resolve(ctx, session)
     target = output or Path(f"kimi-session-{session_id}.md")
     if output == Path("-"):
-        typer.echo(_exported(store.read(session_id), "markdown"), nl=False)
+        typer.echo(_exported(_events(ctx, session_id), "markdown"), nl=False)
         return
     from kimi_agent.frontends.export import check_name, write
 
     check_name(target)
     if target.exists() and not yes:
         raise ConfigError(f"{target} exists", "Use --yes to replace it.")
-    write(store.read(session_id), target)
+    write(_events(ctx, session_id), target)
     typer.echo(str(target))
 
 
@@ -132,6 +132,15 @@ def _resolve(ctx: typer.Context, session: str | None) -> str:
             "there is no session in this folder", "`kimi sessions list --all` shows those of every folder."
         )
     return str(found[0].id)
+
+
+def _events(ctx: typer.Context, session_id: str) -> list[Any]:
+    """Of a session, without keys: what is written here is for other eyes."""
+    from kimi_agent.agent.store import keepable
+    from kimi_agent.cli.redacting import redactor_for
+
+    redactor = redactor_for(_options(ctx))
+    return [keepable(event, redactor)[0] for event in _store(ctx).read(session_id)]
 
 
 def _exported(events: Sequence[Any], form: str) -> str:

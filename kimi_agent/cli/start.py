@@ -18,6 +18,7 @@ from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
 from kimi_agent.frontends.common.terminal import can_draw
+from kimi_agent.processes.harden import harden
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -32,8 +33,9 @@ STDIN_TOLD, STDIN_PATIENCE = 3.0, 10.0
 def start(options: Options) -> int:
     """Run the session that the flags ask for; answers its exit code. Raises KimiError."""
     options.check()
-    _log_to_file(options)
+    harden()
     config, cwd = options.load(), options.cwd()
+    _log_to_file(options)
     own = options.ui not in ("", "tui", "line")  # a plugin's front end: it need not have a terminal
     headless = options.headless or not (own or _is_tty(sys.stdin))
     for warning in config.warnings if headless else ():  # interactive front ends show `Agent.notices` themselves
@@ -276,11 +278,14 @@ def _is_tty(stream: Any) -> bool:
 def _log_to_file(options: Options) -> None:
     if not options.debug:
         return
+    from kimi_agent.cli.redacting import RedactedLines, redactor_for
+
     folder = options.home / "logs"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = folder / "kimi.log"
     file.touch(mode=0o600)
-    logging.basicConfig(
-        filename=file, level=logging.DEBUG, format="%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.FileHandler(file)
+    form = "%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
+    handler.setFormatter(RedactedLines(redactor_for(options), form))
+    logging.basicConfig(handlers=[handler], level=logging.DEBUG)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells whole URLs: some services take their key in them

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import tempfile
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from kimi_agent.core.errors import WorkspaceError
+from kimi_agent.core.redact import is_secret_name
 from kimi_agent.core.workspace import Exit
 from kimi_agent.processes.family import MARK, kill_family, new_mark, signal_family
 from kimi_agent.processes.watcher import watcher
@@ -24,9 +24,6 @@ _CANCEL_GRACE_S = 0.1  # the same, when a person waits for the interrupt
 _DROPPED = 64 << 20  # bytes that a process may write after its command has ended; nobody reads them
 _REAP_S = 1.0  # a process stuck in the kernel outlives SIGKILL: it is not waited for longer than this
 
-_WORDS = r"(?:API)?KEYS?|SECRETS?|[A-Z]*TOKENS?|PASS|[A-Z]*PASSW(?:OR)?D|PASSPHRASE|CRED(?:ENTIAL)?S?|AUTH"
-_SECRET = re.compile(rf"(?!SSH_AUTH_SOCK$)(?:.*_)?(?:{_WORDS})(?:_.*)?|.+_(?:PWD|PAT)", re.IGNORECASE)
-"""Names of variables that hold secrets, as far as names tell. The agent's socket of ssh is none: it only leads to one."""
 PASSED = "KIMI_PASS_ENV"
 """Names, with commas, of variables that commands get although they look like secrets."""
 
@@ -78,7 +75,7 @@ async def run_process(
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without secrets, except those that the user passes by name, and with `extra`."""
     passed = frozenset(os.environ.get(PASSED, "").replace(",", " ").split())
-    kept = {name: value for name, value in os.environ.items() if name in passed or not _SECRET.fullmatch(name)}
+    kept = {name: value for name, value in os.environ.items() if name in passed or not is_secret_name(name)}
     return kept | dict(extra)
 
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kimi_agent import __version__
-from kimi_agent.agent.store import encode_line, scrubbed
+from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tokens import history_tokens
 from kimi_agent.core import event as ev
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult, tool_message, user_message
+from kimi_agent.core.redact import Redactor
 
 OUTPUT_LIMIT = 24_000
 """Characters of one tool output that are kept."""
@@ -144,10 +145,7 @@ def session_file(session: Imported, agent: str, system_prompt: str) -> bytes:
 
 
 def _line(event: ev.Event) -> bytes:
-    try:
-        return encode_line(event)
-    except UnicodeEncodeError:
-        return encode_line(scrubbed(event))
+    return keepable(event, Redactor())[1]
 
 
 def _events(session: Imported, agent: str, system_prompt: str) -> Iterator[ev.Event]:
