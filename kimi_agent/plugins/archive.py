@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
-from kimi_agent.plugins.content import MAX_BYTES, MAX_FILES, write_file
+from kimi_agent.plugins.content import MAX_BYTES, MAX_DEPTH, MAX_FILES, write_file
 from kimi_agent.plugins.manifest import is_device
 
 MAX_RATIO = 200
@@ -58,6 +58,8 @@ def _files(opened: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
         folded[key] = path
         folders.update(parents)
         files[path] = info
+    if len(files) + len(folders) > MAX_FILES:
+        raise ConfigError(f"the archive holds over {MAX_FILES:,} files and folders")
     if clash := folders & folded.keys():
         raise ConfigError(f"the archive holds {_shown(min(clash))} as a file and as a folder")
     return files
@@ -79,6 +81,7 @@ def _safe(info: zipfile.ZipInfo) -> str:
         bad
         or any(char in '\\:<>"|?*' or ord(char) < 32 for char in name)
         or len(name) > 500
+        or len(steps) > MAX_DEPTH
         or any(len(step.encode("utf-8", "replace")) > 255 for step in steps)
     ):
         raise ConfigError(f"the archive is refused: {_shown(name)} is no safe path")

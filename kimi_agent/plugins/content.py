@@ -10,8 +10,11 @@ from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
 
 MAX_FILES = 5_000
+"""Files and folders."""
 MAX_BYTES = 100 << 20
 """Of a plugin as a whole."""
+MAX_DEPTH = 40
+"""Folders in one another."""
 
 Stamp = tuple[int, int, int]
 """How many files and folders, the bytes of the files together, and the newest time of change (nanoseconds)."""
@@ -66,11 +69,14 @@ def _checked(folder: Path) -> Iterator[tuple[str, str, str]]:
     root, count, size = os.path.realpath(folder), 0, 0
     for name, entry in _walk(root):
         found = entry.stat(follow_symlinks=False)
-        if stat.S_ISDIR(found.st_mode):
-            continue
-        count, size = count + 1, size + found.st_size
+        is_folder = stat.S_ISDIR(found.st_mode)
+        count, size = count + 1, size + (0 if is_folder else found.st_size)
         if count > MAX_FILES or size > MAX_BYTES:
-            raise ConfigError(f"the plugin is too large: over {MAX_FILES:,} files or {MAX_BYTES >> 20} MB")
+            raise ConfigError(f"the plugin is too large: over {MAX_FILES:,} files and folders or {MAX_BYTES >> 20} MB")
+        if name.count("/") > MAX_DEPTH:
+            raise ConfigError(f"the plugin is too large: it holds over {MAX_DEPTH} folders in one another")
+        if is_folder:
+            continue
         if stat.S_ISLNK(found.st_mode):
             _check_link(root, name, entry.path)
             yield name, "l", entry.path

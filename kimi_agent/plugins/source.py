@@ -12,10 +12,12 @@ from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.plugins.archive import unpack
 from kimi_agent.plugins.bundle import inside
-from kimi_agent.plugins.content import MAX_BYTES, copy_folder
+from kimi_agent.plugins.content import MAX_BYTES, MAX_FILES, copy_folder
 from kimi_agent.plugins.manifest import manifest_file
 
 TIMEOUT_S = 120.0
+REPOSITORY = 10
+"""How many times a plugin's limits a repository may be large."""
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _GIT = re.compile(r"(?:git@|ssh://|https?://|file://|git\+)")
 _TREE = re.compile(
@@ -47,8 +49,8 @@ def fetch(source: str, into: Path) -> Fetched:
     """
     path = os.path.expanduser(source)  # noqa: PTH111 - no error for ~nobody
     if os.path.isdir(path):  # noqa: PTH112 - no error for what is too long for a path
-        copy_folder(Path(path), into / "copy")
-        return Fetched(_root(into / "copy", ""), os.path.realpath(path))
+        copy_folder(_root(Path(path), ""), into / "copy")
+        return Fetched(into / "copy", os.path.realpath(path))
     if os.path.isfile(path):  # noqa: PTH113
         unpack(Path(path), into / "unpacked")
         return Fetched(_root(into / "unpacked", ""), os.path.realpath(path))
@@ -155,9 +157,37 @@ def _clone(url: str, ref: str, folder: Path) -> str:
     loopback = url.startswith("http://")  # or `split_git` had refused it; https leads to no plain http
     _git(folder, "fetch", *what, protocols="http:https" if loopback else "https:ssh:file")
     commit = _git(folder, "rev-parse", "FETCH_HEAD^{commit}", own_settings=False)
+    _check_size(folder, commit)
     _git(folder, "checkout", "--quiet", "--detach", commit, own_settings=False)
     shutil.rmtree(folder / ".git")
     return commit
+
+
+def _check_size(folder: Path, commit: str) -> None:
+    """Raises ConfigError for a commit that is too large, before any of it is written: a few trees may stand for billions.
+
+    A repository may hold much beside the plugin, which is counted by itself later.
+    """
+    listed = ["git", *_SAFE, "ls-tree", "-r", "-t", "-l", "-z", commit]
+    count = size = 0
+    rest = b""
+    with subprocess.Popen(
+        listed,
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        while data := process.stdout.read(1 << 16) if process.stdout else b"":
+            *entries, rest = (rest + data).split(b"\0")
+            count += len(entries)
+            size += sum(int(fields[3]) for entry in entries if (fields := entry.split(maxsplit=4))[1] == b"blob")
+            if count > REPOSITORY * MAX_FILES or size > REPOSITORY * MAX_BYTES:
+                process.kill()
+                raise ConfigError(
+                    "the repository is refused: it is too large", "Download the plugin, and name its folder."
+                )
 
 
 def _git(folder: Path | None, *arguments: str, own_settings: bool = True, protocols: str = "") -> str:
@@ -166,6 +196,25 @@ def _git(folder: Path | None, *arguments: str, own_settings: bool = True, protoc
     The person's own settings are used for the network only (a proxy, who they are there), never where files are written.
     `protocols` are what git may speak; a redirect to another one is refused.
     """
+    try:
+        done = subprocess.run(
+            ["git", *_SAFE, *arguments],
+            cwd=folder,
+            env=_environment(own_settings=own_settings, protocols=protocols),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"git {arguments[0]} took over {TIMEOUT_S:g} s and was stopped") from None
+    if done.returncode:
+        said = without_password(plain(done.stderr.decode("utf-8", "replace")).strip()[-500:])
+        raise ConfigError(f"git {arguments[0]} failed: {said}")
+    return done.stdout.decode("utf-8", "replace").strip()
+
+
+def _environment(*, own_settings: bool = False, protocols: str = "") -> dict[str, str]:
     env = {
         **os.environ,
         "GIT_CONFIG_NOSYSTEM": "1",
@@ -179,19 +228,4 @@ def _git(folder: Path | None, *arguments: str, own_settings: bool = True, protoc
     env.setdefault("GIT_SSH_COMMAND", "ssh -oBatchMode=yes")
     if not own_settings:
         env["GIT_CONFIG_GLOBAL"] = os.devnull
-    try:
-        done = subprocess.run(
-            ["git", *_SAFE, *arguments],
-            cwd=folder,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise ConfigError(f"git {arguments[0]} took over {TIMEOUT_S:g} s and was stopped") from None
-    if done.returncode:
-        said = without_password(plain(done.stderr.decode("utf-8", "replace")).strip()[-500:])
-        raise ConfigError(f"git {arguments[0]} failed: {said}")
-    return done.stdout.decode("utf-8", "replace").strip()
+    return env

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plugin_files import GREET, manifest, write_plugin, zipped
+from plugin_files import GREET, commit, git, manifest, write_plugin, zipped
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.plugins import archive, content
@@ -81,6 +81,37 @@ def test_bombs(tmp_path: Path) -> None:
     many = zipped(tmp_path / "many.zip", {f"f{number}": "" for number in range(content.MAX_FILES + 1)})
     with pytest.raises(ConfigError, match="over 5,000 entries"):
         fetch(str(many), tmp_path / "two")
+    roads = zipped(tmp_path / "roads.zip", {**GOOD, **{f"{n}/{'a/' * 30}f": "" for n in range(200)}})
+    with pytest.raises(ConfigError, match="over 5,000 files and folders"):
+        fetch(str(roads), tmp_path / "three")
+    assert not list((tmp_path / "three").rglob("f"))
+    deep = zipped(tmp_path / "deep.zip", {**GOOD, f"{'a/' * 60}f": ""})
+    with pytest.raises(ConfigError, match="no safe path"):
+        fetch(str(deep), tmp_path / "four")
+
+
+def test_a_folder_with_folders_without_end(tmp_path: Path) -> None:
+    for name, road in (("wide", [f"d{n}" for n in range(content.MAX_FILES)]), ("deep", ["a/" * 60])):
+        source = write_plugin(tmp_path / name)
+        for below in road:
+            (source / below).mkdir(parents=True)
+        with pytest.raises(ConfigError, match="too large"):
+            fetch(str(source), tmp_path / f"{name}-scratch")
+
+
+def test_a_repository_of_a_few_objects_that_stands_for_billions_of_files(tmp_path: Path) -> None:
+    """Ten trees, each with ten times the one before: git would write them out until the disk is full."""
+    source = write_plugin(tmp_path / "bomb")
+    commit(source)
+    below = git(source, "rev-parse", "HEAD:scripts")
+    for _ in range(9):
+        lines = "".join(f"040000 tree {below}\td{n}\n" for n in range(10))
+        below = git(source, "mktree", stdin=lines)
+    whole = git(source, "ls-tree", "HEAD") + f"\n040000 tree {below}\tmore\n"
+    git(source, "update-ref", "HEAD", git(source, "commit-tree", "-m", "x", git(source, "mktree", stdin=whole)))
+    with pytest.raises(ConfigError, match="the repository is refused: it is too large"):
+        fetch(f"file://{source}/.git", tmp_path / "scratch")
+    assert not list((tmp_path / "scratch").rglob("more"))
 
 
 def test_a_bomb_that_lies_about_its_size(tmp_path: Path) -> None:
