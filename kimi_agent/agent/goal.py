@@ -107,6 +107,7 @@ class GoalKeeper:
         self._stop: ev.Stop = "interrupted"
         self._caller, self._ledger, self._grant, self._rounds = caller, ledger, grant, rounds
         self._checks = 0
+        self._forgotten = False  # a summary has taken the place of its instructions
 
     def apply(self, event: ev.Event) -> None:
         match event:
@@ -116,6 +117,8 @@ class GoalKeeper:
                 self._stop = "interrupted"
             case ev.TurnEnded(stop):
                 self._stop = stop
+            case ev.Compacted(kind="summary"):
+                self._forgotten = True
             case ev.MessageAdded(message):
                 self._checks += any(call.id.startswith(CHECK_ID) for call in message.calls)
             case _:
@@ -129,6 +132,7 @@ class GoalKeeper:
 
     def begin(self, text: str) -> str:
         """Take the prompt of a turn; answer the instructions that belong to it. Raises ConfigError for a wrong `/goal`."""
+        self._forgotten = False
         match = _COMMAND.match(text.strip())
         if match is None:
             if self._rounds and text.strip() and not text.startswith("/"):
@@ -147,6 +151,13 @@ class GoalKeeper:
             self._set(goal)
         assert self.goal is not None
         return _instructions(self.goal)
+
+    def notes(self) -> list[str]:
+        """The instructions once more, when a compaction in the middle of the work has taken them out of the history."""
+        if not self._forgotten or not self.active or self.goal is None or self.goal.repeat:
+            return []
+        self._forgotten = False
+        return [_instructions(self.goal)]
 
     def _resume(self) -> None:
         if self.goal is None or self.goal.state in ("reached", "stopped"):

@@ -165,12 +165,14 @@ async def _steps(turn: Turn) -> ev.Stop:
 async def _reply(turn: Turn) -> Reply:
     """One reply of the model, in the history. A context that overflows is compacted once, and the request made again."""
     await turn.compactor.before_step(turn.request())
+    _tell_notes(turn)  # of what a summary has taken out of the history
     turn.emit(ev.StepStarted(turn.steps, turn.provider.model.name))
     try:
         reply = await collect(turn.provider, turn.request(), turn.emit, turn.used_ids)
     except ContextOverflowError:
         if not await turn.compactor.after_overflow(turn.request()):
             raise
+        _tell_notes(turn)
         turn.emit(ev.StepStarted(turn.steps, turn.provider.model.name))
         reply = await collect(turn.provider, turn.request(), turn.emit, turn.used_ids)
     turn.compactor.measure(turn.history.messages, reply.tokens)
@@ -191,10 +193,7 @@ async def _reply(turn: Turn) -> Reply:
 
 async def _join_waiting(turn: Turn) -> bool:
     """Let what waits for the model join the history; answer whether there was something."""
-    notes = turn.take_notes()
-    for note in notes:
-        turn.emit(ev.MessageAdded(user_message(note, origin="agent")))
-    joined = bool(notes)
+    joined = _tell_notes(turn)
     for text in turn.take_steering():
         try:
             await _take(turn, text)
@@ -202,6 +201,13 @@ async def _join_waiting(turn: Turn) -> bool:
             continue  # the hooks have told
         joined = True
     return joined
+
+
+def _tell_notes(turn: Turn) -> bool:
+    notes = turn.take_notes()
+    for note in notes:
+        turn.emit(ev.MessageAdded(user_message(note, origin="agent")))
+    return bool(notes)
 
 
 async def _held_back(turn: Turn, reply: Reply) -> bool:

@@ -126,20 +126,22 @@ class ExitPlanMode:
             answer = await ctx.ask(Choice((item,), plan))
         finally:
             self._reviewed = False
+        still_on = self._session.mode == "plan"  # the person may have ended it meanwhile
+        mode = "Plan mode stays on." if still_on else "Plan mode is off."
         if isinstance(answer, Dismissed):
-            return text_output(
-                f"The plan was not approved: {answer.reason} It is kept in {self._file}.", Plain("not reviewed")
+            text = (
+                f"The plan was not approved: {answer.reason} {mode} End the turn; if the user has not seen the plan, your "
+                f"answer is the whole plan. It is kept in {self._file}."
             )
+            return text_output(text, Plain("not reviewed"))
         said = answer.values[0][0].strip() if isinstance(answer, Chosen) and answer.values and answer.values[0] else ""
         if said in [option.label for option in options]:
             return self._approved("The user approved the plan", "" if options == [APPROVE] else said)
-        still_on = self._session.mode == "plan"  # the person may have ended it meanwhile
         if said in ("", REJECT):
-            mode = "stays on" if still_on else "is off"
-            text = f"The user rejected the plan. Plan mode {mode}. Ask in one sentence what they want instead, and end the turn."
+            text = f"The user rejected the plan. {mode} Ask in one sentence what they want instead, and end the turn."
             return text_output(text, Plain("rejected"), is_error=True)
         text = f"The user wants changes: {said}\n" + (
-            "Revise the plan and call ExitPlanMode again. Plan mode stays on." if still_on else "Plan mode is off."
+            f"Revise the plan and call ExitPlanMode again. {mode}" if still_on else mode
         )
         return text_output(text, Plain(f"to be revised: {said}"), is_error=True)
 

@@ -88,6 +88,8 @@ class Turns(Struct):
         if instructions := self.goals.begin(text):
             expand = turn.expand
             turn.expand = lambda given: instructions if given == text else expand(given)
+        take_notes = turn.take_notes
+        turn.take_notes = lambda: [*self.goals.notes(), *take_notes()]
         turn.max_steps = self.goals.steps(turn.max_steps)
 
     def _expand_first(self, text: str, flow: "FlowRun") -> Callable[[str], str]:

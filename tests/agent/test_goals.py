@@ -15,7 +15,7 @@ from kimi_agent.agent.history import is_well_formed
 from kimi_agent.agent.session import Session
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Deny, Question
-from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.errors import ConfigError, ContextOverflowError
 from kimi_agent.core.goal import Goal
 from kimi_agent.core.provider import Request
 from kimi_agent.tools.known_files import KnownFiles
@@ -283,6 +283,18 @@ async def test_a_failure_of_the_provider_pauses(tmp_path: Path) -> None:
     session = house(tmp_path, [[RuntimeError("x")]]).open()
     await play(session, "/goal x")
     assert goal_of(session).state == "paused"
+
+
+async def test_a_summary_in_the_middle_of_a_round_does_not_lose_its_instructions(tmp_path: Path) -> None:
+    first = calls(call("Shell", '{"command": "test -d ."}'), text="looking " * 4000)
+    replies = [first, [ContextOverflowError("full")], say("SUMMARY"), say("GOAL REACHED: test -d .")]
+    made = house(tmp_path, replies)
+    session = made.open()
+    await play(session, "/goal --turns 1 there is a folder")
+    assert goal_of(session).state == "reached"
+    last = made.provider.requests[-1].messages
+    assert "GOAL REACHED: <that very command>" in last[-1].text
+    assert sum("GOAL REACHED" in message.text for message in last) == 1
 
 
 async def test_steering_joins_and_the_goal_stays(tmp_path: Path) -> None:

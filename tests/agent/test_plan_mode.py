@@ -9,6 +9,7 @@ from machine import FakeTool, House, ListProvider, call, calls, instant, of, pla
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Allow, Choice, Chosen, Dismissed, Permission
 from kimi_agent.core.effect import Effect
+from kimi_agent.core.errors import ContextOverflowError
 from kimi_agent.tools import builtin_tools
 
 PLAN = "# Plan\n\n1. Mend `main.py`"
@@ -51,6 +52,16 @@ async def test_the_model_is_told_once_and_again_after_it_changed(tmp_path: Path)
     session.set_mode("yolo")
     await play(session, "go")
     assert texts(provider.requests[-1]).count("[Plan mode is") == 2
+
+
+async def test_a_summary_in_the_middle_of_a_turn_does_not_lose_it(tmp_path: Path):
+    replies = [say("looking " * 4000), [ContextOverflowError("full")], say("SUMMARY"), say("the plan")]
+    provider = ListProvider(replies)
+    session = House(tmp_path, provider).open(mode="plan")
+    await play(session, "go")
+    events = await play(session, "go on")
+    assert [e.kind for e in of(events, ev.Compacted)] == ["summary"]
+    assert "[Plan mode is on" in provider.requests[-1].messages[-1].text, "the very next request knows it"
 
 
 @pytest.mark.parametrize("kind", ["write", "run", "mcp"])
@@ -154,7 +165,8 @@ async def test_the_mode_before_comes_back_and_nobody_means_approval_only_where_a
     session = House(tmp_path / "two", provider).open(ask=Person(), mode="plan")
     await play(session, "go")
     assert session.mode == "plan"
-    assert "Nobody is there." in results(session)[0]
+    assert "Nobody is there. Plan mode stays on." in results(session)[0]
+    assert "your answer is the whole plan" in results(session)[0]
 
 
 async def test_what_is_no_plan_is_told(tmp_path: Path):
