@@ -40,6 +40,15 @@ def test_a_turn_and_the_way_out(tmp_path: Path) -> None:
         assert b"\x1b[?1049h" not in screen.raw, "no alternate screen: the scrollback is the terminal's"
 
 
+def test_a_command_that_leaves_is_written_in_the_place_of_the_prompt(tmp_path: Path) -> None:
+    with line_mode(tmp_path, "says") as screen:
+        screen.type("half")
+        screen.wait_for("> half")
+        screen.type("\x15/exit\r")
+        screen.wait_end()
+        assert "\n> /exit\nSession session-1 is kept." in screen.text
+
+
 @pytest.mark.parametrize("newline", ["\\\r", "\n", "\x1b\r"], ids=["backslash", "ctrl-j", "alt-enter"])
 def test_several_lines(tmp_path: Path, newline: str) -> None:
     with line_mode(tmp_path, "says") as screen:

@@ -221,6 +221,7 @@ class RichScreen:
     def stop(self) -> None:
         app = self._prompt.app
         if app.is_running and not app.is_done:
+            self._flush()  # while the prompt can be taken away for it
             self._prompt.default_buffer.reset()
             app.erase_when_done = True
             app.exit(result="")
