@@ -77,7 +77,7 @@ def agent_of(path: Path, name: str, bound: str, told: list[str]) -> tuple[AgentT
         description=one_line(spec.when_to_use or ""),
         prompt=spec.arguments.get("ROLE_ADDITIONAL", "").strip(),
         tools=_tools(spec, path, told),
-        excluded=_ours(spec.excluded or (), path, told),
+        excluded=_ours(spec.excluded or (), path, []),  # what is not here is excluded, too
         model=spec.model or "",
         subagents=tuple(spec.subagents) if spec.subagents is not None else None,
         path=path,

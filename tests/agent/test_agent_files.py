@@ -185,6 +185,7 @@ def test_a_team_with_arguments_includes_and_subagents(tmp_path: Path):
     coder = main.types["coder"]
     assert (coder.name, coder.description, coder.subagents) == ("coder", "Handle coding tasks", ())
     assert coder.excluded == ("Agent", "SetTodoList")
+    assert main.types.broken == ()  # nobody is told that what is excluded is not here
     assert "of 3.\n\nYou run as a subagent now.\n\nTeam Blue" in filled(coder, tmp_path)
 
     reviewer = main.types["reviewer"]
