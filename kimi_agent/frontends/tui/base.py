@@ -33,6 +33,7 @@ from kimi_agent.frontends.tui.questions import Questions
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, TERMINAL, THEMES, theme_name
+from kimi_agent.frontends.tui.typing_order import OrderedApp
 from kimi_agent.frontends.tui.view import TranscriptView
 from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
@@ -58,7 +59,7 @@ def completions(session: Session) -> list[Completion]:
     ]
 
 
-class SessionApp(App[int]):
+class SessionApp(OrderedApp):
     """One session at a time. Raises SessionError or NoModelError when it cannot be opened, before the screen is touched."""
 
     TITLE = "kimi"

@@ -4,8 +4,10 @@ import unicodedata
 from collections.abc import Mapping
 from enum import Enum
 
+from textual import events
 from textual.binding import Binding
 
+from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.keymap import ACTIONS, Keymap
 
 EVERYWHERE = {
@@ -61,6 +63,12 @@ def teach() -> None:
     known = {"\x1b\r": _Taught.ALT_ENTER, "\x1b\n": _Taught.ALT_ENTER, "\x1b\x7f": _Taught.ALT_BACKSPACE}
     for sequence, key in (known | {"\x1bb": _Taught.ALT_B, "\x1bf": _Taught.ALT_F}).items():
         ANSI_SEQUENCES_KEYS[sequence] = (key,)  # type: ignore[index]
+
+
+def typed(event: events.Key) -> str:
+    """What a key puts into a text: more than Python calls printable, such as the blanks and joiners of many languages."""
+    text = event.character or ""
+    return text if event.is_printable or (not text.isascii() and plain(text).splitlines() == [text]) else ""
 
 
 def bindings() -> list[Binding]:

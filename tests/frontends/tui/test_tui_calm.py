@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from textual import events
-from tui_house import Clock, house, screen_text, shell, until
+from textual.widgets import Input
+from tui_house import Clock, house, screen_text, shell, until, write
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option
@@ -46,3 +47,12 @@ async def test_reduced_motion_counts_no_seconds(tmp_path: Path, still: bool):
         app.update_bars()
         await pilot.pause()
         assert ("no byte for a while" if still else "no byte for 25 s") in screen_text(app)
+
+
+async def test_no_cursor_blinks(tmp_path: Path):
+    async with shell(house(tmp_path).agent) as (app, pilot):
+        await pilot.press("ctrl+f")
+        await until(pilot, lambda: isinstance(app.focused, Input))
+        assert not app.focused.cursor_blink
+        await write(app, pilot, "two\r\n\x1b[31mlines\n")
+        assert app.focused.value == "two lines"

@@ -46,6 +46,11 @@ def call(display: object = None, **fields: object) -> CallBlock:
     return CallBlock(0, ToolCall("c", "Shell", '{"command": "make"}'), **values)  # type: ignore[arg-type]
 
 
+def test_why_a_call_failed_is_told_once() -> None:
+    denied = call(Plain("use ls"), state="failed", result="Not allowed: use ls")
+    assert card(denied) == " ✗ Shell  make\n   Not allowed: use ls"
+
+
 def test_markdown_keeps_every_word() -> None:
     source = "# A\n\nb **c** *d* ~~e~~ `f`\ng\n\n1. h\n   - i\n2. j\n\n> k\n\n```py\nl = 1\n```\n\n<div>m</div>\n\nn <i>o</i>"
     assert markdown(source) == (

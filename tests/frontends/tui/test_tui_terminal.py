@@ -70,9 +70,36 @@ def test_keys_that_break_the_line(kimi: Program, start: Start) -> None:
     assert leave_with_text(screen) == 0
 
 
+def test_keys_that_come_together_are_done_one_after_the_other(kimi: Program, start: Start) -> None:
+    screen = start([{"text": "Done."}])
+    screen.type("wrong\x15two\x01one \x1b[D\x1b[D-\rmore")  # Ctrl-U, Ctrl-A, Left: none of them lags behind letters
+    screen.expect("❯ on-e two")
+    screen.expect("Done.")
+    screen.expect("❯ more")
+    screen.type("\x06done")  # Ctrl-F
+    screen.expect("1 of 1")
+    screen.type("\x1b")
+    screen.wait_gone("1 of 1")
+    screen.type("\x12n-e")  # Ctrl-R
+    screen.expect("search ❯ n-e")
+    screen.type("\r")
+    screen.wait_gone("search")
+    assert leave_with_text(screen) == 0
+
+
+def test_blanks_and_joiners_of_other_languages_are_typed(kimi: Program, start: Start) -> None:
+    typed = "می\u200cخواهم\u3000👨\u200d👩"
+    screen = start([{"text": "Done."}])
+    screen.type(f"{typed}\r")
+    screen.expect("Done.")
+    (log,) = kimi.home.glob("sessions/**/*.jsonl")
+    assert typed in log.read_text()
+    assert leave(screen) == 0
+
+
 def leave_with_text(screen: FullScreen) -> int:
     screen.type("\x03")
-    screen.wait_gone("four")
+    screen.until(lambda: "❯\n" in screen.visible)
     return leave(screen)
 
 

@@ -106,6 +106,8 @@ def _summary(block: CallBlock, palette: Palette) -> Text:
                 text.append(f" −{removed}", palette.error)
             if created:
                 text.append("  new file", palette.muted)
+        case Plain(summary) if block.state == "failed" and summary in block.result:
+            pass  # the body tells it
         case Plain(summary) if "\n" not in summary.strip() and summary.strip():
             text.append(f"  {one_line(summary, 1000)}", palette.muted)
         case _:

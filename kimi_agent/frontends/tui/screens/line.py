@@ -9,6 +9,7 @@ from textual.widgets import Input, Static
 
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.tui.screens.dialog import Dialog
+from kimi_agent.frontends.tui.widgets.field import Field
 
 
 class LineScreen(Dialog[str | None]):
@@ -21,9 +22,7 @@ class LineScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._label), Style(bold=True)), id="dialog-title")
-            yield Input(
-                password=self._secret, placeholder="Enter send · Esc close", compact=True, select_on_focus=False
-            )
+            yield Field("Enter send · Esc close", password=self._secret)
 
     def on_mount(self) -> None:
         self.query_one(Input).focus()

@@ -18,6 +18,7 @@ from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
 from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.screens.dialog import Dialog
+from kimi_agent.frontends.tui.widgets.field import Field
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, LinesView
 from kimi_agent.frontends.tui.widgets.preview import Preview
 from kimi_agent.frontends.tui.widgets.rows import RowsView
@@ -47,7 +48,7 @@ class ListingScreen(Dialog[str | None]):
         self._text = ""
         self._title = LinesView(self._draw_title, id="listing-title")
         self._head = LinesView(self._draw_head, id="listing-head")
-        self._filter = Input(placeholder="Type to filter", id="listing-filter", compact=True, select_on_focus=False)
+        self._filter = Field("Type to filter", id="listing-filter")
         self._filter.display = not self._letters
         self._rows = RowsView(self._choice, palette, plain(listing.empty))
         self._preview = Preview(listing, palette)

@@ -17,6 +17,7 @@ from kimi_agent.frontends.tui.draw.hints import key_hints
 from kimi_agent.frontends.tui.draw.lines import Line, clip, segments, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.screens.dialog import Dialog
+from kimi_agent.frontends.tui.widgets.field import Field
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, LinesView
 
 BOLD = Style(bold=True)
@@ -38,7 +39,7 @@ class PickScreen(Dialog[int | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(plain(self._title), BOLD), id="dialog-title")
-            yield Input(placeholder="Type to filter", id="pick-filter", compact=True, select_on_focus=False)
+            yield Field("Type to filter", id="pick-filter")
             yield self._list
             yield self._foot
 

@@ -17,6 +17,7 @@ from kimi_agent.frontends.common.guard import Clock, Guard
 from kimi_agent.frontends.tui.draw.hints import Hint
 from kimi_agent.frontends.tui.draw.lines import Line
 from kimi_agent.frontends.tui.draw.palette import Palette
+from kimi_agent.frontends.tui.widgets.field import Field
 
 SHARE = 0.75
 """Part of the screen that a panel takes at most, before Ctrl-E."""
@@ -90,7 +91,7 @@ class AskPanel(Vertical, can_focus=True):
         self.guard = Guard(clock)
         self.body = LinesView(self.draw_body, id="panel-body")
         self.scrolled = self.body
-        self.feedback = Input(placeholder=placeholder, id="feedback", compact=True, select_on_focus=False)
+        self.feedback = Field(placeholder, id="feedback")
 
     class Erased(Message):
         """A Backspace, likewise."""

@@ -11,7 +11,7 @@ from textual.message import Message
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.keymap import Keymap
 from kimi_agent.frontends.common.pastes import Pastes
-from kimi_agent.frontends.tui.keys import for_prompt
+from kimi_agent.frontends.tui.keys import for_prompt, typed
 from kimi_agent.frontends.tui.widgets.readline import ReadlineArea
 
 if TYPE_CHECKING:
@@ -81,8 +81,12 @@ class PromptArea(ReadlineArea):
         elif not self._key_outside(event.key):
             if event.key.startswith("alt+") and event.is_printable:
                 event.prevent_default()  # the terminal's ESC and a letter: no letter
-            else:
+            elif event.is_printable or not (text := typed(event)):
                 await super()._on_key(event)
+            else:
+                event.stop()
+                event.prevent_default()
+                self._replace_via_keyboard(text, *self.selection)
             return
         event.stop()
         event.prevent_default()
@@ -95,9 +99,6 @@ class PromptArea(ReadlineArea):
 
     def _key_outside(self, key: str) -> bool:
         """The keys whose meaning is outside of the text, where the cursor is now."""
-        if key == "backspace":  # at once: as a binding it would run after keys that were typed behind it
-            self.action_delete_left()
-            return True
         wanted = ""
         if key == "tab":
             wanted = "complete"

@@ -8,6 +8,8 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from kimi_agent.frontends.tui.widgets.field import Field
+
 STEPS = {"enter": 1, "down": 1, "ctrl+f": 1, "shift+enter": -1, "up": -1}
 
 
@@ -27,9 +29,7 @@ class SearchBar(Horizontal):
 
     def __init__(self) -> None:
         super().__init__(id="search")
-        self.input = Input(
-            placeholder="Enter next · ↑ or Shift-Enter previous · Esc close", compact=True, select_on_focus=False
-        )
+        self.input = Field("Enter next · ↑ or Shift-Enter previous · Esc close")
         self._count = Static("", id="search-count", markup=False)
 
     def compose(self) -> ComposeResult:
