@@ -94,6 +94,8 @@ def test_what_is_left_out_is_named_with_its_reason(person: Program) -> None:
     for thing, reason in (
         ("models.lost", 'model "lost" names provider "nowhere", which is not defined'),
         ("Stop: prompt", "only commands can be hooks here"),
+        ("TurnStarted: turn.sh", "that event does not happen here"),
+        ("PreToolUse (?:Bash|Shell): check.sh", "matcher Bash is (?:Bash|Shell) here"),
         ("TeammateIdle: echo idle", "that event does not happen here"),
         ("editor", "its kind 'ws-ide' is not known here"),
         ("88888888-cccc-4ccc-8ccc-888888888888.jsonl", "no line of it can be read"),
@@ -125,7 +127,7 @@ def test_settings_and_hooks_join_config_toml(moved: Program) -> None:
     assert config.loop_control.max_steps_per_turn == 100
     hooks = [(hook.event, hook.matcher, hook.command) for hook in config.hooks]
     assert hooks == [
-        ("PreToolUse", "Shell", "check.sh"),
+        ("PreToolUse", "(?:Bash|Shell)", "check.sh"),
         ("PreToolUse", "^(?:Shell)$", 'export CLAUDE_PROJECT_DIR="$PWD"; "$CLAUDE_PROJECT_DIR"/.claude/check.sh'),
         ("PostToolUse", "^(?:StrReplaceFile|WriteFile)$", "ruff format ."),
         ("Stop", "", "notify-send done"),

@@ -7,10 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.agent.tool_names import both_names
 from kimi_agent.config.data import Config
 from kimi_agent.config.file import Source, read_source
 from kimi_agent.config.load import read_config
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.hook import HOOK_EVENTS
 from kimi_migrate.step import NewHook, Setting, Step, left, there
 
 TABLES = ("providers", "models", "services", "plugins")
@@ -54,9 +56,19 @@ class Settings:
                 yield self._set(path, (key,), given[key])
         for hook in given.get("hooks", ()) if isinstance(given.get("hooks"), list) else ():
             if isinstance(hook, dict):
-                yield self.hook(path, hook)
+                yield self._their_hook(path, hook)
         if unknown := [key for key in given if key not in known]:
             yield left("settings", ", ".join(unknown), path, "have no meaning here")
+
+    def _their_hook(self, path: Path, hook: Mapping[str, Any]) -> Step:
+        event, given = str(hook.get("event")), hook.get("matcher")
+        if event not in HOOK_EVENTS:
+            name = f"{event}: {without_keys(str(hook.get('command')))}"
+            return left("hook", name, path, "that event does not happen here")
+        matcher = both_names(event, given) if isinstance(given, str) else given
+        if matcher == given:
+            return self.hook(path, hook)
+        return self.hook(path, {**hook, "matcher": matcher}, f"matcher {given} is {matcher} here")
 
     def hook(self, path: Path, hook: Mapping[str, Any], note: str = "") -> Step:
         name = f"{hook.get('event')} {hook.get('matcher', '')}".strip() + f": {without_keys(str(hook.get('command')))}"
