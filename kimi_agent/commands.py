@@ -19,7 +19,7 @@ from kimi_agent.core.ask import Ask, Option
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.listing import Listing
 from kimi_agent.diff_command import diff_command
-from kimi_agent.goal_command import goal_command
+from kimi_agent.goal_command import goal_command, sets_goal
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.model_command import model_command
 from kimi_agent.queue_command import queue_command
@@ -79,6 +79,10 @@ class Shell(Protocol):
     def quit(self) -> None: ...
 
 
+def _never(args: str) -> bool:
+    return False
+
+
 class Command(Struct, frozen=True):
     name: str
     help: str
@@ -88,6 +92,8 @@ class Command(Struct, frozen=True):
     while_running: bool = True
     prompt: bool = False
     """It is a prompt for the model: the session expands it, and it may wait in the queue as any other text."""
+    prompts: Callable[[str], bool] = _never
+    """Whether it is one with these arguments, where it is none with others."""
     headless: bool = False
     """It is no prompt, but the session takes it for what it is in a run without a screen."""
 
@@ -245,7 +251,8 @@ _ALL = (
     Command("model", "pick the model", model_command, (), "[NAME]", while_running=False),
     Command("thinking", "switch thinking on or off, or set an effort", _thinking, (), "[on|off|low|high]"),
     Command("plan", "plan mode: read only", _plan, (), "[on|off|view|clear]"),
-    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]", headless=True),
+    Command("goal", "work on until it is shown to be reached", goal_command, (), "[TEXT|pause|stop]", prompts=sets_goal,
+            headless=True),
     Command("yolo", "approve everything unasked", _toggle("yolo", "YOLO: nothing asks.", "Calls ask again."), (), "[on|off]"),
     Command("afk", "as yolo, and questions are skipped", _toggle("afk", "AFK: nothing asks.", "AFK is off."), ("auto",),
             "[on|off]"),
@@ -312,6 +319,12 @@ _COMMAND_LIKE = re.compile(r"/((?:skill|flow):\S*|[a-zA-Z][\w-]*(?::\w[\w.:-]*)?
 def looks_like_command(text: str) -> bool:
     """Whether a text begins with a slash and a word, as a command does, and with no path that exists."""
     return bool(_COMMAND_LIKE.match(text)) and not os.path.exists(text.split()[0])  # noqa: PTH110 - Path raises for a long word
+
+
+def is_prompt(text: str, session: Session) -> bool:
+    """Whether a text that names a command is a prompt for the model."""
+    found = find(text, session)
+    return found is not None and (found[0].prompt or found[0].prompts(found[1]))
 
 
 def refusal(text: str, session: Session) -> str:

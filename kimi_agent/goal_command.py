@@ -1,8 +1,10 @@
 """The slash command /goal."""
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.goal import STATES, USAGE, parse_goal
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.goal import Goal
 
 if TYPE_CHECKING:
@@ -23,6 +25,14 @@ async def goal_command(shell: "Shell", args: str) -> None:
             session.queue(f"/goal {wanted}")
         else:
             await shell.run(session.prompt(f"/goal {wanted}"))
+
+
+def sets_goal(args: str) -> bool:
+    """Whether `/goal` begins to work with these arguments."""
+    wanted = args.strip()
+    with contextlib.suppress(ConfigError):
+        return wanted == "resume" or (wanted not in ("", *STATES) and parse_goal(wanted) is not None)
+    return False
 
 
 def _shown(goal: Goal | None) -> str:

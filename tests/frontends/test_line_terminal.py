@@ -40,8 +40,11 @@ def test_a_turn_and_the_way_out(tmp_path: Path) -> None:
         assert b"\x1b[?1049h" not in screen.raw, "no alternate screen: the scrollback is the terminal's"
 
 
-def test_a_command_that_leaves_is_written_in_the_place_of_the_prompt(tmp_path: Path) -> None:
+def test_a_command_is_written_once_and_in_the_place_of_the_prompt(tmp_path: Path) -> None:
     with line_mode(tmp_path, "says") as screen:
+        screen.type("/goal --turns 1 it holds\r")
+        screen.wait_for("The answer is 42.")
+        assert screen.text.count("> /goal --turns 1 it holds") == 1
         screen.type("half")
         screen.wait_for("> half")
         screen.type("\x15/exit\r")

@@ -176,9 +176,8 @@ class LineShell:
         return True
 
     def _command(self, text: str) -> bool:
-        """Whether it is a command of ours; a skill or custom command is a prompt."""
-        found = commands.find(text, self.session)
-        return found is not None and not found[0].prompt
+        """Whether it is a command of ours; a skill, a custom command and a goal are prompts."""
+        return commands.find(text, self.session) is not None and not commands.is_prompt(text, self.session)
 
     def _seems_command(self, text: str) -> bool:
         return bool(_COMMAND_WORD.fullmatch(text)) and not os.path.exists(text)  # noqa: PTH110 - Path raises for a long word
