@@ -95,6 +95,12 @@ def test_flags():
     assert not (names("Flags", here=False) - refused) & flags(root.params, hidden=True)
 
 
+def test_flags_of_kimi_web():
+    there = flags(app.command().commands["web"].params, hidden=False) - {"-h", "--help"}
+    assert names("Flags of `kimi web`", here=True, only="-") == there
+    assert not names("Flags of `kimi web`", here=False) & there
+
+
 def test_slash_commands(tmp_path: Path):
     plugins = [command for plugin in host_plugins(tmp_path, {}) for command in plugin.commands]
     there = {f"/{name}" for c in (*COMMANDS.values(), *plugins) for name in (c.name, *c.aliases)}
