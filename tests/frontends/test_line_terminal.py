@@ -70,6 +70,19 @@ def test_markdown_thoughts_and_nothing_of_the_models_control_sequences(tmp_path:
         assert b"owned" not in screen.raw
 
 
+def test_nothing_of_an_answer_is_left_out(tmp_path: Path) -> None:
+    word = "x" * 90
+    program = Program(tmp_path)
+    answer = f"Use <Button> or Vec<T>.\n\n<p>whole</p>\n\n| a |\n|---|\n| {word} |\n\n![shot](http://a/b.png) end"
+    argv = [sys.executable, "-m", "kimi_agent", "--line", "--provider", program.scenario([{"text": answer}]), "go"]
+    with PtyScreen(argv, env=program.environment(), cwd=program.work) as screen:
+        screen.wait_for("(http://a/b.png) end")
+        assert "Use <Button> or Vec<T>.\n\n<p>whole</p>" in screen.text
+        assert screen.text.count("x") >= len(word)
+        screen.type("\x1b[31mred")
+        screen.wait_for("> red")
+
+
 def test_a_picture_is_drawn_and_a_broken_one_told(tmp_path: Path) -> None:
     with line_mode(tmp_path, "draws", COLORTERM="truecolor") as screen:
         screen.type("go\r")

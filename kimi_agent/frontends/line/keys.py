@@ -166,6 +166,7 @@ def _stopping(keys: KeyBindings, named: _Keys, owner: Owner) -> None:
             buffer.insert_text("\t")
 
     keys.add("c-d", filter=Condition(lambda: not get_app().current_buffer.text))(_nothing)  # or it would end the prompt
+    keys.add(Keys.Vt100MouseEvent)(_nothing)  # a pasted ESC [31m looks like one, and is none that can be read
 
     @named.on("end", Condition(lambda: not get_app().current_buffer.text))
     def leave(event: KeyPressEvent) -> None:

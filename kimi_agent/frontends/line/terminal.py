@@ -23,8 +23,9 @@ from prompt_toolkit.styles import Style as PromptStyle
 from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.color import Color
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.markdown import Heading, Markdown
+from rich.markdown import Heading, Markdown, TableElement
 from rich.style import Style as RichStyle
+from rich.table import Table
 from rich.text import Text
 
 from kimi_agent.core.display import Diff
@@ -316,12 +317,23 @@ class _Heading(Heading):
         yield self.text
 
 
+class _Table(TableElement):
+    """With all of its text: what is too wide for a column goes on in the next line."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for table in super().__rich_console__(console, options):
+            for column in table.columns if isinstance(table, Table) else ():
+                column.overflow = "fold"
+            yield table
+
+
 class _Markdown(Markdown):
-    elements: ClassVar = {**Markdown.elements, "heading_open": _Heading}
+    elements: ClassVar = {**Markdown.elements, "heading_open": _Heading, "table_open": _Table}
 
     def __init__(self, text: str) -> None:
         super().__init__("", hyperlinks=False)
-        parser = MarkdownIt().enable("strikethrough").enable("table")
+        parser = MarkdownIt().enable(["strikethrough", "table"])
+        parser.disable(["html_block", "html_inline", "image"])  # rich leaves out HTML, and the addresses of pictures
         math_plugin(parser)
         as_text(parser)
         self.markup, self.parsed = text, parser.parse(text)
