@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from textual.strip import Strip
 
+from kimi_agent.agent.transcript import PromptBlock
 from kimi_agent.frontends.tui.draw.blocks import Drawable
 from kimi_agent.frontends.tui.draw.lines import Line
 
@@ -29,6 +30,17 @@ class Entry(Struct, eq=False):
     expanded: bool = False
     sought: str | None = None
     began: float = 0.0
+
+
+def prompt_beside(entries: Sequence[Entry], offsets: Sequence[int], top: int, step: int) -> int | None:
+    """Number of the nearest prompt that begins above (-1) or below (1) a row of the whole transcript."""
+    rows = [
+        (offset + entry.gap, number)
+        for number, (offset, entry) in enumerate(zip(offsets, entries, strict=False))
+        if isinstance(entry.block, PromptBlock) and not entry.block.void
+    ]
+    found = [number for row, number in rows if (row < top if step < 0 else row > top)]
+    return (found[-1] if step < 0 else found[0]) if found else None
 
 
 def rows_between(

@@ -22,6 +22,7 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.graphics import without_placeholders
 from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.common.pace import Pace
 from kimi_agent.frontends.tui.draw.blocks import BLANK, Drawable, block_lines, estimate, gap
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.copying import selected
@@ -29,13 +30,10 @@ from kimi_agent.frontends.tui.draw.lines import Line, indent
 from kimi_agent.frontends.tui.draw.local import ShellBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 from kimi_agent.frontends.tui.draw.strips import painted
-from kimi_agent.frontends.tui.entries import Entry, rows_between
+from kimi_agent.frontends.tui.entries import Entry, prompt_beside, rows_between
 from kimi_agent.frontends.tui.graphics import TerminalPictures
+from kimi_agent.frontends.tui.place import Place
 
-MIN_FRAME = 1 / 30
-MAX_FRAME = 0.5
-FRAME_SHARE = 4
-"""A frame waits this many times what the last one took: drawing costs at most a quarter of a core."""
 FOLDABLE = (CallBlock, ThoughtBlock, ShellBlock, PromptBlock)
 KEEP = 400
 """Blocks whose strips are kept; more are dropped, away from what is in view."""
@@ -67,10 +65,11 @@ class TranscriptView(ScrollView, can_focus=False):
         self._dirty: set[int] = set()
         self._frame: Timer | None = None
         self._scheduled = False
-        self._drawn_at = 0.0
-        self._frame_cost = 0.0
+        self._pace = Pace()
+        self._painted: list[Strip | None] = []  # the rows on screen
         self._settling = False
         self._drawn_width = 0
+        self._place = Place()
 
     # --- what others call ---------------------------------------------------------------------------------------------
 
@@ -95,7 +94,6 @@ class TranscriptView(ScrollView, can_focus=False):
         self.following = True
         self.pictures.clear()
         self.show(blocks)
-        self._schedule()
 
     def tick(self) -> None:
         """Draw anew how long the subagents in view have been at work."""
@@ -136,15 +134,9 @@ class TranscriptView(ScrollView, can_focus=False):
 
     def jump_turn(self, step: int) -> None:
         """Bring the prompt before (-1) or after (1) the top of the view to the top; after the last one comes the end."""
-        top = self.scroll_offset.y
-        rows = [
-            (offset + entry.gap, number)
-            for number, (offset, entry) in enumerate(zip(self._offsets, self._entries, strict=False))
-            if isinstance(entry.block, PromptBlock) and not entry.block.void
-        ]
-        found = [number for row, number in rows if (row < top if step < 0 else row > top)]
-        if found:
-            self.reveal(found[-1] if step < 0 else found[0])
+        found = prompt_beside(self._entries, self._offsets, self.scroll_offset.y, step)
+        if found is not None:
+            self.reveal(found)
         elif step > 0:
             self.jump_end()
 
@@ -190,8 +182,7 @@ class TranscriptView(ScrollView, can_focus=False):
         if self._scheduled or not self.is_attached:
             return
         self._scheduled = True
-        wait = min(MAX_FRAME, max(MIN_FRAME, self._frame_cost * FRAME_SHARE)) - (time.monotonic() - self._drawn_at)
-        if wait <= 0:
+        if (wait := self._pace.wait) <= 0:
             self.call_later(self.flush)
         else:
             self._frame = self.set_timer(wait, self.flush)
@@ -201,10 +192,9 @@ class TranscriptView(ScrollView, can_focus=False):
         self._scheduled = False
         if not self.is_attached or not self.size:
             return
-        began = time.monotonic()
+        self._pace.begin()
         self._settle(*self._anchor())
-        self._drawn_at = time.monotonic()
-        self._frame_cost = self._drawn_at - began
+        self.call_after_refresh(self._pace.end)
 
     def _take_changes(self) -> bool:
         """Forget how changed blocks looked. A gap depends on the neighbour above: the entry after a changed one counts too."""
@@ -264,9 +254,17 @@ class TranscriptView(ScrollView, can_focus=False):
                 self.scroll_to(y=top, animate=False, force=True)
             if changed:
                 self._trim(top, height)
-                self.refresh()
+            self._paint(top, height)
         finally:
             self._settling = False
+
+    def _paint(self, top: int, height: int) -> None:
+        """Have the rows painted that look different now."""
+        before, self._painted = self._painted, [self._row(row) for row in range(top, top + height)]
+        if len(before) != height:
+            self.refresh()
+        elif new := [y for y, (old, row) in enumerate(zip(before, self._painted, strict=True)) if row != old]:
+            self.refresh_lines(top + new[0], new[-1] - new[0] + 1)
 
     def _measure(self) -> None:
         heights = [entry.height + entry.gap for entry in self._entries]
@@ -322,19 +320,20 @@ class TranscriptView(ScrollView, can_focus=False):
             return
         middle = bisect_right(self._offsets, top + height // 2)
         for number in sorted(drawn, key=lambda number: abs(number - middle))[KEEP // 2 :]:
-            self._entries[number].strips = None
-            self._entries[number].stream = None
+            self._entries[number].strips = self._entries[number].stream = None
 
     # --- Textual ------------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
-        strip = self._row(row)
+        strip, width = self._row(row), self.size.width
         if strip is None:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(width, self.rich_style)
         if (selection := self.text_selection) is not None and (span := selection.get_span(row)) is not None:
             strip = painted(strip, *span, self.screen.get_component_rich_style("screen--selection"))
-        return strip.crop_extend(0, self.size.width, self.rich_style).apply_offsets(0, row)
+        if strip.cell_length != width:
+            strip = strip.crop_extend(0, width, self.rich_style)
+        return strip.apply_offsets(0, row)
 
     def _row(self, row: int) -> Strip | None:
         number = bisect_right(self._offsets, row) - 1
@@ -369,7 +368,8 @@ class TranscriptView(ScrollView, can_focus=False):
         self._schedule()
 
     def on_resize(self, event: events.Resize) -> None:
-        anchor = self._anchor()
+        self._place = place = self._place.or_new(self._entries, self._anchor(), self.scroll_offset.y)
+        anchor = place.number, place.delta
         if self._width != self._drawn_width:
             self._drawn_width = self._width
             if self.pictures.many:
@@ -377,7 +377,9 @@ class TranscriptView(ScrollView, can_focus=False):
             for entry in self._entries:
                 entry.exact, entry.strips, entry.stream = False, None, None
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
+            anchor = place.in_width(self._draw)
         self._settle(*anchor)
+        place.top = self.scroll_offset.y
 
     def block_at(self, row: int) -> Drawable | None:
         """The block that a row of the whole transcript belongs to."""

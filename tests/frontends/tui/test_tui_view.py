@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from textual.app import App, ComposeResult
+from textual.strip import Strip
 from tui_house import house, screen_text, seen, shell, until, write
 
 from kimi_agent.agent.transcript import AnswerBlock, CallBlock, NoticeBlock, PromptBlock
@@ -107,6 +108,26 @@ async def test_a_reader_who_scrolled_away_is_left_in_peace() -> None:
         assert view.following
 
 
+async def test_a_window_that_is_dragged_leaves_the_reader_where_he_is() -> None:
+    app = OneView()
+    async with app.run_test(size=(80, 20)) as pilot:
+        view = app.view
+        long = "\n\n".join(f"Paragraph {n} with some words that are broken in a narrow window." for n in range(300))
+        view.show([PromptBlock(0, "go"), AnswerBlock(1, long, True), AnswerBlock(2, "The end.", True)])
+        await pilot.pause()
+        view.scroll_to(y=302, animate=False)
+        await pilot.pause()
+        before = screen_text(app)
+        assert "Paragraph 150 " in before
+        for size in [(80 - n, 20 - n // 5) for n in range(0, 60, 6)] + [(300, 80), (40, 12)]:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert "Paragraph 150 " in screen_text(app)
+        await pilot.resize_terminal(80, 20)
+        await pilot.pause()
+        assert screen_text(app) == before
+
+
 async def test_scrolling_up_by_pages_reaches_the_top_without_a_jump() -> None:
     app = OneView()
     async with app.run_test(size=(60, 20)) as pilot:
@@ -121,6 +142,33 @@ async def test_scrolling_up_by_pages_reaches_the_top_without_a_jump() -> None:
                 break
             assert [view.render_line(y + 10).text.rstrip() for y in range(3)] == above
         assert "prompt 0" in view.render_line(0).text
+
+
+async def test_a_growing_answer_paints_its_own_rows_only() -> None:
+    """Painting is most of what a stream costs."""
+    painted: list[str] = []
+
+    class Watched(TranscriptView):
+        def render_line(self, y: int) -> Strip:
+            strip = super().render_line(y)
+            painted.append(strip.text.strip())
+            return strip
+
+    class Watching(OneView):
+        def compose(self) -> ComposeResult:
+            yield Watched()
+
+    app = Watching()
+    async with app.run_test(size=(60, 20)) as pilot:
+        answer = AnswerBlock(60, "A whole paragraph.\n\nIt")
+        app.view.show([*blocks_of(20), answer])
+        for word in (" begins", " grows"):  # the scroll bar comes with the first frame
+            await until(pilot, lambda: painted)
+            painted.clear()
+            answer.text += word
+            app.view.show([answer])
+        await until(pilot, lambda: "It begins grows" in painted)
+        assert painted == ["It begins grows"]
 
 
 async def test_drawn_blocks_are_let_go_far_from_the_view() -> None:
