@@ -126,6 +126,7 @@ STOP_NOTICES: dict[ev.Stop, tuple[Level, str]] = {
 class Transcript:
     def __init__(self) -> None:
         self.blocks: list[AnyBlock] = []
+        self.subagents: list[CallBlock] = []  # those of the blocks that began one
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
         self._turns: list[
@@ -313,7 +314,9 @@ class Transcript:
                 if isinstance(display, TodoList):
                     self.status.todos = display.items
             case ev.Nested(_, inner):
-                block.nested = block.nested or Transcript()
+                if block.nested is None:
+                    block.nested = Transcript()
+                    self.subagents.append(block)
                 block.nested.apply(inner)
         return [block]
 

@@ -445,6 +445,18 @@ def test_the_wait_before_a_retry_is_counted_down(tmp_path: Path) -> None:
             screen.wait_gone("attempt 2): ")
 
 
+def test_a_stream_is_drawn_at_the_pace_of_a_person(tmp_path: Path) -> None:
+    """A token costs no frame of its own."""
+    kimi, tokens = Program(tmp_path), 600
+    words = [item for number in range(tokens) for item in ({"text": f"w{number} "}, {"delay": 0.001})]
+    argv = [sys.executable, "-m", "kimi_agent", "--line", "--provider", kimi.scenario([*words, {"text": "and done"}])]
+    with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work) as screen:
+        screen.wait_for("\n>")
+        screen.type("go\r")
+        screen.wait_for("and done")
+        assert screen.raw.count(b"\x1b[?25l") < tokens // 2  # each frame hides the cursor while it is drawn
+
+
 def test_the_variables_of_kimi_cli_say_which_paste_is_long(tmp_path: Path) -> None:
     with line_mode(
         tmp_path, "says", KIMI_CLI_PASTE_LINE_THRESHOLD="2", KIMI_CLI_PASTE_CHAR_THRESHOLD="nonsense"

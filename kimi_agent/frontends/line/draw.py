@@ -103,8 +103,8 @@ class Drawer:
     def subagents(self) -> list[str]:
         """A line for each subagent at work, also in the background; the first ones and a count when there are many."""
         lines = []
-        for block in self._transcript.blocks:
-            if isinstance(block, CallBlock) and block.nested and subagent.at_work(block):
+        for block in self._transcript.subagents:
+            if block.nested and subagent.at_work(block):
                 told = (
                     subagent.who(block.nested),
                     about(block.call),

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from markdown_it import MarkdownIt
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import in_terminal
+from prompt_toolkit.application import Application, in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
 from prompt_toolkit.document import Document
@@ -38,6 +38,7 @@ from kimi_agent.frontends.common.inline_pictures import inline_picture
 from kimi_agent.frontends.common.lending import CannotLend
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.math_markdown import as_text, math_plugin
+from kimi_agent.frontends.common.pace import Pace
 from kimi_agent.frontends.common.pastes import Pastes
 from kimi_agent.frontends.common.pictures import MAX_ROWS, UPPER_HALF, Cell, caption, half_blocks
 from kimi_agent.frontends.line.complete import LineCompleter, completes
@@ -101,6 +102,12 @@ class RichScreen:
         self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
         self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
+        self._pace = Pace()
+        self._frame: asyncio.TimerHandle | None = None  # the next one, if it is due
+        self._prompt.app.before_render += self._begin_frame
+        self._prompt.app.after_render += lambda app: self._pace.end()
+        self._parts: StyleAndTextTuples = []  # what stands before the cursor in this frame
+        self._label = ""
         self._pending: list[str] = []
         self._asking = False
         self._draft = Document()
@@ -161,7 +168,18 @@ class RichScreen:
     def refresh(self) -> None:
         self._flush()  # what a question is about stands above the line that asks, at every moment
         self._put_draft_aside()
-        self._prompt.app.invalidate()
+        if (label := self._owner.label()) != self._label:
+            self._label = label  # what asks is seen at once
+            self._prompt.app.invalidate()
+        elif self._frame is None and self._prompt.app.is_running:
+            self._frame = asyncio.get_running_loop().call_later(max(0.0, self._pace.wait), self._prompt.app.invalidate)
+
+    def _begin_frame(self, app: Application[str]) -> None:
+        if self._frame is not None:
+            self._frame.cancel()
+            self._frame = None
+        self._parts = []
+        self._pace.begin()
 
     def restore(self, text: str) -> None:
         buffer, text = self._prompt.default_buffer, self._pastes.collapse_again(text)
@@ -275,6 +293,11 @@ class RichScreen:
         self._prompt.reserve_space_for_menu = MENU_LINES if completes(buffer.document) or buffer.complete_state else 0
 
     def _message(self) -> StyleAndTextTuples:
+        """What stands before the cursor. Every frame asks for it many times."""
+        self._parts = self._parts or self._compose()
+        return self._parts
+
+    def _compose(self) -> StyleAndTextTuples:
         app = self._prompt.app
         width = app.output.get_size().columns
         parts: StyleAndTextTuples = []
