@@ -369,7 +369,6 @@ class TranscriptView(ScrollView, can_focus=False):
 
     def on_resize(self, event: events.Resize) -> None:
         self._place = place = self._place.or_new(self._entries, self._anchor(), self.scroll_offset.y)
-        anchor = place.number, place.delta
         if self._width != self._drawn_width:
             self._drawn_width = self._width
             if self.pictures.many:
@@ -377,8 +376,8 @@ class TranscriptView(ScrollView, can_focus=False):
             for entry in self._entries:
                 entry.exact, entry.strips, entry.stream = False, None, None
                 entry.height = 0 if entry.block.void else max(entry.height, estimate(entry.block, self._width))
-            anchor = place.in_width(self._draw)
-        self._settle(*anchor)
+            place.redraw(self._draw)
+        self._settle(place.number, place.delta)
         place.top = self.scroll_offset.y
 
     def block_at(self, row: int) -> Drawable | None:
