@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -64,7 +64,7 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
         wanted += [(folder, None) for folder in (*(root / name for name in places.extra), *places.plugin_skills)]
     wanted += [(folder, None) for folder in places.built_in]
     for folder, inside in wanted:
-        _gather(skills, _skill_files(folder), "skill", inside, broken)
+        _gather(skills, _skill_files(folder), "skill", inside, broken, plugins=places.plugin_skills)
     for folder in project:
         for brand in BRANDS[:2]:
             _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken)
@@ -145,10 +145,12 @@ def _gather(
     kind: Literal["skill", "command"],
     inside: Path | None,
     broken: list[str],
+    plugins: Sequence[Path] = (),
 ) -> None:
     """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not.
 
-    The person is told where the file of a project, which may be a stranger's, has the name of another one.
+    The person is told where the file of a project, which may be a stranger's, has the name of another one, and where two of
+    `plugins` have one name.
     """
     bound = bound_of(inside) if inside is not None else ""
     for name, path in files:
@@ -160,8 +162,11 @@ def _gather(
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
             broken.append(f"The {kind} {one_line(path)} is left out: {reason}.")
             continue
-        if _added(found, skill, bound, broken) is skill and skill.flow:
-            broken += _broken_flow(skill)
+        first = _added(found, skill, bound, broken)
+        if first is skill:
+            broken += _broken_flow(skill) if skill.flow else []
+        elif _within(skill, plugins) and _within(first, plugins) and not _alike(first.path, skill.path):
+            broken.append(f"The skill {one_line(path)} is left out: {one_line(str(first.path))} is one of that name.")
 
 
 def _added(found: dict[str, Skill], skill: Skill, bound: str, broken: list[str]) -> Skill:
@@ -173,6 +178,10 @@ def _added(found: dict[str, Skill], skill: Skill, bound: str, broken: list[str])
             f"in place of that of {one_line(str(skill.path))}."
         )
     return first
+
+
+def _within(skill: Skill, folders: Sequence[Path]) -> bool:
+    return any(folder == skill.path or folder in skill.path.parents for folder in folders)
 
 
 def _alike(path: Path, other: Path) -> bool:

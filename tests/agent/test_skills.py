@@ -334,6 +334,19 @@ def test_commands_of_plugins_have_a_long_name_too(tree: Path):
     assert sorted(library.for_person()) == ["report", "single", "two:help", "two:report"]
 
 
+def test_of_two_plugins_with_a_skill_of_one_name_the_later_one_is_told(tree: Path):
+    """Not where the person's own is in the place of a plugin's, and not where both say the same."""
+    for place in ("one", "two"):
+        skill(tree / place, "review", body=f"of {place}")
+        skill(tree / place, "same")
+        skill(tree / place, "own", body=f"of {place}")
+    skill(tree / "user/.kimi/skills", "own")
+    library = look(tree, plugin_skills=(tree / "one", tree / "two"))
+    assert "of one" in library.expand("/review")
+    first, second = (tree / place / "review" / "SKILL.md" for place in ("one", "two"))
+    assert library.broken == (f"The skill {second} is left out: {first} is one of that name.",)
+
+
 async def test_the_model_calls_a_skill(tree: Path):
     provider = ListProvider([calls(call("Skill", '{"name": "Review", "arguments": "src"}')), say("done")])
     house = house_with(tree, provider)
