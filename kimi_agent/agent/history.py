@@ -28,6 +28,7 @@ class History:
         self.scratch = scratch
         self.messages: list[Message] = []
         self.started: set[str] = set()  # ids of calls that began to act
+        self._subagents: dict[str, str] = {}  # by call id: the subagent that worked for it
         self._marks: list[tuple[list[Message], int, int]] = []  # (list, length, length after): after < 0 marks a turn
         self._whole: dict[str, Message] = {}  # by call id: the results whose output was ever taken out
 
@@ -39,6 +40,8 @@ class History:
                 self._marks.append((self.messages, len(self.messages), -1))
             case ev.ToolStarted(call):
                 self.started.add(call.id)
+            case ev.Nested(call_id, ev.SubagentStarted(agent_id)):
+                self._subagents[call_id] = agent_id
             case ev.Compacted():
                 replaced = self._compact(event)
                 self._marks.append((self.messages, len(self.messages), len(replaced)))
@@ -157,10 +160,14 @@ class History:
 
     def repairs(self) -> list[Message]:
         """The results that close what a crash left open, in order."""
-        return [
-            tool_message(call_id, STARTED_UNKNOWN if call_id in self.started else NEVER_STARTED, is_error=True)
-            for call_id in self.open_calls()
-        ]
+        return [tool_message(call_id, self._how_far(call_id), is_error=True) for call_id in self.open_calls()]
+
+    def _how_far(self, call_id: str) -> str:
+        """What is known of a call that a crash has cut off."""
+        if call_id not in self.started:
+            return NEVER_STARTED
+        agent = self._subagents.get(call_id)
+        return f"{STARTED_UNKNOWN}\n[subagent {agent}; resume={agent} asks it to go on.]" if agent else STARTED_UNKNOWN
 
 
 def fold(events: Iterable[ev.Event], scratch: Path) -> History:

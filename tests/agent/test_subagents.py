@@ -306,6 +306,20 @@ async def test_a_budget_of_tokens_holds_even_for_one_who_goes_on_calling(tmp_pat
     assert len(provider.requests) < 10
 
 
+async def test_after_a_kill_the_model_is_told_how_to_take_it_up_again(tmp_path: Path):
+    made = house(tmp_path, ListProvider([calls(call("Agent", order("look"), "a1")), say("found"), say("end")]))
+    session = made.open()
+    await play(session, "go")
+    path = made.store.path(session.id)
+    await session.aclose()
+    lines = path.read_bytes().splitlines(keepends=True)
+    started = next(n for n, line in enumerate(lines) if b"subagent_started" in line)
+    path.write_bytes(b"".join(lines[: started + 1]))
+    last = made.open(session.id).runner.history.messages[-1]
+    assert last.result is not None
+    assert "resume=s1 asks it to go on" in str(last.result.content)
+
+
 async def test_an_interrupt_ends_the_subagent_and_leaves_both_histories_whole(tmp_path: Path):
     begun = asyncio.Event()
 
