@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kimi_agent.cli.options import Options
-from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.errors import ConfigError, KimiError
 from kimi_agent.core.sanitize import plain, visible
 
 if TYPE_CHECKING:
-    from kimi_agent.plugin import Plugin, Subcommand
+    from kimi_agent.plugin import Plugin
     from kimi_agent.plugins.find import Found
     from kimi_agent.plugins.install import Candidate
 
@@ -52,7 +52,9 @@ def list_plugins(ctx: typer.Context, as_json: Json = False) -> None:
     """List all plugins and whether they are on. Those that are on are loaded to see what is wrong with them."""
     from kimi_agent.plugins.host import STATES
 
-    rows = [_row(found) for found in _found(ctx)]
+    root: Any = ctx.find_root().command
+    own = set(root.commands)
+    rows = [_row(found, own) for found in _found(ctx)]
     if as_json:
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
@@ -153,8 +155,8 @@ def is_subcommand(word: str) -> bool:
 
 def subcommand(name: str) -> Any:
     """The command `kimi NAME` of a plugin, None when there is none. What follows the name is the plugin's own to read."""
-    run = _subcommand(name)
-    if run is None:
+    plugin = _subcommand(name)
+    if plugin is None:
         return None
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -164,12 +166,27 @@ def subcommand(name: str) -> Any:
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     )
     def call(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        raise typer.Exit(run(arguments or []))
+        raise typer.Exit(_run(plugin, name, arguments or []))
 
     return typer.main.get_command(app)
 
 
-def _subcommand(word: str) -> "Subcommand | None":
+def _run(plugin: "Plugin", name: str, arguments: list[str]) -> int:
+    """What fails in a stranger's plugin is no fault of kimi. Raises KimiError."""
+    try:
+        return plugin.subcommands[name](arguments)
+    except (KimiError, OSError):
+        raise
+    except Exception as error:
+        from kimi_agent.plugins.entry_points import entry_points
+
+        if any(ours and found == plugin.name for found, _, ours in entry_points()):
+            raise
+        said = f"the plugin {plugin.name} failed: {type(error).__name__}: {visible(plain(str(error)))}"
+        raise KimiError(said, f"kimi --debug shows where; kimi plugin disable {plugin.name} turns it off.") from error
+
+
+def _subcommand(word: str) -> "Plugin | None":
     """Plugins are loaded only for a word that can be a command: a prompt is longer than one word, mostly."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", word):
         return None
@@ -177,7 +194,7 @@ def _subcommand(word: str) -> "Subcommand | None":
 
     options = Options()
     loaded = load_plugins(options.home, options.load().plugins)
-    return next((plugin.subcommands[word] for plugin in loaded if word in plugin.subcommands), None)
+    return next((plugin for plugin in loaded if word in plugin.subcommands), None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -203,11 +220,19 @@ def _one(ctx: typer.Context, name: str) -> "Found":
     raise ConfigError(f"there is no plugin {visible(plain(name))!r}", f"Known: {known}.")
 
 
-def _row(found: "Found") -> dict[str, Any]:
+def _row(found: "Found", taken: set[str]) -> dict[str, Any]:
+    """`taken` are the subcommands that there are already, to which the plugin's are added."""
     from kimi_agent.plugins.load import load
 
     plugin: Plugin | None = load(found) if found.state == "on" else None
     broken = plugin is not None and any(text.startswith("it is left out") for text in plugin.problems)
+    words = set(plugin.subcommands) if plugin else set()
+    problems = list(plugin.problems) if plugin else [found.problem] if found.problem else []
+    problems += [
+        f"its subcommand {word} is left out: there is one of that name already." for word in sorted(words & taken)
+    ]
+    words -= taken
+    taken |= words
     return {
         "name": visible(plain(found.name)),
         "origin": found.origin,
@@ -218,8 +243,8 @@ def _row(found: "Found") -> dict[str, Any]:
         "commit": found.record.commit,
         "hash": found.record.content,
         "folder": str(found.folder) if found.folder else "",
-        "problems": list(plugin.problems) if plugin else [found.problem] if found.problem else [],
-        "subcommands": sorted(plugin.subcommands) if plugin else [],
+        "problems": problems,
+        "subcommands": sorted(words),
     }
 
 

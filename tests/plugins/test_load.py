@@ -208,13 +208,19 @@ def test_a_python_plugin_adds_a_subcommand(tmp_path: Path) -> None:
         from kimi_agent.plugin import Plugin
         def shout(arguments):
             print(*arguments, sep="|")
-            return 5
-        plugin = Plugin(name="loud", subcommands={"shout": shout})
+            return 5 // len(arguments) * 6
+        plugin = Plugin(name="loud", subcommands={"shout": shout, "doctor": shout})
     """
     site = str(python_plugin(tmp_path / "site", "loud", code))
     done = kimi.run("shout", "-x", "a b", "--help", "--", "-y", PYTHONPATH=site)
-    assert (done.returncode, done.stdout) == (5, "-x|a b|--help|--|-y\n"), done.stderr
-    assert "adds: kimi shout" in kimi.run("plugin", "list", PYTHONPATH=site).stdout
+    assert (done.returncode, done.stdout) == (6, "-x|a b|--help|--|-y\n"), done.stderr
+    listed = kimi.run("plugin", "list", PYTHONPATH=site).stdout
+    assert "adds: kimi shout\n" in listed
+    assert "its subcommand doctor is left out: there is one of that name already." in listed
+    failed = kimi.run("shout", PYTHONPATH=site)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("kimi: the plugin loud failed: ZeroDivisionError: ")
+    assert "kimi plugin disable loud" in failed.stderr
     assert kimi.run("plugin", "disable", "loud", PYTHONPATH=site).returncode == 0
     refused = kimi.run("shout", "it", PYTHONPATH=site)
     assert refused.returncode == 2
