@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -19,6 +20,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.listing import Listing
+from kimi_agent.core.redact import Redactor
 from kimi_agent.plugin import Plugin
 from kimi_agent.theme_command import THEMES
 
@@ -266,7 +268,7 @@ async def test_init_asks_for_the_instructions_file(house: House):
 
 @pytest.mark.parametrize("ending", ["md", "html", "json"])
 async def test_export_writes_a_file_and_asks_before_it_replaces_one(house: House, ending: str):
-    house.agent.export = export_session
+    house.agent.export = partial(export_session, Redactor())
     shell = RecordingShell(house, [1, 0])
     await play(shell.session, "hello there")
     file = shell.session.cwd / f"out.{ending}"
