@@ -166,7 +166,7 @@ def test_flags_and_subcommands_that_are_named_exist() -> None:
 
 def unknown_words(root: Any, words: str) -> list[str]:
     """Flags and subcommands in `words` that the program does not have. What follows a plugin's subcommand is its own."""
-    from kimi_agent.cli.plugins import is_subcommand
+    from kimi_agent.cli.subcommands import is_subcommand
 
     level, flags, unknown = root, {"--help"}, []
     bare = re.sub(r'"[^"]*"', "TEXT", words).rstrip(").").split()

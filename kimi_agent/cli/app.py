@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions, web
+from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions, subcommands, web
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -25,10 +25,10 @@ class Root(TyperGroup):
             for parameter in self.params
             for name in (*parameter.opts, *parameter.secondary_opts)
         }
-        return super().parse_args(ctx, normalise(args, takes_value, list(self.commands), plugins.is_subcommand))
+        return super().parse_args(ctx, normalise(args, takes_value, list(self.commands), subcommands.is_subcommand))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or plugins.subcommand(cmd_name)
+        return super().get_command(ctx, cmd_name) or subcommands.subcommand(cmd_name)
 
 
 app = typer.Typer(

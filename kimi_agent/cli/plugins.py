@@ -1,7 +1,6 @@
-"""`kimi plugin ...`, and the subcommands that plugins add."""
+"""`kimi plugin ...`."""
 
 import json
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kimi_agent.cli.options import Options
-from kimi_agent.core.errors import ConfigError, KimiError
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
 
 if TYPE_CHECKING:
@@ -144,57 +143,6 @@ def path(ctx: typer.Context, name: Name) -> None:
     if spec is None or spec.origin is None:
         raise ConfigError(f"the module of {name} cannot be found")
     typer.echo(str(Path(spec.origin).parent))
-
-
-# --- subcommands of plugins -------------------------------------------------------------------------------------------
-
-
-def is_subcommand(word: str) -> bool:
-    return _subcommand(word) is not None
-
-
-def subcommand(name: str) -> Any:
-    """The command `kimi NAME` of a plugin, None when there is none. What follows the name is the plugin's own to read."""
-    plugin = _subcommand(name)
-    if plugin is None:
-        return None
-    app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-    @app.command(
-        name,
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
-    )
-    def call(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        raise typer.Exit(_run(plugin, name, arguments or []))
-
-    return typer.main.get_command(app)
-
-
-def _run(plugin: "Plugin", name: str, arguments: list[str]) -> int:
-    """What fails in a stranger's plugin is no fault of kimi. Raises KimiError."""
-    try:
-        return plugin.subcommands[name](arguments)
-    except (KimiError, OSError):
-        raise
-    except Exception as error:
-        from kimi_agent.plugins.entry_points import entry_points
-
-        if any(ours and found == plugin.name for found, _, ours in entry_points()):
-            raise
-        said = f"the plugin {plugin.name} failed: {type(error).__name__}: {visible(plain(str(error)))}"
-        raise KimiError(said, f"kimi --debug shows where; kimi plugin disable {plugin.name} turns it off.") from error
-
-
-def _subcommand(word: str) -> "Plugin | None":
-    """Plugins are loaded only for a word that can be a command: a prompt is longer than one word, mostly."""
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,31}", word):
-        return None
-    from kimi_agent.plugins.load import load_plugins
-
-    options = Options()
-    loaded = load_plugins(options.home, options.load().plugins)
-    return next((plugin for plugin in loaded if word in plugin.subcommands), None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
