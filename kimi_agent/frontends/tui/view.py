@@ -29,7 +29,7 @@ from kimi_agent.frontends.tui.draw.copying import selected
 from kimi_agent.frontends.tui.draw.lines import Line, indent
 from kimi_agent.frontends.tui.draw.local import ShellBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
-from kimi_agent.frontends.tui.draw.strips import painted
+from kimi_agent.frontends.tui.draw.strips import painted, selection_style
 from kimi_agent.frontends.tui.entries import Entry, prompt_beside, rows_between
 from kimi_agent.frontends.tui.graphics import TerminalPictures
 from kimi_agent.frontends.tui.place import Place
@@ -328,9 +328,9 @@ class TranscriptView(ScrollView, can_focus=False):
         row = self.scroll_offset.y + y
         strip, width = self._row(row), self.size.width
         if strip is None:
-            return Strip.blank(width, self.rich_style)
+            strip = Strip.blank(width, self.rich_style)  # a selection may begin or end on it, too
         if (selection := self.text_selection) is not None and (span := selection.get_span(row)) is not None:
-            strip = painted(strip, *span, self.screen.get_component_rich_style("screen--selection"))
+            strip = painted(strip, *span, selection_style(self.screen, self.palette))
         if strip.cell_length != width:
             strip = strip.crop_extend(0, width, self.rich_style)
         return strip.apply_offsets(0, row)

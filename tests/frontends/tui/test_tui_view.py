@@ -16,6 +16,7 @@ from kimi_agent.frontends.tui.draw.blocks import Drawable, block_lines, gap
 from kimi_agent.frontends.tui.draw.canvas import Canvas
 from kimi_agent.frontends.tui.draw.lines import text_of
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE
+from kimi_agent.frontends.tui.draw.strips import selection_style
 from kimi_agent.frontends.tui.view import TranscriptView
 
 
@@ -201,6 +202,11 @@ async def test_the_mouse_selects_clean_text_and_ctrl_c_copies_it(tmp_path: Path)
         assert app.clipboard == "中文 line\n\nsecond"
         await seen(app, pilot, "Copied")
         assert app.composer.area.has_focus
+        mark = app.query_one("#mark").region
+        await pilot.mouse_down(offset=(9, first - 1))  # from the blank row above the answer into the prompt
+        await pilot.hover(offset=(9, mark.y + 1))
+        await pilot.mouse_up(offset=(9, mark.y + 1))
+        assert app.screen.get_selected_text() == "\nfirst 中文 line\n\nsecond line"
 
 
 async def test_a_click_unfolds_one_card(tmp_path: Path) -> None:
@@ -218,7 +224,7 @@ async def test_a_click_unfolds_one_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "theme", ["nord", "gruvbox", "solarized-light", "ansi-dark", "ansi-light", "no such theme", "auto"]
+    "theme", ["dark", "nord", "gruvbox", "solarized-light", "ansi-dark", "ansi-light", "no such theme", "auto"]
 )
 async def test_every_theme_of_textual_can_be_used(tmp_path: Path, theme: str) -> None:
     home = house(tmp_path)
@@ -227,7 +233,9 @@ async def test_every_theme_of_textual_can_be_used(tmp_path: Path, theme: str) ->
         await pilot.press("enter")
         home.provider.feed(TextChunk("**ok** `code`"), Finished("stop"))
         await seen(app, pilot, "ok code")
-        assert app.theme == (theme if theme not in ("no such theme", "auto") else "kimi-dark")
+        style = selection_style(app.screen, app.palette)
+        assert style.color != style.bgcolor
+        assert app.theme == (theme if theme not in ("no such theme", "auto", "dark") else "kimi-dark")
 
 
 async def test_an_undone_turn_disappears(tmp_path: Path) -> None:

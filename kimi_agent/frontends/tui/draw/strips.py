@@ -1,8 +1,19 @@
 """Painting over a part of a drawn line."""
 
+from typing import Any
+
 from rich.cells import cell_len
 from rich.style import Style
+from textual.screen import Screen
 from textual.strip import Strip
+
+from kimi_agent.frontends.tui.draw.palette import Palette
+
+
+def selection_style(screen: Screen[Any], palette: Palette) -> Style:
+    """What the mouse selects looks like. Most themes have no colour for its text: it is then told to be that of its ground."""
+    style = screen.get_component_rich_style("screen--selection")
+    return style if style.color != style.bgcolor else Style(color=palette.text.color, bgcolor=style.bgcolor)
 
 
 def painted(strip: Strip, start: int, end: int, style: Style) -> Strip:

@@ -60,6 +60,12 @@ class ShellTab(Protocol):
     def tab(self, typed: str) -> bool: ...
 
 
+class Mark(Static):
+    """What stands before the prompt; a selection that ends in the prompt leaves it out."""
+
+    ALLOW_SELECT = False
+
+
 class Composer(Vertical):
     """`❯` stands before the text, or `$` in shell mode."""
 
@@ -76,7 +82,7 @@ class Composer(Vertical):
         self.pastes = Pastes()
         self.area = PromptArea(self.pastes, id="prompt")
         self.popup = Popup()
-        self._mark = Static("❯", id="mark", markup=False)
+        self._mark = Mark("❯", id="mark", markup=False)
         self._mode = ""  # of vim's keys
         self._search: HistorySearch | None = None
         self._dismissed = ""
