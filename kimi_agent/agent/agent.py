@@ -60,6 +60,7 @@ class Agent(Struct):
     offers: Callable[[str], bool] = lambda name: True  # whether the configuration allows a tool
     max_tasks: int = 4  # in the background of a session at once
     evidence: Evidence = "mark"  # what happens to claims that nothing shows
+    mode_after_plan: ev.Mode = "default"  # of sessions that begin in plan mode, once a plan is approved
     rounds: int = 0  # every prompt is a goal with so many more rounds; -1: no limit
     make_attach: Callable[[Model], Attach] | None = None
     notices: Sequence[str] = ()
@@ -220,6 +221,8 @@ class Agent(Struct):
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
             session.set_mode(session.mode)
+        if session.mode == "plan":
+            session.mode_before_plan = self.mode_after_plan
         self._sessions.append(session)
         return session
 

@@ -88,10 +88,9 @@ class Options(Struct, frozen=True):
 
     def check(self) -> None:
         """Raises ConfigError for flags that contradict one another."""
-        modes = [flag for flag, given in (("--yolo", self.yolo), ("--afk", self.afk), ("--plan", self.plan)) if given]
         formats = self.output_format not in (None, "text") or self.input_format == "stream-json"
         for one, other, clash in (
-            (modes[0] if modes else "", modes[-1] if modes else "", len(modes) > 1),
+            ("--yolo", "--afk", self.yolo and self.afk),
             ("--config", "--config-file", self.config is not None and self.config_file is not None),
             ("--agent", "--agent-file", bool(self.agent) and self.agent_file is not None),
             ("--continue", "--resume", self.last and self.session is not None),
@@ -105,12 +104,14 @@ class Options(Struct, frozen=True):
 
     def mode(self, config: Config) -> Mode:
         """The mode to start in: a flag, else the file's default."""
-        if self.yolo:
-            return "yolo"
-        if self.afk:
-            return "afk"
-        if self.plan or config.default_plan_mode:
+        if self.plan or (config.default_plan_mode and not (self.yolo or self.afk)):
             return "plan"
+        return self.mode_after_plan(config)
+
+    def mode_after_plan(self, config: Config) -> Mode:
+        """The mode that an approved plan is carried out in: `--plan --yolo` plans first, and then asks nothing."""
+        if self.yolo or self.afk:
+            return "yolo" if self.yolo else "afk"
         if config.default_yolo or config.default_permission_mode == "yolo":
             return "yolo"
         return "afk" if config.default_permission_mode == "auto" else "default"

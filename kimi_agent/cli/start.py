@@ -76,6 +76,7 @@ def start(options: Options) -> int:
         workspace=options.workspace,
     )
     agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
+    agent.mode_after_plan = options.mode_after_plan(config)
     agent.login = _login_for(agent, options)
     agent.remember = lambda key, value: _save(options, key, value)
     if session_id is None and not options.model and agent.main_agent.model in agent.models:

@@ -81,7 +81,7 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["--yolo", "--plan"], "--yolo and --plan exclude each other"),
+        (["--yolo", "--afk"], "--yolo and --afk exclude each other"),
         (["-C", "-r", "x"], "--continue and --resume exclude each other"),
         (["--config", "", "--config-file", "x"], "--config and --config-file exclude each other"),
         (["--line", "-p", "x"], "--line and -p and --print exclude each other"),

@@ -165,3 +165,20 @@ def test_with_nobody_there_the_plan_is_the_result(tmp_path: Path):
     assert (done.returncode, done.stdout) == (0, "This is my plan.\n"), done.stderr
     assert [file.read_text() for file in kimi.home.glob("**/*.md") if file.read_text() == PLAN], "it is kept"
     assert not is_mended(kimi.work)
+
+
+@pytest.mark.parametrize("flag", ["--yolo", "--afk"])
+def test_a_plan_comes_first_also_where_nothing_is_asked(tmp_path: Path, flag: str):
+    """Without a person, only --afk approves by itself; the mode after the plan is the one asked for."""
+    refused = [{"expect": "Not allowed: Plan mode is on"}, *planning()]
+    answer = [[{"expect": "not approved"}, {"text": "This is my plan."}]]
+    replies = [
+        [call("WriteFile", path="shop.py", content="no")],
+        refused,
+        *(carried_out() if flag == "--afk" else answer),
+    ]
+    with FakeAPI(replies, strict=True) as api:
+        kimi = program(tmp_path, api.url)
+        done = kimi.run("--plan", flag, "-p", "Plan it.")
+    assert done.returncode == 0, done.stderr
+    assert is_mended(kimi.work) == (flag == "--afk")
