@@ -8,6 +8,7 @@ from typing import Any
 from textual import events
 from textual.app import App
 from textual.dom import DOMNode
+from textual.widgets import Input, TextArea
 
 STUCK_S = 0.5
 """A key whose end is not heard of for so long holds back no later one."""
@@ -40,8 +41,15 @@ class OrderedApp(App[int]):
             return
         self._taken_at = time.monotonic()
         way = (self.focused or self.screen).ancestors_with_self
-        await super().on_event(self._typed.popleft())
+        event = self._typed.popleft()
+        await super().on_event(event)
+        while self._typed and self._is_letter(event) and self._is_letter(self._typed[0]):
+            await super().on_event(self._typed.popleft())
         await self._follow(way)
+
+    def _is_letter(self, event: events.Event) -> bool:
+        """Whether it only goes into a text: letters wait for no letters, or what is pasted as keys would come slowly."""
+        return isinstance(event, events.Key) and event.is_printable and isinstance(self.focused, Input | TextArea)
 
     async def _follow(self, way: Sequence[DOMNode]) -> None:
         """Behind the key, and what it has set off, through the queues of all that may handle it; then comes the next key."""
