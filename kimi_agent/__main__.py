@@ -21,8 +21,10 @@ def main() -> int:
         return 0
     gc.disable()  # imports make no garbage, but a tenth of the start would be spent on looking for it
     _pass_over_working_folder()
-    from kimi_agent.cli import run
-
+    try:
+        from kimi_agent.cli import run
+    except KeyboardInterrupt:
+        return 130
     return run(arguments)
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 
 
 @contextlib.contextmanager
-def ending_with(leave: Callable[[int], None]) -> Iterator[None]:
-    """While inside, SIGTERM and SIGHUP call `leave` with their exit code. SIGHUP stays ignored under `nohup`.
+def ending_with(leave: Callable[[int], None], interrupt: Callable[[], None] | None = None) -> Iterator[None]:
+    """While inside, SIGTERM, SIGQUIT and SIGHUP call `leave` with their exit code. SIGHUP stays ignored under `nohup`.
 
     A terminal that goes away counts as SIGHUP also where none is sent, as to a program that it does not control.
+    SIGINT calls `interrupt`; without it, it is as it was.
     """
     loop = asyncio.get_running_loop()
 
@@ -23,7 +24,10 @@ def ending_with(leave: Callable[[int], None]) -> Iterator[None]:
         leave(128 + signal.SIGHUP)
 
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-        loop.add_signal_handler(signal.SIGTERM, leave, 128 + signal.SIGTERM)
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            loop.add_signal_handler(number, leave, 128 + number)
+        if interrupt is not None:
+            loop.add_signal_handler(signal.SIGINT, interrupt)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             loop.add_signal_handler(signal.SIGHUP, hung_up)
     inside = True
@@ -38,8 +42,8 @@ def ending_with(leave: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         inside = False
-        loop.remove_signal_handler(signal.SIGTERM)
-        loop.remove_signal_handler(signal.SIGHUP)
+        for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, *([signal.SIGINT] if interrupt else [])):
+            loop.remove_signal_handler(number)
 
 
 def _await_hang_up(loop: asyncio.AbstractEventLoop, gone: Callable[[], None]) -> None:

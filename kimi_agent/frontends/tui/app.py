@@ -1,6 +1,8 @@
 """The keys of the full-screen shell."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from textual import events, on
@@ -11,6 +13,7 @@ from textual.widgets import Input, TextArea
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.transcript import NoticeBlock, PromptBlock
 from kimi_agent.copy_command import last_answer, told_copied
+from kimi_agent.core.exit import ExitCode
 from kimi_agent.frontends.common import editor
 from kimi_agent.frontends.common.clipboard import tell_tmux
 from kimi_agent.frontends.common.keymap import keymap
@@ -23,9 +26,14 @@ from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.search_bar import SearchBar
 
 
+LATE_S = 0.3
+"""A signal that ended the program which had the terminal may be heard so long after its end."""
+
+
 class KimiApp(SessionApp):
     BINDINGS: ClassVar[list[Any]] = keys.bindings()
     _exit_pressed = _escape_pressed = float("-inf")
+    _lent_until = float("-inf")
     _finder: Finder | None = None
 
     def __init__(self, agent: Agent, *, look: Look = Look(), **options: Any) -> None:  # noqa: B008 - frozen
@@ -119,6 +127,22 @@ class KimiApp(SessionApp):
             self.composer.put("")
         else:
             self.action_exit_twice("Ctrl-C")
+
+    @contextlib.contextmanager
+    def suspend(self) -> Iterator[None]:
+        self._lent_until = float("inf")
+        try:
+            with super().suspend():
+                yield
+        finally:
+            self._lent_until = self.clock() + LATE_S
+
+    def interrupted(self) -> None:
+        """SIGINT is a Ctrl-C; where another program has the terminal, one that is meant for it alone."""
+        if not self._shown:
+            self.leave(ExitCode.INTERRUPTED)
+        elif self.clock() > self._lent_until:
+            self.call_next(self.action_interrupt_or_exit)
 
     def action_exit_twice(self, key: str = "Ctrl-Q") -> None:
         if key == "Ctrl-D" and self.shell.on and self.shell.alive:

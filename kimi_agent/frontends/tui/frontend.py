@@ -34,7 +34,7 @@ class TuiFrontend:
         """Show the session until the person leaves; answers an exit code. Raises SessionError and NoModelError."""
         keys.teach()
         app = self.application(agent, **self._arguments)
-        with ending_with(app.leave):
+        with ending_with(app.leave, app.interrupted):
             await app.run_async()
         if app.fault is not None:
             raise app.fault

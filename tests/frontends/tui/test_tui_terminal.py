@@ -103,7 +103,7 @@ def leave_with_text(screen: FullScreen) -> int:
     return leave(screen)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)])
 def test_signals_restore_the_terminal(kimi: Program, start: Start, number: int, code: int) -> None:
     screen = start([{"text": "begun"}, {"stall": 100}])
     screen.type("go\r")
@@ -146,6 +146,24 @@ def test_the_editor_takes_the_prompt_and_gives_it_back(kimi: Program, start: Sta
     screen.expect("ok")
     assert leave(screen) == 0
     assert screen.restored
+
+
+def test_ctrl_c_in_an_editor_is_for_the_editor(kimi: Program, start: Start, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text(
+        '#!/bin/sh\ntrap \'echo " of two" >> "$1"; exit 0\' INT\necho it edits\nwhile :; do sleep 0.05; done\n'
+    )
+    editor.chmod(0o755)
+    screen = start([{"text": "x"}], VISUAL=str(editor))
+    screen.type("none")
+    screen.expect("❯ none")
+    os.kill(screen.child.pid, signal.SIGINT)  # as the key, which empties the prompt
+    screen.wait_gone("none")
+    screen.type("one\x0f")  # Ctrl-O
+    screen.expect("it edits")
+    screen.type("\x03")
+    screen.expect("❯ one of two")
+    assert leave_with_text(screen) == 0
 
 
 def test_a_prompt_on_the_command_line_and_resume(kimi: Program, start: Start) -> None:
