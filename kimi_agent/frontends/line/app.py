@@ -75,7 +75,7 @@ class LineFrontend:
 
     def _end(self, shell: LineShell, code: int) -> None:
         self._code = code
-        shell.leave()
+        shell.leave(shell.screen.draft())
 
 
 def must_be_plain() -> bool:

@@ -173,7 +173,9 @@ class PlainScreen:
         self.line(f"Not sent: {text}")
 
     def draft(self) -> str:
-        return ""
+        lines, half = self._typed.take() if self._typed is not None and not self._asking else ([], b"")
+        typed = b"\n".join([*lines, self._half + half]).decode("utf-8", "replace")
+        return plain("\n".join([*self._draft, typed]))
 
     def _echo(self, on: bool) -> None:
         """Whether the terminal shows what is typed."""

@@ -163,7 +163,7 @@ class Screen(Protocol):
         ...
 
     def draft(self) -> str:
-        """What is typed and not sent, where the screen knows it."""
+        """What is typed and neither sent nor an answer. Asked once, when the program is ended."""
         ...
 
     async def run(self) -> None:

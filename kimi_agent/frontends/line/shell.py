@@ -107,7 +107,7 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent = Unsent(self.agent.home, session.id)
+        unsent = Unsent(self.agent.home, session.id, session.cwd)
         return View(self.screen, session, self._look, self._asker.shown, unsent=unsent)
 
     def copy(self, text: str) -> bool:
@@ -228,9 +228,9 @@ class LineShell:
             return True
         return self._jobs.cancel()
 
-    def leave(self) -> None:
+    def leave(self, draft: str = "") -> None:
         self._shell.kill()
-        self._view.leave(*self._jobs.waiting, "" if self._asker.label or self._shell.on else self.screen.draft())
+        self._view.leave(*self._jobs.waiting, "" if self._shell.on else draft)
         self.screen.stop()
 
     def explain_leaving(self) -> None:

@@ -187,7 +187,7 @@ class RichScreen:
         buffer.cursor_position = len(buffer.text)
 
     def draft(self) -> str:
-        return self._pastes.expand(self._prompt.default_buffer.text)
+        return self._pastes.expand(self._draft.text if self._asking else self._prompt.default_buffer.text)
 
     def _print(self, renderable: RenderableType) -> None:
         """Print above the prompt; what comes in the same moment is written at once."""

@@ -101,7 +101,7 @@ class SessionApp(OrderedApp):
         self._waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
-        self._unsent = Unsent(agent.home, session.id)
+        self._unsent = Unsent(agent.home, session.id, session.cwd)
         self._keeping: Timer | None = None
         self._hint = ""
         self._branch = ""
@@ -189,7 +189,7 @@ class SessionApp(OrderedApp):
             self.composer.files = FileIndex(session.cwd)
             self.composer.history = PromptHistory(session.cwd, self.agent.home)
         self._branch = git_branch(session.cwd)
-        self._unsent = Unsent(self.agent.home, session.id)
+        self._unsent = Unsent(self.agent.home, session.id, session.cwd)
         if kept := self._unsent.kept():
             self.commands.put(plain(kept))
             self.notify_hint("What was not sent is in the prompt again")
