@@ -22,9 +22,9 @@ from kimi_agent.frontends.tui import keys
 from kimi_agent.frontends.tui.base import HINT_S, SessionApp
 from kimi_agent.frontends.tui.draw.source import block_text
 from kimi_agent.frontends.tui.finder import Finder
+from kimi_agent.frontends.tui.screens.conversation import ConversationScreen
 from kimi_agent.frontends.tui.widgets.permission import PermissionPanel
 from kimi_agent.frontends.tui.widgets.search_bar import SearchBar
-
 
 LATE_S = 0.3
 """A signal that ended the program which had the terminal may be heard so long after its end."""
@@ -52,6 +52,9 @@ class KimiApp(SessionApp):
     def _fatal_error(self) -> None:
         """Whoever started the application tells of the fault; Textual would print local variables, which may be keys."""
         self._close_messages_no_wait()
+
+    def get_default_screen(self) -> ConversationScreen:
+        return ConversationScreen(id="_default")
 
     @on(events.Mount)
     def _tell_keys(self) -> None:

@@ -327,13 +327,13 @@ class TranscriptView(ScrollView, can_focus=False):
     def render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
         strip, width = self._row(row), self.size.width
-        if strip is None:
-            strip = Strip.blank(width, self.rich_style)  # a selection may begin or end on it, too
+        if blank := strip is None:
+            strip = Strip.blank(width, self.rich_style)
         if (selection := self.text_selection) is not None and (span := selection.get_span(row)) is not None:
             strip = painted(strip, *span, selection_style(self.screen, self.palette))
         if strip.cell_length != width:
             strip = strip.crop_extend(0, width, self.rich_style)
-        return strip.apply_offsets(0, row)
+        return strip if blank else strip.apply_offsets(0, row)
 
     def _row(self, row: int) -> Strip | None:
         number = bisect_right(self._offsets, row) - 1
