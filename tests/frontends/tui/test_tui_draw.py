@@ -49,6 +49,8 @@ def call(display: object = None, **fields: object) -> CallBlock:
 def test_why_a_call_failed_is_told_once() -> None:
     denied = call(Plain("use ls"), state="failed", result="Not allowed: use ls")
     assert card(denied) == " ✗ Shell  make\n   Not allowed: use ls"
+    failed = call(state="failed", result="a.py has not been read in this session yet.")
+    assert card(failed, 30) == " ✗ Shell  make\n   a.py has not been read in\n   this session yet."
 
 
 def test_markdown_keeps_every_word() -> None:

@@ -13,7 +13,7 @@ from kimi_agent.frontends.common import subagent
 from kimi_agent.frontends.common.describe import headline, one_line, seconds
 from kimi_agent.frontends.common.plan import reviewed_plan
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
-from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fold, indent, spread
+from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fold, indent, spread, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
 from kimi_agent.frontends.tui.draw.picture import picture_lines
 
@@ -160,7 +160,7 @@ def _body(block: CallBlock, canvas: Canvas) -> list[Line]:
         case _:
             pass
     if block.state == "failed" and not isinstance(block.display, Terminal | Pictures) and block.result:
-        error = fold(Text(plain(block.result).strip("\n"), canvas.palette.error), canvas.inner)
+        error = wrap(Text(plain(block.result).strip("\n"), canvas.palette.error), canvas.inner)
         lines += head_of(error, canvas, FOLDED_OUTPUT)
     elif canvas.expanded and not lines and block.result:
         lines += fold(Text(plain(block.result).strip("\n"), canvas.palette.muted), canvas.inner)
