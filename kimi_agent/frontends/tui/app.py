@@ -98,7 +98,7 @@ class KimiApp(SessionApp):
             self._close_search()
         elif self.screen.selections:
             self.screen.clear_selection()
-        else:
+        elif not self.commanding.cancel():
             self._go_back()
 
     def _go_back(self) -> None:

@@ -14,7 +14,7 @@ from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
-from kimi_agent.commands import available, execute, find, looks_like_command
+from kimi_agent.commands import available, find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
@@ -25,7 +25,8 @@ from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.unsent import KEEP_S, Unsent
-from kimi_agent.frontends.tui.draw.local import IntroBlock, NoteBlock
+from kimi_agent.frontends.tui.commanding import CANCEL, Commanding
+from kimi_agent.frontends.tui.draw.local import IntroBlock
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palette_from
 from kimi_agent.frontends.tui.graphics import pictures_of
 from kimi_agent.frontends.tui.pasting import Pasting
@@ -98,7 +99,7 @@ class SessionApp(OrderedApp):
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
         self.talk = Conversation(session, clock, still=look.still)
         self.commands = TuiShell(self, agent, session)
-        self._waking = Waking(self)
+        self.waking = Waking(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
         self._unsent = Unsent(agent.home, session.id, session.cwd)
@@ -106,7 +107,7 @@ class SessionApp(OrderedApp):
         self._hint = ""
         self._branch = ""
         self._starting = False  # a turn is about to begin
-        self._commands = 0  # slash commands that run
+        self.commanding = Commanding(self)
         self._shown = False
         self.view = TranscriptView(id="transcript")
         self.view.paints, self.view.streams_thinking = not self.no_colors, look.show_thinking
@@ -178,7 +179,7 @@ class SessionApp(OrderedApp):
 
     def open(self, session: Session) -> None:
         """Show a session from its beginning."""
-        self._waking.follow(session)
+        self.waking.follow(session)
         self.talk = Conversation(session, self.clock, still=self.look.still)
         blocks = self.talk.replay()
         self.view.cwd = str(session.cwd)
@@ -227,7 +228,7 @@ class SessionApp(OrderedApp):
 
     def leave(self, code: int = 0) -> None:
         """End the application; a running turn is interrupted and its history closed."""
-        self._waking.follow(None)
+        self.waking.follow(None)
         self._keep_unsent()
         self._unsent.seal()
         self.talk.session.interrupt()
@@ -280,7 +281,7 @@ class SessionApp(OrderedApp):
     @property
     def busy(self) -> bool:
         """Whether a turn or a command runs, or is about to."""
-        return self.talk.session.running or self._starting or self._commands > 0
+        return self.talk.session.running or self._starting or len(self.commanding) > 0
 
     def _tick(self) -> None:
         self.view.tick()
@@ -298,7 +299,7 @@ class SessionApp(OrderedApp):
         if self.shell.take(text):
             return
         if self._is_command(text):
-            self.run_worker(self._run_command(text), group="command")
+            self.commanding.start(text)
         elif session.running:
             session.queue(text)
         elif self._starting:
@@ -311,16 +312,6 @@ class SessionApp(OrderedApp):
         if (found := find(text, self.talk.session)) is not None and found[0].prompt:
             return False
         return looks_like_command(text)
-
-    async def _run_command(self, text: str) -> None:
-        self._commands += 1  # it may ask the person something
-        try:
-            if not await execute(self.commands, text):
-                self.view.show([NoteBlock(f"There is no command `{text.split()[0]}`. `/help` lists them.")])
-        finally:
-            self._commands -= 1
-        self.update_bars()
-        self._waking.go_on()
 
     def start_waiting(self) -> None:
         """Begin the turns that were queued while something ran that was no turn."""
@@ -383,6 +374,8 @@ class SessionApp(OrderedApp):
             self.questions.bar.hint(self._hint)
         elif self.panel is not None:
             self.questions.tell(self.panel)
+        elif not words and self.commanding.words and not self.shell.running:
+            self.activity.tell(self.commanding.words, CANCEL)
         elif not words or self.shell.feeding:
             self.activity.tell(*self.shell.activity())
         else:

@@ -211,3 +211,17 @@ async def test_escape_says_no_to_a_subagent_in_the_background(tmp_path: Path) ->
         await seen(app, pilot, "It was refused.")
         assert not ran.is_set()
         assert app.panel is None
+
+
+async def test_a_side_question_is_told_while_it_runs_and_can_be_stopped(tmp_path: Path) -> None:
+    home = house(tmp_path)
+    async with shell(home.agent) as (app, pilot):
+        await write(app, pilot, "/btw is it?")
+        await pilot.press("enter")
+        await until(pilot, lambda: home.provider.requests)
+        await seen(app, pilot, "/btw …")
+        assert "Esc cancel" in screen_text(app)
+        await pilot.press("escape")
+        await seen(app, pilot, "/btw was stopped.")
+        await gone(app, pilot, "/btw …")
+        assert not app.busy
