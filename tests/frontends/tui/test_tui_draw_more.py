@@ -125,6 +125,15 @@ def test_a_table_breaks_no_word_that_has_room(width: int) -> None:
     assert ("Default      32000" in drawn or "Default    32000" in drawn) == (width == 30)
 
 
+def test_a_list_of_names_needs_no_blank_lines_between_its_rows() -> None:
+    what = "what it does, in more words than the window has room for"
+    rows = [f"| `/{name}` | {what} |" for name in ("one", "two")]
+    drawn = markdown("\n".join(["| command | |", "|---|---|", *rows]), 40).split("\n")
+    assert "" not in drawn
+    assert sum(line.startswith("/") for line in drawn) == 2
+    assert "" in markdown("\n".join(["| a | b |", "|---|---|", *[f"| {what} | {what} |"] * 2]), 40).split("\n")
+
+
 def test_tasks_are_ticked() -> None:
     tasks = "- [ ] open\n- [x] done\n- [y] no task\n\n1. [X] *third*"
     assert markdown(tasks) == "☐ open\n☑ done\n• [y] no task\n\n1. ☑ third"

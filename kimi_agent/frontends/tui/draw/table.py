@@ -31,7 +31,16 @@ def table_lines(
     least = [min(LEAST, max(_widest_word(cell) for cell in column)) for column in columns]
     if whole > width and sum(least) + gaps > width:
         return _entries(header, rows, width, palette)
-    return _columns(header, rows, justify, width, palette, least, apart=whole > width)
+    named = _is_list_of_names(columns, width)
+    if named:
+        least[0] = max(_widest_line(cell) for cell in columns[0])
+    return _columns(header, rows, justify, width, palette, least, apart=whole > width and not named)
+
+
+def _is_list_of_names(columns: Sequence[Sequence[Text]], width: int) -> bool:
+    """Whether each row begins with a name on one line: where the next row begins is then seen without a blank line."""
+    names = columns[0][1:]
+    return len(columns) == 2 and all(name.plain.strip() and _widest_line(name) <= width // 2 for name in names)
 
 
 def _widest_line(cell: Text) -> int:
