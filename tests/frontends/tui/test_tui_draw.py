@@ -83,6 +83,32 @@ def test_a_streamed_text_looks_like_the_whole_text(source: str, step: int, width
     assert text_of(shown) == text_of(markdown_lines(source, width, PLAIN_PALETTE))
 
 
+LONG_BLOCKS = {
+    "code": "Look:\n\n```python\n"
+    + "def f(a):\n    return a + 1  # and some words that say why\n" * 500
+    + "```\n\nThe end.",
+    "list": f"- item **bold** {'words ' * 8}\n" * 400 + "\nThe end.",
+    "table": "| one | two |\n|---|---|\n" + f"| {'cell ' * 9}| {'other ' * 9}|\n" * 250 + "\nThe end.",
+    "lines": f"{'Some words ' * 6}\n" * 400,
+    "one line": "Some words " * 2000,
+    "one word": "x" * 40_000,
+}
+
+
+@pytest.mark.parametrize("source", LONG_BLOCKS.values(), ids=LONG_BLOCKS.keys())
+def test_a_long_block_is_not_drawn_again_with_every_word(source: str) -> None:
+    stream = MarkdownStream(80, PLAIN_PALETTE)
+    shown: list = []
+    drawn = []
+    for end in [*range(4001, len(source), 4001), len(source)]:
+        kept, lines = stream.update(source[:end])
+        shown = [*shown[:kept], *lines]
+        drawn.append(len(lines))
+    whole = markdown_lines(source, 80, PLAIN_PALETTE)
+    assert "".join(text_of(shown).split()) == "".join(text_of(whole).split())
+    assert max(drawn) < len(whole) * 2 // 3
+
+
 @settings(max_examples=200, deadline=None)
 @given(ANYTHING, st.integers(20, 100), st.booleans())
 def test_no_block_is_wider_than_the_canvas_or_holds_a_control_character(text: str, width: int, expanded: bool) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.common.math_markdown import math_plugin, may_be_math
 from kimi_agent.frontends.common.math_text import math_text
-from kimi_agent.frontends.tui.draw.code import highlight
+from kimi_agent.frontends.tui.draw.code import HIGHLIGHT_LIMIT, highlight
 from kimi_agent.frontends.tui.draw.diff import diff_lines
 from kimi_agent.frontends.tui.draw.lines import Decor, Line, fill, fold, indent, wrap
 from kimi_agent.frontends.tui.draw.palette import Palette
@@ -31,6 +31,8 @@ JUSTIFY: "dict[str, JustifyMethod]" = {"right": "right", "center": "center"}
 BULLETS = ("•", "◦", "▪")
 TASKS = {False: "☐", True: "☑"}
 _TASK = re.compile(r"\[([ xX])\]\s+")
+LONG = 8_000
+"""Characters of a block that is being written from which its beginning is not drawn again with every word."""
 
 
 @lru_cache(maxsize=1)
@@ -48,12 +50,18 @@ def markdown_lines(source: str, width: int, palette: Palette, diffs: Diffs = "au
 
 
 class MarkdownStream:
-    """A growing text: what can no longer change is drawn once, only the last top-level block is drawn again."""
+    """A growing text: what can no longer change is drawn once, only the last top-level block is drawn again.
+
+    A long one is drawn in pieces until it is whole: their columns, and the numbers of their items, may differ from its own.
+    """
 
     def __init__(self, width: int, palette: Palette, diffs: Diffs = "auto") -> None:
         self.width, self.palette, self._diffs = max(4, width), palette, diffs
         self._settled = 0  # lines that can no longer change
         self._offset = 0  # characters of the source that they stand for
+        self._head = ""  # what a piece needs before it to be read as the block that it belongs to
+        self._head_lines = 0  # lines that the head alone is drawn as
+        self._pieces = 0  # characters of the last block that are settled
 
     def update(self, source: str) -> tuple[int, list[Line]]:
         """How many leading lines stay as they were at the last call, and all lines after those.
@@ -61,18 +69,59 @@ class MarkdownStream:
         `source` must begin with what was given before.
         """
         writer = _Writer(self.palette, self._diffs)
-        kept, changed = self._settled, []
-        rest = source[self._offset :]
+        kept, changed = self._settled, list[Line]()
+        rest = self._head + source[self._offset :]
         tokens = _parser().parse(rest)
         start = _open_block(tokens, rest)
-        whole = rest.split("\n")[: (tokens[start].map or [0])[0]] if start else []
-        if may_be_math(whole):
-            start = 0
+        begins = sum(len(line) + 1 for line in rest.split("\n")[: (tokens[start].map or [0])[0]]) if start else 0
+        long = bool(tokens) and len(rest) - begins > LONG
+        if may_be_math(rest[:begins].split("\n")[:-1]) and not long:
+            start = begins = 0
         if start:
-            changed = [*writer.tokens(tokens[:start], self.width), []]
-            self._offset += sum(len(line) + 1 for line in whole)
-            self._settled += len(changed)
-        return kept, changed + writer.tokens(tokens[start:], self.width)
+            changed = [*self._draw(writer, tokens[:start]), []]
+            self._go_on(begins, "", 0)
+        if long and (cut := _cut(tokens[start:], rest, coloured=self._pieces < HIGHLIGHT_LIMIT)) is not None:
+            end, head = cut
+            changed += self._draw(writer, _parser().parse(rest[begins:end]))
+            titles = head if tokens[start].type == "table_open" else ""
+            self._go_on(end - begins, head, len(writer.tokens(_parser().parse(titles), self.width)))
+            start, tokens = 0, _parser().parse(head + rest[end:])
+        self._settled += len(changed)
+        return kept, changed + self._draw(writer, tokens[start:])
+
+    def _draw(self, writer: "_Writer", tokens: "Sequence[Token]") -> list[Line]:
+        return writer.tokens(tokens, self.width)[self._head_lines :]
+
+    def _go_on(self, characters: int, head: str, lines: int) -> None:
+        """So many characters of what was parsed are settled; `head` takes the place of the one before."""
+        self._offset += characters - len(self._head)
+        self._pieces = self._pieces + characters if head else 0
+        self._head, self._head_lines = head, lines
+
+
+def _cut(tokens: "Sequence[Token]", source: str, *, coloured: bool) -> tuple[int, str] | None:
+    """Where in `source` a block that is still being written can be cut, and what the piece after that has to begin with.
+
+    `tokens` are those of the block. Code that is not to be `coloured` goes on without the name of its language.
+    """
+    lines = source.split("\n")
+    block, at, head = tokens[0], len(lines) - 1, ""
+    first, end = block.map or [0, at]
+    match block.type:
+        case "fence" if re.fullmatch(rf" {{0,3}}{block.markup}[`~]*\s*", lines[end - 1]) and end - 1 > first:
+            at = end
+        case "fence":
+            head = (lines[first] if coloured else block.markup) + "\n"
+        case "table_open" if end >= at:
+            head = "".join(line + "\n" for line in lines[first : first + 2])
+        case "bullet_list_open" | "ordered_list_open":
+            at = next((t.map[0] for t in reversed(tokens) if t.type == "list_item_open" and t.level == 1 and t.map), at)
+        case "paragraph_open" if at == first:
+            words = source.rfind(" ", len(source) - LONG, -1) + 1
+            return words or len(source), ""
+        case _:
+            pass
+    return (sum(len(line) + 1 for line in lines[:at]), head) if at > first else None
 
 
 def _open_block(tokens: "Sequence[Token]", source: str) -> int:
