@@ -228,6 +228,25 @@ async def test_every_end_of_the_shell_starts_a_new_one(bash: Person, command: st
     assert await bash.run("echo alive") == (0, "alive")
 
 
+@pytest.mark.parametrize("rc", ["readonly PROMPT_COMMAND=true HISTCONTROL=x", "alias local=false eval=false", "exit 0"])
+async def test_start_files_that_are_in_the_way(bash: Person, tmp_path: Path, rc: str) -> None:
+    (tmp_path / ".bashrc").write_text(f"{rc}\n")
+    code, output = await bash.run("echo alive")
+    left = "(The shell's start files end it: here is one without them.)\n" if rc == "exit 0" else ""
+    assert (code, output) == (0, f"{left}alive")
+    await bash.run("echo be''gun; sleep 1000", ("begun", bash.shell.interrupt))
+    assert await bash.run("cd ..; echo alive") == (0, "alive")
+    assert bash.shell.cwd == tmp_path.parent
+
+
+async def test_the_shell_that_a_start_file_chooses_is_the_persons(bash: Person, tmp_path: Path) -> None:
+    (tmp_path / ".bashrc").write_text(f"exec {path_of('zsh')}\n")
+    (tmp_path / ".zshrc").write_text("setopt nounset ksh_arrays\nalias greet='echo hello'\n")
+    code, output = await bash.run("greet")
+    assert (code, output[-5:], bash.shell.kind) == (0, "hello", "zsh")
+    assert await bash.run("greet") == (0, "hello")
+
+
 async def test_traces_and_broken_rc_files_do_not_confuse(bash: Person, tmp_path: Path) -> None:
     (tmp_path / ".bashrc").write_text("no-such-command-at-all\nfalse\nif\n")
     code, output = await bash.run("echo one")

@@ -22,6 +22,8 @@ Size = tuple[int, int]
 _CHUNK = 1 << 16
 _READS = 16
 """Chunks taken in one go before the event loop looks at something else."""
+_REDRAW_S = 0.1
+"""Keys wait so long after a change of the size: `less` loses those that come while it is told."""
 _LAUNCH = 'cd -- "$0" && exec "$@"'
 
 
@@ -45,6 +47,7 @@ class PtyChild:
         self._context = contextvars.copy_context()  # the thread that waits has none of the front end
         self._on_data, self._on_exit = on_data, on_exit
         self._unwritten = bytearray()
+        self._hears_at = 0.0
         self._family = new_mark(watcher().mark)
         self._alive, self._reading, self._size = True, False, size
         self._fd, slave = pty.openpty()
@@ -107,7 +110,10 @@ class PtyChild:
     def write(self, data: bytes) -> None:
         """Type `data`. What it does not take yet is kept."""
         self._unwritten += data
-        self._write_on()
+        if (wait := self._hears_at - self._loop.time()) > 0:
+            self._loop.call_later(wait, self._write_on)
+        else:
+            self._write_on()
 
     def _write_on(self) -> None:
         if not self._alive:
@@ -128,6 +134,7 @@ class PtyChild:
         if self._alive and size != self._size:
             self._size = size
             self._set_size(size)
+            self._hears_at = self._loop.time() + _REDRAW_S
 
     def _set_size(self, size: Size) -> None:
         columns, rows = size

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from kimi_agent.frontends.common.shell_marks import MARK
 
-_TRIGGER = b' __kimi_begin; eval "$__kimi_command"; __kimi_end\r'
+_TRIGGER = b' __kimi_begin; \\eval "$__kimi_command"; __kimi_end\r'
 _FISH_TRIGGER = b" __kimi_begin; eval $__kimi_command\r"
 """Its prompt alone says end: what is typed before that is thrown away after a Ctrl-C."""
 COMMAND_FILE = "command"
@@ -51,27 +51,34 @@ __kimi_end() {
 }
 """
 _BASH = (
-    r"""
-if [ -r ~/.bashrc ]; then . ~/.bashrc; fi
-"""
-    + _FUNCTIONS
+    _FUNCTIONS
     + r"""
 __kimi_hook() {
   case "${PROMPT_COMMAND[*]-}" in *__kimi_end*) return ;; esac
   local IFS=$'\n' theirs
   theirs="${PROMPT_COMMAND[*]-}"
-  unset PROMPT_COMMAND
+  if ! unset PROMPT_COMMAND 2>/dev/null; then __kimi_fixed=yes; return; fi
   PROMPT_COMMAND=$'__kimi_end\n'"$theirs"$'\n__kimi_blank'
 }
-__kimi_blank() { PS0= PS1= PS2=; }
-__kimi_quiet() { __kimi_saved=$?; __kimi_prompt=$PROMPT_COMMAND; PROMPT_COMMAND=__kimi_back; }
+__kimi_blank() {
+  PS0= PS1= PS2=
+  if [ -n "${__kimi_fixed-}" ]; then PS1=$'\e]@MARK@;D;$?;$PWD;@NONCE@\a'; fi
+}
+__kimi_quiet() {
+  __kimi_saved=$?
+  if [ -n "${__kimi_fixed-}" ]; then return; fi
+  __kimi_prompt=$PROMPT_COMMAND; PROMPT_COMMAND=__kimi_back
+}
 __kimi_same() { return $__kimi_saved; }
 __kimi_back() { local code=$?; PROMPT_COMMAND=$__kimi_prompt; (exit $code); __kimi_end; }
-HISTCONTROL=ignorespace:${HISTCONTROL-}
+@RC@
+{ HISTCONTROL=ignorespace:${HISTCONTROL-}; } 2>/dev/null
 set +o emacs +o vi
 __kimi_hook
+__kimi_blank
 """
 )
+"""Some machines have a PROMPT_COMMAND that nobody may change (`readonly`): then the prompt alone is the mark."""
 _ZSHENV = r"""
 __kimi_own=$ZDOTDIR
 if (( ${+KIMI_ZDOTDIR} )); then export ZDOTDIR=$KIMI_ZDOTDIR; else unset ZDOTDIR; fi
@@ -84,31 +91,39 @@ _ZSH = (
     r"""
 if (( ${+__kimi_theirs} )); then export ZDOTDIR=$__kimi_theirs; else unset ZDOTDIR; fi
 unset __kimi_own __kimi_theirs
-[[ -r ${ZDOTDIR:-$HOME}/.zshrc ]] && . "${ZDOTDIR:-$HOME}/.zshrc"
 """
-    + _FUNCTIONS
+    + _FUNCTIONS.replace("=$?\n", "=$?\n  emulate -L zsh\n")
     + r"""
 __kimi_blank() { PS1= RPS1= PS2= RPS2= }
 __kimi_quiet() {
   __kimi_saved=$?
+  emulate -L zsh
   __kimi_precmds=($precmd_functions); precmd_functions=(__kimi_back)
   if (( ${+functions[precmd]} )); then functions[__kimi_precmd]=$functions[precmd]; unfunction precmd; fi
 }
 __kimi_same() { return $__kimi_saved }
 __kimi_back() {
   local code=$?
+  emulate -L zsh
   precmd_functions=($__kimi_precmds)
   if (( ${+functions[__kimi_precmd]} )); then functions[precmd]=$functions[__kimi_precmd]; unfunction __kimi_precmd; fi
   (exit $code); __kimi_end
 }
 __kimi_hook() {
+  emulate -L zsh
   precmd_functions=(__kimi_end ${precmd_functions:#__kimi_*} __kimi_blank)
 }
+@RC@
 setopt hist_ignore_space
 unsetopt zle prompt_cr prompt_sp
 __kimi_hook
 """
 )
+_RC = {
+    "bash": "if [ -r ~/.bashrc ]; then . ~/.bashrc; fi",
+    "zsh": '[[ -r ${ZDOTDIR:-$HOME}/.zshrc ]] && . "${ZDOTDIR:-$HOME}/.zshrc"',
+}
+"""What the person has their shell read. Our functions come before it: an alias of theirs is none there."""
 _FISH = r"""
 function __kimi_begin
   set -l code $status
@@ -172,21 +187,63 @@ def kind_of(shell: str) -> str:
     return name if name in ("bash", "zsh", "fish") else "sh"
 
 
-def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str]) -> Start:
-    """Write what the shell reads at its start into `folder`. Of an unknown shell none of this is known: sh takes its place."""
+def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str], *, bare: bool = False) -> Start:
+    """Write what the shell reads at its start into `folder`; `bare`: without what the person has it read.
+
+    Of an unknown shell none of this is known: sh takes its place.
+    """
     scripts = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH, "sh": _SH}
     kind = kind_of(shell)
     shell = shell if Path(shell).name == kind else "/bin/sh"
     start = folder / (".zshrc" if kind == "zsh" else "start")
-    text = scripts[kind].replace("@FILE@", f"'{folder / COMMAND_FILE}'")
+    text = (
+        scripts[kind].replace("@RC@", "" if bare else _RC.get(kind, "")).replace("@FILE@", f"'{folder / COMMAND_FILE}'")
+    )
     start.write_text(text.replace("@MARK@", f"{MARK};{nonce}").replace("@NONCE@", nonce))
     env = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
     if kind == "bash":
         return Start([shell, "--rcfile", str(start), "-i"], env)
     if kind == "fish":
-        return Start([shell, "-i", "-C", f"source '{start}'"], env, _FISH_TRIGGER, noisy=True)
+        no_config = ["--no-config"] if bare else []
+        return Start([shell, *no_config, "-i", "-C", f"source '{start}'"], env, _FISH_TRIGGER, noisy=True)
     if kind == "sh":
-        return Start([shell, "-i"], env | {"ENV": str(start), "KIMI_ENV": env.get("ENV", "")})
+        return Start([shell, "-i"], env | {"ENV": str(start), "KIMI_ENV": "" if bare else env.get("ENV", "")})
+    if bare:
+        return Start([shell, "-i"], env | {"ZDOTDIR": str(folder)})
     (folder / ".zshenv").write_text(_ZSHENV)
     theirs = {"KIMI_ZDOTDIR": env["ZDOTDIR"]} if "ZDOTDIR" in env else {}
     return Start([shell, "-i"], env | theirs | {"ZDOTDIR": str(folder)})
+
+
+class Chosen:
+    """The person's shell; another one, or none of their start files, where these leave it before its first prompt."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._program = users_shell(environ)
+        self._bare = self._other = False
+
+    @property
+    def kind(self) -> str:
+        return kind_of(self._program)
+
+    def prepare(self, folder: Path, nonce: str) -> Start:
+        return prepare(self._program, folder, nonce, self._environ, bare=self._bare)
+
+    def was_left_for_another(self, pid: int) -> bool:
+        """Whether the shell has become another known one, as by `exec zsh` in a .bashrc: that one is theirs."""
+        try:
+            program = Path(f"/proc/{pid}/exe").readlink()
+        except OSError:  # other systems do not tell
+            return False
+        if kind_of(str(program)) in ("sh", self.kind) or program == Path("/bin/sh").resolve():
+            return False
+        self._program, self._other = str(program), True
+        return True
+
+    def once_more(self, code: int | None) -> bool:
+        """Whether to start another one, after an end before the first prompt. Without start files is the last way."""
+        if code is not None and not self._bare:
+            self._bare = self._other = True
+        other, self._other = self._other, False
+        return other

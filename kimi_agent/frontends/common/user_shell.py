@@ -17,13 +17,14 @@ from kimi_agent.frontends.common.lending import CannotLend, Lend, pass_output, p
 from kimi_agent.frontends.common.output_flow import OutputFlow
 from kimi_agent.frontends.common.pty_child import PtyChild, Size
 from kimi_agent.frontends.common.shell_folder import new_folder
-from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, REPLY_FILE, Start, kind_of, prepare, users_shell
+from kimi_agent.frontends.common.shell_kinds import COMMAND_FILE, REPLY_FILE, Chosen, Start
 from kimi_agent.frontends.common.shell_marks import Began, Ended, Marks, Output, Over, Piece, Switch
 
 WATCH_S = 0.1
 """Seconds between two looks at what tells nothing by itself: the size of the window, whether a password is read."""
 ASK_S = 2.0
 """Seconds that a quiet question to the shell may take, with the start of the shell."""
+LEFT = b"(The shell's start files end it: here is one without them.)\n"
 _SCREEN = frozenset({b"1049", b"1047", b"47"})
 
 
@@ -55,6 +56,7 @@ class UserShell:
         self._asked: asyncio.Future[None] | None = None  # a quiet question
         self._greeting = ""  # what the shell said when it was started for a question
         self._how = Start([], {})
+        self._chosen = Chosen(environ)
         self._inside = False  # a command runs, by what the shell says
         self._begun = False  # it has begun since it was given
         self._echoing = False  # the line that runs a command is on its way
@@ -77,7 +79,7 @@ class UserShell:
     @property
     def kind(self) -> str:
         """Its name: bash, zsh, fish or sh."""
-        return kind_of(users_shell(self._environ))
+        return self._chosen.kind
 
     @property
     def home(self) -> Path:
@@ -151,7 +153,7 @@ class UserShell:
         self._folder = new_folder()
         cwd = self._home if self._home.is_dir() else Path.home()
         try:
-            self._how = how = prepare(users_shell(self._environ), self._folder, nonce, self._environ)
+            self._how = how = self._chosen.prepare(self._folder, nonce)
             self._child = PtyChild(
                 how.argv, cwd=cwd, env=how.env, size=self._size(), on_data=self._take, on_exit=self._exited
             )
@@ -217,7 +219,9 @@ class UserShell:
 
     async def _watch(self) -> None:
         while self._child is not None:
-            if not self.lent:
+            if not self._ready.is_set() and self._chosen.was_left_for_another(self._child.pid):
+                self._child.kill()
+            elif not self.lent:
                 self._child.resize(self._size())
                 self._tell_secret(self._child.reads_secret)
             else:
@@ -366,10 +370,21 @@ class UserShell:
         if self._lent is None:
             self._work()
         self._forget_folder()
-        if self._end is not None and not self._end.done():
+        self.cwd = self._home
+        if not self._started_again(code) and self._end is not None and not self._end.done():
             self._end.set_result(code)
         self._flow.flush()
         self._changed()
+
+    def _started_again(self, code: int | None) -> bool:
+        """Whether the command gets another shell than one that has ended before its first prompt."""
+        if self._end is None or self._ready.is_set() or not self._chosen.once_more(code):
+            return False
+        if code is not None:
+            self._flow.add(LEFT)
+        with suppress(OSError):
+            self._start()
+        return self._child is not None
 
     # --- its files ----------------------------------------------------------------------------------------------------
 
