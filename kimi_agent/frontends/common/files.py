@@ -24,7 +24,8 @@ _MENTION = re.compile(r'(?:^|(?<=\s))@(?:"([^"\n]*)|([^\s"]\S*)?)\Z')
 
 def mention_before(text: str) -> tuple[int, str] | None:
     """Where the mention begins that `text` ends in, and what of its path is typed; None when it ends in none."""
-    match = _MENTION.search(text)
+    begin = text.find("@", text.rfind("\n") + 1)
+    match = _MENTION.search(text, begin) if begin >= 0 else None
     return (match.start(), match[1] or match[2] or "") if match else None
 
 

@@ -93,8 +93,9 @@ def bindings_of_questions() -> list[Binding]:
 
 
 def for_textual(keymap: Keymap) -> dict[str, str]:
-    """The keymap of `bindings`."""
-    return {name: _keys(keymap.keys[name]) or UNBOUND for name in EVERYWHERE}
+    """What differs from `bindings`: Textual goes through it at every key."""
+    usual = Keymap().keys
+    return {name: _keys(keymap.keys[name]) or UNBOUND for name in EVERYWHERE if keymap.keys[name] != usual[name]}
 
 
 def for_prompt(keymap: Keymap) -> Mapping[str, str]:
