@@ -36,6 +36,11 @@ class FullScreen(PtyScreen):
         self._master = os.open(os.devnull, os.O_RDWR)
 
     @property
+    def echoes(self) -> bool:
+        """Whether the terminal shows what is typed."""
+        return bool(termios.tcgetattr(self._master)[3] & termios.ECHO)
+
+    @property
     def restored(self) -> bool:
         """Whether echo, line editing, cursor, main screen, mouse, paste and keyboard modes are as they were before."""
         after = self.raw.rsplit(b"\x1b[?1049h", 1)[-1]

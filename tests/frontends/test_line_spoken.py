@@ -306,6 +306,19 @@ def test_what_a_program_asks_is_told_once_and_words_do_what_keys_do_elsewhere(tm
             screen.wait_for("\nOverwrite? y\ngot y\n")
             assert screen.text.count("\nOverwrite?") == 1
             screen.wait_until(lambda: screen.text.endswith(" $"))
+            screen.type("read -sp 'Password: ' a; echo [$a]\n")
+            screen.wait_until(lambda: screen.text.endswith("\nPassword:") and not screen.echoes)
+            screen.type("sesame\n")
+            screen.wait_for("\nPassword:\n[sesame]\n")
+            screen.wait_until(lambda: screen.text.endswith(" $"))
+            screen.type("sh -c 'echo be''gun; exec sleep 1000'\n")
+            screen.wait_for("begun")
+            screen.type("\x1a")
+            screen.wait_for("(suspended: fg goes on)")
+            screen.wait_until(lambda: screen.text.endswith(" $"))
+            screen.type("echo a''gain\n")  # the last command, which is given to the model
+            screen.wait_for("\nagain")
+            screen.wait_until(lambda: screen.text.endswith(" $"))
             screen.type("!\n")
             screen.wait_for("Shell mode is off")
             screen.type("/give what is that?\n")
@@ -321,7 +334,7 @@ def test_what_a_program_asks_is_told_once_and_words_do_what_keys_do_elsewhere(tm
             screen.wait_for("key: /steer TEXT")
             assert "\x1b" not in screen.raw.decode()
         asked = [str(request.json["messages"][-1]["content"]) for request in api.requests]
-    assert "got y" in asked[0]
+    assert "again" in asked[0]
     assert asked[0].endswith("what is that?")
     assert asked[1] == "written in the editor"
     assert asked[3] == "be quick"

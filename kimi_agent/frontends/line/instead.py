@@ -16,6 +16,7 @@ WORDS = (
     ("/give TEXT", "give the output of your last shell command to the model, and say what about it"),
     ("/edit TEXT", "write the prompt in your editor, beginning with a text"),
     ("Ctrl-C", "interrupt; else drop what was begun"),
+    ("Ctrl-Z", "suspend the command that runs in shell mode; else kimi itself"),
 )
 """What is typed, and what it does."""
 KEYS = {"shell_mode": "!", "end": "Ctrl-D", "suspend": "Ctrl-Z", "give_output": "/give"}

@@ -42,10 +42,12 @@ class PlainScreen:
         self._lines: TypedLines | InputLines = self._typed or InputLines(stdin)
         self._out = stdout or sys.stdout
         self._echoes = True
+        self._passes_on = False  # Ctrl-Z
         self._label = ""  # what stands before the cursor now
         self._draft: list[str] = []  # lines that ended with a backslash
         self._half = b""  # what was typed of a prompt when a question came
         self._sent: str | None = None  # a line for a program, as it stands on the screen already
+        self._hidden = False  # without what was typed: the program goes on in the same line
         self._quiet: asyncio.TimerHandle | None = None  # when what a program asks is told
         self._early = False  # a question has come, and has not been seen for a moment
         self._calm: asyncio.TimerHandle | None = (
@@ -76,10 +78,9 @@ class PlainScreen:
         """What stands on the screen already is not said again: the question of a program, and what was typed to it."""
         text = plain(text)
         sent, self._sent = self._sent, None
-        first, newline, others = text.partition("\n")
-        if sent is not None and first == sent:
-            if newline:
-                self.line(others)
+        if sent is not None and (text == sent or text.startswith(sent if self._hidden else f"{sent}\n")):
+            if text != sent:
+                self.line(text.removeprefix(sent).removeprefix("\n"))
         elif self._label and text.startswith(self._label):
             text, self._label = text.removeprefix(self._label), ""
             self.line(text)
@@ -110,6 +111,7 @@ class PlainScreen:
 
     def refresh(self) -> None:
         self._echo(not self._owner.secret)
+        self._pass_on_ctrl_z(self._owner.feeding())
         asked, self._asking = self._asking, not self._owner.remembers()
         tells_half = asked and not self._asking and bool(self._half)
         if not self._owner.wants_input() and not tells_half:
@@ -189,6 +191,17 @@ class PlainScreen:
             settings[3] = settings[3] | termios.ECHO if on else settings[3] & ~termios.ECHO
             termios.tcsetattr(self._fd, termios.TCSADRAIN, settings)
 
+    def _pass_on_ctrl_z(self, wanted: bool) -> None:
+        """A terminal that edits lines makes a signal of Ctrl-Z. While a command of the person's shell runs, that is meant."""
+        if wanted != self._passes_on and self.typed:
+            self._passes_on = wanted
+            loop = asyncio.get_running_loop()
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+                if wanted:
+                    loop.add_signal_handler(signal.SIGTSTP, self._owner.suspend_command)
+                else:
+                    loop.remove_signal_handler(signal.SIGTSTP)
+
     def _write(self, text: str) -> None:
         encoding = self._out.encoding or "utf-8"
         with contextlib.suppress(OSError, ValueError):  # the terminal went away: the reader sees the end of the input
@@ -215,6 +228,7 @@ class PlainScreen:
             for timer in filter(None, (self._calm, self._quiet)):
                 timer.cancel()
             self._echo(True)
+            self._pass_on_ctrl_z(False)
             loop.remove_signal_handler(signal.SIGINT)
             loop.remove_signal_handler(signal.SIGCONT)
 
@@ -247,8 +261,9 @@ class PlainScreen:
     def _take(self, text: str) -> None:
         if not self.typed or self._owner.secret:
             self._write("\n" if self._owner.secret else undrawn(text) + "\n")
-        if self._owner.feeding() and not self._owner.secret:
-            self._sent = self._label + text
+        if self._owner.feeding():
+            self._hidden = self._owner.secret
+            self._sent = self._label + ("" if self._hidden else text)
         self._label = ""
         if not self._asking:
             text, self._half = self._half.decode("utf-8", "replace") + text, b""

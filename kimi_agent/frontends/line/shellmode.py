@@ -1,5 +1,6 @@
 """Shell mode of line mode (Ctrl-X): commands in the person's own shell, which the model neither sees nor runs."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,7 @@ class ShellMode:
 
         self._alive = True
         folder = self.shell.cwd
+        asyncio.get_running_loop().call_soon(self._tell)  # it runs: what is typed goes to it
         try:
             code = await self.shell.run(command, output)
         except (OSError, ValueError) as error:  # too long, a null character, no more processes
