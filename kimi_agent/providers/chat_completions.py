@@ -10,7 +10,8 @@ import msgspec
 from kimi_agent.core.errors import BadRequestError, ConnectionFailed
 from kimi_agent.core.provider import Delta, Endpoint, Model, Request
 from kimi_agent.providers.chat_reply import CallIds, Reply
-from kimi_agent.providers.chat_request import RequestEncoder, dialect_of
+from kimi_agent.providers.chat_request import RequestEncoder
+from kimi_agent.providers.dialect import dialect_of
 from kimi_agent.providers.sse import MAX_EVENT, SSEReader
 from kimi_agent.providers.transport import DRAIN_TIMEOUT, Transport
 
