@@ -5,7 +5,7 @@ Nothing here talks to the network or the disk; providers are made when a session
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
@@ -24,7 +24,9 @@ from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
+from kimi_agent.core.snapshot import Snapshots
 from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
 
@@ -101,6 +103,8 @@ def build(
         extra_roots=extra_roots,
         find_skills=skills,
         export=lambda events, path: export_session(agent.redactor, events, path),
+        make_snapshots=snapshots_of(config, home) if config.snapshots.enabled and workspace == "local" else None,
+        fork_snapshots=lambda old, new: fork_snapshots(home, old, new),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -161,6 +165,27 @@ def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> N
 def redactor_of(config: Config) -> Redactor:
     """Knows the keys of the configuration and of the environment."""
     return Redactor(secret_variables(os.environ) | keys_of(config))
+
+
+def snapshots_of(config: Config, home: Path) -> Callable[[str, Workspace], Snapshots]:
+    """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
+
+    def make(session_id: str, workspace: Workspace) -> Snapshots:
+        from kimi_agent.workspaces.snapshot_tree import Limits
+        from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
+
+        given = config.snapshots
+        excluded = frozenset(name for name in given.exclude if name and "/" not in name and "\n" not in name)
+        limits = Limits(int(given.max_file_mb * 1e6), given.max_files, int(given.max_total_mb * 1e6), excluded)
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, limits)
+
+    return make
+
+
+def fork_snapshots(home: Path, old: str, new: str) -> None:
+    from kimi_agent.workspaces.snapshots import fork_snapshots
+
+    fork_snapshots(home.resolve(), old, new)
 
 
 def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
