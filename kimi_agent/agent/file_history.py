@@ -50,10 +50,12 @@ class FileHistory:
         self._made: Snapshots | None = None
         self._lock = asyncio.Lock()
         self._jobs: set[asyncio.Task[None]] = set()
+        self._warming: asyncio.Task[None] | None = None  # the first scan, which nobody waits for
         self._open = 0  # windows without a list of files
         self._acting: By | None = None  # who has acted since the last scan
         self._tasks: tuple[str, ...] = ()  # that have run since then
         self._scanned: float = float("-inf")
+        self._fresh = False  # nobody but calls has had the time to change something since the last scan
         self._recovered = False
         self._told: set[str] = set()
         self._written: dict[str, FileState | None] = {}  # by exact calls since the last scan
@@ -71,7 +73,7 @@ class FileHistory:
     def warm_up(self) -> None:
         """Save the workspace for the first time, beside what goes on. Later it costs nothing."""
         if self.snapshots is not None and not self.snapshots.why_not_whole and self._scanned < 0 and not self._jobs:
-            self._start(self._first_scan())
+            self._warming = self._start(self._first_scan())
 
     async def before(self, call_id: str, effects: Sequence[Effect], tell: Callable[[str], None]) -> Window | None:
         """Save what the call may change; None when that is nothing. What goes wrong is told once, and keeps no call back."""
@@ -98,10 +100,15 @@ class FileHistory:
         if self._acting is not None:
             self._start(self._scan_locked())
 
+    async def quiet(self) -> None:
+        """The turn is over: wait until it is found out what its calls changed."""
+        while jobs := self._jobs - {self._warming}:
+            await asyncio.wait(jobs)
+        self._fresh = False
+
     async def settle(self) -> None:
         """Wait until the log has all that has changed, also what an earlier life of the session left open."""
-        while self._jobs:
-            await asyncio.wait(self._jobs)
+        await self.quiet()
         with self._telling():
             async with self._lock:
                 await self._recover()
@@ -110,8 +117,8 @@ class FileHistory:
 
     async def aclose(self, patience_s: float = 5.0) -> None:
         """Wait a moment for what is being found out, then end it."""
-        if self._jobs:
-            await asyncio.wait(self._jobs, timeout=patience_s if self._scanned > 0 else 0)
+        if jobs := self._jobs - {self._warming}:
+            await asyncio.wait(jobs, timeout=patience_s)
         if self._made is not None:
             self._made.close()
         if self._jobs:
@@ -145,7 +152,7 @@ class FileHistory:
         if self.snapshots.why_not_whole:
             raise SnapshotError(self.snapshots.why_not_whole)
         await self.snapshots.begin(call_id, "")
-        if time.monotonic() - self._scanned > FRESH_S or self._acting is not None:
+        if not self._fresh or time.monotonic() - self._scanned > FRESH_S or self._acting is not None:
             await self._scan()
         self._open += 1
         self._acting = "calls"
@@ -156,7 +163,7 @@ class FileHistory:
         assert self.snapshots is not None
         began, by, tasks = time.monotonic(), self._acting, self._tasks
         changes = [self._since_written(change) for change in await self.snapshots.scan(lambda text: self._tell(text))]
-        self._scanned, self._written = began, {}
+        self._scanned, self._fresh, self._written = began, True, {}
         self._tasks = tuple(self._running())
         self._acting = "calls" if self._open else "tasks" if self._tasks else None
         if by is not None:
@@ -221,7 +228,7 @@ class FileHistory:
         self._emit(event)
         return event
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def run() -> None:
             with self._telling():
                 await work
@@ -229,6 +236,7 @@ class FileHistory:
         job = asyncio.create_task(run(), name="snapshot")
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+        return job
 
     @contextlib.contextmanager
     def _telling(self) -> Iterator[None]:

@@ -19,10 +19,11 @@ from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
 from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
+from kimi_agent.agent.todos import Todos
 from kimi_agent.agent.turns import MAX_WOKEN, Turns
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
-from kimi_agent.core.display import Todo, TodoList
+from kimi_agent.core.display import Todo
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.goal import Goal, GoalState
 from kimi_agent.core.message import Image
@@ -40,9 +41,7 @@ class Session:
         self.ask, self.redactor = parts.ask, parts.redactor
         self.skills = parts.skills
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
-        self.todos: tuple[Todo, ...] = ()
-        self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
-        self._todos_undone: list[list[tuple[Todo, ...]]] = []  # of each undo that can be redone, and the list then
+        self._todos = Todos()
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
         self.plan_file = parts.plan_file
@@ -109,6 +108,10 @@ class Session:
     @thinking.setter
     def thinking(self, value: str | None) -> None:
         self.runner.thinking = value
+
+    @property
+    def todos(self) -> tuple[Todo, ...]:
+        return self._todos.items
 
     @property
     def goal(self) -> Goal | None:
@@ -190,6 +193,7 @@ class Session:
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
         self._went_well = await self._turns.run(text, images)
+        await self.files.quiet()  # what the person changes from now on is theirs
 
     def _turn(self) -> Turn:
         turn = self.runner.turn()
@@ -373,25 +377,13 @@ class Session:
         self.runner.apply(event)
         self.ledger.apply(event)
         self.goals.apply(event)
+        self._todos.apply(event)
         match event:
-            case ev.ToolFinished(_, TodoList(items)):
-                self.todos = items
-            case ev.TurnStarted():
-                self._todos_before.append(self.todos)
-            case ev.Rewound(turns) if 0 < turns <= len(self._todos_before):
-                self._mode_told = False
-                self._todos_undone.append([*self._todos_before[-turns:], self.todos])
-                self.todos = self._todos_before[-turns]
-                del self._todos_before[-turns:]
-            case ev.Redone() if self._todos_undone:
-                self._mode_told = False
-                *before, self.todos = self._todos_undone.pop()
-                self._todos_before += before
             case ev.TaskChanged(task) if task.state != "running":
                 self.files.task_ended()
             case ev.Titled(title):
                 self.title = title
-            case ev.ModeChanged() | ev.Compacted():
+            case ev.ModeChanged() | ev.Compacted() | ev.Rewound() | ev.Redone():
                 self._mode_told = False
             case _:
                 pass

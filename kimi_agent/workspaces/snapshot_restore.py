@@ -60,7 +60,7 @@ def _restore(change: FileChange, read: Read, look: Look) -> str:
         return CHANGED
     name = Path(change.path).name
     with open_parent(change.path, make=wanted is not None) as parent:
-        if wanted is None or _is_folder(now):
+        if now is not None and (wanted is None or _is_folder(now) or _is_folder(wanted)):
             _remove(parent, name, now)
         if wanted is not None:
             _put(parent, name, wanted, read)

@@ -4,7 +4,6 @@ git compares 20,000 files in some 30 ms; Python looks only at those that differ.
 index: rights of private files, folders without a file of ours, and what is left out.
 """
 
-import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,13 +15,13 @@ from msgspec import Struct, field
 
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import UNSAVED, FileChange, FileState, same
+from kimi_agent.workspaces.snapshot_beside import Beside, read_beside
 from kimi_agent.workspaces.snapshot_git import Git, replace_text
 
 BATCH = 4_000
 """Files that one run of git saves: between two the progress is told."""
 _PACK_FROM = 200  # so many new files become one pack, not a file each
 _ASKED = 100  # paths that are named to git one by one
-_PLAIN = (stat.S_IFREG | 0o666, stat.S_IFREG | 0o777)
 
 
 class Limits(Struct, frozen=True):
@@ -32,14 +31,6 @@ class Limits(Struct, frozen=True):
     files: int = 200_000
     bytes: int = 4_000_000_000
     excluded: frozenset[str] = frozenset()
-
-
-class Beside(Struct):
-    """What is kept beside the index, by paths relative to the root."""
-
-    modes: dict[str, int] = field(default_factory=dict)  # rights that are not the usual ones
-    folders: set[str] = field(default_factory=set)  # seen without a file in the index
-    left_out: dict[str, str] = field(default_factory=dict)  # id (see UNSAVED) of what is not saved
 
 
 class Tree:
@@ -61,7 +52,7 @@ class Tree:
         self._hidden = [path for path in hidden if path.is_relative_to(root)]
         self._state = Beside()
         self._begun = False
-        self._umask = _umask()
+        self._real: dict[str, bool] = {}  # folders that were looked at in this scan
         self.excluded: set[str] = set()  # folders that were met and left out
         self._first = not index.is_file()
 
@@ -70,8 +61,10 @@ class Tree:
     def scan(self, progress: Callable[[str], None]) -> list[FileChange]:
         """Save what differs from the last look, and answer it; nothing the first time. Raises SnapshotError, OSError."""
         self._begin()
+        self._real.clear()
         dirty, others = self._differing()
-        found = self._found(others)
+        dirty += self._hidden_by_links(others, dirty)
+        found = self._found([*others, *(f"{path}/" for path in dirty if self._is_folder(path))])
         paths = dict.fromkeys((*dirty, *found.files))
         if len(paths) > self._limits.files:
             raise TooMany(f"{self.root} has more than {self._limits.files} files")
@@ -97,12 +90,11 @@ class Tree:
         self._index.with_name(self._index.name + ".lock").unlink(missing_ok=True)  # of a run that was killed
         if self._first and self._base.is_file():
             copyfile(self._base, self._index)
-        with suppress(OSError, ValueError):
-            data = json.loads(_beside(self._base if self._first else self._index).read_text())
-            self._state = Beside(data["modes"], set(data["folders"]), data["left_out"])
+        self._state = read_beside(self._base if self._first else self._index)
         lines = [f"{_escaped(name)}/" for name in sorted(self._limits.excluded)]
         lines += [f"/{_escaped(str(path.relative_to(self.root)))}/" for path in self._hidden]
         replace_text(self._exclude, "".join(f"{line}\n" for line in lines))
+        self.excluded |= {name for name in self._limits.excluded if self._is_folder(name)}
         self._begun = True
 
     @property
@@ -124,9 +116,18 @@ class Tree:
             second = self._git.finish(two)
         return _names(first), _names(second)
 
+    def _hidden_by_links(self, others: Sequence[str], dirty: Sequence[str]) -> list[str]:
+        """Files of the index whose folder has become a link that leads nowhere: git can only complain about these."""
+        links = [name for name in others if not name.endswith("/") and (self.root / name).is_symlink()]
+        if self._first or not links:
+            return []
+        folders, known = {f"{name}/" for name in links}, set(dirty)
+        listed = (path for path in self._listed(links) if path not in known)
+        return [path for path in listed if any(path.startswith(folder) for folder in folders)]
+
     def _found(self, others: Iterable[str]) -> "Found":
         found = Found()
-        for name in others:
+        for name in dict.fromkeys(others):
             if name.endswith("/"):
                 self._walk(name[:-1], found)
             else:
@@ -152,12 +153,25 @@ class Tree:
                 raise TooMany(f"{self.root} has more than {self._limits.files} files")
 
     def _stat(self, path: str) -> os.stat_result | None:
-        """None for a folder, too: what is in it counts."""
+        """None for a folder, too: what is in it counts; and for what is only there by a link on the way to it."""
+        if not self._is_real(path.rpartition("/")[0]):
+            return None
         try:
             info = os.lstat(self.root / path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         return None if stat.S_ISDIR(info.st_mode) else info
+
+    def _is_real(self, folder: str) -> bool:
+        """Whether no part of it is a link."""
+        if folder and folder not in self._real:
+            self._real[folder] = self._is_real(folder.rpartition("/")[0]) and self._is_folder(folder)
+        return not folder or self._real[folder]
+
+    def _is_folder(self, path: str) -> bool:
+        with suppress(OSError):
+            return stat.S_ISDIR(os.lstat(self.root / path).st_mode)
+        return False
 
     def _why_not(self, path: str, info: os.stat_result) -> str | None:
         """The id of a content that is not saved; None where it is."""
@@ -227,15 +241,8 @@ class Tree:
             about, _, path = line.partition("\t")
             if path in wanted:
                 mode, blob, _ = about.split(" ")
-                states[path] = FileState(self._mode(path, int(mode, 8)), blob)
+                states[path] = FileState(self._state.mode(path, int(mode, 8)), blob)
         return states
-
-    def _mode(self, path: str, mode: int) -> int:
-        if stat.S_ISLNK(mode):
-            return mode | 0o777
-        plain = stat.S_IFREG | ((0o777 if mode & 0o100 else 0o666) & ~self._umask)
-        own = self._state.modes.get(path, plain)
-        return own if (own ^ mode) & 0o100 == 0 else plain
 
     # --- what it amounts to -------------------------------------------------------------------------------------------
 
@@ -266,7 +273,7 @@ class Tree:
         made, known = FileState(stat.S_IFDIR | 0o777), self._state.folders
         changes = [FileChange(str(self.root / name), None, made) for name in found.folders if name not in known]
         for name in known - set(found.folders):
-            if not (self.root / name).is_dir():
+            if not self._is_real(name):
                 changes.append(FileChange(str(self.root / name), made, None))
         return changes
 
@@ -277,24 +284,14 @@ class Tree:
             state.left_out.pop(path, None)
             if info is not None and (blob := self._why_not(path, info)) is not None:
                 state.left_out[path] = blob
-            elif info is not None and stat.S_ISREG(info.st_mode) and not self._is_plain(info.st_mode):
+            elif info is not None and stat.S_ISREG(info.st_mode) and not self._state.is_plain(info.st_mode):
                 state.modes[path] = info.st_mode
         for path in [path for path in state.left_out.keys() - stats.keys() if self._stat(path) is None]:
             del state.left_out[path]
         emptied = {parent for path in gone for parent in _parents(path)}
-        state.folders = {name for name in {*state.folders, *found.folders, *emptied} if (self.root / name).is_dir()}
+        state.folders = {name for name in {*state.folders, *found.folders, *emptied} if self._is_real(name)}
         if old != (state.modes, state.folders, state.left_out):
-            self._save_beside(self._index)
-
-    def _is_plain(self, mode: int) -> bool:
-        return mode in (plain & ~self._umask for plain in _PLAIN)
-
-    def _save_beside(self, index: Path) -> None:
-        state = self._state
-        replace_text(
-            _beside(index),
-            json.dumps({"modes": state.modes, "folders": sorted(state.folders), "left_out": state.left_out}),
-        )
+            state.write(self._index)
 
     def _publish(self) -> None:
         """Let the workspace's next session begin with this one's look."""
@@ -302,7 +299,7 @@ class Tree:
             temporary = self._base.with_name(f"{self._base.name}.{os.getpid()}.new")
             copyfile(self._index, temporary)
             temporary.replace(self._base)
-            self._save_beside(self._base)
+            self._state.write(self._base)
 
     @property
     def left_out(self) -> dict[str, int]:
@@ -344,20 +341,6 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _beside(index: Path) -> Path:
-    return index.with_name(index.name + ".json")
-
-
 def _escaped(name: str) -> str:
     """A name in a file of patterns."""
     return "".join(f"\\{sign}" if sign in "\\*?[]!# " else sign for sign in name)
-
-
-def _umask() -> int:
-    """This process's, without a moment in which it is another one."""
-    with suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("Umask:")).split()[1], 8)
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
