@@ -104,7 +104,6 @@ def build(
         find_skills=skills,
         export=lambda events, path: export_session(agent.redactor, events, path),
         make_snapshots=snapshots_of(config, home) if config.snapshots.enabled and workspace == "local" else None,
-        fork_snapshots=lambda old, new: fork_snapshots(home, old, new),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -180,12 +179,6 @@ def snapshots_of(config: Config, home: Path) -> Callable[[str, Workspace], Snaps
         return WorkspaceSnapshots(home.resolve(), session_id, workspace, limits)
 
     return make
-
-
-def fork_snapshots(home: Path, old: str, new: str) -> None:
-    from kimi_agent.workspaces.snapshots import fork_snapshots
-
-    fork_snapshots(home.resolve(), old, new)
 
 
 def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:

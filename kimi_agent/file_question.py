@@ -23,6 +23,7 @@ _WHY: dict[Doubt, str] = {
     "since": "It has changed since kimi's last change.",
     "between": "Something else changed it between kimi's changes.",
     "tasks": "It changed while only a background task ran: that, or you.",
+    "others": "It changed while another kimi worked in this folder, too.",
     "interrupted": "It changed when kimi was killed, or after that: kimi, or you.",
 }
 

@@ -1,5 +1,6 @@
 """What tests of going back share: a session with real tools, real files and real git, and a shell that answers by itself."""
 
+import inspect
 import json
 import os
 import stat
@@ -10,7 +11,7 @@ from typing import Any
 from machine import FakeTool, House, ListProvider, call, calls, play, say
 
 from kimi_agent.agent.session import Session
-from kimi_agent.build import fork_snapshots, snapshots_of
+from kimi_agent.build import snapshots_of
 from kimi_agent.commands import execute
 from kimi_agent.config.load import load_config
 from kimi_agent.core import event as ev
@@ -58,10 +59,11 @@ class RewindHouse(House):
 
         self.agent.make_tools = make_tools
         self.agent.make_snapshots = snapshots_of(made, self.agent.home)
-        self.agent.fork_snapshots = lambda old, new: fork_snapshots(self.agent.home, old, new)
 
     async def _disturb(self, params: Any, ctx: Any) -> str:
-        self.during()
+        done = self.during()
+        if inspect.isawaitable(done):
+            await done
         return "disturbed"
 
     async def turn(self, session: Session, *steps: Sequence[tuple[str, str]], text: str = "go") -> list[ev.Event]:

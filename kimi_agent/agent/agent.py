@@ -75,7 +75,6 @@ class Agent(Struct):
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     make_snapshots: Callable[[str, Workspace], Snapshots] | None = None  # of the session with an id
-    fork_snapshots: Callable[[str, str], None] | None = None  # give a session those of another; raises OSError
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
@@ -266,7 +265,7 @@ class Agent(Struct):
             log.append(event)
         with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
             shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
-        if self.fork_snapshots is not None:
+        if self.make_snapshots is not None:
             with contextlib.suppress(OSError):
-                self.fork_snapshots(started.id, log.path.stem)
+                self.make_snapshots(started.id, self.make_workspace(folder)).fork(log.path.stem)
         return self._session(log, ask, folder, mode, self._model(events, None))

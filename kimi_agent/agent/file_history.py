@@ -18,7 +18,7 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, SnapshotError
 from kimi_agent.core.snapshot import FileChange, FileState, Snapshots, same
 
-By: TypeAlias = Literal["calls", "tasks", "interrupted", "undo", "redo"]
+By: TypeAlias = Literal["calls", "tasks", "others", "interrupted", "undo", "redo"]
 FRESH_S = 0.2
 """A scan that began so recently (seconds) is not made again for the next call."""
 NAMED = 20
@@ -161,14 +161,15 @@ class FileHistory:
     async def _scan(self) -> None:
         """Raises SnapshotError."""
         assert self.snapshots is not None
-        began, by, tasks = time.monotonic(), self._acting, self._tasks
+        began, before, by, tasks = time.monotonic(), self._scanned, self._acting, self._tasks
         changes = [self._since_written(change) for change in await self.snapshots.scan(lambda text: self._tell(text))]
         self._scanned, self._fresh, self._written = began, True, {}
         self._tasks = tuple(self._running())
         self._acting = "calls" if self._open else "tasks" if self._tasks else None
         if by is not None:
-            changed = [change for change in changes if not same(change.before, change.after)]
-            await self.tell(changed, by, tasks if by == "tasks" else ())
+            theirs, others = await self.snapshots.others(before)
+            mine = [c for c in changes if not same(c.before, c.after) and c.path not in theirs]
+            await self.tell(mine, "others" if others and by == "calls" else by, tasks if by == "tasks" else ())
         if left_out := await self.snapshots.news():
             more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
             text = (

@@ -10,9 +10,9 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.message import Message
 from kimi_agent.core.snapshot import FileChange, FileState, same
 
-Doubt: TypeAlias = Literal["", "tasks", "interrupted", "between", "since"]
-"""Why a file is not taken back unasked: who changed it is not known (while background tasks ran, at a crash), or somebody else
-has changed it between the agent's changes, or since."""
+Doubt: TypeAlias = Literal["", "tasks", "others", "interrupted", "between", "since"]
+"""Why a file is not taken back unasked: who changed it is not known (while background tasks ran, while another kimi worked in
+the folder, at a crash), or somebody else has changed it between the agent's changes, or since."""
 
 
 class Stop(Struct):
@@ -125,7 +125,7 @@ def _net(lists: Iterable[tuple[str, Sequence[FileChange]]]) -> dict[str, Return]
         person = by in ("undo", "redo")
         for change in changes:
             old = net.get(change.path)
-            doubt: Doubt = by if by in ("tasks", "interrupted") else ""  # type: ignore[assignment]
+            doubt: Doubt = by if by in ("tasks", "others", "interrupted") else ""  # type: ignore[assignment]
             if old is None:
                 net[change.path] = Return(change.path, None, change.after, change.before, doubt)
                 continue

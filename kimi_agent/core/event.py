@@ -146,11 +146,12 @@ class Redone(Record):
 class FilesChanged(Record):
     """Files changed, and what they were before is saved. `paths` names the first of them, `files` says how many there are.
 
-    `by` says when: while `calls` acted, while only background `tasks` ran (who changed them is not known), or between a crash and
-    the next start (`interrupted`); `undo` and `redo` are the person's. `record` is the id of the whole list in the snapshots.
+    `by` says when: while `calls` acted; or, when it is not known who changed them, while only background `tasks` ran, while
+    another kimi worked in the same folder (`others`), between a crash and the next start (`interrupted`). `undo` and `redo` are
+    the person's. `record` is the id of the whole list in the snapshots.
     """
 
-    by: Literal["calls", "tasks", "interrupted", "undo", "redo"]
+    by: Literal["calls", "tasks", "others", "interrupted", "undo", "redo"]
     files: int
     record: str
     paths: tuple[str, ...] = ()

@@ -86,9 +86,17 @@ class Snapshots(Protocol):
         """What `begin` was told and `end` was not, from this session's earlier life."""
         ...
 
+    async def others(self, since: float) -> tuple[set[str], bool]:
+        """What other kimis did since a time of the monotonic clock: files that they named, and whether one did more."""
+        ...
+
     async def use(self) -> SnapshotUse: ...
     async def news(self) -> Sequence[str]:
         """What is left out and was never told to the person in this workspace; it is from now on."""
+        ...
+
+    def fork(self, session_id: str) -> None:
+        """Give a new session all that this one has saved. Raises OSError."""
         ...
 
     def close(self) -> None:

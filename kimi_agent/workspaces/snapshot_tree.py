@@ -269,10 +269,10 @@ class Tree:
         return FileState(stat.S_IFREG | 0o600, blob) if blob is not None else None
 
     def _folders(self, found: "Found", gone: Sequence[str]) -> list[FileChange]:
-        """Folders that are new, and those without a file that are not there any more."""
+        """Folders that are new, and those that are not there any more."""
         made, known = FileState(stat.S_IFDIR | 0o777), self._state.folders
         changes = [FileChange(str(self.root / name), None, made) for name in found.folders if name not in known]
-        for name in known - set(found.folders):
+        for name in {*known, *(parent for path in gone for parent in _parents(path))} - set(found.folders):
             if not self._is_real(name):
                 changes.append(FileChange(str(self.root / name), made, None))
         return changes
@@ -289,7 +289,8 @@ class Tree:
         for path in [path for path in state.left_out.keys() - stats.keys() if self._stat(path) is None]:
             del state.left_out[path]
         emptied = {parent for path in gone for parent in _parents(path)}
-        state.folders = {name for name in {*state.folders, *found.folders, *emptied} if self._is_real(name)}
+        filled = {parent for path in stats if path not in state.left_out for parent in _parents(path) if stats[path]}
+        state.folders = {n for n in {*state.folders, *found.folders, *emptied} - filled if self._is_real(n)}
         if old != (state.modes, state.folders, state.left_out):
             state.write(self._index)
 

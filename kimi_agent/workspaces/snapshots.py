@@ -23,6 +23,7 @@ from kimi_agent.core.snapshot import FileChange, FileState, SnapshotUse
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.workspaces.snapshot_git import Git, find_git, prepare, replace_text
 from kimi_agent.workspaces.snapshot_objects import Objects, Reader, decode, encode
+from kimi_agent.workspaces.snapshot_others import Others
 from kimi_agent.workspaces.snapshot_restore import open_parent, restore
 from kimi_agent.workspaces.snapshot_tree import Limits, TooMany, Tree, unsaved
 
@@ -46,6 +47,8 @@ class WorkspaceSnapshots:
         self._git = Git(program, self._store) if program else None
         self.why_not_whole = "" if program else NO_GIT
         self._trees: dict[Path, Tree] = {}
+        roots = [workspace.root, *workspace.extra_roots]
+        self._others = Others(home / "snapshots" / "acting", session_id, roots)
         self._lock = threading.Lock()
         self._closed = False
 
@@ -90,16 +93,20 @@ class WorkspaceSnapshots:
         return await asyncio.to_thread(lambda: self._do(put_back))
 
     async def begin(self, call_id: str, record: str) -> None:
-        await asyncio.to_thread(lambda: self._do(lambda: self._mark({**self._marks(), call_id: record})))
+        await asyncio.to_thread(lambda: self._do(lambda: self._begin(call_id, record)))
 
     async def end(self, call_id: str) -> None:
         def forget() -> None:
             self._mark({name: record for name, record in self._marks().items() if name != call_id})
+            self._others.end(call_id)
 
         await asyncio.to_thread(lambda: self._do(forget))
 
     async def unfinished(self) -> Mapping[str, str]:
         return await asyncio.to_thread(self._marks)
+
+    async def others(self, since: float) -> tuple[set[str], bool]:
+        return await asyncio.to_thread(self._others.since, since)
 
     async def use(self) -> SnapshotUse:
         return await asyncio.to_thread(self._use)
@@ -107,8 +114,13 @@ class WorkspaceSnapshots:
     async def news(self) -> Sequence[str]:
         return await asyncio.to_thread(lambda: self._do(self._news))
 
+    def fork(self, session_id: str) -> None:
+        if self._own.is_dir():
+            shutil.copytree(self._own, self._own.parent / session_id, copy_function=_link_or_copy)
+
     def close(self) -> None:
         self._closed = True
+        self._others.close()
         if self._git is not None:
             self._git.kill()
 
@@ -204,6 +216,14 @@ class WorkspaceSnapshots:
             env = git.environment(self._own, self._own / "index", self._objects.own)
             yield Reader(self._objects, lambda: stack.enter_context(git.batch(env, self._own)))
 
+    def _begin(self, call_id: str, record: str) -> None:
+        paths = None
+        if record:
+            with self._reader() as reader:
+                paths = [change.path for change in decode(reader.get(record))]
+        self._mark({**self._marks(), call_id: record})
+        self._others.begin(call_id, paths)
+
     def _marks(self) -> dict[str, str]:
         with suppress(OSError, ValueError):
             found = json.loads((self._own / "open").read_text())
@@ -265,12 +285,6 @@ def size_of(folder: Path) -> int:
                     with suppress(OSError):
                         total += entry.stat(follow_symlinks=False).st_size
     return total
-
-
-def fork_snapshots(home: Path, old: str, new: str) -> None:
-    """Give a session what another one has saved. Contents are shared on the disk. Raises OSError."""
-    for folder in (home / "snapshots").glob(f"*/sessions/{old}"):
-        shutil.copytree(folder, folder.parent / new, copy_function=_link_or_copy)
 
 
 def _link_or_copy(source: str, target: str) -> None:

@@ -442,6 +442,33 @@ async def test_two_sessions_in_one_folder_take_back_their_own(house: RewindHouse
     await two.aclose()
 
 
+async def test_two_sessions_at_the_same_time_keep_apart_what_is_known_and_ask_about_the_rest(
+    house: RewindHouse,
+) -> None:
+    other = RewindHouse(house.folder)
+    one, two = house.open(), other.open()
+
+    async def edit() -> None:
+        (house.work / "ones").write_text("1")
+        await other.turn(two, [write("twos", "2")])
+
+    async def command() -> None:
+        (house.work / "late").write_text("1")
+        await other.turn(two, [sh("echo 2 > shell")])
+
+    house.during = edit
+    await house.turn(one, [("Disturb", "{}")])
+    await AnsweringShell(house, one).do("/undo both")
+    assert picture(house.work) == {b"twos": ("file", 0o644, b"2")}
+    house.during = command
+    await house.turn(one, [("Disturb", "{}")])
+    shell = AnsweringShell(house, one)
+    await shell.do("/undo both", "Remove it", "Keep it")
+    assert all("another kimi worked" in title for title in shell.asked)
+    await one.aclose()
+    await two.aclose()
+
+
 async def test_calls_of_one_reply_side_by_side_come_back_together(house: RewindHouse) -> None:
     session = house.open()
     await house.turn(session, [write(f"f{n}", str(n)) for n in range(6)] + [sh("cat f* > all"), write("f0", "again")])
