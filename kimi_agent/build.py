@@ -57,7 +57,6 @@ def build(
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    make_workspace = parts.workspace_of(workspace, extra_roots)
     hooks = [
         *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
         *parts.hooks,
@@ -86,7 +85,7 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=make_workspace,
+        make_workspace=parts.workspace_of(workspace, extra_roots),
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
         commands=parts.commands,
@@ -174,8 +173,7 @@ def snapshots_of(config: Config, home: Path) -> Callable[[str, Workspace], Snaps
         from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
 
         given = config.snapshots
-        excluded = frozenset(name for name in given.exclude if name and "/" not in name and "\n" not in name)
-        limits = Limits(int(given.max_file_mb * 1e6), given.max_files, int(given.max_total_mb * 1e6), excluded)
+        limits = Limits.of(given.max_file_mb, given.max_total_mb, given.max_files, given.exclude)
         return WorkspaceSnapshots(home.resolve(), session_id, workspace, limits)
 
     return make

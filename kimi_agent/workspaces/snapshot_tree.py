@@ -16,12 +16,7 @@ from msgspec import Struct, field
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import UNSAVED, FileChange, FileState, same
 from kimi_agent.workspaces.snapshot_beside import Beside, read_beside
-from kimi_agent.workspaces.snapshot_git import Git, replace_text
-
-BATCH = 4_000
-"""Files that one run of git saves: between two the progress is told."""
-_PACK_FROM = 200  # so many new files become one pack, not a file each
-_ASKED = 100  # paths that are named to git one by one
+from kimi_agent.workspaces.snapshot_index import Index
 
 
 class Limits(Struct, frozen=True):
@@ -32,29 +27,24 @@ class Limits(Struct, frozen=True):
     bytes: int = 4_000_000_000
     excluded: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, file_mb: float, total_mb: float, files: int, exclude: Iterable[str]) -> "Limits":
+        """In the units of the configuration. A name that no folder has is passed over."""
+        excluded = frozenset(name for name in exclude if name and "/" not in name and "\n" not in name)
+        return cls(int(file_mb * 1e6), files, int(total_mb * 1e6), excluded)
+
 
 class Tree:
-    """`index` is its file of the session, `base` that of all sessions of the workspace, from which a new one starts."""
+    """`index` is the session's; `base` is the file of all sessions of the workspace, from which a new one starts."""
 
-    def __init__(
-        self,
-        root: Path,
-        index: Path,
-        base: Path,
-        git: Git,
-        limits: Limits,
-        hidden: Sequence[Path],
-        own: Path,
-        shared: Path,
-    ) -> None:
-        self.root, self._index, self._base = root, index, base
-        self._git, self._limits, self._own, self._shared = git, limits, own, shared
-        self._hidden = [path for path in hidden if path.is_relative_to(root)]
+    def __init__(self, index: Index, base: Path, limits: Limits, hidden: Sequence[Path]) -> None:
+        self.root, self._index, self._base, self._limits = index.root, index, base, limits
+        self._hidden = [path for path in hidden if path.is_relative_to(index.root)]
         self._state = Beside()
         self._begun = False
         self._real: dict[str, bool] = {}  # folders that were looked at in this scan
         self.excluded: set[str] = set()  # folders that were met and left out
-        self._first = not index.is_file()
+        self._first = not index.file.is_file()
 
     # --- the look -----------------------------------------------------------------------------------------------------
 
@@ -62,7 +52,7 @@ class Tree:
         """Save what differs from the last look, and answer it; nothing the first time. Raises SnapshotError, OSError."""
         self._begin()
         self._real.clear()
-        dirty, others = self._differing()
+        dirty, others = self._index.differing()
         dirty += self._hidden_by_links(others, dirty)
         found = self._found([*others, *(f"{path}/" for path in dirty if self._is_folder(path))])
         paths = dict.fromkeys((*dirty, *found.files))
@@ -73,48 +63,26 @@ class Tree:
         if sum(kept.values()) > self._limits.bytes:
             raise TooMany(f"{self.root} has more than {self._limits.bytes // 1_000_000} MB of files")
         gone = [path for path in dirty if path not in kept]
-        before = {} if self._first else self._states(dirty)
-        self._write(list(kept), gone, progress)
-        after = self._states(list(kept)) if paths and not self._first else {}
+        before = {} if self._first else self._index.states(dirty, self._state)
+        self._index.write(list(kept), gone, progress)
+        after = {} if self._first else self._index.states(list(kept), self._state)
         changes = self._changes(stats, before, after) + self._folders(found, gone)
         self._remember(stats, found, gone)
         if self._first:
             self._publish()
-            self._first = False
+            self._first = self._index.first = False
             return []
         return merged(changes)
 
     def _begin(self) -> None:
         if self._begun:
             return
-        self._index.with_name(self._index.name + ".lock").unlink(missing_ok=True)  # of a run that was killed
         if self._first and self._base.is_file():
-            copyfile(self._base, self._index)
-        self._state = read_beside(self._base if self._first else self._index)
-        lines = [f"{_escaped(name)}/" for name in sorted(self._limits.excluded)]
-        lines += [f"/{_escaped(str(path.relative_to(self.root)))}/" for path in self._hidden]
-        replace_text(self._exclude, "".join(f"{line}\n" for line in lines))
+            copyfile(self._base, self._index.file)
+        self._state = read_beside(self._base if self._first else self._index.file)
+        self._index.begin(self._limits.excluded, [str(path.relative_to(self.root)) for path in self._hidden])
         self.excluded |= {name for name in self._limits.excluded if self._is_folder(name)}
         self._begun = True
-
-    @property
-    def _exclude(self) -> Path:
-        return self._index.with_name(self._index.name + ".exclude")
-
-    def _differing(self) -> tuple[list[str], list[str]]:
-        """What is not as in the index, and what is not in it; a folder of which nothing is ends with a slash."""
-        if not self.root.is_dir():
-            return list(self._listed(None)), []
-        env = self._env()
-        one = self._git.start(["diff-files", "--name-only", "-z"], env, self.root)
-        two = self._git.start(
-            ["ls-files", "-z", "-o", "--directory", f"--exclude-from={self._exclude}"], env, self.root
-        )
-        try:
-            first = self._git.finish(one)
-        finally:
-            second = self._git.finish(two)
-        return _names(first), _names(second)
 
     def _hidden_by_links(self, others: Sequence[str], dirty: Sequence[str]) -> list[str]:
         """Files of the index whose folder has become a link that leads nowhere: git can only complain about these."""
@@ -122,7 +90,7 @@ class Tree:
         if self._first or not links:
             return []
         folders, known = {f"{name}/" for name in links}, set(dirty)
-        listed = (path for path in self._listed(links) if path not in known)
+        listed = (path for path in self._index.listed(links) if path not in known)
         return [path for path in listed if any(path.startswith(folder) for folder in folders)]
 
     def _found(self, others: Iterable[str]) -> "Found":
@@ -143,11 +111,13 @@ class Tree:
             with suppress(OSError), os.scandir(self.root / name) as entries:
                 for entry in entries:
                     path = f"{name}/{entry.name}"
+                    if entry.name.lower() == ".git":
+                        continue
                     if not entry.is_dir(follow_symlinks=False):
                         found.files.append(path)
                     elif entry.name in self._limits.excluded or self.root / path in self._hidden:
                         self.excluded.add(path)
-                    elif entry.name.lower() != ".git":
+                    else:
                         waiting.append(path)
             if len(found.files) > self._limits.files:
                 raise TooMany(f"{self.root} has more than {self._limits.files} files")
@@ -179,70 +149,6 @@ class Tree:
             return None
         readable = stat.S_ISREG(info.st_mode) and os.access(self.root / path, os.R_OK)
         return None if readable and info.st_size <= self._limits.file_bytes else unsaved(info)
-
-    # --- the index ----------------------------------------------------------------------------------------------------
-
-    def _env(self) -> dict[str, str]:
-        objects = self._shared if self._first else self._own
-        tree = self.root if self.root.is_dir() else self._shared
-        return self._git.environment(tree, self._index, objects)
-
-    def _write(self, kept: Sequence[str], gone: Sequence[str], progress: Callable[[str], None]) -> None:
-        if gone:
-            removed = b"".join(b"0 %s\t%s\0" % (b"0" * 40, os.fsencode(path)) for path in gone)
-            self._git.run(["update-index", "-z", "--index-info"], self._env(), self._cwd, removed)
-        for start in range(0, len(kept), BATCH):
-            self._add(kept[start : start + BATCH])
-            if start + BATCH < len(kept):
-                progress(f"Saving the files as they are now: {start + BATCH} of {len(kept)}")
-
-    def _add(self, paths: Sequence[str], *, again: bool = True) -> None:
-        """A file that git cannot read does not cost the others. Raises SnapshotError."""
-        pack = ["-c", "core.bigFileThreshold=1"] if len(paths) > _PACK_FROM else []
-        data = b"".join(os.fsencode(path) + b"\0" for path in paths)
-        args = [*pack, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"]
-        try:
-            self._git.run(args, self._env(), self._cwd, data)
-        except SnapshotError:
-            readable = [path for path in paths if self._can_be_read(path)] if again else paths
-            if len(readable) == len(paths):
-                raise
-            self._add(readable, again=False)
-
-    def _can_be_read(self, path: str) -> bool:
-        try:
-            if stat.S_ISREG(os.lstat(self.root / path).st_mode):
-                with (self.root / path).open("rb") as file:
-                    file.read(1)
-        except FileNotFoundError:
-            return True  # git takes note of that
-        except OSError:
-            return False
-        return True
-
-    @property
-    def _cwd(self) -> Path:
-        return self.root if self.root.is_dir() else self._index.parent
-
-    def _listed(self, paths: Sequence[str] | None) -> Iterator[str]:
-        for line in self._listing(paths):
-            yield line.partition("\t")[2]
-
-    def _listing(self, paths: Sequence[str] | None) -> list[str]:
-        named = [os.fsencode(path) for path in paths or ()] if len(paths or ()) <= _ASKED else []
-        return _names(self._git.run(["ls-files", "-s", "-z", "--", *named], self._env(), self._cwd))
-
-    def _states(self, paths: Sequence[str]) -> dict[str, FileState]:
-        """Those of the paths that are in the index."""
-        if not paths:
-            return {}
-        wanted, states = set(paths), {}
-        for line in self._listing(paths):
-            about, _, path = line.partition("\t")
-            if path in wanted:
-                mode, blob, _ = about.split(" ")
-                states[path] = FileState(self._state.mode(path, int(mode, 8)), blob)
-        return states
 
     # --- what it amounts to -------------------------------------------------------------------------------------------
 
@@ -292,13 +198,13 @@ class Tree:
         filled = {parent for path in stats if path not in state.left_out for parent in _parents(path) if stats[path]}
         state.folders = {n for n in {*state.folders, *found.folders, *emptied} - filled if self._is_real(n)}
         if old != (state.modes, state.folders, state.left_out):
-            state.write(self._index)
+            state.write(self._index.file)
 
     def _publish(self) -> None:
         """Let the workspace's next session begin with this one's look."""
-        if self._index.is_file():
+        if self._index.file.is_file():
             temporary = self._base.with_name(f"{self._base.name}.{os.getpid()}.new")
-            copyfile(self._index, temporary)
+            copyfile(self._index.file, temporary)
             temporary.replace(self._base)
             self._state.write(self._base)
 
@@ -333,15 +239,6 @@ def merged(changes: Sequence[FileChange]) -> list[FileChange]:
     return list(found.values())
 
 
-def _names(data: bytes) -> list[str]:
-    return [os.fsdecode(name) for name in data.split(b"\0") if name]
-
-
 def _parents(path: str) -> Iterator[str]:
     while path := path.rpartition("/")[0]:
         yield path
-
-
-def _escaped(name: str) -> str:
-    """A name in a file of patterns."""
-    return "".join(f"\\{sign}" if sign in "\\*?[]!# " else sign for sign in name)

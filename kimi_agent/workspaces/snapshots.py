@@ -22,6 +22,7 @@ from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import FileChange, FileState, SnapshotUse
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.workspaces.snapshot_git import Git, find_git, prepare, replace_text
+from kimi_agent.workspaces.snapshot_index import Index
 from kimi_agent.workspaces.snapshot_objects import Objects, Reader, decode, encode
 from kimi_agent.workspaces.snapshot_others import Others
 from kimi_agent.workspaces.snapshot_restore import open_parent, restore
@@ -173,10 +174,8 @@ class WorkspaceSnapshots:
         name = "index" if root == self._workspace.root else f"index-{_key(root)}"
         hidden = [self._home] if root != self._home else [self._home / "snapshots", self._home / "sessions"]
         assert self._git is not None
-        return Tree(
-            root, self._own / name, self._store / name, self._git, self._limits, hidden, self._objects.own,
-            self._objects.shared,
-        )  # fmt: skip
+        index = Index(self._git, root, self._own / name, self._objects.own, self._objects.shared)
+        return Tree(index, self._store / name, self._limits, hidden)
 
     def _look(self, path: str) -> FileState | None:
         """What stands behind a link on the way to it is not there. Raises OSError where the content cannot be saved."""
