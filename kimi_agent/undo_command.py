@@ -57,7 +57,7 @@ async def redo_command(shell: "Shell", args: str) -> None:
         if chosen is None:
             return
         count, refused = await restore(session.files, chosen, "redo")
-        said = [_files(count, "as they were before the undo"), *_kept(session, {**plan.kept, **refused})]
+        said = [_files(count, "before the undo"), *_kept(session, {**plan.kept, **refused})]
         if not undone.turns:
             _tell_model(session, chosen, "The user brought your changes of files back")
     if undone.turns:
@@ -93,7 +93,7 @@ async def go_back(shell: "Shell", turns: int, what: What, plan: Plan) -> bool:
         if chosen is None:
             return False
         count, refused = await restore(session.files, chosen, "undo")
-        said = [_files(count, "as they were before"), *_kept(session, {**plan.kept, **refused})]
+        said = [_files(count, "before"), *_kept(session, {**plan.kept, **refused})]
         if what == "files":
             _tell_model(session, chosen, "The user took your changes of files back")
     if what != "files":
@@ -150,8 +150,10 @@ def _told(session: "Session", plan: Plan) -> str:
     return f"{len(every)} file{'s' * (len(every) != 1)} changed ({names}{more})"
 
 
-def _files(count: int, how: str) -> str:
-    return f"{count} file{' is' if count == 1 else 's are'} {how}." if count else "No file was changed."
+def _files(count: int, when: str) -> str:
+    if count == 1:
+        return f"1 file is as it was {when}."
+    return f"{count} files are as they were {when}." if count else "No file was changed."
 
 
 def _kept(session: "Session", reasons: Mapping[str, str]) -> list[str]:
