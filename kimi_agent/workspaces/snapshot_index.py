@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from kimi_agent.core.errors import SnapshotError
@@ -34,29 +34,31 @@ class Index:
     def _exclude(self) -> Path:
         return self.file.with_name(self.file.name + ".exclude")
 
-    def differing(self) -> tuple[list[str], list[str]]:
-        """What is not as in the index, and what is not in it; a folder of which nothing is ends with a slash."""
+    def differing(self, beside: Beside) -> tuple[dict[str, FileState], list[str]]:
+        """What is not as in the index, as it is there; and what is not in it, a folder with a slash at its end."""
         if not self.root.is_dir():
-            return list(self.listed(None)), []
+            return self.states(None, beside), []
         env = self._env()
-        one = self._git.start(["diff-files", "--name-only", "-z"], env, self.root)
-        two = self._git.start(
-            ["ls-files", "-z", "-o", "--directory", f"--exclude-from={self._exclude}"], env, self.root
-        )
+        one = self._git.start(["diff-files", "-z"], env, self.root)
+        exclude = f"--exclude-from={self._exclude}"
+        two = self._git.start(["ls-files", "-z", "-o", "--directory", exclude], env, self.root)
         try:
-            first = self._git.finish(one)
+            first = _names(self._git.finish(one))
         finally:
-            second = self._git.finish(two)
-        return _names(first), _names(second)
+            second = _names(self._git.finish(two))
+        dirty = {}
+        for about, path in zip(first[::2], first[1::2], strict=True):  # ":MODE MODE ID ID LETTER"
+            mode, _, blob, *_ = about[1:].split(" ")
+            dirty[path] = FileState(beside.mode(path, int(mode, 8)), blob)
+        return dirty, second
 
-    def states(self, paths: Sequence[str], beside: Beside) -> dict[str, FileState]:
-        """Those of the paths that are in the index."""
-        wanted, states = set(paths), {}
-        for line in self._listing(paths) if paths else ():
+    def states(self, paths: Sequence[str] | None, beside: Beside) -> dict[str, FileState]:
+        """Those of the paths that are in the index, and what is below them; None: all."""
+        states = {}
+        for line in self._listing(paths) if paths is None or paths else ():
             about, _, path = line.partition("\t")
-            if path in wanted:
-                mode, blob, _ = about.split(" ")
-                states[path] = FileState(beside.mode(path, int(mode, 8)), blob)
+            mode, blob, _ = about.split(" ")
+            states[path] = FileState(beside.mode(path, int(mode, 8)), blob)
         return states
 
     def write(self, kept: Sequence[str], gone: Sequence[str], progress: Callable[[str], None]) -> None:
@@ -96,11 +98,6 @@ class Index:
     @property
     def _cwd(self) -> Path:
         return self.root if self.root.is_dir() else self.file.parent
-
-    def listed(self, paths: Sequence[str] | None) -> Iterator[str]:
-        """The files at or below these paths, None: all."""
-        for line in self._listing(paths):
-            yield line.partition("\t")[2]
 
     def _listing(self, paths: Sequence[str] | None) -> list[str]:
         named = [os.fsencode(path) for path in paths or ()] if len(paths or ()) <= _ASKED else []

@@ -52,8 +52,9 @@ class Tree:
         """Save what differs from the last look, and answer it; nothing the first time. Raises SnapshotError, OSError."""
         self._begin()
         self._real.clear()
-        dirty, others = self._index.differing()
-        dirty += self._hidden_by_links(others, dirty)
+        before, others = self._index.differing(self._state)
+        before |= self._hidden_by_links(others)
+        dirty = list(before)
         found = self._found([*others, *(f"{path}/" for path in dirty if self._is_folder(path))])
         paths = dict.fromkeys((*dirty, *found.files))
         if len(paths) > self._limits.files:
@@ -63,7 +64,6 @@ class Tree:
         if sum(kept.values()) > self._limits.bytes:
             raise TooMany(f"{self.root} has more than {self._limits.bytes // 1_000_000} MB of files")
         gone = [path for path in dirty if path not in kept]
-        before = {} if self._first else self._index.states(dirty, self._state)
         self._index.write(list(kept), gone, progress)
         after = {} if self._first else self._index.states(list(kept), self._state)
         changes = self._changes(stats, before, after) + self._folders(found, gone)
@@ -84,14 +84,14 @@ class Tree:
         self.excluded |= {name for name in self._limits.excluded if self._is_folder(name)}
         self._begun = True
 
-    def _hidden_by_links(self, others: Sequence[str], dirty: Sequence[str]) -> list[str]:
+    def _hidden_by_links(self, others: Sequence[str]) -> dict[str, FileState]:
         """Files of the index whose folder has become a link that leads nowhere: git can only complain about these."""
         links = [name for name in others if not name.endswith("/") and (self.root / name).is_symlink()]
         if self._first or not links:
-            return []
-        folders, known = {f"{name}/" for name in links}, set(dirty)
-        listed = (path for path in self._index.listed(links) if path not in known)
-        return [path for path in listed if any(path.startswith(folder) for folder in folders)]
+            return {}
+        folders = tuple(f"{name}/" for name in links)
+        found = self._index.states(links, self._state)
+        return {path: state for path, state in found.items() if path.startswith(folders)}
 
     def _found(self, others: Iterable[str]) -> "Found":
         found = Found()

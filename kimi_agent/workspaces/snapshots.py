@@ -141,6 +141,8 @@ class WorkspaceSnapshots:
     def _prepare(self) -> None:
         if (self._own / "objects" / "info" / "alternates").is_file():
             return
+        for folder in (self._home / "snapshots", self._store):  # others have no business in here
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         prepare(self._store)
         (self._own / "objects" / "info").mkdir(parents=True, exist_ok=True, mode=0o700)
         replace_text(self._own / "objects" / "info" / "alternates", f"{_quoted(self._store / 'objects')}\n")
