@@ -520,3 +520,15 @@ async def test_nothing_is_saved_of_kimis_own_folder_and_nothing_when_it_is_off(t
     (event,) = of(session.events(), ev.FilesChanged)
     assert event.paths == (str(tmp_path / "a"),)
     await session.aclose()
+
+
+async def test_a_first_look_that_takes_long_is_told_while_the_call_waits(house: RewindHouse) -> None:
+    for number in range(4_100):
+        (house.work / f"{number}").write_bytes(b"")
+    session = house.open()
+    events = await house.turn(session, [sh("rm 7")])
+    told = [event.text for event in of(events, ev.ToolProgress)]
+    assert told[0] == "Saving the files as they are now: 4000 of 4100"
+    await AnsweringShell(house, session).do("/undo both")
+    assert (house.work / "7").exists()
+    await session.aclose()
