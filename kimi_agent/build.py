@@ -5,7 +5,7 @@ Nothing here talks to the network or the disk; providers are made when a session
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
@@ -16,7 +16,7 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
-from kimi_agent.config import Config, ModelConfig
+from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import KimiError, NoModelError
@@ -24,7 +24,7 @@ from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
-from kimi_agent.core.snapshot import Snapshots
+from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts, assemble
@@ -102,7 +102,7 @@ def build(
         extra_roots=extra_roots,
         find_skills=skills,
         export=lambda events, path: export_session(agent.redactor, events, path),
-        make_snapshots=snapshots_of(config, home) if config.snapshots.enabled and workspace == "local" else None,
+        make_snapshots=snapshots_of(config.snapshots, home, workspace),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -165,14 +165,15 @@ def redactor_of(config: Config) -> Redactor:
     return Redactor(secret_variables(os.environ) | keys_of(config))
 
 
-def snapshots_of(config: Config, home: Path) -> Callable[[str, Workspace], Snapshots]:
+def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> MakeSnapshots | None:
     """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
+    if not given.enabled or place != "local":
+        return None
 
     def make(session_id: str, workspace: Workspace) -> Snapshots:
         from kimi_agent.workspaces.snapshot_tree import Limits
         from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
 
-        given = config.snapshots
         limits = Limits.of(given.max_file_mb, given.max_total_mb, given.max_files, given.exclude)
         return WorkspaceSnapshots(home.resolve(), session_id, workspace, limits)
 

@@ -58,7 +58,7 @@ class RewindHouse(House):
             return [ReadFile(files), WriteFile(files), Shell(), TaskStop(), FakeTool("Disturb", "run", self._disturb)]
 
         self.agent.make_tools = make_tools
-        self.agent.make_snapshots = snapshots_of(made, self.agent.home)
+        self.agent.make_snapshots = snapshots_of(made.snapshots, self.agent.home)
 
     async def _disturb(self, params: Any, ctx: Any) -> str:
         done = self.during()

@@ -31,7 +31,7 @@ from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
-from kimi_agent.core.snapshot import Snapshots
+from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -74,7 +74,7 @@ class Agent(Struct):
     reconfigure: Callable[[Any], None] | None = None  # take the models of a changed configuration
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
-    make_snapshots: Callable[[str, Workspace], Snapshots] | None = None  # of the session with an id
+    make_snapshots: MakeSnapshots | None = None
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)

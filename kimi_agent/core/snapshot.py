@@ -2,9 +2,11 @@
 
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
+
+from kimi_agent.core.workspace import Workspace
 
 UNSAVED = "unsaved:"
 """How the id of a content begins that is not kept: it is too large, cannot be read, or is no file (a pipe, a device)."""
@@ -102,6 +104,10 @@ class Snapshots(Protocol):
     def close(self) -> None:
         """End what runs. May be called at any time and more than once."""
         ...
+
+
+MakeSnapshots: TypeAlias = Callable[[str, Workspace], Snapshots]
+"""Makes what saves the files of a session, from its id and where its tools work."""
 
 
 def same(one: FileState | None, other: FileState | None) -> bool:
