@@ -174,8 +174,7 @@ def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> Ma
         from kimi_agent.workspaces.snapshot_tree import Limits
         from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
 
-        limits = Limits.of(given.max_file_mb, given.max_total_mb, given.max_files, given.exclude)
-        return WorkspaceSnapshots(home.resolve(), session_id, workspace, limits)
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given))
 
     return make
 

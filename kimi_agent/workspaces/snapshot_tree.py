@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from shutil import copyfile
+from typing import Protocol
 
 from msgspec import Struct, field
 
@@ -28,10 +29,23 @@ class Limits(Struct, frozen=True):
     excluded: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, file_mb: float, total_mb: float, files: int, exclude: Iterable[str]) -> "Limits":
-        """In the units of the configuration. A name that no folder has is passed over."""
-        excluded = frozenset(name for name in exclude if name and "/" not in name and "\n" not in name)
-        return cls(int(file_mb * 1e6), files, int(total_mb * 1e6), excluded)
+    def of(cls, given: "Given") -> "Limits":
+        """A name that no folder has is passed over."""
+        excluded = frozenset(name for name in given.exclude if name and "/" not in name and "\n" not in name)
+        return cls(int(given.max_file_mb * 1e6), given.max_files, int(given.max_total_mb * 1e6), excluded)
+
+
+class Given(Protocol):
+    """The limits as the configuration has them."""
+
+    @property
+    def max_file_mb(self) -> float: ...
+    @property
+    def max_total_mb(self) -> float: ...
+    @property
+    def max_files(self) -> int: ...
+    @property
+    def exclude(self) -> Sequence[str]: ...
 
 
 class Tree:
