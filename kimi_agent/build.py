@@ -167,8 +167,6 @@ def redactor_of(config: Config) -> Redactor:
 
 def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> MakeSnapshots | None:
     """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
-    if not given.enabled or place != "local":
-        return None
 
     def make(session_id: str, workspace: Workspace) -> Snapshots:
         from kimi_agent.workspaces.snapshot_tree import Limits
@@ -176,7 +174,7 @@ def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> Ma
 
         return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given))
 
-    return make
+    return make if given.enabled and place == "local" else None
 
 
 def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
