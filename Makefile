@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs demo clean
+.PHONY: run test nightly check format bench docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# what is tried at random, for longer than a test may take
+nightly: $(VENV)/.installed-dev
+	KIMI_REWIND_SEEDS=1000 $(BIN)/python -m pytest -n auto tests/trust/test_rewind_faults.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -27,6 +31,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/screens.py
+	$(BIN)/python bench/rewind.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

@@ -16,7 +16,7 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
-from kimi_agent.config import Config, ModelConfig
+from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import KimiError, NoModelError
@@ -24,7 +24,9 @@ from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
+from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.tool import Tool
+from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
 
@@ -55,7 +57,6 @@ def build(
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    make_workspace = parts.workspace_of(workspace, extra_roots)
     hooks = [
         *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
         *parts.hooks,
@@ -84,7 +85,7 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=make_workspace,
+        make_workspace=parts.workspace_of(workspace, extra_roots),
         make_hooks=hooks_of(hooks) if hooks else None,
         gates=parts.gates,
         commands=parts.commands,
@@ -101,6 +102,7 @@ def build(
         extra_roots=extra_roots,
         find_skills=skills,
         export=lambda events, path: export_session(agent.redactor, events, path),
+        make_snapshots=snapshots_of(config.snapshots, home, workspace),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -161,6 +163,18 @@ def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> N
 def redactor_of(config: Config) -> Redactor:
     """Knows the keys of the configuration and of the environment."""
     return Redactor(secret_variables(os.environ) | keys_of(config))
+
+
+def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> MakeSnapshots | None:
+    """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
+
+    def make(session_id: str, workspace: Workspace) -> Snapshots:
+        from kimi_agent.workspaces.snapshot_tree import Limits
+        from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
+
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given))
+
+    return make if given.enabled and place == "local" else None
 
 
 def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:

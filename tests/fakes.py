@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.agent.file_history import FileHistory
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.tasks import BackgroundTasks
 from kimi_agent.core import event as ev
@@ -72,6 +73,7 @@ class FakeSession:
         self.answers: list[Any] = []
         self.listener: Any = None
         self.tasks = BackgroundTasks(lambda event: None, lambda: None)
+        self.files = FileHistory(None, lambda event: None, self.tasks.commands, "")  # which saves nothing
         self._log: list[ev.Event] = [ev.SessionStarted(session_id, str(cwd), 0.0, "0", self.model.name)]
         self._task: asyncio.Task[None] | None = None
 

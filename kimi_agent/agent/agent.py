@@ -4,6 +4,7 @@ import contextlib
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from msgspec import Struct, field
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
 from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows, unknown_names
-from kimi_agent.agent.main_prompt import added_folder, main_prompt
+from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
+from kimi_agent.agent.resumed import model_names, tell_what_changed
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.session_parts import Evidence, MakeHooks, SessionParts
@@ -29,6 +31,7 @@ from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
+from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -71,6 +74,7 @@ class Agent(Struct):
     reconfigure: Callable[[Any], None] | None = None  # take the models of a changed configuration
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
+    make_snapshots: MakeSnapshots | None = None
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
@@ -98,7 +102,7 @@ class Agent(Struct):
         log, damaged = self.store.open(session_id)
         try:
             session = self._session(log, ask, self._folder(log, cwd), mode, self._model(log.events, model))
-            self._tell_what_changed(session, log, damaged, model)
+            tell_what_changed(session, log, damaged, asked=bool(model), extra_roots=self.extra_roots)
         except BaseException:
             log.close()
             raise
@@ -149,29 +153,6 @@ class Agent(Struct):
         )
         return log
 
-    def _tell_what_changed(self, session: Session, log: SessionLog, damaged: int, asked: str | None) -> None:
-        if damaged:
-            records = "record of this session was" if damaged == 1 else "records of this session were"
-            session.tell_once(f"{damaged} damaged {records} left out.")
-        if log.newer:
-            records, were = ("record", "was") if log.newer == 1 else ("records", "were")
-            session.tell_once(f"{log.newer} {records} of a newer version of kimi {were} passed over.")
-        had = _model_names(log.events)[-1]
-        if session.model.name and had != session.model.name:
-            if not asked and had:
-                text = (
-                    f"The model {had} of this session is not configured any more; it goes on with {session.model.name}."
-                )
-                session.announce(ev.Notice("warning", text))
-            session.announce(ev.ModelChanged(session.model.name))
-        started = log.events[0]
-        assert isinstance(started, ev.SessionStarted)
-        session.tell_folder(started.cwd)
-        told = [message.text for message in session.runner.history.messages]
-        for root in self.extra_roots:
-            if f"`{root}`" not in started.system_prompt and not any(added_folder(root) in text for text in told):
-                session.note(added_folder(root))
-
     def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
         started = log.events[0]
         assert isinstance(started, ev.SessionStarted)
@@ -184,7 +165,7 @@ class Agent(Struct):
                 known = ", ".join(self.models) or "none is configured"
                 raise NoModelError(f"unknown model {wanted!r}", f"Known: {known}.")
             return self.models[wanted]
-        name = next((name for name in reversed(_model_names(events)) if name in self.models), self.default_model)
+        name = next((name for name in reversed(model_names(events)) if name in self.models), self.default_model)
         return self.models.get(name, NO_MODEL)
 
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
@@ -192,12 +173,12 @@ class Agent(Struct):
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
         permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
-        tools = self.make_tools(model, folder)
+        tools, workspace = self.make_tools(model, folder), self.make_workspace(folder)
         session = Session(
             SessionParts(
                 log=log,
                 scratch=self.store.scratch(log.path.stem),
-                workspace=self.make_workspace(folder),
+                workspace=workspace,
                 tools=self._allowed(tools),
                 session_tools=lambda session: self._session_tools(session, tools),
                 gates=self.gates,
@@ -217,6 +198,8 @@ class Agent(Struct):
                 evidence=self.evidence,
                 rounds=self.rounds,
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
+                make_snapshots=partial(make, log.path.stem, workspace) if (make := self.make_snapshots) else None,
+                private=str(self.home.resolve()),
             )
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
@@ -282,9 +265,7 @@ class Agent(Struct):
             log.append(event)
         with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
             shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
+        if self.make_snapshots is not None:
+            with contextlib.suppress(OSError):
+                self.make_snapshots(started.id, self.make_workspace(folder)).fork(log.path.stem)
         return self._session(log, ask, folder, mode, self._model(events, None))
-
-
-def _model_names(events: Sequence[ev.Event]) -> list[str]:
-    """The session's models, in the order in which it had them; never empty."""
-    return [event.model for event in events if isinstance(event, ev.SessionStarted | ev.ModelChanged)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from kimi_agent.agent.file_history import FileHistory, Window
 from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions, session_scope
 from kimi_agent.agent.traffic import Traffic, conflict
@@ -62,6 +63,7 @@ class Caller(Struct):
     hooks: "Hooks | None" = None
     traffic: Traffic = field(default_factory=Traffic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    files: FileHistory | None = None
 
 
 class Prepared(Struct):
@@ -77,6 +79,7 @@ class Prepared(Struct):
     remarks: list[str] = field(default_factory=list)  # of hooks; they join the result for the model
     agreed: tuple[Effect, ...] | None = None  # the effects that a person has said yes to
     begun: bool = False  # it acts
+    window: Window | None = None  # what it may change is saved
     shown: str = ""  # the end of its live output
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
 
@@ -98,6 +101,8 @@ async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tup
     its result into the history, also when this coroutine is cancelled.
     """
     prepared = [prepare(caller, call) for call in calls]
+    if caller.files is not None:
+        caller.files.warm_up()
     if caller.hooks is not None:  # before the order is made: a hook may change what a call does
         await _all(caller, prepared, [asyncio.create_task(_show_to_hooks(caller, item)) for item in prepared])
     batch = Batch()
@@ -216,11 +221,15 @@ async def _run_after(
     seconds = 0.0
     if item.output is None:
         item.output = await _permit(caller, item, batch)
-    if item.output is None:
-        seconds = await _act_in_traffic(caller, item, batch)
-    assert item.output is not None
-    if caller.hooks is not None:
-        await _show_result_to_hooks(caller, item, item.output)
+    try:
+        if item.output is None:
+            seconds = await _act_in_traffic(caller, item, batch)
+        assert item.output is not None
+        if caller.hooks is not None:
+            await _show_result_to_hooks(caller, item, item.output)
+    finally:
+        if caller.files is not None and item.window is not None:
+            caller.files.after(item.window)
     return _finish(caller, item, item.output, seconds)
 
 
@@ -345,6 +354,8 @@ async def _act(caller: Caller, item: Prepared) -> ToolOutput:
     caller.emit(ev.ToolStarted(item.call, item.effects))
     item.begun = True
     if any(effect.kind not in ("read", "fetch") for effect in item.effects):
+        if caller.files is not None:
+            item.window = await caller.files.before(item.call.id, item.effects, item.ctx.progress)  # type: ignore[union-attr]
         await caller.sync()
     try:
         return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]

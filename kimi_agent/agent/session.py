@@ -4,11 +4,12 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from kimi_agent.agent.aside import ask_aside
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.evidence import Ledger, evidence_gate
+from kimi_agent.agent.file_history import FileHistory
 from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn
@@ -16,18 +17,17 @@ from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
-from kimi_agent.agent.store import clean, keepable
+from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
+from kimi_agent.agent.todos import Todos
 from kimi_agent.agent.turns import MAX_WOKEN, Turns
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
-from kimi_agent.core.display import Todo, TodoList
+from kimi_agent.core.display import Todo
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.goal import Goal, GoalState
-from kimi_agent.core.message import Image, user_message
+from kimi_agent.core.message import Image
 from kimi_agent.core.provider import Model
-
-MOVED = "[The working folder is now"
 
 
 class Session:
@@ -41,8 +41,7 @@ class Session:
         self.ask, self.redactor = parts.ask, parts.redactor
         self.skills = parts.skills
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
-        self.todos: tuple[Todo, ...] = ()
-        self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
+        self._todos = Todos()
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
         self.plan_file = parts.plan_file
@@ -60,10 +59,12 @@ class Session:
         self._went_well = False  # the last turn was done, or the compaction
         self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
+        self.files = FileHistory(parts.make_snapshots, self._emit_aside, self.tasks.commands, parts.private)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
             {tool.name: tool for tool in tools}, parts.permissions.gates(parts.gates), parts.permissions,
             parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
+            files=self.files,
         )  # fmt: skip
         self.runner = Runner(
             self.id, started.system_prompt, caller, None, parts.models, parts.model, parts.thinking, parts.limits,
@@ -107,6 +108,10 @@ class Session:
     @thinking.setter
     def thinking(self, value: str | None) -> None:
         self.runner.thinking = value
+
+    @property
+    def todos(self) -> tuple[Todo, ...]:
+        return self._todos.items
 
     @property
     def goal(self) -> Goal | None:
@@ -188,6 +193,7 @@ class Session:
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
         self._went_well = await self._turns.run(text, images)
+        await self.files.quiet()  # what the person changes from now on is theirs
 
     def _turn(self) -> Turn:
         turn = self.runner.turn()
@@ -264,10 +270,9 @@ class Session:
     # --- what can be changed ------------------------------------------------------------------------------------------
 
     def undo(self, turns: int = 1) -> list[ev.Event]:
-        """Take the last turns out of the history, or the compaction when that came last. Files stay as they are.
+        """Take the last turns out of the history, or the compaction when that came last; of files see rewind.py.
 
-        Raises SessionError while a turn runs, or when there is nothing to undo.
-        """
+        Raises SessionError while a turn runs, or when there is nothing to undo."""
         self._refuse_while_running("undone")
         undone: list[ev.Event] = []
         while self.runner.history.last_is_compaction():  # it may have pruned first and summarised then
@@ -277,6 +282,14 @@ class Session:
         self.runner.history.require_turns(turns)
         return self._change(ev.Rewound(turns=turns))
 
+    def redo(self) -> list[ev.Event]:
+        """Put the turns of the last undo into the history again. Raises SessionError as `undo` does."""
+        self._refuse_while_running("redone")
+        turns = self.runner.history.can_redo
+        if not turns:
+            raise SessionError("there is nothing to redo", "A new turn, and a compaction, end that.")
+        return self._change(ev.Redone(turns))
+
     def fork(self, turns: int = 0) -> "Session":
         """A new session that begins with this history, less its last `turns` turns. Raises SessionError as `undo` does."""
         self._refuse_while_running("forked")
@@ -284,20 +297,6 @@ class Session:
             return self._fork_log(self._log.events)
         self.runner.history.require_turns(turns)
         return self._fork_log([*self._log.events, ev.Rewound(turns=turns)])
-
-    def tell_once(self, text: str, level: Literal["info", "warning"] = "warning") -> None:
-        """A notice, unless this very one is in the log already."""
-        if not any(isinstance(event, ev.Notice) and event.text == text for event in self._log.events):
-            self._change(ev.Notice(level, text))
-
-    def tell_folder(self, recorded: str) -> None:
-        """When the system prompt, or what was told since, names another working folder: tell the model and the person."""
-        folder = clean(str(self.cwd))
-        told = [m.text for m in self.runner.history.messages if m.origin == "agent" and m.text.startswith(MOVED)]
-        text = f"{MOVED} {folder}]"
-        if (told[-1] != text) if told else (folder != recorded):
-            self._change(ev.MessageAdded(user_message(text, origin="agent")))
-            self._change(ev.Notice("warning", f"This session began in {recorded}; it goes on in {folder}."))
 
     def rename(self, title: str) -> list[ev.Event]:
         return self._change(ev.Titled(" ".join(title.split())[:200]))
@@ -335,6 +334,7 @@ class Session:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
         await self.tasks.aclose()
+        await self.files.aclose()
         if self.hooks is not None:
             await self.hooks.aclose()
         self._log.close()
@@ -377,18 +377,13 @@ class Session:
         self.runner.apply(event)
         self.ledger.apply(event)
         self.goals.apply(event)
+        self._todos.apply(event)
         match event:
-            case ev.ToolFinished(_, TodoList(items)):
-                self.todos = items
-            case ev.TurnStarted():
-                self._todos_before.append(self.todos)
-            case ev.Rewound(turns) if 0 < turns <= len(self._todos_before):
-                self._mode_told = False
-                self.todos = self._todos_before[-turns]
-                del self._todos_before[-turns:]
+            case ev.TaskChanged(task) if task.state != "running":
+                self.files.task_ended()
             case ev.Titled(title):
                 self.title = title
-            case ev.ModeChanged() | ev.Compacted():
+            case ev.ModeChanged() | ev.Compacted() | ev.Rewound() | ev.Redone():
                 self._mode_told = False
             case _:
                 pass

@@ -16,6 +16,7 @@ from kimi_agent.core.attach import Attach
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model
 from kimi_agent.core.redact import Redactor
+from kimi_agent.core.snapshot import Snapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -41,7 +42,8 @@ class SessionParts(Struct, frozen=True):
     """`session_tools` makes the tools that act on the session itself; they keep it and use it when they are called.
 
     `fork_log` makes a session that begins with these events, `attach` reads what mentions in a prompt name, `commands` are the
-    slash commands of front ends. `evidence` says what happens to claims, `rounds` makes a goal of every prompt (see goal.py).
+    slash commands of front ends. `make_snapshots` makes what saves files, `private` is a folder whose files are not saved.
+    `evidence` says what happens to claims, `rounds` makes a goal of every prompt (see goal.py).
     """
 
     log: SessionLog
@@ -66,3 +68,5 @@ class SessionParts(Struct, frozen=True):
     evidence: Evidence
     rounds: int
     fork_log: Callable[[Sequence[ev.Event]], "Session"]
+    make_snapshots: Callable[[], Snapshots] | None
+    private: str

@@ -296,6 +296,15 @@ class SessionStore:
         path.unlink()
         (self.folder / f"{path.name}.torn").unlink(missing_ok=True)
         shutil.rmtree(self.scratch(path.stem), ignore_errors=True)
+        self._delete_snapshots(path.stem)
+
+    def _delete_snapshots(self, session_id: str) -> None:
+        """The files that a session has saved; and with the last session of a workspace what its sessions have in common."""
+        for saved in self.folder.parent.glob(f"snapshots/*/sessions/{session_id}"):
+            shutil.rmtree(saved, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                saved.parent.rmdir()  # another session has something in it
+                shutil.rmtree(saved.parent.parent, ignore_errors=True)
 
     def list(self, cwd: Path | None = None) -> Sequence[SessionInfo]:
         """Newest first; those of one folder when `cwd` is given. Sessions without a prompt are left out."""

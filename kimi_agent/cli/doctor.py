@@ -66,6 +66,8 @@ def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
         yield from _search(config)
     yield from _servers(options)
     yield _git()
+    if config and config.snapshots.enabled:
+        yield _snapshots(options, config)
     yield _ripgrep()
     yield _terminal()
 
@@ -158,7 +160,22 @@ def _servers(options: Options) -> Iterator[Finding]:
 
 
 def _git() -> Finding:
-    return _program("git", ["git", "--version"], "Install git: undo and review of changes need it.")
+    return _program("git", ["git", "--version"], "Install git: /undo of what commands changed needs it.")
+
+
+def _snapshots(options: Options, config: Config) -> Finding:
+    """What the saved files of all sessions take."""
+    from kimi_agent.workspaces.snapshots import size_of
+
+    folder = options.home / "snapshots"
+    stores = sorted(path for path in folder.glob("*") if (path / "sessions").is_dir())
+    sizes = {path.name: size_of(path) for path in stores}
+    text = f"{sum(sizes.values()) / 1e6:.1f} MB of {len(sizes)} folder{'s' * (len(sizes) != 1)} in {folder}"
+    full = [name for name, size in sizes.items() if size > config.snapshots.max_total_mb * 1e6]
+    if not full:
+        return Finding("undo", "ok", text)
+    hint = "Nothing new is saved there as a whole. `kimi sessions delete` makes room, max_total_mb in [snapshots] allows more."
+    return Finding("undo", "warning", f"{text}; full: {', '.join(full)}", hint)
 
 
 def _ripgrep() -> Finding:

@@ -183,6 +183,24 @@ class ThinkingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotsConfig:
+    """What is saved of files before the agent changes them, see guides/rewind.md. Sizes are in MB: of one file, of everything.
+
+    `exclude` names folders, wherever they lie, of which nothing is saved; `max_files` is how many files a workspace may have to
+    be saved as a whole.
+    """
+
+    enabled: bool = True
+    max_file_mb: Annotated[float, Meta(gt=0)] = 10.0
+    max_total_mb: Annotated[float, Meta(gt=0)] = 4000.0
+    max_files: Annotated[int, Meta(gt=0)] = 200_000
+    exclude: tuple[str, ...] = (
+        "node_modules", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache",
+        ".gradle",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationsConfig:
     """How a person who looks elsewhere is called when a long turn is over or a question waits.
 
@@ -241,6 +259,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kimi_agent.agent.transcript import Status
+from kimi_agent.agent.status import Status
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.strip import Strip
 from textual.widget import Widget
 
-from kimi_agent.agent.transcript import Status
+from kimi_agent.agent.status import Status
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.look import STATUS_ITEMS

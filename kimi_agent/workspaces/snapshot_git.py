@@ -1,0 +1,147 @@
+"""git as a store of files, and nothing else: no configuration, no hook, no filter and no attribute of anybody is heard.
+
+Its folder is ours (GIT_DIR), its index is ours; the repository that a workspace may be is never looked at. Only plumbing runs.
+"""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from kimi_agent.core.errors import SnapshotError
+from kimi_agent.processes.watcher import watcher
+
+TIMEOUT_S = 600.0
+"""For one run of git; the first one reads the whole workspace."""
+_CONFIG = """\
+[core]
+\trepositoryFormatVersion = 0
+\tbare = false
+\tattributesFile = /dev/null
+\tcompression = 1
+\tfileMode = true
+\tfsmonitor = false
+\tfsyncMethod = batch
+\thooksPath = /dev/null
+\tignoreCase = false
+\tpreloadIndex = true
+\tprecomposeUnicode = false
+\tprotectHFS = false
+\tprotectNTFS = false
+\tsymlinks = true
+\tuntrackedCache = false
+"""
+_ATTRIBUTES = "* -text -eol -crlf -ident -filter -working-tree-encoding\n"
+"""Stronger than every .gitattributes: the bytes of a file are saved as they are, and no program is asked about them."""
+
+
+def find_git(roots: Sequence[Path]) -> str | None:
+    """The git of the PATH; one that lies in a workspace is none."""
+    for name in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        folder = Path(os.path.realpath(name))
+        inside = any(folder.is_relative_to(root) for root in roots)
+        if name.startswith("/") and not inside and os.access(folder / "git", os.X_OK) and (folder / "git").is_file():
+            return str(folder / "git")
+    return None
+
+
+def prepare(folder: Path) -> None:
+    """Make `folder` a GIT_DIR, as far as it is none. Raises OSError."""
+    for name in ("objects", "refs", "info", "sessions"):
+        (folder / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    for name, text in (("config", _CONFIG), ("info/attributes", _ATTRIBUTES), ("HEAD", "ref: refs/heads/none\n")):
+        path = folder / name
+        if not path.is_file() or path.read_text() != text:
+            replace_text(path, text)
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Whole or not at all. Raises OSError."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}.new")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+class Git:
+    """Runs git on behalf of one session. Its methods block; `kill` may be called from any thread, and is for good."""
+
+    def __init__(self, program: str, folder: Path) -> None:
+        self._program, self._folder = program, folder
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def environment(self, tree: Path, index: Path, objects: Path) -> dict[str, str]:
+        return {
+            "PATH": str(Path(self._program).parent),
+            "HOME": str(self._folder),
+            "LC_ALL": "C",
+            "GIT_DIR": str(self._folder),
+            "GIT_WORK_TREE": str(tree),
+            "GIT_INDEX_FILE": str(index),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+        }
+
+    def start(self, args: Sequence[str | bytes], env: dict[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+        """Raises SnapshotError."""
+        pipe = subprocess.PIPE
+        try:
+            argv = [self._program, *args]
+            child = subprocess.Popen(
+                argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=cwd, start_new_session=True
+            )
+        except OSError as error:
+            raise SnapshotError(f"git does not run: {error.strerror}") from None
+        self._running.add(child)
+        watcher().started(child.pid)
+        if self._closed:
+            self._forget(child)
+            raise SnapshotError("the session is closing")
+        return child
+
+    def finish(self, child: subprocess.Popen[bytes], data: bytes = b"") -> bytes:
+        """What it prints. Raises SnapshotError when it fails."""
+        try:
+            out, said = child.communicate(data, timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise SnapshotError(f"git took longer than {TIMEOUT_S:.0f} s") from None
+        finally:
+            self._forget(child)
+        if child.returncode:
+            words = said.decode("utf-8", "replace").strip().splitlines() or [f"exit code {child.returncode}"]
+            raise SnapshotError("the session is closing" if self._closed else f"git: {words[-1]}")
+        return out
+
+    def run(self, args: Sequence[str | bytes], env: dict[str, str], cwd: Path, data: bytes = b"") -> bytes:
+        return self.finish(self.start(args, env, cwd), data)
+
+    @contextmanager
+    def batch(self, env: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """`cat-file --batch`, to be asked for one object after the other."""
+        child = self.start(["cat-file", "--batch"], env, cwd)
+        try:
+            yield child
+        finally:
+            self._forget(child)
+
+    def _forget(self, child: subprocess.Popen[bytes]) -> None:
+        child.kill()
+        child.wait()
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        watcher().ended(child.pid)
+        self._running.discard(child)
+
+    def kill(self) -> None:
+        self._closed = True
+        for child in list(self._running):
+            child.kill()
