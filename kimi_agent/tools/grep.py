@@ -13,9 +13,9 @@ from msgspec import Struct
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.globs import expand_braces, filter_regex
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
-from kimi_agent.tools.globs import expand_braces, filter_regex
 from kimi_agent.tools.recent import newest_first
 from kimi_agent.tools.ripgrep import BASE, TIME_LIMIT_S, Rows, find_ripgrep, printable, run_ripgrep, shown_path
 
