@@ -231,6 +231,7 @@ class Config:
     `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
     usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
     `reduced_motion` leaves nothing on the screen that counts or moves by itself; `screen_reader` is line mode in plain words.
+    `session_rules` are those of the flags `--allow` and `--deny`.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
@@ -271,6 +272,7 @@ class Config:
     permission: PermissionConfig = field(default_factory=PermissionConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
+    session_rules: tuple[RuleConfig, ...] = _internal(default=())
     chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 
@@ -294,3 +296,5 @@ class Overrides:
     max_ralph_iterations: int | None = None
     provider: str = ""
     base_url: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
+from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig, RuleConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
 from kimi_agent.config.rules import placed
 from kimi_agent.config.services import what_is_missing, with_keys, wrong_services
@@ -117,6 +117,9 @@ def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Con
     limits = {name: getattr(flags, name) for name in names}
     given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     config = replace(config, loop_control=replace(config.loop_control, **given))
+    allow = (RuleConfig("allow", pattern, where="--allow") for pattern in flags.allow)
+    deny = (RuleConfig("deny", pattern, where="--deny") for pattern in flags.deny)
+    config = replace(config, session_rules=(*deny, *allow))
     if flags.thinking is not None:
         config = replace(config, default_thinking=flags.thinking)
     if flags.provider or flags.base_url:

@@ -7,6 +7,9 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.record import Record
 
+RULE_DENIAL = "the rule "
+"""How the reason of a denial by a rule begins."""
+
 
 class Segment(Record):
     """One command of a command line, and what covers it: `allow` with the rule or the proof, `ask` or `deny` with the reason."""

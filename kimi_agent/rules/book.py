@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
-from kimi_agent.core.rules import Ruling, Segment
+from kimi_agent.core.rules import RULE_DENIAL, Ruling, Segment
 from kimi_agent.core.sanitize import visible
 from kimi_agent.rules.always import rule_for
 from kimi_agent.rules.lexer import Command
@@ -166,11 +166,12 @@ class RuleBook(Struct):
         if found is None or visible(effect.target) != effect.target:
             return None
         segments = self._of_line(call, effect, [])
+        words = {word for command in found[0] for word in command.words[1:]}
+        cwd = os.path.realpath(effect.cwd or self.place.root)
+        if any(self.places.is_private(os.path.realpath(os.path.join(cwd, word))) for word in words if word):  # noqa: PTH118
+            return None
         asked = [command for command, said in zip(found[0], segments, strict=True) if said.verdict != "allow"]
-        rules = [
-            rule_for(command.words, os.path.realpath(effect.cwd or self.place.root), self.place.root)
-            for command in asked
-        ]
+        rules = [rule_for(command.words, cwd, self.place.root) for command in asked]
         return None if None in rules else [rule for rule in rules if rule is not None]
 
 
@@ -185,7 +186,7 @@ def _verdict(rule: Rule | None) -> Literal["ask", "deny"]:
 
 def _denial(rule: Rule) -> str:
     because = f": {rule.reason.rstrip('.')}." if rule.reason else "."
-    return f"the rule {rule.named} forbids it{because} Do not try to do the same in another way."
+    return f"{RULE_DENIAL}{rule.named} forbids it{because} Do not try to do the same in another way."
 
 
 def _covers_tool(rule: Rule, call: ToolCall) -> bool:

@@ -42,7 +42,6 @@ class Sub(Struct, frozen=True):
     short_valued: str = ""
     most: int = 100
     counts: bool = False  # -5
-    files: bool = False  # operands are files whose content is shown
     needs: str = ""  # one of these flags
     verb: str = ""  # the first word, where there is any
     verb_needed: bool = False
@@ -67,7 +66,7 @@ SUBCOMMANDS: dict[str, Sub] = {
                      "--short --abbrev-ref"),
     "describe": Sub("--tags --all --always --long --contains --exact-match", "--abbrev --match --candidates"),
     "blame": Sub("-l -s -e -w -f -n -c -t --porcelain --line-porcelain --show-email --show-name --show-number", "--since --date"
-                 " --abbrev", "-L", files=True),
+                 " --abbrev", "-L"),
     "ls-files": Sub("-c -o -m -d -k -t -v -z --cached --others --modified --deleted --exclude-standard --full-name"
                     " --error-unmatch --directory", "--abbrev"),
     "ls-tree": Sub("--name-only --name-status -r -d -t -z --full-name --full-tree", needs="--name-only --name-status"),
@@ -122,13 +121,14 @@ def git_use(words: Sequence[str]) -> Use | str:
     if isinstance(words_of, str):
         return words_of
     flags, operands, paths = words_of
-    if sub.needs and flags.isdisjoint(sub.needs.split()) and (operands or flags or name != "tag"):
+    named = [*operands, *paths]
+    if sub.needs and flags.isdisjoint(sub.needs.split()) and (named or flags or name != "tag"):
         return f"git {name}: without one of {sub.needs} it is not known to read only"
-    if len(operands) > sub.most:
+    if len(named) > sub.most:
         return f"git {name}: with operands it is not known to read only"
     if name == "show" and any(_HEX.match(operand) for operand in operands):
         return "git show: an id may be that of any file"
-    return _paths_of(name, sub, operands, paths)
+    return _paths_of(name, named)
 
 
 def _told_apart(name: str, sub: Sub, words: Sequence[str]) -> tuple[set[str], list[str], list[str]] | str:
@@ -157,15 +157,13 @@ def _good_flag(sub: Sub, word: str) -> bool:
     return (sub.counts and word[1:].isdecimal()) or (counts and word[2:].isdecimal())
 
 
-def _paths_of(name: str, sub: Sub, operands: list[str], paths: list[str]) -> Use | str:
-    """Operands may be revisions or files: each is looked at as both. `REVISION:PATH` shows the content of a file."""
-    if name in ("log", "diff", "show", "grep", "blame"):
-        inner = [part for operand in (*operands, *paths) if ":" in operand for part in [operand.partition(":")[2]]]
-        if any(part.startswith((":", "(", "/", "!")) or "%" in part for part in inner):
-            return f"git {name}: a path with a magic word in it"
-        files = [*operands, *paths, *inner] if sub.files or inner else []
-        return Use([part for part in files if part], [] if files else [*operands, *paths])
-    return Use([], [*operands, *paths] if sub.files else paths)
+def _paths_of(name: str, named: list[str]) -> Use | str:
+    """Operands may be revisions or files: each is looked at as a file. `REVISION:PATH` shows the content of one."""
+    inner = [word.partition(":")[2] for word in named if ":" in word]
+    if any(not part or part.startswith((":", "(", "/", "!", "^")) or "%" in part for part in inner):
+        return f"git {name}: a path with magic in it"
+    shows = name in ("log", "diff", "show", "grep", "blame", "status", "stash", "reflog")
+    return Use([], [] if shows else named, [*named, *inner] if shows else [])
 
 
 # --- the repository ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from kimi_agent.rules.readonly import BUILTIN_READERS, use_of
 FOLDERS = ("/usr/bin", "/bin", "/run/current-system/sw/bin")
 """Where programs are looked for: folders of the system, which no project writes to."""
 UNPROVED = "it holds more than plain words: expansion, globbing, redirection, grouping, assignment or line breaks"
+PRIVATE = "usually holds secrets, or is left out by .kimiignore"
 _KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "USER", "LOGNAME", "TMPDIR")
 _ENV = {"TERM": "dumb", "PAGER": "cat", "RIPGREP_CONFIG_PATH": "", "GREP_OPTIONS": ""} | GIT_ENV
 
@@ -52,9 +53,12 @@ def command_problem(words: Sequence[str], cwd: str, places: Places) -> str:
     for path in use.paths:
         if problem := _path_problem(path, cwd, places, content=True):
             return problem
-    for path in use.listed:
+    for path in (*use.listed, *use.tracked):
         if problem := _path_problem(path, cwd, places, content=False):
             return problem
+    for path in use.tracked:
+        if places.is_private(os.path.realpath(os.path.join(cwd, path))):  # noqa: PTH118
+            return f"{path[:60]} {PRIVATE}"
     return "" if _inside(os.path.realpath(cwd), places) else "it runs outside of the workspace"
 
 
@@ -77,7 +81,7 @@ def _path_problem(path: str, cwd: str, places: Places, *, content: bool) -> str:
     if not content:
         return ""
     if places.is_private(real):
-        return f"{shown} usually holds secrets, or is left out by .kimiignore"
+        return f"{shown} {PRIVATE}"
     try:
         mode = os.stat(real).st_mode  # noqa: PTH116
     except OSError:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 Operands = Literal["files", "names", "text", "pattern", "none"]
 """Operands: files whose content is read, those of which only names and attributes are, text, one pattern and then files."""
@@ -39,10 +39,14 @@ class Reader(Struct, frozen=True):
 
 
 class Use(Struct):
-    """What one command line reads: `paths` of which the content, or only names and attributes (`listed`), would be shown."""
+    """What one command line reads: `paths` are files of which the content would be shown, of `listed` only names and attributes.
+
+    `tracked` are files or folders of which git shows what it knows.
+    """
 
     paths: list[str]
     listed: list[str]
+    tracked: list[str] = field(default_factory=list)
 
 
 def use_of(words: Sequence[str]) -> Use | str:

@@ -71,7 +71,7 @@ class _Scanner:
         if (evaluates and strings) or not all(reader.whole for reader in readers):
             self._look_through_quotes(text)
         for string in strings if evaluates else ():
-            inside(string)
+            inside(string.lstrip("!"))  # git runs `!command` of an alias
 
     def _look_through_quotes(self, text: str) -> None:
         """As if no quote were there: for text whose quotes do not close, and for programs in strings."""
