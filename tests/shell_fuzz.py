@@ -27,7 +27,7 @@ PATH=/nonexistent
 for b in $(enable | while read -r _ b; do printf '%s ' "$b"; done); do
   case $b in printf|return|enable|eval|read|'['|true|false|break|exit|trap) ;; *) enable -n $b ;; esac
 done
-while IFS= read -r -d '' s; do RC=${s%%:*}; eval -- "${s#*:}"; printf '\2\0' >&3; done
+while IFS= read -r -d '' s; do RC=${s%%:*}; @RUN@; printf '\2\0' >&3; done
 """
 _DASH_FUNCTION = '%s() { printf \'%%s\\000\' "$MARK" %s "$@" >&3; return $RC; }\n'
 
@@ -40,10 +40,16 @@ def lines(seed: int, count: int, atoms: Sequence[str] = ATOMS) -> Iterator[str]:
         yield "".join(rng.choice(chosen) for _ in range(rng.randint(1, 9)))
 
 
-def run_in_bash(scripts: Sequence[tuple[int, str]], folder: Path) -> list[Counter[tuple[str, ...]]]:
-    """What bash runs for each pair of an exit code, which every command answers, and a command line."""
+def run_in_bash(
+    scripts: Sequence[tuple[int, str]], folder: Path, *, apart: bool = False
+) -> list[Counter[tuple[str, ...]]]:
+    """What bash runs for each pair of an exit code, which every command answers, and a command line.
+
+    `apart`: each in a subshell of its own, for lines that may define functions and the like.
+    """
     given = b"".join(f"{code}:{text}".encode() + b"\0" for code, text in scripts)
-    program = _BASH.replace("@NAMES@", " ".join(NAMES))
+    evaluate = 'eval -- "${s#*:}"'
+    program = _BASH.replace("@NAMES@", " ".join(NAMES)).replace("@RUN@", f"({evaluate}) </dev/null" if apart else evaluate)
     return _ran(["bash", "--norc", "--noprofile", "-c", program], given, folder, len(scripts))
 
 

@@ -1,7 +1,7 @@
 """The environment in which git reads a repository without running anything that the repository names.
 
-The configuration of the command line wins over that of the repository. It cannot say that no filter and no textconv exists:
-see rules/git.py for what is looked at besides.
+The configuration of the command line wins over that of the repository. It cannot say that there is no external diff, no filter
+and no textconv: who calls git gives `--no-ext-diff --no-textconv` too, or looks at the configuration first (rules/git.py).
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ _CONFIG = {
     "core.pager": "cat",
     "core.attributesFile": str(Path(__file__).with_name("secret.gitattributes")),
     "core.sshCommand": "false",
-    "diff.external": "",
     "diff.autoRefreshIndex": "false",
     "diff.ignoreSubmodules": "all",
     "log.showSignature": "false",

@@ -55,9 +55,14 @@ def _is_loose(words: list[str]) -> bool:
 class Reader:
     """Reads one text once, from left to right."""
 
-    def __init__(self, text: str, inside: Callable[[str], None], *, comments: bool) -> None:
-        """`inside` looks into a script within; `comments`: a `#` that begins a word ends what is read of the line."""
-        self.text, self.comments = text, comments
+    def __init__(
+        self, text: str, inside: Callable[[str], None], *, comments: bool = False, heredocs: bool = False
+    ) -> None:
+        """`inside` looks into a script within. `comments`: a `#` that begins a word ends what is read of the line; `heredocs`:
+        what follows `<<WORD` is text up to that word. Else both are read as commands."""
+        self.text, self.comments, self.heredocs = text, comments, heredocs
+        self._endless: set[str] = set()  # words that end nothing from here on
+        self._bodies: list[str] = []  # words that end the texts which begin with the next line
         self.found: dict[Found, None] = {}
         self.words: set[str] = set()  # those of redirections too
         self.targets: set[str] = set()  # of output
@@ -93,23 +98,32 @@ class Reader:
             self._end_word()
             self.at += 1
         elif match := _OPERATOR.match(text, at):
-            self._end_command()
-            self.at = match.end()
-            frame.redirect = match[0] if match[0].startswith("&>") else ""
+            self._operator(match[0])
         elif char in "<>":
             self._redirect()
-        elif char == "(":
-            self._open(at + 1)
-        elif char == ")":
-            self._end_command()
-            if len(self.frames) > 1:
-                self.frames.pop()
-            self.at += 1
+        elif char in "()":
+            self._parenthesis(char)
         elif char == "#" and self.comments and not frame.started:
             end = text.find("\n", at)
             self.at = len(text) if end < 0 else end
         else:  # { } # and blanks of other scripts
             self._brace(char)
+
+    def _operator(self, operator: str) -> None:
+        self._end_command()
+        self.at += len(operator)
+        if operator == "\n" and self._bodies:
+            self._skip_bodies()
+        self.frames[-1].redirect = operator if operator.startswith("&>") else ""
+
+    def _parenthesis(self, char: str) -> None:
+        if char == "(":
+            self._open(self.at + 1)
+            return
+        self._end_command()
+        if len(self.frames) > 1:
+            self.frames.pop()
+        self.at += 1
 
     def _brace(self, char: str) -> None:
         if char.isspace():
@@ -144,6 +158,21 @@ class Reader:
         self._end_word()
         frame.redirect = match[0]
         self.at = match.end()
+
+    def _skip_bodies(self) -> None:
+        for word in self._bodies:
+            end = None
+            if word not in self._endless:
+                end = re.compile(rf"^\t*{re.escape(word)}$", re.MULTILINE).search(self.text, self.at)
+            if end is None:
+                self.whole = False
+                self._endless.add(word)
+                continue
+            body = self.text[self.at : end.start()]
+            self._expanded(body)
+            self._keep(body)
+            self.at = min(end.end() + 1, len(self.text))
+        self._bodies = []
 
     # --- quotes and expansions ----------------------------------------------------------------------------------------
 
@@ -252,6 +281,8 @@ class Reader:
         if frame.redirect:
             if ">" in frame.redirect:
                 self.targets.add(word)
+            elif self.heredocs and frame.redirect in ("<<", "<<-"):
+                self._bodies.append(word)
             frame.redirect = ""
             return
         frame.words += expanded if len(expanded) > 1 else [word]
@@ -263,8 +294,8 @@ class Reader:
         self._end_word()
         frame = self.frames[-1]
         words, frame.words, frame.redirect = frame.words, [], ""
-        while words and _ASSIGNED.fullmatch(words[0]):
-            words = words[1:]
+        start = next((n for n, word in enumerate(words) if not _ASSIGNED.fullmatch(word)), len(words))
+        words = words[start:]
         if not words:
             return
         first = words[0]

@@ -4,8 +4,10 @@ It need not be exact, it must not miss: what it finds too much makes a rule hold
 expansions, subshells, heredocs, comments both as comments and as commands. What only the run decides is `UNKNOWN` in a word.
 """
 
+import itertools
 import re
 import unicodedata
+from collections.abc import Callable
 from functools import lru_cache
 
 from msgspec import Struct
@@ -15,6 +17,8 @@ from kimi_agent.rules.reader import UNKNOWN, Found, Reader, name_of
 
 DEPTH = 8
 """Shells within shells that are looked into."""
+PATTERNS = 64
+"""Patterns of `case` that are looked behind."""
 
 _LOOKALIKE = str.maketrans(
     "аеорсхуіѕԁɡһјԛԝмкνοραιτпг\u00a0\u2007\u202f\u3000", "aeopcxyisdghjqwmkvopaitnr    "
@@ -58,9 +62,11 @@ class _Scanner:
         def inside(script: str) -> None:
             self.look(script, depth + 1)
 
-        readers = [Reader(text, inside, comments=False)]
+        readers = [Reader(text, inside)]
         if "#" in text:
             readers.append(Reader(text, inside, comments=True))
+        if "<<" in text:
+            readers += [Reader(text, inside, comments=comments, heredocs=True) for comments in {False, "#" in text}]
         for reader in readers:
             reader.read()
             self.found.update(reader.found)
@@ -68,10 +74,24 @@ class _Scanner:
             self.targets |= reader.targets
         evaluates = any(_evaluates(reader.words) for reader in readers)
         strings = dict.fromkeys(string for reader in readers for string in reader.strings)
-        if (evaluates and strings) or not all(reader.whole for reader in readers):
+        whole = all(reader.whole for reader in readers)
+        if (evaluates and strings) or not whole:
             self._look_through_quotes(text)
+        if "esac" in text:
+            self._look_behind_patterns(text, inside)
+        if "\n" in text and (not whole or "<<" in text):  # a quote in what is no command may have hidden the next line
+            for line in text.split("\n"):
+                inside(line)
         for string in strings if evaluates else ():
             inside(string.lstrip("!"))  # git runs `!command` of an alias
+
+    def _look_behind_patterns(self, text: str, inside: Callable[[str], None]) -> None:
+        """The `)` after a pattern of `case` closes no bracket: what follows each one may be where commands begin."""
+        ends = [match.end() for match in itertools.islice(re.finditer(r"\)", text), PATTERNS + 1)]
+        for end in ends[:PATTERNS]:
+            inside(text[end:])
+        if len(ends) > PATTERNS:
+            self.found[Found((UNKNOWN,), loose=True)] = None
 
     def _look_through_quotes(self, text: str) -> None:
         """As if no quote were there: for text whose quotes do not close, and for programs in strings."""

@@ -105,7 +105,7 @@ def host_of(url: str) -> str:
 
 def hosts_in(text: str) -> set[str]:
     """Hosts of the addresses that stand in a command line."""
-    return {host_of(f"//{found}") for found in _IN_TEXT.findall(text)}
+    return {host_of(found) for found in _IN_TEXT.findall(text)}
 
 
 def host_allowed(pattern: str, url: str) -> bool:
