@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs demo clean
+.PHONY: run test check format bench nightly docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -27,6 +27,11 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/screens.py
+	$(BIN)/python bench/rules.py
+
+# ten times as much fuzzing, with another seed each day
+nightly: $(VENV)/.installed-dev
+	KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

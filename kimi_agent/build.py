@@ -25,7 +25,6 @@ from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
-from kimi_agent.core.rules import Rules
 from kimi_agent.core.tool import Tool
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
@@ -60,10 +59,6 @@ def build(
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
     make_workspace = parts.workspace_of(workspace, extra_roots)
     policies = Policies(config, home, extra_roots, local=workspace == "local")
-    hooks = [
-        *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
-        *parts.hooks,
-    ]
 
     def skills(folder: Path) -> Library:
         return find_skills(config, parts, folder, home, skill_dirs)
@@ -75,11 +70,6 @@ def build(
         tools = tools_for(config, parts, model, folder, home, policies)
         agent.notices = (*agent.notices, *(text for text in parts.problems if text not in agent.notices))
         return tools
-
-    def make_rules(folder: Path) -> Rules:
-        rules = policies.open(folder)
-        agent.notices = (*agent.notices, *(text for text in rules.problems if text not in agent.notices))
-        return rules
 
     loop = config.loop_control
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
@@ -93,10 +83,10 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
-        make_rules=make_rules,
-        is_private=lambda folder, path: policies.private(folder)(path),
+        make_rules=policies.open,
+        is_private=policies.is_private,
         make_workspace=make_workspace,
-        make_hooks=hooks_of(hooks) if hooks else None,
+        make_hooks=hooks_of(config, parts),
         gates=parts.gates,
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
@@ -174,8 +164,12 @@ def redactor_of(config: Config) -> Redactor:
     return Redactor(secret_variables(os.environ) | keys_of(config))
 
 
-def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
-    """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
+def hooks_of(config: Config, parts: Parts) -> MakeHooks | None:
+    """What makes a session's hooks, if there are any. They run on this machine, wherever the session's tools work."""
+    own = [Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks]
+    hooks = [*own, *parts.hooks]
+    if not hooks:
+        return None
     from kimi_agent.agent.hooks import Hooks
     from kimi_agent.workspaces.command import run_hook
 

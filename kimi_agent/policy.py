@@ -43,12 +43,15 @@ class Policies:
             self._private[folder] = Private(pairs)
         return self._private[folder]
 
+    def is_private(self, folder: Path, path: str) -> bool:
+        return self.private(folder)(path)
+
     def open(self, folder: Path) -> "FolderRules":
         """The rules as the files have them now, for a new session. Raises ConfigError for rules that cannot be followed."""
         found, problems = self.read(folder)
         rules = self._rules[folder] = FolderRules(lambda: self._book(folder, found), problems)
         if any(entries for _, entries in found):
-            problems.extend(rules.load_problems())
+            rules.problems = [*problems, *rules.load_problems()]
         return rules
 
     def proved(self, folder: Path) -> Callable[[str, Path], Sequence[str] | None]:
@@ -114,7 +117,7 @@ class Policies:
 class FolderRules:
     """The rules of one session's folder. What they need is loaded with the first call that has an effect."""
 
-    def __init__(self, make: "Callable[[], tuple[RuleBook, list[str]]]", problems: list[str]) -> None:
+    def __init__(self, make: "Callable[[], tuple[RuleBook, list[str]]]", problems: Sequence[str]) -> None:
         self.problems = problems
         self._make = make
         self._made: tuple[RuleBook, list[str]] | None = None

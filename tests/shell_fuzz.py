@@ -49,7 +49,9 @@ def run_in_bash(
     """
     given = b"".join(f"{code}:{text}".encode() + b"\0" for code, text in scripts)
     evaluate = 'eval -- "${s#*:}"'
-    program = _BASH.replace("@NAMES@", " ".join(NAMES)).replace("@RUN@", f"({evaluate}) </dev/null" if apart else evaluate)
+    program = _BASH.replace("@NAMES@", " ".join(NAMES)).replace(
+        "@RUN@", f"({evaluate}) </dev/null" if apart else evaluate
+    )
     return _ran(["bash", "--norc", "--noprofile", "-c", program], given, folder, len(scripts))
 
 

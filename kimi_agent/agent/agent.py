@@ -197,6 +197,8 @@ class Agent(Struct):
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
         rules = self.make_rules(folder) if self.make_rules is not None else None
+        if rules is not None:
+            self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
         private = functools.partial(self.is_private, folder)
         permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private)
         tools = self.make_tools(model, folder)

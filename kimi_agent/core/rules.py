@@ -33,6 +33,10 @@ class Ruling(Record):
 
 
 class Rules(Protocol):
+    """`problems` tell people what is wrong with the rules, one line each."""
+
+    problems: Sequence[str]
+
     def judge(self, call: ToolCall, effects: Sequence[Effect]) -> Ruling: ...
 
     def remember(self, call: ToolCall, effects: Sequence[Effect]) -> None:

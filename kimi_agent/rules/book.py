@@ -44,7 +44,7 @@ class RuleBook(Struct):
         ]
         if denying := _strongest(rule for rule, said in strict if said and rule.decision == "deny"):
             return Ruling("deny", _denial(denying), self._segments(call, effects, [denying]))
-        if self.proved(effects):  # it writes nothing, whatever it names
+        if any(rule.scope == "built-in" for rule, _ in strict) and self.proved(effects):  # it writes nothing
             strict = [(rule, said) for rule, said in strict if rule.scope != "built-in"]
         if asking := _strongest(rule for rule, _ in strict):
             maybe = asking.decision == "deny"

@@ -114,7 +114,7 @@ def git_use(words: Sequence[str]) -> Use | str:
         return Use([], [])
     sub = SUBCOMMANDS.get(name)
     if sub is None:
-        return f"`git {name[:40]}` is not one of the git commands that are known to read only"
+        return f"`git {name[:40]}` is not known to read only"
     if sub.verb and rest[:1] != [sub.verb] and (rest or sub.verb_needed):
         return f"git {name}: only `git {name} {sub.verb}` is known to read only"
     words_of = _told_apart(name, sub, rest[1:] if sub.verb else rest)

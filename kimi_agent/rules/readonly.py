@@ -54,7 +54,7 @@ def use_of(words: Sequence[str]) -> Use | str:
     name, rest = words[0], words[1:]
     known = READERS.get(name)
     if known is None:
-        return f"`{name[:40]}` is not one of the commands that are known to read only"
+        return f"`{name[:40]}` is not known to read only"
     if known.check is not None and (problem := known.check(rest)):
         return f"{name}: {problem}"
     if name == "find":

@@ -77,7 +77,7 @@ def texts(count: int) -> Iterator[str]:
 def test_what_bash_runs_is_found(tmp_path: Path) -> None:
     folder = tmp_path / "w"
     folder.mkdir()
-    lines = list(dict.fromkeys(texts(COUNT // 4)))
+    lines = list(dict.fromkeys(texts(COUNT // 8)))
     hits = 0
     for line, commands in zip(lines, run_in_bash([(0, line) for line in lines], folder, apart=True), strict=True):
         if any(words[:1] == ("aa",) for words in commands):
