@@ -62,9 +62,8 @@ def _concerns(rule: Rule, call: ToolCall, effect: Effect, place: Place) -> bool 
         return False
     match effect.kind:
         case "read" | "write":
-            return any(
-                path_forbidden(argument, path, place.root) for path in (effect.target, *_as_written(call, place))
-            )
+            paths = (effect.target, *_as_written(call, place), *_other_names(rule, argument, effect.target))
+            return any(path_forbidden(argument, path, place.root) for path in paths)
         case "fetch":
             return host_forbidden(argument, host_of(effect.target)) or host_allowed(argument, effect.target)
         case "mcp":
@@ -73,6 +72,18 @@ def _concerns(rule: Rule, call: ToolCall, effect: Effect, place: Place) -> bool 
             return widening_matches(argument, effect.target, place.root, widely=True)
         case _:
             return False
+
+
+def _other_names(rule: Rule, argument: str, target: str) -> list[str]:
+    """Other names of a file, hard links, among those that a built-in rule guards."""
+    try:
+        found = os.stat(target)  # noqa: PTH116
+        if rule.scope != "built-in" or rule.files_only or found.st_nlink < 2:
+            return []
+        with os.scandir(os.path.dirname(argument)) as entries:  # noqa: PTH120
+            return [entry.path for entry in entries if entry.inode() == found.st_ino and entry.is_file()]
+    except OSError:
+        return []
 
 
 def _as_written(call: ToolCall, place: Place) -> list[str]:

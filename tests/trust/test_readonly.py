@@ -18,7 +18,7 @@ from kimi_agent.rules.readonly import BUILTIN_READERS, READERS
 ALL = int(os.environ.get("KIMI_FUZZ", "0")) > 10_000
 """`make nightly` tries every flag in more company."""
 VALUES = ("1", "2,3", "a", "%s", "x", "f") if ALL else ("1",)
-ENDS = ("", " a", " a b", " 1 a", " '[0-9]' a", " out", " a out") if ALL else (" a", " 1 a", " a out")
+ENDS = ("", " a", " a b", " 1 a", " '[0-9]' a", " out", " a out") if ALL else (" a", " 1 a")
 EXPRESSIONS = {
     "find": (
         "-name",
@@ -86,9 +86,9 @@ def lines_of(name: str) -> Iterator[str]:
         for end in ENDS:
             yield f"{name} {flag}{end}"
         for value in VALUES:
-            yield f"{name} {flag}={value} a"
-            yield f"{name} {flag}{value} a"
-            yield f"{name} . {flag} {value}"
+            yield f"{name} {flag}{'=' if flag.startswith('--') else ''}{value} a"
+            if ALL or name in EXPRESSIONS:
+                yield f"{name} . {flag} {value}"
 
 
 def run_all(house: Path, lines: list[str]) -> None:
@@ -128,16 +128,12 @@ def test_git_changes_nothing(house: Path) -> None:
         }
         alike = name in ("log", "show") and not ALL  # their flags are those of diff
         for flag in ("", "-p") if alike else sorted({"", *flags}):
-            lines += [
-                f"{start} {flag}",
-                f"{start} {flag} HEAD",
-                f"{start} {flag} -- a",
-                f"{start} {flag} {sub.needs.partition(' ')[0]} a",
-            ]
+            ends = ("", " HEAD", " -- a", f" {sub.needs.partition(' ')[0]} a") if ALL or not flag else (" -- a",)
+            lines += [f"{start} {flag}{end}" for end in ends]
     proved = [
         line for line in dict.fromkeys(" ".join(line.split()) for line in lines) if run(rules, line).verdict == "allow"
     ]
-    assert len(proved) > 200
+    assert len(proved) > 150
     run_all(house, proved)
 
 

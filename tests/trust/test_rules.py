@@ -341,6 +341,8 @@ def test_what_decides_about_the_model_is_not_written_by_it(folder: Path, guarded
         assert run(house, f"tee {guarded}/{path}").verdict == "ask", path
         assert run(house, f"cd {guarded} && cp x ../home/{path}", str(guarded)).verdict == "ask", path
     assert call(house, "WriteFile", "write", str(folder / ".kimi" / "rules.toml")).verdict == "deny"
+    os.link(guarded / "config.toml", folder / "hard.txt")
+    assert call(house, "WriteFile", "write", str(folder / "hard.txt")).verdict == "deny"
     for path in (".git/hooks/pre-commit", ".git/config", ".kimiignore"):
         assert call(house, "WriteFile", "write", str(folder / path)).verdict == "ask", path
         assert run(house, f"echo x > {path}").verdict == "ask", path
