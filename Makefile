@@ -32,6 +32,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/screens.py
 	$(BIN)/python bench/rewind.py
+	$(BIN)/python bench/rules.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

@@ -5,7 +5,7 @@ Nothing here talks to the network or the disk; providers are made when a session
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from kimi_agent.agent.agent import Agent
@@ -19,6 +19,7 @@ from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.attach import Attach
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
@@ -29,6 +30,7 @@ from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
+from kimi_agent.policy import Policies
 
 SERVED_TIMEOUT = 5.0
 """Seconds that a server gets to list its models."""
@@ -57,10 +59,7 @@ def build(
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
     parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    hooks = [
-        *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
-        *parts.hooks,
-    ]
+    policies = Policies(config, home, extra_roots, local=workspace == "local")
 
     def skills(folder: Path) -> Library:
         return find_skills(config, parts, folder, home, skill_dirs)
@@ -69,7 +68,7 @@ def build(
         return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
 
     def make_tools(model: Model, folder: Path) -> list[Tool]:
-        tools = tools_for(config, parts, model, folder, home)
+        tools = tools_for(config, parts, model, folder, home, policies)
         agent.notices = (*agent.notices, *(text for text in parts.problems if text not in agent.notices))
         return tools
 
@@ -84,9 +83,11 @@ def build(
         default_model="",
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
-        make_attach=lambda model: attach_for(config, parts, model),
+        make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
+        make_rules=policies.open,
+        is_private=policies.is_private,
         make_workspace=parts.workspace_of(workspace, extra_roots),
-        make_hooks=hooks_of(hooks) if hooks else None,
+        make_hooks=hooks_of(config, parts),
         gates=parts.gates,
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
@@ -177,8 +178,12 @@ def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> Ma
     return make if given.enabled and place == "local" else None
 
 
-def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
-    """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
+def hooks_of(config: Config, parts: Parts) -> MakeHooks | None:
+    """What makes a session's hooks, if there are any. They run on this machine, wherever the session's tools work."""
+    own = [Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks]
+    hooks = [*own, *parts.hooks]
+    if not hooks:
+        return None
     from kimi_agent.agent.hooks import Hooks
     from kimi_agent.workspaces.command import run_hook
 
@@ -275,23 +280,27 @@ def _unreliable(provider: Provider, seed: int | None) -> Provider:
     return Chaos(provider, seed)
 
 
-def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path) -> list[Tool]:
+def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path, policies: Policies) -> list[Tool]:
     """The tools that the configuration and the model allow, in their fixed order."""
 
     def host(name: str) -> Host:
-        options = config.plugins.get(name, {})
-        return Host(model, folder, home, options, config.network.allow_private, parts.readers, config.services)
+        return Host(
+            model, folder, home, config.plugins.get(name, {}), config.network.allow_private, parts.readers,
+            config.services, policies.private(folder), policies.proved(folder),
+        )  # fmt: skip
 
     return parts.tools(host, lambda name: offers(config, name))
 
 
-def attach_for(config: Config, parts: Parts, model: Model) -> Attach:
+def attach_for(config: Config, parts: Parts, model: Model, is_private: Callable[[str], bool]) -> Attach:
     """What reads the mentions (`@file`) of a person's prompts."""
-    from kimi_agent.agent.permissions import is_secret
     from kimi_agent.tools.attach import make_attach
 
-    media, private = sees(model), config.network.allow_private
-    return make_attach(parts.readers, media=media, allow_private=private, is_secret=is_secret)
+    def is_secret(effect: Effect) -> bool:
+        return effect.kind == "read" and is_private(effect.target)
+
+    private = config.network.allow_private
+    return make_attach(parts.readers, media=sees(model), allow_private=private, is_secret=is_secret)
 
 
 def offers(config: Config, tool: str) -> bool:

@@ -30,6 +30,8 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
             readers=host.readers,
             services=host.services,
             moves_on_timeout=moves_on_timeout,
+            is_private=host.is_private,
+            proved=host.proved,
         )
 
     return Plugin(

@@ -1,6 +1,7 @@
 """The agent: what `build` puts together, and the door through which front ends open sessions."""
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
+from kimi_agent.core.rules import Rules
+from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
@@ -52,6 +55,8 @@ class Agent(Struct):
     redactor: Redactor = field(default_factory=Redactor)  # of what is kept, shown and sent
     gates: Sequence[Gate] = ()
     commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
+    make_rules: Callable[[Path], Rules] | None = None  # those of a folder, as the files have them now
+    is_private: Callable[[Path, str], bool] = lambda folder, path: is_secret_path(path)
     make_hooks: MakeHooks | None = None
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
@@ -65,7 +70,7 @@ class Agent(Struct):
     evidence: Evidence = "mark"  # what happens to claims that nothing shows
     mode_after_plan: ev.Mode = "default"  # of sessions that begin in plan mode, once a plan is approved
     rounds: int = 0  # every prompt is a goal with so many more rounds; -1: no limit
-    make_attach: Callable[[Model], Attach] | None = None
+    make_attach: Callable[[Model, Path], Attach] | None = None
     notices: Sequence[str] = ()
     served: Callable[[], Awaitable[Sequence[Model]]] | None = None  # what the providers' servers list (GET /models)
     login: Callable[[Any], Awaitable[None]] | None = (
@@ -172,7 +177,11 @@ class Agent(Struct):
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
+        rules = self.make_rules(folder) if self.make_rules is not None else None
+        if rules is not None:
+            self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
+        private = functools.partial(self.is_private, folder)
+        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private)
         tools, workspace = self.make_tools(model, folder), self.make_workspace(folder)
         session = Session(
             SessionParts(
@@ -192,7 +201,7 @@ class Agent(Struct):
                 skills=self.skills(folder),
                 commands=self.commands,
                 make_hooks=self.make_hooks,
-                attach=self.make_attach(model) if self.make_attach is not None else None,
+                attach=self.make_attach(model, folder) if self.make_attach is not None else None,
                 plan_file=plan_file,
                 max_tasks=self.max_tasks,
                 evidence=self.evidence,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kimi_agent.agent.agent_types import CALLERS, AgentType, AgentTypes, allows
 from kimi_agent.agent.calls import Caller
@@ -297,8 +298,7 @@ def _asking_for(description: str, ask: Ask) -> Ask:
     async def asking(question: Question) -> Answer:
         if not isinstance(question, Permission):
             return Dismissed(NOBODY)
-        q = question
-        return await ask(Permission(q.call, q.effects, q.preview, q.session_scope, q.cwd, description))
+        return await ask(replace(question, agent=description))  # type: ignore[type-var]
 
     return asking
 

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions, subcommands, web
+from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, rules, sessions, subcommands, web
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -40,7 +40,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, login, web, doctor, info, configuration, completion):
+for group in (sessions, plugins, login, web, doctor, info, configuration, rules, completion):
     group.register(app)
 
 
@@ -156,6 +156,10 @@ def root(
         str, Flag("--provider", metavar="NAME", help="A provider, a kind, scripted:FILE or chaos:SEED[:KIND].")
     ] = "",
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
+    allow: Annotated[
+        list[str] | None, Flag("--allow", metavar="RULE", help="Such as 'Shell(npm test *)', repeatable.")
+    ] = None,
+    deny: Annotated[list[str] | None, Flag("--deny", metavar="RULE", help="Such as 'Shell(curl)', repeatable.")] = None,
     verbose: Annotated[bool, Flag("--verbose", help="Show progress although stderr is no terminal.")] = False,
     debug: Annotated[bool, Flag("--debug", help="Tracebacks, and a log in KIMI_HOME/logs/kimi.log.")] = False,
     max_ralph_iterations: Annotated[

@@ -44,6 +44,8 @@ class Options(Struct, frozen=True):
     config_file: Path | None = None
     provider: str = ""
     base_url: str = ""
+    allow: list[str] | None = None
+    deny: list[str] | None = None
     verbose: bool = False
     debug: bool = False
 
@@ -77,6 +79,8 @@ class Options(Struct, frozen=True):
             max_ralph_iterations=self.max_ralph_iterations,
             provider=self.provider,
             base_url=self.base_url,
+            allow=tuple(self.allow or ()),
+            deny=tuple(self.deny or ()),
         )
         return load_config(self.config_path, os.environ, flags, text=self.config)
 

@@ -174,6 +174,35 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleConfig:
+    """What is decided about calls that match a pattern, see guides/rules.md.
+
+    `match` and `not_match` are examples that are checked when the rule is read. `cwd` and `exe` bind a rule that allows to a
+    folder and to the file of a program; "always" writes them.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"scope"})
+
+    decision: Literal["allow", "ask", "deny"] = _required("ask")
+    pattern: str = _required("")
+    reason: str = ""
+    match: tuple[str, ...] = ()
+    not_match: tuple[str, ...] = ()
+    cwd: str = ""
+    exe: str = ""
+    where: str = _internal(default="")
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionConfig:
+    """Rules of the user. Those of other files are read from `rules.toml`, see guides/rules.md."""
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"dangerous_command_guard"})
+
+    rules: tuple[RuleConfig, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ThinkingConfig:
     """`effort` is the model's word for it (`low`, `high`, `max`); `keep` is `all` for preserved thinking."""
 
@@ -220,11 +249,12 @@ class Config:
     `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
     usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
     `reduced_motion` leaves nothing on the screen that counts or moves by itself; `screen_reader` is line mode in plain words.
+    `session_rules` are those of the flags `--allow` and `--deny`.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"telemetry", "token_counting", "image", "identity", "permission"}
+        {"telemetry", "token_counting", "image", "identity"}
         | {"skip_afk_prompt_injection", "is_from_default_location", "experimental"}
     )
 
@@ -257,9 +287,11 @@ class Config:
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    permission: PermissionConfig = field(default_factory=PermissionConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    session_rules: tuple[RuleConfig, ...] = _internal(default=())
     chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 
@@ -283,3 +315,5 @@ class Overrides:
     max_ralph_iterations: int | None = None
     provider: str = ""
     base_url: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()

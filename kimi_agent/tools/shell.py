@@ -7,7 +7,7 @@ import secrets
 import shlex
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -75,6 +75,9 @@ MOVED_S = 600
 _TIMEOUT = "Seconds, 60 when not given, at most 600; in the background a limit, none when not given"
 
 
+Proved = Callable[[str, Path], Sequence[str] | None]
+
+
 class ShellParams(msgspec.Struct, frozen=True):
     command: str
     timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400, description=_TIMEOUT)] | None = None
@@ -85,15 +88,16 @@ class ShellParams(msgspec.Struct, frozen=True):
 class Shell:
     """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume.
 
-    `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed.
+    `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed. `proved` answers
+    the arguments that run a command line which is proved to read only, in a folder; None for one that may do more.
     """
 
     name = "Shell"
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = ShellParams
 
-    def __init__(self, *, moves_on_timeout: bool = True) -> None:
-        self._moves = moves_on_timeout
+    def __init__(self, *, moves_on_timeout: bool = True, proved: Proved | None = None) -> None:
+        self._moves, self._proved = moves_on_timeout, proved
 
     def effects(self, params: ShellParams, ctx: ToolContext) -> Sequence[Effect]:
         if not params.command.strip():
@@ -117,11 +121,12 @@ class Shell:
         ctx.scratch.mkdir(parents=True, exist_ok=True)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
+        proved = self._proved(params.command, cwd) if self._proved is not None else None
         if params.run_in_background:
-            return _start(params, ctx, cwd)
+            return _start(params, ctx, cwd, proved)
         report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
         seconds = params.timeout or FOREGROUND_S
-        command = _command(params, ctx, cwd, report)
+        command = _command(params, ctx, cwd, report, proved)
         command.show(ctx.progress)
         work = asyncio.create_task(command.run(math.inf if self._moves else seconds))
         moved: Task | None = None
@@ -145,10 +150,14 @@ class Shell:
         return _answer(params.command, command.output.text(), ended, notes, seconds)
 
 
-def _command(params: ShellParams, ctx: ToolContext, cwd: Path, report: Path) -> RunningCommand:
-    """`report` is where it writes the folder in which it ended."""
-    argv, env = _invocation(params.command, ctx.scratch)
+def _command(
+    params: ShellParams, ctx: ToolContext, cwd: Path, report: Path, proved: Sequence[str] | None
+) -> RunningCommand:
+    """`report` is where it writes the folder in which it ended; `proved` are the arguments for a command that goes nowhere."""
     output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
+    if proved is not None:
+        return RunningCommand(ctx.workspace, proved, cwd, {}, output)
+    argv, env = _invocation(params.command, ctx.scratch)
     return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output)
 
 
@@ -157,9 +166,9 @@ def _title(params: ShellParams) -> str:
     return f"{params.command}  # {params.description}" if params.description.strip() else params.command
 
 
-def _start(params: ShellParams, ctx: ToolContext, cwd: Path) -> ToolOutput:
+def _start(params: ShellParams, ctx: ToolContext, cwd: Path, proved: Sequence[str] | None) -> ToolOutput:
     """Start the command as a background task."""
-    command = _command(params, ctx, cwd, Path(os.devnull))
+    command = _command(params, ctx, cwd, Path(os.devnull), proved)
     task = ctx.tasks.start(
         "command", _title(params), command.run(math.inf), call_id=ctx.call_id, output=command.output.path,
         limit=params.timeout,

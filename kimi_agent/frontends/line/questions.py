@@ -5,10 +5,11 @@ from typing import Literal
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.common.segments import WORDS, always_words, told_segments
 from kimi_agent.frontends.line.screen import Lines, Style
 from kimi_agent.frontends.line.words import diff_head, diff_words, spelled
 
-_YES, _NO = ("1", "y", "yes"), ("3", "n", "no")
+_YES, _NO, _ALWAYS = ("1", "y", "yes"), ("3", "n", "no"), ("a", "always")
 
 
 def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
@@ -19,9 +20,16 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
     who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
     lines: Lines = [(f"{visible(question.call.name)} asks for permission{who}{where}:", "question")]
     lines += _preview(question)
+    for segment in told_segments(question):
+        why = f"  ({visible(segment.why)})" if segment.why else ""
+        lines.append((f"  {WORDS[segment.verdict]:<9} {visible(segment.text)}{why}", ""))
+    if question.reason:
+        lines.append((f"  asked because {visible(question.reason)}", ""))
     lines.append(("  1  yes, once", ""))
     if question.session_scope:
         lines.append((f"  2  yes, for this session: {visible(question.session_scope)}", ""))
+    if always := always_words(question):
+        lines.append((f"  a  yes, {visible(always)}", ""))
     lines.append(("  3  no", ""))
     lines.append(("  4  no, and say what to do instead", ""))
     return lines
@@ -65,9 +73,16 @@ def _spoken_permission(question: Permission) -> Lines:
     lines += shown
     if len(lines) == 1:
         lines.append(f"Arguments: {spelled(question.call.arguments)}")
+    for segment in told_segments(question):
+        why = f": {spelled(segment.why)}" if segment.why else ""
+        lines.append(f"{spelled(segment.text)}, {WORDS[segment.verdict]}{why}.")
+    if question.reason:
+        lines.append(f"Asked because {spelled(question.reason)}.")
     lines += ["Answers:", "1: yes, once."]
     if question.session_scope:
         lines.append(f"2: yes, for this session: {spelled(question.session_scope)}.")
+    if always := always_words(question):
+        lines.append(f"a: yes, {spelled(always)}.")
     return [(line, "") for line in [*lines, "3: no.", "4: no, and say what to do instead."]]
 
 
@@ -102,7 +117,8 @@ def diff_style(line: str) -> Style:
 
 
 def permission_label(question: Permission) -> str:
-    return "Allow? (1, 2, 3, 4) " if question.session_scope else "Allow? (1, 3, 4) "
+    keys = ["1", *(["2"] if question.session_scope else []), *(["a"] if question.always else []), "3", "4"]
+    return f"Allow? ({', '.join(keys)}) "
 
 
 def permission_answer(question: Permission, text: str) -> Allow | Deny | Literal["feedback"] | None:
@@ -120,6 +136,8 @@ def permission_answer(question: Permission, text: str) -> Allow | Deny | Literal
         return Allow()
     if word == "2" and question.session_scope:
         return Allow("session")
+    if word in _ALWAYS and question.always:
+        return Allow("always")
     if word in _NO:
         return Deny()
     return "feedback" if word == "4" else None
