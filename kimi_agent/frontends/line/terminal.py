@@ -110,6 +110,7 @@ class RichScreen:
         self._parts: StyleAndTextTuples = []  # what stands before the cursor in this frame
         self._label = ""
         self._pending: list[str] = []
+        self._ending: asyncio.Task[None] | None = None
         self._asking = False
         self._draft = Document()
         self._calm: asyncio.TimerHandle | None = (
@@ -241,6 +242,7 @@ class RichScreen:
     def stop(self) -> None:
         app = self._prompt.app
         if app.is_running and not app.is_done:
+            self._ending = asyncio.create_task(app.cancel_and_wait_for_background_tasks())  # an editor, too
             self._flush()  # while the prompt can be taken away for it
             self._prompt.default_buffer.reset()
             app.erase_when_done = True
