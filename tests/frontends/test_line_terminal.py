@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -223,6 +225,26 @@ def test_files_complete(tmp_path: Path) -> None:
         screen.wait_for("deep/needle.py")
         screen.type("\t\r\r")
         screen.wait_for("> look at @deep/needle.py")
+
+
+@pytest.mark.parametrize("flags", [(), ("--line",)], ids=["full", "line"])
+def test_files_are_offered_while_others_are_still_listed(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    kimi, git = Program(tmp_path), tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    first = f"printf 'a/needle.py\\0'; read go < {tmp_path}/go; printf 'needle\\0'"
+    git.write_text(f'#!/bin/sh\ncase "$*" in *--cached*) {first};; esac\n')
+    git.chmod(0o755)
+    os.mkfifo(tmp_path / "go")
+    (kimi.work / "a").mkdir()
+    (kimi.work / "a" / "needle.py").touch()
+    (kimi.work / "needle").touch()
+    path = f"{git.parent}:{os.environ['PATH']}"
+    with FullScreen(kimi, "--provider", kimi.scenario([{"text": "ok"}]), *flags, PATH=path) as screen:
+        screen.wait_for("/help lists" if flags else "Ctrl-C twice")
+        screen.type("@need")
+        screen.expect("a/needle.py")
+        (tmp_path / "go").write_text("on\n")
+        screen.until(lambda: re.search(r"(?m)^\W*needle\b", screen.visible))
 
 
 def test_shell_mode_keeps_its_folder(tmp_path: Path) -> None:

@@ -84,12 +84,12 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
         (None, 0, None),
     ],
 )
-def test_what_an_editor_leaves(tmp_path: Path, writes: bytes | None, code: int, left: str | None) -> None:
+async def test_what_an_editor_leaves(tmp_path: Path, writes: bytes | None, code: int, left: str | None) -> None:
     script = tmp_path / "editor.py"
     change = f"p.write_bytes({writes!r})" if writes is not None else "p.unlink()"
     script.write_text(f"import sys; from pathlib import Path\np = Path(sys.argv[1])\n{change}\nsys.exit({code})")
-    assert edit([sys.executable, str(script)], "was there") == left
+    assert await edit([sys.executable, str(script)], "was there") == left
 
 
-def test_no_editor_no_change(tmp_path: Path) -> None:
-    assert edit([str(tmp_path / "missing")], "text") is None
+async def test_no_editor_no_change(tmp_path: Path) -> None:
+    assert await edit([str(tmp_path / "missing")], "text") is None

@@ -1,16 +1,19 @@
 """The person's own editor for a long prompt."""
 
+import asyncio
 import contextlib
 import os
 import shlex
 import shutil
-import subprocess
+import signal
 import tempfile
 from pathlib import Path
 
 from kimi_agent.core.sanitize import plain
 
 FALLBACKS = ("code --wait", "vim", "vi", "nano")
+END_S = 1.0
+"""How long an editor that was told to end may take."""
 
 
 def editor_command(wanted: str = "") -> list[str]:
@@ -23,8 +26,8 @@ def editor_command(wanted: str = "") -> list[str]:
     return []
 
 
-def edit(command: list[str], text: str) -> str | None:
-    """Let the person edit `text`; None when the editor failed. Blocks, and needs the terminal."""
+async def edit(command: list[str], text: str) -> str | None:
+    """Let the person edit `text`; None when the editor failed. It needs the terminal, and is ended when this is cancelled."""
     try:
         descriptor, name = tempfile.mkstemp(prefix="kimi-prompt-", suffix=".md")
     except OSError:
@@ -33,12 +36,25 @@ def edit(command: list[str], text: str) -> str | None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        code = subprocess.call([*command, name])
-        return _read(path) if code == 0 else None
+        process = await asyncio.create_subprocess_exec(*command, name)
+        try:
+            return _read(path) if await process.wait() == 0 else None
+        except asyncio.CancelledError:
+            await _end(process)
+            raise
     except OSError:
         return None
     finally:
         path.unlink(missing_ok=True)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """As a terminal that goes away: editors save what they can then, and give the terminal back as it was."""
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        process.send_signal(signal.SIGHUP)
+        await asyncio.wait_for(process.wait(), END_S)
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
 
 
 def _read(path: Path) -> str:

@@ -1,7 +1,9 @@
 """Completion of slash commands and of files after `@`."""
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
@@ -19,10 +21,22 @@ def completes(document: Document) -> bool:
     return bool(_COMMAND.fullmatch(text) or mention_before(document.current_line_before_cursor))
 
 
+def _completions(paths: Sequence[str], start: int) -> list[Completion]:
+    return [Completion(mention_of(path), start, display=visible(path)) for path in paths]
+
+
+async def _search_on(answers: AsyncIterator[list[str]], start: int, tell: Callable[[list[Completion]], None]) -> None:
+    async for paths in answers:
+        tell(_completions(paths, start))
+
+
 class LineCompleter(Completer):
-    def __init__(self, owner: Owner) -> None:
-        self._owner = owner
+    """With `better`, files that are found while one types are told at once, and what is found later is told to it."""
+
+    def __init__(self, owner: Owner, better: Callable[[Document, list[Completion]], None] | None = None) -> None:
+        self._owner, self._better = owner, better
         self._files: FileIndex | None = None
+        self._searching: asyncio.Task[None] | None = None
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
         """Only commands: files are listed by the asynchronous method."""
@@ -52,10 +66,18 @@ class LineCompleter(Completer):
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder())
         start, query = mention
-        async for paths in self._files.search(query):
-            last = paths
-        for path in last:
-            yield Completion(mention_of(path), start - len(before), display=visible(path))
+        answers, found = self._files.search(query), list[Completion]()
+        async for paths in answers:
+            found = _completions(paths, start - len(before))
+            if found and self._better is not None and complete_event.text_inserted:
+                break
+        for completion in found:
+            yield completion
+        if self._searching is not None:
+            self._searching.cancel()
+        if self._better is not None:
+            tell = partial(self._better, document)
+            self._searching = asyncio.create_task(_search_on(answers, start - len(before), tell))
 
     async def _of_command(self, text: str) -> AsyncGenerator[Completion, None]:
         """Tab in a command: as the person's own shell completes it."""

@@ -1,6 +1,5 @@
 """Words for what has a key on other screens."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 from kimi_agent.core.sanitize import plain
@@ -60,7 +59,7 @@ class Instead:
 
         try:
             async with self._screen.lend():
-                edited = await asyncio.to_thread(edit, command, text)
+                edited = await edit(command, text)
         except CannotLend:
             self._screen.line("An editor needs a terminal.", "warning")
             return

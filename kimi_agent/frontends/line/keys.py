@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit.application import get_app, in_terminal
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import (
@@ -249,7 +249,8 @@ def _commands(named: _Keys, owner: Owner) -> None:
 
 async def _write_in_editor(buffer: Buffer, command: list[str], pastes: Pastes) -> None:
     text = pastes.expand(buffer.text)
-    edited = await run_in_terminal(lambda: edit(command, text), in_executor=True)
+    async with in_terminal():
+        edited = await edit(command, text)
     if edited is not None:
         buffer.save_to_undo_stack()
         buffer.document = Document(pastes.collapse_again(edited))

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application, in_terminal
 from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.completion import Completion
 from prompt_toolkit.cursor_shapes import ModalCursorShapeConfig
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition
@@ -84,7 +85,7 @@ class RichScreen:
             self._message,
             multiline=True,
             history=self._history,
-            completer=LineCompleter(owner),
+            completer=LineCompleter(owner, self._offer),
             complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document)),
             key_bindings=bindings(owner, self._pastes, lambda text: self.line(text, "dim"), look),
             vi_mode=look.vim,
@@ -109,6 +110,7 @@ class RichScreen:
         self._parts: StyleAndTextTuples = []  # what stands before the cursor in this frame
         self._label = ""
         self._pending: list[str] = []
+        self._ending: asyncio.Task[None] | None = None
         self._asking = False
         self._draft = Document()
         self._calm: asyncio.TimerHandle | None = (
@@ -240,6 +242,7 @@ class RichScreen:
     def stop(self) -> None:
         app = self._prompt.app
         if app.is_running and not app.is_done:
+            self._ending = asyncio.create_task(app.cancel_and_wait_for_background_tasks())  # an editor, too
             self._flush()  # while the prompt can be taken away for it
             self._prompt.default_buffer.reset()
             app.erase_when_done = True
@@ -287,6 +290,13 @@ class RichScreen:
         if self._calm is not None:
             self._calm.cancel()
             self._calm = None
+
+    def _offer(self, document: Document, completions: list[Completion]) -> None:
+        """Better ones than the menu shows for this text, as long as none of those is chosen."""
+        menu = self._prompt.default_buffer.complete_state
+        if menu is not None and menu.complete_index is None and menu.original_document == document:
+            menu.completions[:] = completions
+            self._prompt.app.invalidate()
 
     def _make_room(self, buffer: Buffer) -> None:
         """Lines below the prompt are only taken while there is something to complete."""

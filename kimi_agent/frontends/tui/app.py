@@ -30,11 +30,16 @@ LATE_S = 0.3
 """A signal that ended the program which had the terminal may be heard so long after its end."""
 
 
+class _LeftError(Exception):
+    """The program was told to end while another one had the terminal."""
+
+
 class KimiApp(SessionApp):
     BINDINGS: ClassVar[list[Any]] = keys.bindings()
     _exit_pressed = _escape_pressed = float("-inf")
     _lent_until = float("-inf")
     _finder: Finder | None = None
+    _editing: asyncio.Task[str | None] | None = None
 
     def __init__(self, agent: Agent, *, look: Look = Look(), **options: Any) -> None:  # noqa: B008 - frozen
         super().__init__(agent, look=look, **options)
@@ -135,8 +140,10 @@ class KimiApp(SessionApp):
     def suspend(self) -> Iterator[None]:
         self._lent_until = float("inf")
         try:
-            with super().suspend():
+            with contextlib.suppress(_LeftError), super().suspend():
                 yield
+                if self.return_code is not None:  # a terminal that was taken back now would be left as it is then
+                    raise _LeftError
         finally:
             self._lent_until = self.clock() + LATE_S
 
@@ -146,6 +153,11 @@ class KimiApp(SessionApp):
             self.leave(ExitCode.INTERRUPTED)
         elif self.clock() > self._lent_until:
             self.call_next(self.action_interrupt_or_exit)
+
+    def leave(self, code: int = 0) -> None:
+        if self._editing is not None:
+            self._editing.cancel()
+        super().leave(code)
 
     def action_exit_twice(self, key: str = "Ctrl-Q") -> None:
         if key == "Ctrl-D" and self.shell.on and self.shell.alive:
@@ -291,11 +303,14 @@ class KimiApp(SessionApp):
         text = self.composer.area.expanded_text
         try:
             with self.batch_update(), self.suspend():
-                edited = await asyncio.to_thread(editor.edit, command, text)
+                self._editing = asyncio.create_task(editor.edit(command, text))
+                await asyncio.wait((self._editing,))
         except SuspendNotSupported:
             self.notify_hint("This terminal cannot be lent to an editor")
             return
-        if edited is None:
+        if self._editing.cancelled():
+            return
+        if (edited := self._editing.result()) is None:
             self.notify_hint("The editor failed: the text is as it was")
         else:
             self.composer.put(edited)

@@ -166,6 +166,20 @@ def test_ctrl_c_in_an_editor_is_for_the_editor(kimi: Program, start: Start, tmp_
     assert leave_with_text(screen) == 0
 
 
+@pytest.mark.parametrize("flags", [[], ["--line"]], ids=["full", "line"])
+def test_the_end_of_kimi_is_the_end_of_the_editor(kimi: Program, tmp_path: Path, flags: list[str]) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\necho it edits\nwhile :; do sleep 0.05; done\n")
+    editor.chmod(0o755)
+    with FullScreen(kimi, *flags, "--provider", kimi.scenario([]), VISUAL=str(editor)) as screen:
+        screen.expect("❯" if not flags else "\n>")
+        screen.type("\x0f")  # Ctrl-O
+        screen.expect("it edits")
+        screen.child.terminate()
+        assert screen.wait_end() == 143
+        assert flags or screen.restored
+
+
 def test_a_prompt_on_the_command_line_and_resume(kimi: Program, start: Start) -> None:
     screen = start([{"text": "The answer is 42."}], arguments=("what is it?",))
     screen.expect("The answer is 42.")
