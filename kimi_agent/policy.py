@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kimi_agent.config import Config
-from kimi_agent.config.data import RuleConfig
 from kimi_agent.config.rules import FILE, MANAGED, PROJECT, read_rules
+from kimi_agent.config.safety import RuleConfig
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import ToolCall

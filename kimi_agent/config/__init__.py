@@ -7,19 +7,18 @@ from kimi_agent.config.data import (
     LoopControl,
     McpConfig,
     ModelConfig,
-    NetworkConfig,
     NotificationsConfig,
     Overrides,
     Prices,
     ProviderConfig,
     ResultFields,
     ServiceConfig,
-    SnapshotsConfig,
     SubagentConfig,
     ThinkingConfig,
     ToolsConfig,
 )
 from kimi_agent.config.load import home_dir, load_config
+from kimi_agent.config.safety import NetworkConfig, SnapshotsConfig
 
 __all__ = [
     "BackgroundConfig",

@@ -5,13 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-
-def _internal(**options: Any) -> Any:
-    return field(metadata={"internal": True}, **options)
-
-
-def _required(default: Any) -> Any:
-    return field(default=default, metadata={"required": True})
+from kimi_agent.config.fields import internal, required
+from kimi_agent.config.safety import NetworkConfig, PermissionConfig, RuleConfig, SnapshotsConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +15,7 @@ class ProviderConfig:
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth", "env"})
 
-    type: str = _required("")
+    type: str = required("")
     base_url: str = ""
     api_key: str = field(default="", repr=False)
     custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -34,8 +29,8 @@ class ProviderConfig:
 class Prices:
     """Per million tokens, in any currency. `cached` is None where cached input costs the same."""
 
-    input: Annotated[float, Meta(ge=0)] = _required(0.0)
-    output: Annotated[float, Meta(ge=0)] = _required(0.0)
+    input: Annotated[float, Meta(ge=0)] = required(0.0)
+    output: Annotated[float, Meta(ge=0)] = required(0.0)
     cached: Annotated[float, Meta(ge=0)] | None = None
 
 
@@ -51,8 +46,8 @@ class ModelConfig:
         {"display_name", "overrides", "support_efforts", "default_effort", "off_effort"}
     )
 
-    provider: str = _required("")
-    model: str = _required("")
+    provider: str = required("")
+    model: str = required("")
     max_context_size: Annotated[int, Meta(ge=0)] = 0
     capabilities: frozenset[str] | None = None
     prices: Prices | None = None
@@ -85,8 +80,8 @@ class HookConfig:
     A `strict` hook that fails or takes too long objects; any other is passed over then.
     """
 
-    event: str = _required("")
-    command: str = _required("")
+    event: str = required("")
+    command: str = required("")
     matcher: str = ""
     timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
     strict: bool = False
@@ -167,66 +162,12 @@ class ToolsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """`allow_private` lets FetchURL reach loopback, private and metadata addresses."""
-
-    allow_private: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RuleConfig:
-    """What is decided about calls that match a pattern, see guides/rules.md.
-
-    `match` and `not_match` are examples that are checked when the rule is read. `cwd` and `exe` bind a rule that allows to a
-    folder and to the file of a program; "always" writes them.
-    """
-
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"scope"})
-
-    decision: Literal["allow", "ask", "deny"] = _required("ask")
-    pattern: str = _required("")
-    reason: str = ""
-    match: tuple[str, ...] = ()
-    not_match: tuple[str, ...] = ()
-    cwd: str = ""
-    exe: str = ""
-    where: str = _internal(default="")
-
-
-@dataclass(frozen=True, slots=True)
-class PermissionConfig:
-    """Rules of the user. Those of other files are read from `rules.toml`, see guides/rules.md."""
-
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"dangerous_command_guard"})
-
-    rules: tuple[RuleConfig, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class ThinkingConfig:
     """`effort` is the model's word for it (`low`, `high`, `max`); `keep` is `all` for preserved thinking."""
 
     enabled: bool | None = None
     effort: str = ""
     keep: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotsConfig:
-    """What is saved of files before the agent changes them, see guides/rewind.md. Sizes are in MB: of one file, of everything.
-
-    `exclude` names folders, wherever they lie, of which nothing is saved; `max_files` is how many files a workspace may have to
-    be saved as a whole.
-    """
-
-    enabled: bool = True
-    max_file_mb: Annotated[float, Meta(gt=0)] = 10.0
-    max_total_mb: Annotated[float, Meta(gt=0)] = 4000.0
-    max_files: Annotated[int, Meta(gt=0)] = 200_000
-    exclude: tuple[str, ...] = (
-        "node_modules", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache",
-        ".gradle",
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +232,9 @@ class Config:
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
-    session_rules: tuple[RuleConfig, ...] = _internal(default=())
-    chaos: int | None = _internal(default=None)
-    warnings: tuple[str, ...] = _internal(default=())
+    session_rules: tuple[RuleConfig, ...] = internal(default=())
+    chaos: int | None = internal(default=None)
+    warnings: tuple[str, ...] = internal(default=())
 
     @property
     def effort(self) -> str | None:

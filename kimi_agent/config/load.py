@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig, RuleConfig
+from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
 from kimi_agent.config.rules import placed
+from kimi_agent.config.safety import RuleConfig
 from kimi_agent.config.services import what_is_missing, with_keys, wrong_services
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.hook import HOOK_EVENTS

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from kimi_agent.config.data import PermissionConfig, RuleConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, short_path
+from kimi_agent.config.safety import PermissionConfig, RuleConfig
 from kimi_agent.core.errors import ConfigError
 
 MANAGED = Path("/etc/kimi/rules.toml")
