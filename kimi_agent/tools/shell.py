@@ -118,7 +118,8 @@ class Shell:
         return Terminal(params.command)
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
-        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a full disk: the command that makes room must run
+            ctx.scratch.mkdir(parents=True, exist_ok=True)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         proved = self._proved(params.command, cwd) if self._proved is not None else None
@@ -267,8 +268,11 @@ def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]
     users_own = os.environ.get("BASH_ENV", "")
     prologue = _PROLOGUE + _NO_VI + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
     file = scratch / "bash_env"
-    _write_if_new(file, prologue)
-    env = _ENV | {"BASH_ENV": str(file)}
+    try:
+        _write_if_new(file, prologue)
+        env = _ENV | {"BASH_ENV": str(file)}
+    except OSError:
+        env = _ENV  # without it the folder does not last, and vi waits
     script = os.fsencode(command)
     if len(script) <= _ARGUMENT_LIMIT:
         return ["bash", "-c", command], env
