@@ -46,6 +46,7 @@ class Options(Struct, frozen=True):
     base_url: str = ""
     verbose: bool = False
     debug: bool = False
+    trust: bool = False
 
     @property
     def home(self) -> Path:

@@ -17,6 +17,7 @@ from kimi_agent.config.data import (
     SubagentConfig,
     ThinkingConfig,
     ToolsConfig,
+    TrustConfig,
 )
 from kimi_agent.config.load import home_dir, load_config
 
@@ -37,6 +38,7 @@ __all__ = [
     "SubagentConfig",
     "ThinkingConfig",
     "ToolsConfig",
+    "TrustConfig",
     "home_dir",
     "load_config",
 ]

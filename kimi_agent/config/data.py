@@ -183,6 +183,16 @@ class ThinkingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustConfig:
+    """Whether what a folder tells the model (AGENTS.md, skills, commands, types of agents) is asked about before it is read.
+
+    `folders` is `ask`, or `always`: nothing is asked, as for people who open their own folders alone, and in images of builds.
+    """
+
+    folders: Literal["ask", "always"] = "always"
+
+
+@dataclass(frozen=True, slots=True)
 class NotificationsConfig:
     """How a person who looks elsewhere is called when a long turn is over or a question waits.
 
@@ -241,6 +251,7 @@ class Config:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
+    trust: TrustConfig = field(default_factory=TrustConfig)
     chaos: int | None = _internal(default=None)
     warnings: tuple[str, ...] = _internal(default=())
 

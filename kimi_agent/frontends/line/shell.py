@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent import commands
+from kimi_agent.agent.late import left_out
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
@@ -23,6 +24,7 @@ from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.asker import Asker
+from kimi_agent.frontends.line.beginning import notices_of_keys, settle
 from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
@@ -136,17 +138,15 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        for notice in (*self.agent.notices, *(self._notices_of_keys() if self.screen.obeys else ())):
+        of_keys = notices_of_keys(self._keymap, self._look.keys) if self.screen.obeys else ()
+        for notice in (*self.agent.notices, *of_keys):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
+        if left_out(self.agent, self.session.cwd):
+            self._jobs.start("", lambda: settle(self, self._jobs))
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
-
-    def _notices_of_keys(self) -> list[str]:
-        from kimi_agent.frontends.line.keys import untold
-
-        return [*self._keymap.notices, *untold(self._look.keys)]
 
     # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 
