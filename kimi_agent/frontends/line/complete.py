@@ -50,7 +50,7 @@ class LineCompleter(Completer):
                     yield completion
             return
         if self._files is None or self._files.root != self._owner.folder():
-            self._files = FileIndex(self._owner.folder())
+            self._files = FileIndex(self._owner.folder(), self._owner.uses_git)
         start, query = mention
         async for paths in self._files.search(query):
             last = paths

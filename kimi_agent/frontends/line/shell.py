@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent import commands
-from kimi_agent.agent.late import left_out
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
@@ -24,7 +23,7 @@ from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.asker import Asker
-from kimi_agent.frontends.line.beginning import notices_of_keys, settle
+from kimi_agent.frontends.line.beginning import begin, notices
 from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
@@ -138,13 +137,11 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        of_keys = notices_of_keys(self._keymap, self._look.keys) if self.screen.obeys else ()
-        for notice in (*self.agent.notices, *of_keys):
+        for notice in notices(self, self._keymap, self._look):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
-        if left_out(self.agent, self.session.cwd):
-            self._jobs.start("", lambda: settle(self, self._jobs))
+        begin(self, self._jobs)
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
 
@@ -303,6 +300,9 @@ class LineShell:
 
     def folder(self) -> Path:
         return self.session.cwd
+
+    def uses_git(self) -> bool:
+        return not self.agent.trust(self.session.cwd).left_out
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)

@@ -109,7 +109,7 @@ class SessionApp(OrderedApp):
         self.status.items = look.status_line
         self.composer = Composer(
             completions(session),
-            FileIndex(session.cwd),
+            self._files(session),
             PromptHistory(session.cwd, agent.home),
         )
         self.shell = ShellMode(self, session.cwd)
@@ -179,7 +179,7 @@ class SessionApp(OrderedApp):
         self.shell.move(session.cwd)
         self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
-            self.composer.files = FileIndex(session.cwd)
+            self.composer.files = self._files(session)
             self.composer.history = PromptHistory(session.cwd, self.agent.home)
         self._branch = git_branch(session.cwd)
         self._unsent = Unsent(self.agent.home, session.id, session.cwd)
@@ -187,6 +187,10 @@ class SessionApp(OrderedApp):
             self.commands.put(plain(kept))
             self.notify_hint("What was not sent is in the prompt again")
         self.update_bars()
+
+    def _files(self, session: Session) -> FileIndex:
+        trust = self.agent.trust(session.cwd)
+        return FileIndex(session.cwd, lambda: not trust.left_out)
 
     @on(Composer.Edited)
     def _keep_soon(self) -> None:
