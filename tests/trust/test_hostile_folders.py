@@ -298,7 +298,7 @@ def test_programs_and_modules_of_the_folder_are_never_picked_up(kimi: Program) -
         assert done.stdout == "Done.\n", done.stderr
         assert not (kimi.folder / "pwned").exists()
         # What Python itself would take from an empty entry of PYTHONPATH, before a line of kimi runs
-        write(kimi.work, {name: module for name in ("sitecustomize.py", "usercustomize.py", "kimi_agent/__init__.py")})
+        write(kimi.work, dict.fromkeys(("sitecustomize.py", "usercustomize.py", "kimi_agent/__init__.py"), module))
 
 
 # --- arguments and input are data (T63) -------------------------------------------------------------------------------
