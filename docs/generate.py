@@ -189,6 +189,7 @@ def configuration() -> str:
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
         ("background", config.BackgroundConfig), ("subagent", config.SubagentConfig),
         ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("notifications", config.NotificationsConfig),
+        ("trust", config.TrustConfig),
         ("services.NAME", config.ServiceConfig),
         ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),
