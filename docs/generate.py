@@ -190,6 +190,7 @@ def configuration() -> str:
         ("background", config.BackgroundConfig), ("subagent", config.SubagentConfig),
         ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("notifications", config.NotificationsConfig),
         ("snapshots", config.SnapshotsConfig),
+        ("trust", config.TrustConfig),
         ("services.NAME", config.ServiceConfig),
         ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),

@@ -27,7 +27,9 @@ from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
 from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.tool import Tool
+from kimi_agent.core.trust import EVERYTHING, Trust
 from kimi_agent.core.workspace import Workspace
+from kimi_agent.folder_trust import own_folders, settings_left_out, trust_of
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
 from kimi_agent.policy import Policies
@@ -48,24 +50,26 @@ def build(
     agent_name: str = "",
     agent_file: Path | None = None,
     workspace: str = "local",
+    trust: str = "",
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
-    work, by name.
+    work, by name. `trust` is `ask` or `always`, empty for what the configuration says.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
-    main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
-    think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
-    moves = config.background.bash_auto_background_on_timeout
-    parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
+    redactor = redactor_of(config)
+    trusted = trust_of(trust or config.trust.folders, home, own_folders(config, skill_dirs, plugins), redactor.text)
+    named = bool(agent_name or agent_file)
+    main = main_agent(plugin_agents, cwd, home, agent_name, agent_file, trusted(cwd)) if named else MainAgent()
+    parts = parts_of(config, main, plugins)
     policies = Policies(config, home, extra_roots, local=workspace == "local")
 
     def skills(folder: Path) -> Library:
-        return find_skills(config, parts, folder, home, skill_dirs)
+        return find_skills(config, parts, folder, home, skill_dirs, trusted(folder))
 
     def find_agents(folder: Path) -> AgentTypes:
-        return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
+        return main.types if named else agent_types(plugin_agents, folder, home, trusted(folder))
 
     def make_tools(model: Model, folder: Path) -> list[Tool]:
         tools = tools_for(config, parts, model, folder, home, policies)
@@ -76,7 +80,8 @@ def build(
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
     agent = Agent(
         home=home,
-        redactor=redactor_of(config),
+        redactor=redactor,
+        trust=trusted,
         cwd=cwd,
         store=SessionStore(home),
         models={},
@@ -92,7 +97,7 @@ def build(
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
-        notices=(*config.warnings, *parts.problems, *main.types.broken),
+        notices=(*config.warnings, *parts.problems, *main.types.broken, *settings_left_out(cwd, home)),
         main_agent=main.kind,
         find_agents=find_agents,
         budget=budget_of(config),
@@ -110,19 +115,25 @@ def build(
     return agent
 
 
-def agent_types(plugins: Sequence[Path], folder: Path, home: Path) -> AgentTypes:
+def agent_types(plugins: Sequence[Path], folder: Path, home: Path, trust: Trust = EVERYTHING) -> AgentTypes:
     """The types of agents that are known in a folder; `plugins` are folders of such files."""
     from kimi_agent.agent.agent_files import discover_agents
 
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
-    return discover_agents(folder, home, user, plugins)
+    return discover_agents(folder, home, user, plugins, trust)
 
 
-def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None) -> MainAgent:
+def parts_of(config: Config, main: MainAgent, plugins: Sequence[Plugin]) -> Parts:
+    think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
+    moves = config.background.bash_auto_background_on_timeout
+    return assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
+
+
+def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None, trust: Trust) -> MainAgent:
     """The agent that the flags ask for, with the types of subagents that it knows. Raises ConfigError."""
     from kimi_agent.agent.agent_files import choose_agent
 
-    return choose_agent(agent_types(plugins, cwd, home), cwd, name, file)
+    return choose_agent(agent_types(plugins, cwd, home, trust), cwd, name, file, trust)
 
 
 def budget_of(config: Config) -> Budget:
@@ -132,7 +143,9 @@ def budget_of(config: Config) -> Budget:
     return Budget(given.max_steps, given.max_tokens, seconds, config.background.agent_task_timeout_s)
 
 
-def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
+def find_skills(
+    config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = (), trust: Trust = EVERYTHING
+) -> Library:
     """The skills and custom commands of sessions in a folder; `only` replaces every folder where skills are looked for."""
     from kimi_agent.agent.skill_files import Places, discover
 
@@ -150,7 +163,7 @@ def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Se
         (SKILLS,),
     )
     reserved = frozenset(name for c in parts.commands.values() for name in (c.name, *c.aliases))
-    return discover(folder, places, reserved=reserved, offered=offered)
+    return discover(folder, places, reserved=reserved, offered=offered, trust=trust)
 
 
 def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> None:

@@ -28,6 +28,7 @@ from kimi_agent.session_command import fork_command, sessions_command
 from kimi_agent.show_command import show_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 from kimi_agent.theme_command import theme_command
+from kimi_agent.trust_command import trust_command
 from kimi_agent.undo_command import redo_command, undo_command
 
 
@@ -264,6 +265,7 @@ _ALL = (
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("add-dir", "work in another folder, too", _add_dir, (), "[DIR]"),
     Command("copy", "copy the last answer, or its Nth code block, to the clipboard", copy_command, (), "[N]"),
+    Command("trust", "look at what of this folder is left out until you trust it", trust_command, while_running=False),
     Command("version", "the version of kimi", version_command),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
     Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),

@@ -143,6 +143,7 @@ SECTIONS: dict[str, type] = {
     "services.fields": config.ResultFields, "hooks": config.HookConfig, "background": config.BackgroundConfig,
     "subagent": config.SubagentConfig, "mcp": config.McpConfig, "notifications": config.NotificationsConfig,
     "snapshots": config.SnapshotsConfig,
+    "trust": config.TrustConfig,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
 from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows, unknown_names
+from kimi_agent.agent.late import late_of
 from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
@@ -36,6 +37,7 @@ from kimi_agent.core.rules import Rules
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
+from kimi_agent.core.trust import EVERYTHING, Trust
 from kimi_agent.core.workspace import Workspace
 
 NO_MODEL = Model("", "", "")
@@ -80,6 +82,7 @@ class Agent(Struct):
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     make_snapshots: MakeSnapshots | None = None
+    trust: Callable[[Path], Trust] = lambda folder: EVERYTHING  # the trust in a folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
@@ -128,6 +131,10 @@ class Agent(Struct):
             self._libraries[folder] = found
         return self._libraries[folder]
 
+    def look_again(self, folder: Path) -> None:
+        """Forget the skills of a folder: something has changed there."""
+        self._libraries.pop(folder, None)
+
     async def served_models(self) -> Sequence[Model]:
         """Models that the configured providers serve and that have no entry in `models` yet."""
         known = {(model.provider, model.id) for model in self.models.values()}
@@ -149,14 +156,18 @@ class Agent(Struct):
         session_id = self.store.new_id()
         log = self.store.create(session_id)
         extra = "\n\n".join(filter(None, (self.skills(folder).listing(), self.extra_prompt)))
-        prompt = main_prompt(self.main_agent, folder, self.home, skills=extra, extra_roots=self.extra_roots)
-        prompt = self.redactor.text(clean(prompt))
+        prompt = self._prompt(self.main_agent, folder, extra)
         log.append(
             ev.SessionStarted(
                 session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=prompt
             )
         )
         return log
+
+    def _prompt(self, kind: AgentType, folder: Path, skills: str) -> str:
+        trust = self.trust(folder)
+        text = main_prompt(kind, folder, self.home, skills=skills, extra_roots=self.extra_roots, trust=trust)
+        return self.redactor.text(clean(text))
 
     def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
         started = log.events[0]
@@ -199,6 +210,7 @@ class Agent(Struct):
                 thinking=self.thinking,
                 limits=self.limits,
                 skills=self.skills(folder),
+                agent_types=self.agent_types(folder),
                 commands=self.commands,
                 make_hooks=self.make_hooks,
                 attach=self.make_attach(model, folder) if self.make_attach is not None else None,
@@ -216,31 +228,29 @@ class Agent(Struct):
         if session.mode == "plan":
             session.mode_before_plan = self.mode_after_plan
         self._sessions.append(session)
+        session.late = late_of(self, session)
         return session
 
     def _session_tools(self, session: Session, others: Sequence[Tool]) -> Sequence[Tool]:
         """The tools that act on their session, in a fixed order. `others` are those that know of no session."""
-        tools: list[Tool] = [SkillTool(session.skills)] if session.skills.for_model() else []
+        tools: list[Tool] = [SkillTool(lambda: session.skills)] if session.skills.for_model() else []
         tools += [EnterPlanMode(session), ExitPlanMode(session)]
-        types = self.agent_types(session.cwd)
+        types = session.agent_types
         self._tell_unknown_names(types, [tool.name for tool in (*others, *tools)])
         if types:
-            tools.append(AgentTool(Subagents(session, self._subagent_parts(session, types)), types))
+            tools.append(AgentTool(Subagents(session, self._subagent_parts(session)), types))
         return self._allowed([tool for tool in tools if self.offers(tool.name)])
 
-    def _subagent_parts(self, session: Session, types: AgentTypes) -> SubagentParts:
-        folder, library = session.cwd, session.skills
-
+    def _subagent_parts(self, session: Session) -> SubagentParts:
         def tools(model: Model) -> Sequence[Tool]:
-            skill = [SkillTool(library)] if library.for_model() and self.offers(SkillTool.name) else []
-            return [*self.make_tools(model, folder), *skill]
+            has_skills = session.skills.for_model() and self.offers(SkillTool.name)
+            skill = [SkillTool(lambda: session.skills)] if has_skills else []
+            return [*self.make_tools(model, session.cwd), *skill]
 
         def prompt(kind: AgentType) -> str:
-            listing = library.listing() if allows(kind, SkillTool.name) else ""
-            text = main_prompt(kind, folder, self.home, skills=listing, extra_roots=self.extra_roots)
-            return self.redactor.text(text)
+            return self._prompt(kind, session.cwd, session.skills.listing() if allows(kind, SkillTool.name) else "")
 
-        return SubagentParts(types, lambda: self.models, tools, prompt, self.budget)
+        return SubagentParts(lambda: self.models, tools, prompt, self.budget)
 
     def agent_types(self, folder: Path) -> AgentTypes:
         """The types of subagents of sessions in `folder`; what had to be left out joins the notices."""

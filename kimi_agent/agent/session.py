@@ -12,6 +12,7 @@ from kimi_agent.agent.evidence import Ledger, evidence_gate
 from kimi_agent.agent.file_history import FileHistory
 from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.history import History
+from kimi_agent.agent.late import late_notes
 from kimi_agent.agent.loop import Turn
 from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
@@ -39,7 +40,8 @@ class Session:
         self.id = started.id
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
         self.ask, self.redactor = parts.ask, parts.redactor
-        self.skills = parts.skills
+        self.skills, self.agent_types = parts.skills, parts.agent_types
+        self.late: Sequence[str] = ()  # what its folder says, and its system prompt does not
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
         self._todos = Todos()
         self.title = ""
@@ -74,7 +76,7 @@ class Session:
         self.ledger, self._evidence = Ledger(str(parts.workspace.root), own), parts.evidence
         self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
         self._turns = Turns(
-            self.runner, self._turn, self.skills, self.waiting, lambda: self.has_news, turns, self.goals
+            self.runner, self._turn, lambda: self.skills, self.waiting, lambda: self.has_news, turns, self.goals
         )
         self._take_up(log.events)
 
@@ -248,7 +250,8 @@ class Session:
             note = mode_note(self.runner.history.messages, self.mode, self.plan_file)
             notes += [note] if note else []
             self._mode_told = True
-        return [*notes, *(told_end(task) for task in self.tasks.take_ended())]
+        late = late_notes(self.runner.history.messages, self.late)
+        return [*notes, *late, *(told_end(task) for task in self.tasks.take_ended())]
 
     def listen(self, listener: Listener | None) -> None:
         """Who is told of what happens while no turn runs."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from kimi_agent.agent.agent_types import AgentTypes
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.skills import Library
@@ -60,6 +61,7 @@ class SessionParts(Struct, frozen=True):
     thinking: str | None
     limits: Limits
     skills: Library
+    agent_types: AgentTypes
     commands: Mapping[str, Any]
     make_hooks: MakeHooks | None
     attach: Attach | None

@@ -10,7 +10,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, rules, sessions, subcommands, web
+from kimi_agent.cli import (
+    completion,
+    configuration,
+    doctor,
+    info,
+    login,
+    plugins,
+    rules,
+    sessions,
+    subcommands,
+    trust,
+    web,
+)
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -40,7 +52,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, login, web, doctor, info, configuration, rules, completion):
+for group in (sessions, plugins, rules, trust, login, web, doctor, info, configuration, completion):
     group.register(app)
 
 
@@ -131,6 +143,10 @@ def root(
         bool, Flag("--screen-reader", help="Line mode in plain words: nothing is drawn, nothing moves.")
     ] = False,
     ui: Annotated[str, Flag("--ui", metavar="NAME", help="The front end: tui, line, or one of a plugin.")] = "",
+    trust: Annotated[
+        bool,
+        Flag("--trust", help="Read what this folder tells the model, in this run, although nobody has trusted it."),
+    ] = False,
     workspace: Annotated[
         str, Flag("--workspace", metavar="NAME", help="Where tools work: local, or one of a plugin.")
     ] = "local",

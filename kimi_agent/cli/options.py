@@ -48,6 +48,7 @@ class Options(Struct, frozen=True):
     deny: list[str] | None = None
     verbose: bool = False
     debug: bool = False
+    trust: bool = False
 
     @property
     def home(self) -> Path:

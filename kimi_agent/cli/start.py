@@ -58,39 +58,42 @@ def start(options: Options) -> int:
         arguments["look"] = _look(config)
     if spoken and name == "line":
         arguments["plain"] = True
-    from kimi_agent.build import build, offers
+    from kimi_agent.agent.late import left_out
+    from kimi_agent.build import offers
     from kimi_agent.frontends.common.status import unknown_items
     from kimi_agent.plugins.host import host_plugins
+    from kimi_agent.trust_question import told_left_out
 
     plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
     frontend = _frontend(name, plugins)
-    agent = build(
-        config,
-        cwd=cwd,
-        home=options.home,
-        extra_roots=options.extra_roots(),
-        skill_dirs=options.skill_dirs(),
-        plugins=plugins,
-        agent_name=options.agent,
-        agent_file=options.agent_file,
-        workspace=options.workspace,
-    )
+    agent = _agent(config, cwd, options, plugins)
     agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
     agent.mode_after_plan = options.mode_after_plan(config)
     agent.login = _login_for(agent, options)
     agent.remember = lambda key, value: _save(options, key, value)
     if session_id is None and not options.model and agent.main_agent.model in agent.models:
         arguments["model"] = agent.main_agent.model
-    if headless:
-        agent.skills(cwd)
     told = set(config.warnings)
     if headless:
+        agent.skills(cwd)
         _tell_notices(agent, told)
+    if (headless or own) and (paths := left_out(agent, cwd)):
+        sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
     try:
         return _run(name, frontend(**arguments), agent)
     finally:
         if headless:  # what was left out when the session was opened
             _tell_notices(agent, told)
+
+
+def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]") -> "Agent":
+    from kimi_agent.build import build
+
+    return build(
+        config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
+        plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
+        trust="always" if options.trust else "",
+    )  # fmt: skip
 
 
 def _look(config: Config) -> "Look":

@@ -18,7 +18,7 @@ from kimi_agent.config.data import (
     ToolsConfig,
 )
 from kimi_agent.config.load import home_dir, load_config
-from kimi_agent.config.safety import NetworkConfig, SnapshotsConfig
+from kimi_agent.config.safety import NetworkConfig, SnapshotsConfig, TrustConfig
 
 __all__ = [
     "BackgroundConfig",
@@ -38,6 +38,7 @@ __all__ = [
     "SubagentConfig",
     "ThinkingConfig",
     "ToolsConfig",
+    "TrustConfig",
     "home_dir",
     "load_config",
 ]

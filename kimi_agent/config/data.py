@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from kimi_agent.config.fields import internal, required
-from kimi_agent.config.safety import NetworkConfig, PermissionConfig, RuleConfig, SnapshotsConfig
+from kimi_agent.config.safety import NetworkConfig, PermissionConfig, RuleConfig, SnapshotsConfig, TrustConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +233,7 @@ class Config:
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     session_rules: tuple[RuleConfig, ...] = internal(default=())
+    trust: TrustConfig = field(default_factory=TrustConfig)
     chaos: int | None = internal(default=None)
     warnings: tuple[str, ...] = internal(default=())
 

@@ -60,3 +60,13 @@ class SnapshotsConfig:
         "node_modules", ".venv", "venv", "__pycache__", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache",
         ".gradle",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TrustConfig:
+    """Whether what a folder tells the model (AGENTS.md, skills, commands, types of agents) is asked about before it is read.
+
+    `folders` is `ask`, or `always`: nothing is asked, as for people who open their own folders alone, and in images of builds.
+    """
+
+    folders: Literal["ask", "always"] = "always"

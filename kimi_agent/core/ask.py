@@ -36,12 +36,13 @@ class Option(Record):
 
 
 class Item(Record):
-    """One question with its options; the person may always write something else."""
+    """One question with its options; `other`: the person may write something else."""
 
     question: str
     options: tuple[Option, ...]
     header: str = ""
     multiple: bool = False
+    other: bool = True
 
 
 class Choice(Record):

@@ -53,14 +53,14 @@ def batch_of(lines: str) -> Batch:
     return Batch(text, small, _ALL_BUT_NAME.sub("", small))
 
 
-def batches(root: Path) -> Iterator[Batch]:
+def batches(root: Path, *, uses_git: bool = True) -> Iterator[Batch]:
     """Files and their folders below `root`, relative, folders with a final slash; what git ignores is left out.
 
     Never raises: what cannot be read is not listed. Blocks while it reads.
     """
     folders: set[str] = set()
     left = MAX_FILES
-    for paths in _found(root):
+    for paths in _found(root) if uses_git else _walked(root):
         left -= paths.count("\n")
         new = _new_folders(paths, folders)
         yield batch_of(paths + "".join(f"{folder}\n" for folder in new))

@@ -167,14 +167,16 @@ def item_label(item: Item) -> str:
     if not item.options:
         return "Answer (nothing: no answer) "
     how = "numbers such as 1,3" if item.multiple else f"1-{len(item.options)}"
+    if not item.other:
+        return f"Answer ({how}; nothing: no answer) "
     return f"Answer ({how}, or your own words; nothing: no answer) "
 
 
 def item_answer(item: Item, text: str) -> tuple[str, ...] | None:
-    """Labels picked, or the words written; None when a number is out of range."""
+    """Labels picked, or the words written; None when a number is out of range, or words are no answer."""
     words = text.replace(",", " ").split()
     if not all(word.isdecimal() for word in words) or (len(words) > 1 and not item.multiple):
-        return (text.strip(),)
+        return (text.strip(),) if item.other else None
     numbers = [int(word) for word in words]
     if not item.options or not all(1 <= number <= len(item.options) for number in numbers):
         return None if item.options else (text.strip(),)

@@ -30,6 +30,10 @@ class Owner(Protocol):
         """The session's folder."""
         ...
 
+    def uses_git(self) -> bool:
+        """Whether git may list the session's folder."""
+        ...
+
     def known_commands(self) -> Sequence[Command]:
         """What can be typed after a slash."""
         ...

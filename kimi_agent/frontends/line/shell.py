@@ -23,6 +23,7 @@ from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.asker import Asker
+from kimi_agent.frontends.line.beginning import begin, notices
 from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
@@ -136,17 +137,13 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        for notice in (*self.agent.notices, *(self._notices_of_keys() if self.screen.obeys else ())):
+        for notice in notices(self, self._keymap, self._look):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
+        begin(self, self._jobs)
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
-
-    def _notices_of_keys(self) -> list[str]:
-        from kimi_agent.frontends.line.keys import untold
-
-        return [*self._keymap.notices, *untold(self._look.keys)]
 
     # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 
@@ -303,6 +300,9 @@ class LineShell:
 
     def folder(self) -> Path:
         return self.session.cwd
+
+    def uses_git(self) -> bool:
+        return not self.agent.trust(self.session.cwd).left_out
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)
