@@ -65,9 +65,6 @@ def build(
     parts = parts_of(config, main, plugins)
     policies = Policies(config, home, extra_roots, local=workspace == "local")
 
-    def skills(folder: Path) -> Library:
-        return find_skills(config, parts, folder, home, skill_dirs, trusted(folder))
-
     def find_agents(folder: Path) -> AgentTypes:
         return main.types if named else agent_types(plugin_agents, folder, home, trusted(folder))
 
@@ -106,7 +103,7 @@ def build(
         evidence=loop.evidence,
         rounds=loop.max_ralph_iterations,
         extra_roots=extra_roots,
-        find_skills=skills,
+        find_skills=lambda folder: find_skills(config, parts, folder, home, skill_dirs, trusted(folder)),
         export=lambda events, path: export_session(agent.redactor, events, path),
         make_snapshots=snapshots_of(config.snapshots, home, workspace),
     )

@@ -41,10 +41,7 @@ def encode_line(event: Event) -> bytes:
 
 
 def keepable(event: Event, redactor: Redactor) -> tuple[Event, bytes]:
-    """The event as it may be kept, shown and sent, and its line: no key in it, and no lone surrogate.
-
-    Models and file names have surrogates, JSON cannot.
-    """
+    """The event as it may be kept, shown and sent, and its line: without keys, and without lone surrogates, which JSON cannot have."""
     try:
         line = encode_line(event)
     except UnicodeEncodeError:
@@ -179,9 +176,7 @@ class SessionLog:
 
     def _flush(self) -> None:
         """Raises OSError; then the file ends where it did before."""
-        if (
-            self._fd >= 0 and os.fstat(self._fd).st_nlink == 0
-        ):  # somebody deleted the file under us: the memory has it all
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # somebody deleted the file: the memory has it all
             os.close(self._fd)
             self._fd = -1
             self._unwritten = [encode_line(event) for event in self.events]
