@@ -101,6 +101,7 @@ class RichScreen:
         self._prompt.default_buffer.on_completions_changed += self._make_room
         self._prompt.default_buffer.on_cursor_position_changed += beside_placeholders(self._pastes)
         self._prompt.app.ttimeoutlen = self._prompt.app.timeoutlen = ESCAPE_S
+        self._prompt.app.terminal_size_polling_interval = None  # a signal tells of it
         # Asking the terminal where the cursor is only serves to fill the lines below the prompt with blanks.
         self._prompt.app.renderer.cpr_support = CPR_Support.NOT_SUPPORTED
         self._pace = Pace()

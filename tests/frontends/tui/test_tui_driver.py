@@ -6,6 +6,7 @@ import pty
 import sys
 from pathlib import Path
 
+import pytest
 from kimi_program import Program
 from pty_screen import PtyScreen
 
@@ -36,3 +37,22 @@ def test_it_is_drawn_although_the_standard_error_goes_into_a_file(tmp_path: Path
         screen.type("\x04")
         assert screen.wait_end() == 0
     assert not (tmp_path / "errors").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells how often a thread was woken")
+@pytest.mark.parametrize("flags", [(), ("--line",)], ids=["full", "line"])
+def test_an_idle_session_sleeps(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    kimi = Program(tmp_path)
+    argv = [sys.executable, "-m", "kimi_agent", *flags, "--provider", kimi.scenario()]
+    with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work) as screen:
+        screen.wait_for(">" if flags else "❯")
+
+        def woken() -> list[str]:
+            return [file.read_text().split()[2] for file in Path(f"/proc/{screen.child.pid}/task").glob("*/schedstat")]
+
+        def slept() -> bool:
+            before = woken()
+            screen.pause()
+            return woken() == before
+
+        assert any(slept() for _ in range(20))
