@@ -41,7 +41,7 @@ def encode_line(event: Event) -> bytes:
 
 
 def keepable(event: Event, redactor: Redactor) -> tuple[Event, bytes]:
-    """The event as it may be kept, shown and sent, and its line: without keys, and without lone surrogates, which JSON cannot have."""
+    """The event as it may be kept, shown and sent, and its line: without keys and lone surrogates, which JSON cannot have."""
     try:
         line = encode_line(event)
     except UnicodeEncodeError:
