@@ -196,7 +196,7 @@ class Agent(Struct):
         session = Session(
             SessionParts(
                 log=log,
-                scratch=self.store.scratch(log.path.stem),
+                scratch=self.store.workroom(log.path.stem),
                 workspace=self.make_workspace(folder),
                 tools=self._allowed(tools),
                 session_tools=lambda session: self._session_tools(session, tools),

@@ -361,8 +361,10 @@ def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) 
     if item.answered:
         return result
     item.answered = True
-    caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
-    caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
+    try:
+        caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
+    finally:  # what has happened is in the history, also where it cannot be saved
+        caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
     return result
 
 

@@ -171,7 +171,7 @@ class Session:
             work.close()
             raise SessionError("a turn is running in this session", "Queue the text, or interrupt the turn.")
         events: asyncio.Queue[ev.Event | None] = asyncio.Queue()
-        self._watcher, self._saving = events.put_nowait, True
+        self._watcher = events.put_nowait
         task = self._task = asyncio.create_task(work)
         task.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -325,7 +325,6 @@ class Session:
             raise SessionError(f"a session cannot be {verb} while a turn runs", "Interrupt it first (Esc).")
 
     def _change(self, event: ev.Event) -> list[ev.Event]:
-        self._saving = True
         self._emit(event)
         return [event]
 
@@ -347,10 +346,10 @@ class Session:
         self._emit(event)
 
     def _emit(self, event: ev.Event, *, aside: bool = False) -> None:
-        """Apply, show and log one event. Raises SessionError once when the log cannot be written.
+        """Apply, show and log one event. What happens `aside` the listener is shown while no turn runs.
 
-        After that the turn closes its history in memory, and the next successful write catches up. What happens `aside` the
-        listener is shown while no turn runs.
+        Raises SessionError, once, when the log cannot be written any more: the turn ends, and the next one goes on in memory
+        until a write catches up. Where nothing could be written from the start, that is told and nothing is raised.
         """
         event, line = keepable(event, self.redactor)
         self._follow(event)
@@ -361,10 +360,13 @@ class Session:
             return
         try:
             self._log.append(event, line)
-        except SessionError:
-            if self._saving:
-                self._saving = False
+            self._saving = True
+        except SessionError as error:
+            before, self._saving = self._saving, False
+            if before and self._log.written:
                 raise
+            if before:
+                self._emit(ev.Notice("warning", f"{error}. It goes on in memory alone."), aside=True)
 
     def _emit_aside(self, event: ev.Event) -> None:
         self._emit(event, aside=True)

@@ -114,7 +114,8 @@ class Shell:
         return Terminal(params.command)
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
-        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a full disk: the command that makes room must run
+            ctx.scratch.mkdir(parents=True, exist_ok=True)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         if params.run_in_background:
@@ -258,8 +259,11 @@ def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]
     users_own = os.environ.get("BASH_ENV", "")
     prologue = _PROLOGUE + _NO_VI + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
     file = scratch / "bash_env"
-    _write_if_new(file, prologue)
-    env = _ENV | {"BASH_ENV": str(file)}
+    try:
+        _write_if_new(file, prologue)
+        env = _ENV | {"BASH_ENV": str(file)}
+    except OSError:
+        env = _ENV  # without it the folder does not last, and vi waits
     script = os.fsencode(command)
     if len(script) <= _ARGUMENT_LIMIT:
         return ["bash", "-c", command], env
