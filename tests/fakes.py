@@ -64,7 +64,7 @@ class FakeSession:
         self.skills = Library()
         self.commands: dict[str, Any] = {}
         self.thinking: str | None = None
-        self.running = False
+        self.running, self.saved = False, True
         self.workspace: Any = agent.workspace
         self.prompts: list[str] = []
         self.steered: list[str] = []

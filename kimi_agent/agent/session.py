@@ -56,7 +56,7 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
         self._listener: Listener | None = None
-        self._saving = True
+        self.saved = True  # the file holds all that happened
         self._went_well = False  # the last turn was done, or the compaction
         self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
@@ -360,9 +360,9 @@ class Session:
             return
         try:
             self._log.append(event, line)
-            self._saving = True
+            self.saved = True
         except SessionError as error:
-            before, self._saving = self._saving, False
+            before, self.saved = self.saved, False
             if before and self._log.written:
                 raise
             if before:

@@ -61,7 +61,9 @@ class LineFrontend:
             self._code = ExitCode.HUNG_UP
         await shell.close()
         if self._code != ExitCode.HUNG_UP:
-            shell.screen.line(f"Session {shell.session.id} is kept. Go on with: kimi -r {shell.session.id}", "dim")
+            name = f"Session {shell.session.id}"
+            kept = f"{name} is kept. Go on with: kimi -r {shell.session.id}"
+            shell.screen.line(kept if shell.session.saved else f"{name} could not be saved.", "dim")
         return self._code
 
     def _make_screen(self, owner: Owner) -> Screen:
