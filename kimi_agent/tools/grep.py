@@ -174,10 +174,14 @@ def _parsed(raw: Rows, params: GrepParams) -> list[Row]:
         rows, other = [Row(path.removeprefix(b"./")) for path in raw.rows], [raw.rest]
     else:
         rows, other, gap = [], [], False
+        begun = b""  # of a path with line breaks in it
         for line in raw.rows:
             path, nul, text = line.partition(b"\0")
             if nul:
-                rows.append(Row(path.removeprefix(b"./"), printable(text).rstrip("\r"), gap))
+                rows.append(Row((begun + path).removeprefix(b"./"), printable(text).rstrip("\r"), gap))
+                begun = b""
+            elif line.startswith(b"./"):
+                begun += line + b"\n"
             else:
                 other.append(line)
             gap = line == b"--"

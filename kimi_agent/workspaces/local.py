@@ -15,6 +15,12 @@ _INLINE = 1 << 16
 """Bytes up to which a read is quicker than the thread that would do it."""
 
 
+_STREAMS = frozenset(
+    {"/proc/kmsg", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe", "/proc/acpi/event"}
+)
+"""Regular files by their looks, pipes by their nature."""
+
+
 class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file."""
 
@@ -31,7 +37,8 @@ class LocalWorkspace:
         except UnicodeEncodeError:
             raise WorkspaceError("The path contains a character that no file name can have.") from None
         expanded = os.path.expanduser(path) if path.startswith("~") else path  # noqa: PTH111 - Path would raise for ~nobody
-        return Path(os.path.realpath(self.root / expanded))
+        real = Path(os.path.realpath(self.root / expanded))
+        return (_by_shown_name(real) or real) if "\ufffd" in path else real
 
     def contains(self, path: Path) -> bool:
         return any(path.is_relative_to(root) for root in (self.root, *self.extra_roots))
@@ -75,6 +82,21 @@ class LocalWorkspace:
         return await run_process(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin)
 
 
+def _by_shown_name(path: Path) -> Path | None:
+    """The one file whose name is no UTF-8 and is shown, with its bad bytes replaced, as that of `path`, which is not there."""
+    if os.path.lexists(path):
+        return None
+    try:
+        found = [entry for entry in path.parent.iterdir() if _shown(entry) == path.name]
+    except OSError:
+        return None
+    return Path(os.path.realpath(found[0])) if len(found) == 1 else None
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
 def _stat_of(found: os.stat_result) -> Stat:
     return Stat(found.st_size, stat_module.S_ISDIR(found.st_mode), key_of(found), found.st_mtime)
 
@@ -97,6 +119,8 @@ def _read(path: Path, limit: int | None, offset: int) -> bytes:
 
 
 def _refuse_special(path: Path, mode: int) -> None:
+    if str(path) in _STREAMS:
+        raise WorkspaceError(f"{path} is a stream of the kernel: what is read of it is gone for everybody else.")
     if stat_module.S_ISREG(mode):
         return
     if stat_module.S_ISDIR(mode):
