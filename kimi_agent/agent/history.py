@@ -5,13 +5,14 @@ id, and there is no result without a call. `repairs` restores this at the end of
 """
 
 import copy
+import itertools
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
-from kimi_agent.core.message import Message, Text, ToolResult, tool_message
+from kimi_agent.core.message import Message, Part, Text, ToolCall, ToolResult, tool_message
 
 STARTED_UNKNOWN = (
     "Interrupted: the call had started and its outcome is unknown; it may have had side effects. "
@@ -28,6 +29,8 @@ class History:
         self.scratch = scratch
         self.messages: list[Message] = []
         self.started: set[str] = set()  # ids of calls that began to act
+        self._ids: tuple[list[Message], set[str]] = (self.messages, set())  # of the calls in that list
+        self._renamed: dict[str, str] = {}  # ids of the last reply's calls that were taken
         self._subagents: dict[str, str] = {}  # by call id: the subagent that worked for it
         self._marks: list[tuple[list[Message], int, int]] = []  # (list, length, length after): after < 0 marks a turn
         self._whole: dict[str, Message] = {}  # by call id: the results whose output was ever taken out
@@ -57,9 +60,42 @@ class History:
         """Append a message. What lost lines of a log left without its other half is left out or closed."""
         if message.result is None:
             self.messages += self.repairs()
-        elif message.result.call_id not in self.open_calls():
-            return
+            message = self._with_own_ids(message)
+        else:
+            message = self._of_open_call(message, message.result)
+            if result_id(message) not in self.open_calls():
+                return
         self.messages.insert(self._place(message), message)
+
+    def _with_own_ids(self, message: Message) -> Message:
+        """Without calls that it holds twice, and with other ids for those whose ids the history has already.
+
+        Logs of other programs repeat them, and no API takes that.
+        """
+        if self._ids[0] is not self.messages:
+            self._ids = (self.messages, {call.id for other in self.messages for call in other.calls})
+        taken, self._renamed = self._ids[1], {}
+        parts: list[Part] = []
+        met: list[ToolCall] = []
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                if part in met:
+                    continue
+                met.append(part)
+                name = part.id
+                if name in taken:
+                    names = (f"{part.id}-{number}" for number in itertools.count(len(taken) + 1))
+                    name = self._renamed[part.id] = next(free for free in names if free not in taken)
+                    part = ToolCall(name, part.name, part.arguments)
+                taken.add(name)
+            parts.append(part)
+        return message if tuple(parts) == message.parts else replaced(message, parts)
+
+    def _of_open_call(self, message: Message, result: ToolResult) -> Message:
+        """The result with the id that its call has here."""
+        if result.call_id in self._renamed and result.call_id not in self.open_calls():
+            return replaced(message, [ToolResult(self._renamed[result.call_id], result.content, result.is_error)])
+        return message
 
     def _place(self, message: Message) -> int:
         """Results stand in the order of their calls, whichever was ready first: some chat templates go by position."""
@@ -175,6 +211,10 @@ def fold(events: Iterable[ev.Event], scratch: Path) -> History:
     for event in events:
         history.apply(event)
     return history
+
+
+def replaced(message: Message, parts: Iterable[Part]) -> Message:
+    return Message(message.role, tuple(parts), message.origin, message.pinned)
 
 
 def result_id(message: Message) -> str:
