@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs demo clean
+.PHONY: run test nightly check format bench docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# what takes too long for every change: docs/reliability.md says what that is
+nightly: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

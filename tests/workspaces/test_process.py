@@ -166,6 +166,7 @@ async def test_the_callback_may_refuse(tmp_path: Path) -> None:
     ],
 )
 async def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], folder: str, words: str) -> None:
+    await shell("true", tmp_path)  # the first command of all opens what all of them use
     before = open_descriptors()
     with pytest.raises(WorkspaceError, match=words):
         await run_process(argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None)
@@ -207,11 +208,12 @@ async def test_secrets_that_the_user_names_are_passed_on(tmp_path: Path, monkeyp
     ]
 
 
-async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [300, pytest.param(5000, marks=pytest.mark.nightly)])
+async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, number: int) -> None:
     await shell("true", tmp_path)
     before, others = open_descriptors(), children()
-    for number in range(300):
-        if number % 10:
+    for each in range(number):
+        if each % 10:
             await shell("true", tmp_path)
         else:
             await asyncio.wait([task := asyncio.create_task(shell("sleep 60", tmp_path))], timeout=0.001)
@@ -219,19 +221,6 @@ async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
             await asyncio.wait([task])
     assert open_descriptors() == before
     assert children() <= others
-
-
-async def test_a_gigabyte_in_one_line_streams(tmp_path: Path) -> None:
-    size = 0
-
-    def count(data: bytes) -> None:
-        nonlocal size
-        size += len(data)
-        assert len(data) <= 1 << 16
-
-    argv = ["bash", "-c", "head -c 1000000000 /dev/zero"]
-    assert await run_process(argv, cwd=tmp_path, env={}, timeout=100, on_output=count) == Exit(0)
-    assert size == 1_000_000_000
 
 
 async def test_the_loop_stays_free_while_output_floods(tmp_path: Path) -> None:
