@@ -146,6 +146,25 @@ async def test_nothing_survives(tmp_path: Path, command: str, way: str) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("deaf", ["", "trap '' TERM; "], ids=["", "deaf"])
+async def test_what_cuts_its_ties_is_known_by_its_parents(tmp_path: Path, deaf: str) -> None:
+    """It has left the session and the mark is gone from its environment; its parent dies of the first signal."""
+    trace = f"TRACE={tmp_path}"
+    command = f'env -i {trace} setsid bash -c "{deaf}sleep 300; true" & sleep 300'
+    running = asyncio.create_task(
+        run_process(["bash", "-c", command], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None)
+    )
+    while len(living_with(trace)) < 2:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with asyncio.timeout(10):
+        while living_with(trace):
+            await asyncio.sleep(0.01)
+
+
 async def test_the_callback_may_refuse(tmp_path: Path) -> None:
     def refuse(data: bytes) -> None:
         raise OSError("no room")
