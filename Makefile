@@ -13,9 +13,10 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
-# what is tried at random, for longer than a test may take
+# what takes too long for every change, and more of what is tried at random: docs/reliability.md says what that is
 nightly: $(VENV)/.installed-dev
-	KIMI_REWIND_SEEDS=1000 $(BIN)/python -m pytest -n auto tests/trust/test_rewind_faults.py
+	KIMI_REWIND_SEEDS=1000 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -18,6 +18,7 @@ RESET = "reset"
 
 class RawAPI:
     def __init__(self, answers: Sequence[Answer]) -> None:
+        self.connections: set[asyncio.Task[None] | None] = set()
         self.answers = list(answers)
         self.requests: list[tuple[dict[str, str], Any]] = []  # headers and body
         self.port = 0
@@ -27,6 +28,7 @@ class RawAPI:
         return f"http://127.0.0.1:{self.port}/v1"
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.add(asyncio.current_task())
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             lines = [line.partition(":") for line in head.split("\r\n")[1:]]
@@ -38,7 +40,7 @@ class RawAPI:
             else:
                 writer.write(status(404))
             await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -67,6 +69,9 @@ async def raw_api(answers: Sequence[Answer]) -> AsyncIterator[RawAPI]:
         yield api
     finally:
         server.close()
+        for connection in api.connections:
+            if connection is not None:
+                connection.cancel()
 
 
 def head(code: int = 200, kind: str = "text/event-stream", *more: str) -> bytes:

@@ -122,14 +122,15 @@ class _Child:
 
     async def stop(self, grace_s: float) -> None:
         """End the whole family. Cancelling this skips the grace, never the kill."""
+        known: dict[int, bytes] = {}
         try:
-            signal_family(self._process.pid, self._mark, signal.SIGTERM)
+            known = signal_family(self._process.pid, self._mark, signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await self.exited.wait()
                     await self.closed.wait()
         finally:
-            kill_family(self._process.pid, self._mark)
+            kill_family(self._process.pid, self._mark, known)
         with suppress(TimeoutError):
             async with asyncio.timeout(_REAP_S):
                 await self.exited.wait()

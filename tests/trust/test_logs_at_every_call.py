@@ -24,6 +24,8 @@ BEGIN = [
 ]
 TORN = b'{"type":"notice","level":"info","te'
 TEXTS = ["0", "1", "2", "3"]
+RARE = (errno.EDQUOT, errno.EROFS, errno.EIO)
+FAULTS = [errno.ENOSPC, errno.ENOLCK, *(pytest.param(rare, marks=pytest.mark.nightly) for rare in RARE)]
 DISK = frozenset(["write", "ftruncate", "openat", "flock", "mkdir", "close"])
 
 
@@ -67,9 +69,7 @@ def test_a_kill_costs_at_most_what_was_being_written(tmp_path: Path) -> None:
 
 
 @traced
-@pytest.mark.parametrize(
-    "fault", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENOLCK], ids=errno.errorcode.get
-)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: errno.errorcode[fault])
 def test_a_fault_of_the_disk_loses_no_event(tmp_path: Path, fault: int) -> None:
     """What one write could not keep the next one does, and nothing is glued to the torn line."""
     scene = Scene(tmp_path)

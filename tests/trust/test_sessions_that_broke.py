@@ -23,7 +23,7 @@ from kimi_agent.core.message import Message, Text, Think, ToolCall, tool_message
 from kimi_agent.core.provider import Request
 from kimi_agent.core.tool import ToolContext
 
-CALLS = 5
+CALLS = 3
 GOLDEN = sorted((Path(__file__).parent / "sessions").glob("*.jsonl"))
 
 
