@@ -44,7 +44,7 @@ def make_repository(folder: Path) -> Path:
 
 
 def run_pytest() -> str:
-    return f"{sys.executable} -m pytest -q -p no:cacheprovider test_shop.py"
+    return f"{sys.executable} -m pytest -q --disable-plugin-autoload -p no:cacheprovider test_shop.py"
 
 
 def program(folder: Path, url: str) -> Program:

@@ -1,7 +1,8 @@
-"""Keys that are written nowhere: replaced, in every form that they usually take, before text is kept, shown or sent.
+"""Keys are replaced, in every form that they usually take, before an event is kept, shown or sent.
 
 Only values that this program knows are found (the keys of its configuration, and variables whose names say that they hold a
-secret); a key that it has never seen is text like any other.
+secret); a key that it has never seen is text like any other. What is no event (a whole output in a file of its own, the
+history of prompts) is not looked at.
 """
 
 import re

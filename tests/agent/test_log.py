@@ -258,7 +258,9 @@ def test_twenty_thousand_events_open_in_a_few_milliseconds_each_thousand(tmp_pat
         return time.process_time() - start
 
     small = min(seconds(2000) for _ in range(3))
-    assert seconds(20_000) < 30 * small + 0.2
+    assert (
+        min(seconds(20_000) for _ in range(2)) < 50 * small + 0.2
+    )  # ten times as much; a hundred times if it grew squared
 
 
 def test_foreign_files_are_refused(tmp_path: Path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from textual import events
-from tui_house import house, shell
+from tui_house import house, shell, until
 
 from kimi_agent.frontends.common.pastes import Pastes
 
@@ -66,8 +66,7 @@ async def _press(folder: Path, typed: list[str], *, vim: bool) -> None:
         for number in range(6):
             app.post_message(events.Paste(f"{LONG}{number % 3}"))
             app.post_message(events.Paste(" and then\n" if number == 3 else " "))
-        await pilot.pause()
-        assert area.text.count("[Pasted") == 6
+        await until(pilot, lambda: area.text.count("[Pasted") == 6 and area.text.endswith("] "))
         for key in typed:
             await area._on_key(events.Key(key, key if len(key) == 1 else None))
             if area.popup_open:

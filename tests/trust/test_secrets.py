@@ -1,4 +1,4 @@
-"""Keys that kimi knows reach no file, no screen and no request, in any form (T57, T58)."""
+"""Keys that kimi knows reach no log, no screen and no request, in any form (T57, T58); whole outputs in files of their own do."""
 
 import base64
 import os

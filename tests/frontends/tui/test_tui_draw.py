@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -73,6 +73,7 @@ def test_tables_are_aligned_with_wide_characters() -> None:
 
 
 @settings(max_examples=150, deadline=None)
+@example("text\n$$\n# Head\n$$y$$", 1, 20)
 @given(MARKDOWN, st.integers(1, 30), st.integers(20, 90))
 def test_a_streamed_text_looks_like_the_whole_text(source: str, step: int, width: int) -> None:
     stream = MarkdownStream(width, PLAIN_PALETTE)

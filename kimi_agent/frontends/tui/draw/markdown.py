@@ -127,14 +127,15 @@ def _cut(tokens: "Sequence[Token]", source: str, *, coloured: bool) -> tuple[int
 def _open_block(tokens: "Sequence[Token]", source: str) -> int:
     """Index of the token that opens the first top-level block which more text may still change.
 
-    That is the last block; when it begins on a line that is still being written, it may yet turn out to belong to the block
-    before it (`1` becomes `1. item`).
+    That is the last block; when it begins on a line that is still being written, or is a formula that ends on one, it may yet
+    turn out to belong to the block before it (`1` becomes `1. item`, `$$` becomes `$$y`).
     """
     starts = [index for index, token in enumerate(tokens) if token.level == 0 and token.nesting >= 0]
     if not starts:
         return 0
-    begins = (tokens[starts[-1]].map or [0])[0]
-    unfinished = begins >= source.count("\n")
+    last, written = tokens[starts[-1]], source.count("\n")
+    begins, ends = last.map or [0, 0]
+    unfinished = begins >= written or (last.type == "math_block" and ends > written)
     return starts[-2] if unfinished and len(starts) > 1 else 0 if unfinished else starts[-1]
 
 
