@@ -11,17 +11,16 @@ from pathlib import Path
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.agent_types import AgentTypes, MainAgent
 from kimi_agent.agent.runner import Limits
-from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
+from kimi_agent.boxed import configured_hooks, hooks_of, make_box, workspaces_of
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
-from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
 from kimi_agent.core.tool import Tool
@@ -44,25 +43,22 @@ def build(
     agent_name: str = "",
     agent_file: Path | None = None,
     workspace: str = "local",
+    no_box: str = "",
+    accepts_no_box: bool = False,
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
-    work, by name.
+    work, by name. `no_box` says why child processes run in no box, empty where they do; commands are then asked for unless
+    `accepts_no_box`.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
-    parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    make_workspace = parts.workspace_of(workspace, extra_roots)
-    hooks = [
-        *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
-        *parts.hooks,
-    ]
-
-    def skills(folder: Path) -> Library:
-        return find_skills(config, parts, folder, home, skill_dirs)
+    box = make_box(config, home, no_box)
+    parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves, box=box), plugins)
+    hooks = [*configured_hooks(config), *parts.hooks]
 
     def find_agents(folder: Path) -> AgentTypes:
         return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
@@ -84,8 +80,10 @@ def build(
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
         make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=make_workspace,
-        make_hooks=hooks_of(hooks) if hooks else None,
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box),
+        make_hooks=hooks_of(hooks, box, extra_roots) if hooks else None,
+        box=box,
+        accepts_no_box=accepts_no_box,
         gates=parts.gates,
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
@@ -99,7 +97,7 @@ def build(
         evidence=loop.evidence,
         rounds=loop.max_ralph_iterations,
         extra_roots=extra_roots,
-        find_skills=skills,
+        find_skills=lambda folder: find_skills(config, parts, folder, home, skill_dirs),
         export=lambda events, path: export_session(agent.redactor, events, path),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
@@ -161,14 +159,6 @@ def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> N
 def redactor_of(config: Config) -> Redactor:
     """Knows the keys of the configuration and of the environment."""
     return Redactor(secret_variables(os.environ) | keys_of(config))
-
-
-def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
-    """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
-    from kimi_agent.agent.hooks import Hooks
-    from kimi_agent.workspaces.command import run_hook
-
-    return lambda *session: Hooks(hooks, run_hook, *session)
 
 
 def configure_models(agent: Agent, config: Config, parts: Parts) -> None:

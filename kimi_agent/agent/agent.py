@@ -23,6 +23,7 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.agent.subagents import Budget, SubagentParts, Subagents
 from kimi_agent.core import event as ev
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import NoModelError, SessionError
@@ -45,11 +46,13 @@ class Agent(Struct):
     default_model: str
     make_provider: Callable[[str], Provider]
     make_tools: Callable[[Model, Path], Sequence[Tool]]
-    make_workspace: Callable[[Path], Workspace]
+    make_workspace: Callable[[Path, Path], Workspace]  # of a working folder and the session's scratch folder
     redactor: Redactor = field(default_factory=Redactor)  # of what is kept, shown and sent
     gates: Sequence[Gate] = ()
     commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
     make_hooks: MakeHooks | None = None
+    box: BoxView | None = None  # what child processes run in; None: in nothing, and nobody asks
+    accepts_no_box: bool = False  # commands are allowed as the mode says even where no box holds
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
@@ -133,6 +136,8 @@ class Agent(Struct):
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()
+        if self.box is not None:
+            await self.box.aclose()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -191,13 +196,15 @@ class Agent(Struct):
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
+        box = None if self.accepts_no_box else self.box
+        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), box=box)
         tools = self.make_tools(model, folder)
         session = Session(
             SessionParts(
                 log=log,
                 scratch=self.store.scratch(log.path.stem),
-                workspace=self.make_workspace(folder),
+                workspace=self.make_workspace(folder, self.store.scratch(log.path.stem)),
+                box=self.box,
                 tools=self._allowed(tools),
                 session_tools=lambda session: self._session_tools(session, tools),
                 gates=self.gates,

@@ -38,7 +38,7 @@ class Session:
         assert isinstance(started, ev.SessionStarted)
         self.id = started.id
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
-        self.ask, self.redactor = parts.ask, parts.redactor
+        self.ask, self.redactor, self.box = parts.ask, parts.redactor, parts.box
         self.skills = parts.skills
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
         self.todos: tuple[Todo, ...] = ()

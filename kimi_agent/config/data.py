@@ -82,7 +82,8 @@ class LoopControl:
 class HookConfig:
     """A command that is run at an event, see guides/hooks.md. `timeout` is in seconds, `matcher` a regular expression.
 
-    A `strict` hook that fails or takes too long objects; any other is passed over then.
+    A `strict` hook that fails or takes too long objects; any other is passed over then. An `outside` one runs without the box,
+    with all rights of the user.
     """
 
     event: str = _required("")
@@ -90,6 +91,7 @@ class HookConfig:
     matcher: str = ""
     timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
     strict: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,21 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxConfig:
+    """The box that child processes run in, see guides/box.md. `write` are more paths that commands may write, `read` hidden ones
+    that they may read, `hosts` names that they may reach (`*.example.com` for all below it).
+
+    `mode` is `auto` (the best rung that holds), `require` (nothing starts without one) or `off`; `rung` takes one rung alone.
+    """
+
+    mode: Literal["auto", "require", "off"] = "auto"
+    rung: Literal["", "R3", "R2", "R1"] = ""
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ThinkingConfig:
     """`effort` is the model's word for it (`low`, `high`, `max`); `keep` is `all` for preserved thinking."""
 
@@ -239,6 +256,7 @@ class Config:
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     chaos: int | None = _internal(default=None)

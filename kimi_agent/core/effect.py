@@ -9,9 +9,10 @@ class Effect(Record):
     """What a call would do. Permission rules match on nothing else.
 
     `target` is an absolute real path (read, write), a command line (run), a URL (fetch), `server/tool` (mcp) or a background
-    task of this session (stop). `cwd` is the folder of a command that does not run in the session's own.
+    task of this session (stop). `cwd` is the folder of a command that does not run in the session's own. `widen` is what a
+    command asks for beyond the box: `host` (no box at all), `net:HOST` or `write:PATH`. Only a person allows that, each time.
     """
 
-    kind: Literal["read", "write", "run", "fetch", "mcp", "stop"]
+    kind: Literal["read", "write", "run", "fetch", "mcp", "stop", "widen"]
     target: str
     cwd: str = ""

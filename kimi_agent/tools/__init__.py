@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.reader import Reader
 from kimi_agent.core.tool import Tool
 
@@ -15,13 +16,14 @@ def builtin_tools(
     readers: Mapping[str, Reader] | None = None,
     services: Mapping[str, Any] | None = None,
     moves_on_timeout: bool = True,
+    box: BoxView | None = None,
 ) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
     `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks;
     `readers` read documents by suffix, `services` are the configured web services by name.
-    `moves_on_timeout` lets a command that outlives its timeout go on in the background.
+    `moves_on_timeout` lets a command that outlives its timeout go on in the background; `box` is what commands run in.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL
@@ -47,7 +49,7 @@ def builtin_tools(
         ReadMediaFile() if media else None,
         Glob(),
         Grep(),
-        Shell(moves_on_timeout=moves_on_timeout),
+        Shell(moves_on_timeout=moves_on_timeout, box=box),
         TaskList(),
         TaskOutput(),
         TaskStop(),

@@ -24,6 +24,7 @@ from kimi_agent.frontends.tui.widgets.panel import TINY_ROWS, AskPanel, LinesVie
 
 BOLD = Style(bold=True)
 VERBS = {
+    "widen": "wants a command to reach beyond the box",
     "run": "wants to run a command",
     "write": "wants to change a file",
     "fetch": "wants to fetch from the network",
@@ -94,7 +95,9 @@ class PermissionPanel(AskPanel):
     def _draw_title(self, width: int) -> Sequence[Line]:
         effects = self.question.effects
         kinds = [
-            kind for kind in ("run", "mcp", "fetch", "write", "read", "stop") if any(e.kind == kind for e in effects)
+            kind
+            for kind in ("widen", "run", "mcp", "fetch", "write", "read", "stop")
+            if any(e.kind == kind for e in effects)
         ]
         verb = VERBS[kinds[0]] if kinds else "wants to run"
         if isinstance(preview := self.question.preview, Diff) and preview.created:
@@ -134,15 +137,15 @@ class PermissionPanel(AskPanel):
 
     def _targets(self, width: int) -> list[Line]:
         """What the effects name beyond the preview: real paths, hosts, the folder of a command."""
-        question, palette = self.question, self.palette
+        question, palette, reason = self.question, self.palette, ""
         match question.preview:
-            case Terminal(command=command):
+            case Terminal(command=command, reason=reason):
                 shown = command.strip()
             case Diff(path=path):
                 shown = path
             case _:
                 shown = ""
-        lines: list[Line] = []
+        lines: list[Line] = wrap(Text(f"because: {visible(reason)}", palette.text), width) if reason else []
         for effect in question.effects:
             if effect.target.strip() != shown:
                 words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))
