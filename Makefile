@@ -27,6 +27,7 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/screens.py
+	$(BIN)/python bench/box.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
