@@ -130,7 +130,6 @@ class _Child:
         self._loop = asyncio.get_running_loop()
         self._spawned, self._mark, self._pipe = spawned, mark, pipe
         self._watched = True
-        watcher().started(spawned.pid)
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)
         self._loop.add_reader(spawned.news, self._hear)

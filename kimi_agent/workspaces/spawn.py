@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from kimi_agent.core.access import Access, BoxError
 from kimi_agent.processes.family import MARK, kill_family
+from kimi_agent.processes.watcher import watcher
 from kimi_agent.workspaces.sandbox.box import Box, Placed
 from kimi_agent.workspaces.sandbox.child import BOX_FAILED
 from kimi_agent.workspaces.sandbox.policy import Folders
@@ -70,7 +71,8 @@ async def spawn(
 ) -> Spawned:
     """Start `argv` with just this environment, stdout and stderr both to `output`. The descriptors stay the caller's.
 
-    Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be started.
+    The watcher knows of it then. Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be
+    started.
     """
     if room is None or access.outside:
         return _Direct(argv, cwd, env, stdin, output)
@@ -92,7 +94,9 @@ def _start_boxed(
     box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: tuple[int, int]
 ) -> tuple[int, int]:
     try:
-        return box.start(placed, argv, env, cwd, *ends)
+        pid, report = box.start(placed, argv, env, cwd, *ends)
+        watcher().started(pid)  # here, and not when the loop comes to it: this program may be killed before
+        return pid, report
     finally:
         for end in ends:
             os.close(end)
@@ -119,6 +123,7 @@ class _Direct:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        watcher().started(self.pid)  # at once: this program may be killed at any time
         self.refused: Sequence[str] = ()
         try:
             self.news: int = os.pidfd_open(self.pid)

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import struct
@@ -18,6 +19,7 @@ AT = json.loads(sys.argv[1])
 OUT, WORK, PID, MARK = AT["out"], AT["work"], AT["pid"], AT["mark"]
 LIBC = ctypes.CDLL(None, use_errno=True)
 DONE: dict[str, bool] = {}
+signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 NUMBERS = {
     "x86_64": {"ptrace": 101, "vm_readv": 310, "keyctl": 250, "bpf": 321, "userfaultfd": 323, "perf": 298, "mount": 165}
     | {"umount": 166, "chroot": 161, "pivot_root": 155, "setns": 308, "init_module": 175, "kexec": 246, "clone": 56}
@@ -32,12 +34,29 @@ NUMBERS = {
 }[os.uname().machine]
 
 
+SPARED = {"kill_everything"}
+"""Not tried where there is no box: it would reach every process of the user."""
+
+
 def attack(function: Callable[[], Any]) -> None:
-    """It succeeded when it raises nothing and answers anything but False."""
-    try:
-        DONE[function.__name__] = function() is not False
-    except BaseException:
-        DONE[function.__name__] = False
+    """It succeeded when it raises nothing and answers anything but False. Each has a process of its own."""
+    if AT["control"] and function.__name__ in SPARED:
+        return
+    heard, said = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            happened = function() is not False
+        except BaseException:
+            happened = False
+        os.write(said, b"1" if happened else b"0")
+        os._exit(0)
+    os.close(said)
+    ready = select.select([heard], [], [], 3)[0]
+    DONE[function.__name__] = bool(ready) and os.read(heard, 1) == b"1"
+    os.close(heard)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def call(number: int, *arguments: Any) -> int:
@@ -164,11 +183,6 @@ def outside_through_a_folder_opened_before_chdir() -> None:
     os.close(os.open("new-at", os.O_CREAT | os.O_WRONLY, 0o600, dir_fd=folder))
 
 
-@attack
-def rename_the_folder_itself() -> None:
-    os.rename(WORK, f"{WORK}-moved")
-
-
 # --- reads ------------------------------------------------------------------------------------------------------------
 
 
@@ -249,16 +263,9 @@ def descriptors_of_the_agent() -> bool:
 
 
 @attack
-def kill_the_agent() -> bool:
-    os.kill(PID, signal.SIGUSR1)
-    return False  # what came of it is seen from outside
-
-
-@attack
 def kill_everything() -> bool:
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     os.kill(-1, signal.SIGUSR1)
-    return False
+    return False  # what came of it is seen from outside
 
 
 @attack
@@ -312,12 +319,10 @@ def tcp_to_the_internet() -> None:
 
 
 @attack
-def udp() -> None:
+def udp() -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.connect(("127.0.0.1", AT["udp"]))
-        s.send(b"x")
-        s.settimeout(0.2)
-        s.recv(1)  # refused, where nobody listens
+        s.sendto(b"x", ("127.0.0.1", AT["udp"]))
+    return False  # whether it came is seen from outside
 
 
 @attack
@@ -675,6 +680,20 @@ def works_loopback() -> None:
     with server, socket.create_connection(server.getsockname(), 2) as client:
         server.accept()[0].send(b"x")
         assert client.recv(1) == b"x"
+
+
+# --- what would change the rest, last ---------------------------------------------------------------------------------
+
+
+@attack
+def rename_the_folder_itself() -> None:
+    os.rename(WORK, f"{WORK}-moved")
+
+
+@attack
+def kill_the_agent() -> bool:
+    os.kill(PID, signal.SIGKILL)
+    return False  # what came of it is seen from outside
 
 
 print(json.dumps(DONE))

@@ -1,10 +1,10 @@
-"""Attack a box of one rung and look at what came of it. Prints JSON; run as root and as an ordinary user."""
+"""Attack a box of one rung, or (`control`) no box at all, and look at what came of it. Prints JSON."""
 
 import asyncio
 import json
 import os
 import secrets
-import signal
+import select
 import socket
 import subprocess
 import sys
@@ -59,7 +59,7 @@ def fingerprint(*folders: Path) -> list[tuple[Any, ...]]:
     return found
 
 
-async def main(rung: str) -> dict[str, Any]:
+async def main(rung: str, *, control: bool) -> dict[str, Any]:
     mark = secrets.token_hex(8)
     os.environ["KIMI_API_KEY"] = mark
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -89,15 +89,16 @@ async def main(rung: str) -> dict[str, Any]:
         told = {
             "out": str(place / "out"), "work": str(place / "work"), "user_home": str(place / "user"), "home": str(place / "home"),
             "pid": agent.pid, "mark": mark, "port": tcp.getsockname()[1], "port6": tcp6.getsockname()[1],
-            "udp": udp.getsockname()[1], "abstract": mark, "namespaces": rung != "R1",
+            "udp": udp.getsockname()[1], "abstract": mark, "namespaces": rung != "R1", "control": control,
         }  # fmt: skip
         output = bytearray()
         argv = [sys.executable, "-I", "-S", str(ATTACKS), json.dumps(told)]
         env = {"PYTHONWARNINGS": "ignore"}
-        room = room_of(box, place / "work")
+        room = None if control else room_of(box, place / "work")
         ended = await run_process(argv, cwd=place / "work", env=env, timeout=60, on_output=output.extend, room=room)
         done = json.loads(output.splitlines()[-1]) if ended.code == 0 else {}
         done["kill_the_agent"] = agent.poll() is not None
+        done["udp"] = bool(select.select([udp], [], [], 0)[0])
         done["anything_outside_changed"] = fingerprint(*guarded) != before
         agent.kill()
         agent.wait()
@@ -105,5 +106,4 @@ async def main(rung: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    print(json.dumps(asyncio.run(main(sys.argv[1]))))
+    print(json.dumps(asyncio.run(main(sys.argv[1], control=sys.argv[2:] == ["control"]))))

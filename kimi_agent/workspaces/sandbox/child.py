@@ -13,7 +13,7 @@ BOX_FAILED = 125
 """Exit code of a command whose box could not be made: it has not run."""
 _NOT_RUN = 127
 _LARGEST_FILE = 10 << 30  # bytes
-_IGNORED = (
+IGNORED = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
@@ -22,7 +22,7 @@ _IGNORED = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-_RESTORED = (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
+_RESTORED = (*IGNORED, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 
 
 def supervise(
@@ -37,7 +37,7 @@ def supervise(
     try:
         kernel.die_with_parent(zygote)
         os.setsid()
-        for number in _IGNORED:
+        for number in IGNORED:
             signal.signal(number, signal.SIG_IGN)  # a command that signals its group must not lose its supervisor
         kernel.adopt_orphans()
         profile = Profile.decoded(request["profile"])

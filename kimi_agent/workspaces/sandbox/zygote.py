@@ -19,7 +19,7 @@ import struct
 from typing import Any
 
 from kimi_agent.workspaces.sandbox import kernel, landlock
-from kimi_agent.workspaces.sandbox.child import supervise
+from kimi_agent.workspaces.sandbox.child import IGNORED, supervise
 from kimi_agent.workspaces.sandbox.profile import Profile
 from kimi_agent.workspaces.sandbox.wire import receive, send
 
@@ -49,7 +49,7 @@ def main(arguments: "list[str]") -> None:
         send(sock, {"error": error.strerror or str(error)})
         zygote = 0
     sock.close()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     if zygote:
         os.waitpid(zygote, 0)
@@ -141,7 +141,8 @@ class Zygote:
         woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakes)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in IGNORED:  # in R1 a command can signal its zygote
+            signal.signal(number, signal.SIG_IGN)
         try:
             self._settle()
         except OSError as error:
