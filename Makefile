@@ -34,6 +34,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/screens.py
 	$(BIN)/python bench/rewind.py
 	$(BIN)/python bench/rules.py
+	$(BIN)/python bench/box.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

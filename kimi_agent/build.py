@@ -11,18 +11,18 @@ from pathlib import Path
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.agent_types import AgentTypes, MainAgent
 from kimi_agent.agent.runner import Limits
-from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
+from kimi_agent.boxed import hooks_of, make_box, workspaces_of
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
-from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
 from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
@@ -51,18 +51,22 @@ def build(
     agent_file: Path | None = None,
     workspace: str = "local",
     trust: str = "",
+    no_box: str = "",
+    accepts_no_box: bool = False,
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
-    work, by name. `trust` is `ask` or `always`, empty for what the configuration says.
+    work, by name. `trust` is `ask` or `always`, empty for what the configuration says. `no_box` says why child processes run in
+    no box, empty where they do; commands are then asked for unless `accepts_no_box`.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
     redactor = redactor_of(config)
     trusted = trust_of(trust or config.trust.folders, home, own_folders(config, skill_dirs, plugins), redactor.text)
     named = bool(agent_name or agent_file)
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file, trusted(cwd)) if named else MainAgent()
-    parts = parts_of(config, main, plugins)
+    box = make_box(config, home, no_box)
+    parts = parts_of(config, main, plugins, box)
     policies = Policies(config, home, extra_roots, local=workspace == "local")
 
     def find_agents(folder: Path) -> AgentTypes:
@@ -88,8 +92,10 @@ def build(
         make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
         make_rules=policies.open,
         is_private=policies.is_private,
-        make_workspace=parts.workspace_of(workspace, extra_roots),
-        make_hooks=hooks_of(config, parts),
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box),
+        make_hooks=hooks_of(config, parts, box, extra_roots),
+        box=box,
+        accepts_no_box=accepts_no_box,
         gates=parts.gates,
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
@@ -120,10 +126,10 @@ def agent_types(plugins: Sequence[Path], folder: Path, home: Path, trust: Trust 
     return discover_agents(folder, home, user, plugins, trust)
 
 
-def parts_of(config: Config, main: MainAgent, plugins: Sequence[Plugin]) -> Parts:
+def parts_of(config: Config, main: MainAgent, plugins: Sequence[Plugin], box: BoxView) -> Parts:
     think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
     moves = config.background.bash_auto_background_on_timeout
-    return assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
+    return assemble(builtin_plugin(think=think, moves_on_timeout=moves, box=box), plugins)
 
 
 def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None, trust: Trust) -> MainAgent:
@@ -186,18 +192,6 @@ def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> Ma
         return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given))
 
     return make if given.enabled and place == "local" else None
-
-
-def hooks_of(config: Config, parts: Parts) -> MakeHooks | None:
-    """What makes a session's hooks, if there are any. They run on this machine, wherever the session's tools work."""
-    own = [Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks]
-    hooks = [*own, *parts.hooks]
-    if not hooks:
-        return None
-    from kimi_agent.agent.hooks import Hooks
-    from kimi_agent.workspaces.command import run_hook
-
-    return lambda *session: Hooks(hooks, run_hook, *session)
 
 
 def configure_models(agent: Agent, config: Config, parts: Parts) -> None:

@@ -67,6 +67,7 @@ class FakeSession:
         self.thinking: str | None = None
         self.running, self.saved = False, True
         self.workspace: Any = agent.workspace
+        self.box: Any = agent.box
         self.prompts: list[str] = []
         self.steered: list[str] = []
         self.queued: list[str] = []
@@ -199,6 +200,7 @@ class FakeAgent:
         self.scripts = list(scripts)
         self.sessions: dict[str, FakeSession] = {}
         self.workspace = workspace
+        self.box: Any = None
         self.home = home or Path("/nonexistent")
         self.cwd = Path.cwd()
         self.notices: list[str] = []

@@ -27,6 +27,7 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.agent.subagents import Budget, SubagentParts, Subagents
 from kimi_agent.core import event as ev
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import NoModelError, SessionError
@@ -53,13 +54,15 @@ class Agent(Struct):
     default_model: str
     make_provider: Callable[[str], Provider]
     make_tools: Callable[[Model, Path], Sequence[Tool]]
-    make_workspace: Callable[[Path], Workspace]
+    make_workspace: Callable[[Path, Path], Workspace]  # of a working folder and the session's scratch folder
     redactor: Redactor = field(default_factory=Redactor)  # of what is kept, shown and sent
     gates: Sequence[Gate] = ()
     commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
     make_rules: Callable[[Path], Rules] | None = None  # those of a folder, as the files have them now
     is_private: Callable[[Path, str], bool] = lambda folder, path: is_secret_path(path)
     make_hooks: MakeHooks | None = None
+    box: BoxView | None = None  # what child processes run in; None: in nothing, and nobody asks
+    accepts_no_box: bool = False  # commands are allowed as the mode says even where no box holds
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
@@ -149,6 +152,8 @@ class Agent(Struct):
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()
+        if self.box is not None:
+            await self.box.aclose()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -192,13 +197,16 @@ class Agent(Struct):
         if rules is not None:
             self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
         private = functools.partial(self.is_private, folder)
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private)
-        tools, workspace = self.make_tools(model, folder), self.make_workspace(folder)
+        box = None if self.accepts_no_box else self.box
+        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private, box=box)
+        scratch = self.store.workroom(log.path.stem)
+        tools, workspace = self.make_tools(model, folder), self.make_workspace(folder, scratch)
         session = Session(
             SessionParts(
                 log=log,
-                scratch=self.store.workroom(log.path.stem),
+                scratch=scratch,
                 workspace=workspace,
+                box=self.box,
                 tools=self._allowed(tools),
                 session_tools=lambda session: self._session_tools(session, tools),
                 gates=self.gates,
@@ -286,5 +294,7 @@ class Agent(Struct):
             shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
         if self.make_snapshots is not None:
             with contextlib.suppress(OSError):
-                self.make_snapshots(started.id, self.make_workspace(folder)).fork(log.path.stem)
+                self.make_snapshots(started.id, self.make_workspace(folder, self.store.scratch(log.path.stem))).fork(
+                    log.path.stem
+                )
         return self._session(log, ask, folder, mode, self._model(events, None))

@@ -4,9 +4,11 @@ Order matters: a mode that forbids comes before a rule that forbids, that before
 secret file asks before the rule that reads are free. What `insists` says is asked whatever would allow it.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Allow, Deny
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.event import Mode
@@ -22,6 +24,8 @@ PLAN_DENIAL = (
     "Plan mode is on: nothing may be changed or run. Read, search and think, then present the plan to the user."
 )
 NO_RULES = Ruling()
+NOBODY_WIDENS = "Nobody is here who could let a command out of its box. Do without, or say at the end what was needed."
+NO_BOX = "No box holds on this machine ({}), so commands run only when a person has seen them."
 
 
 class Permissions:
@@ -34,11 +38,15 @@ class Permissions:
         home: str = "",
         rules: Rules | None = None,
         is_private: Callable[[str], bool] = is_secret_path,
+        *,
+        box: BoxView | None = None,
     ) -> None:
         """`plan_file` is the real path of the one file that may be written in plan mode; `home` holds our own keys.
 
-        `is_private` says which files are asked for before they are read.
+        `is_private` says which files are asked for before they are read. `box` is what commands run in; where it turns out to be
+        none, every command is asked for. None: that is not looked at.
         """
+        self._box = box
         self.mode: Mode = mode
         self.rules = rules
         self._home, self._is_private = home, is_private
@@ -48,7 +56,8 @@ class Permissions:
     def gates(self, others: Sequence[Gate] = ()) -> list[Gate]:
         """Those of plugins, `others`, stand behind what nothing lifts, and before what would allow a call."""
         return [
-            self.plan, self.forbidden, *others, self.granted, self.approve_all, self.secrets, self.allowed, self.harmless,
+            self.plan, self.forbidden, *others, self.widening, self.granted, self.unboxed, self.approve_all, self.secrets,
+            self.allowed, self.harmless,
         ]  # fmt: skip
 
     def grant(self, effects: Sequence[Effect]) -> None:
@@ -62,7 +71,7 @@ class Permissions:
     def insists(self, call: ToolCall, effects: Sequence[Effect]) -> bool:
         """Whether a person is asked although a mode or a plugin would allow the call: a rule wants it, or the box is left."""
         if self.rules is None:
-            return any(effect.kind == "widen" for effect in effects)
+            return is_widening(effects)
         return self.ruling(call, effects).verdict == "ask" and not self._are_granted(effects)
 
     async def plan(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
@@ -75,6 +84,21 @@ class Permissions:
     async def forbidden(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         ruling = self.ruling(call, effects)
         return Deny(ruling.reason) if ruling.verdict == "deny" else None
+
+    async def widening(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        """Out of its box only a person lets a command, each time anew or by a rule of theirs: no mode does, and no grant."""
+        if not is_widening(effects) or not self.insists(call, effects):
+            return None
+        return Deny(NOBODY_WIDENS) if self.mode == "afk" else "ask"
+
+    async def unboxed(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        """Without a box no mode allows a command."""
+        if self._box is None or all(effect.kind != "run" for effect in effects):
+            return None
+        state = await asyncio.to_thread(self._box.prove)
+        if state.rung != "R0":
+            return None
+        return Deny(NO_BOX.format(state.reason)) if self.mode == "afk" else "ask"
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         return Allow("session") if self._are_granted(effects) else None
@@ -112,9 +136,13 @@ def is_secret(effect: Effect) -> bool:
     return effect.kind == "read" and is_secret_path(effect.target)
 
 
+def is_widening(effects: Sequence[Effect]) -> bool:
+    return any(effect.kind == "widen" for effect in effects)
+
+
 def session_scope(effects: Sequence[Effect]) -> str:
     """In words, what "allow for this session" covers for these effects; empty where it may not be offered."""
-    if any(effect.kind == "widen" for effect in effects):
+    if is_widening(effects):
         return ""
     words = {"run": "this exact command", "write": "edits of {}", "read": "reading {}", "stop": "stopping {}"}
     return ", ".join(

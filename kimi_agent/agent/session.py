@@ -39,7 +39,7 @@ class Session:
         assert isinstance(started, ev.SessionStarted)
         self.id = started.id
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
-        self.ask, self.redactor = parts.ask, parts.redactor
+        self.ask, self.redactor, self.box = parts.ask, parts.redactor, parts.box
         self.skills, self.agent_types = parts.skills, parts.agent_types
         self.late: Sequence[str] = ()  # what its folder says, and its system prompt does not
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone

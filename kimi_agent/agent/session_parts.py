@@ -12,6 +12,7 @@ from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog
 from kimi_agent.core import event as ev
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.gate import Gate
@@ -50,6 +51,7 @@ class SessionParts(Struct, frozen=True):
     log: SessionLog
     scratch: Path
     workspace: Workspace
+    box: BoxView | None
     tools: Sequence[Tool]
     session_tools: Callable[["Session"], Sequence[Tool]]
     gates: Sequence[Gate]

@@ -130,6 +130,15 @@ def root(
         bool, Flag("--afk", "--auto", help="Allow every call, and let the model decide its questions.")
     ] = False,
     plan: Annotated[bool, Flag("--plan", help="Plan mode: look, but change nothing.")] = False,
+    require_sandbox: Annotated[
+        bool, Flag("--require-sandbox", help="Do not start where no box holds; the default of -p when CI is set.")
+    ] = False,
+    no_sandbox: Annotated[
+        bool, Flag("--no-sandbox", help="Run commands without a box; every one is asked for then.")
+    ] = False,
+    accept_no_sandbox: Annotated[
+        bool, Flag("--i-accept-no-sandbox", help="Let --yolo and --afk allow commands that no box holds.")
+    ] = False,
     agent: Annotated[
         str, Flag("--agent", metavar="NAME", help="Be another agent: default, okabe, or one of yours.")
     ] = "",

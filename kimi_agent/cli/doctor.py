@@ -37,9 +37,13 @@ def doctor(
     ctx: typer.Context,
     offline: Annotated[bool, typer.Option("--offline", help="Make no request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Prove the box for commands, check by check, and nothing else.")
+    ] = False,
 ) -> None:
     """Check configuration, key, model and the programs that kimi uses. The exit code says whether all is well."""
-    findings = list(examine(ctx.find_object(Options) or Options(), offline=offline))
+    options = ctx.find_object(Options) or Options()
+    findings = list(examine_trust(options) if trust else examine(options, offline=offline))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
@@ -70,6 +74,30 @@ def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
         yield _snapshots(options, config)
     yield _ripgrep()
     yield _terminal()
+
+
+def examine_trust(options: Options) -> Iterator[Finding]:
+    """What holds on this machine: every check of the canary in every rung, then what commands run in."""
+    from kimi_agent.boxed import make_box
+    from kimi_agent.cli.box import box_lines
+    from kimi_agent.workspaces.sandbox.box import RUNGS
+
+    try:
+        config = options.load()
+        boxes = [(rung, make_box(config, options.home, rungs=(rung,))) for rung in RUNGS]
+        chosen = make_box(config, options.home)
+    except KimiError as error:
+        yield Finding("config", "error", str(error), error.hint, error_code(type(error).__name__))
+        return
+    for held, rung, text in box_lines((rung, box.prove()) for rung, box in boxes):
+        yield Finding(f"box {rung}", "ok" if held else "warning", text)
+    state = chosen.prove()
+    if state.rung == "R0":
+        hint = "Every command is asked for. Allow user namespaces, or install bubblewrap (/usr/bin/bwrap)."
+        yield Finding("box", "error", f"commands run in no box: {state.reason}", hint, ExitCode.FAILED)
+    else:
+        residue = f"; not held: {', '.join(state.not_held)}" if state.not_held else ""
+        yield Finding("box", "ok", f"commands run in {state.rung}{residue}")
 
 
 def _python() -> Finding:

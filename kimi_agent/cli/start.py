@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from kimi_agent.cli.box import needs_box, require
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
@@ -56,8 +57,7 @@ def start(options: Options) -> int:
     name = "print" if headless else options.ui or ("line" if in_lines else "tui")
     if not headless:
         arguments["look"] = _look(config)
-    if spoken and name == "line":
-        arguments["plain"] = True
+    arguments |= {"plain": True} if spoken and name == "line" else {}
     from kimi_agent.agent.late import left_out
     from kimi_agent.build import offers
     from kimi_agent.frontends.common.status import unknown_items
@@ -80,7 +80,7 @@ def start(options: Options) -> int:
     if (headless or own) and (paths := left_out(agent, cwd)):
         sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
     try:
-        return _run(name, frontend(**arguments), agent)
+        return _run(name, frontend(**arguments), agent, boxed=needs_box(options, config, headless=headless))
     finally:
         if headless:  # what was left out when the session was opened
             _tell_notices(agent, told)
@@ -92,7 +92,8 @@ def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugi
     return build(
         config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
         plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
-        trust="always" if options.trust else "",
+        trust="always" if options.trust else "", no_box="--no-sandbox was given" if options.no_sandbox else "",
+        accepts_no_box=options.accept_no_sandbox,
     )  # fmt: skip
 
 
@@ -134,13 +135,15 @@ def _frontend(name: str, plugins: "Sequence[Plugin]") -> Any:
         raise ConfigError(f"the front end {name!r} cannot be loaded: {error}") from None
 
 
-def _run(name: str, frontend: Any, agent: "Agent") -> int:
+def _run(name: str, frontend: Any, agent: "Agent", *, boxed: bool) -> int:
     gc.freeze()  # what is loaded by now stays: later collections pass over it
     gc.enable()
     answers = contextlib.redirect_stdout(sys.stderr) if name == "print" else contextlib.nullcontext()
 
     async def drive() -> int:
         try:
+            if boxed and agent.box is not None:
+                await require(agent.box)
             return int(await frontend.run(agent))
         finally:
             await agent.aclose()

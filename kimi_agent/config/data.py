@@ -6,7 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta
 
 from kimi_agent.config.fields import internal, required
-from kimi_agent.config.safety import NetworkConfig, PermissionConfig, RuleConfig, SnapshotsConfig, TrustConfig
+from kimi_agent.config.safety import (
+    BoxConfig,
+    NetworkConfig,
+    PermissionConfig,
+    RuleConfig,
+    SnapshotsConfig,
+    TrustConfig,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,8 @@ class LoopControl:
 class HookConfig:
     """A command that is run at an event, see guides/hooks.md. `timeout` is in seconds, `matcher` a regular expression.
 
-    A `strict` hook that fails or takes too long objects; any other is passed over then.
+    A `strict` hook that fails or takes too long objects; any other is passed over then. An `outside` one runs without the box,
+    with all rights of the user.
     """
 
     event: str = required("")
@@ -85,6 +93,7 @@ class HookConfig:
     matcher: str = ""
     timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
     strict: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +238,7 @@ class Config:
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     permission: PermissionConfig = field(default_factory=PermissionConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)

@@ -16,6 +16,21 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BoxConfig:
+    """The box that child processes run in, see guides/box.md. `write` are more paths that commands may write, `read` hidden ones
+    that they may read, `hosts` names that they may reach (`*.example.com` for all below it).
+
+    `mode` is `auto` (the best rung that holds), `require` (nothing starts without one) or `off`; `rung` takes one rung alone.
+    """
+
+    mode: Literal["auto", "require", "off"] = "auto"
+    rung: Literal["", "R3", "R2", "R1"] = ""
+    write: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RuleConfig:
     """What is decided about calls that match a pattern, see guides/rules.md.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.reader import Reader
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import Tool
@@ -19,14 +20,16 @@ def builtin_tools(
     moves_on_timeout: bool = True,
     is_private: Callable[[str], bool] = is_secret_path,
     proved: Callable[[str, Path], Sequence[str] | None] | None = None,
+    box: BoxView | None = None,
 ) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
     `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks;
     `readers` read documents by suffix, `services` are the configured web services by name.
-    `moves_on_timeout` lets a command that outlives its timeout go on in the background. `is_private` says which files (real
-    paths) a search leaves out; `proved` answers how a command line is run that only reads, None for one that may do more.
+    `moves_on_timeout` lets a command that outlives its timeout go on in the background; `box` is what commands run in.
+    `is_private` says which files (real paths) a search leaves out; `proved` answers how a command line is run that only reads,
+    None for one that may do more.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL
@@ -52,7 +55,7 @@ def builtin_tools(
         ReadMediaFile() if media else None,
         Glob(),
         Grep(is_private=is_private),
-        Shell(moves_on_timeout=moves_on_timeout, proved=proved),
+        Shell(moves_on_timeout=moves_on_timeout, proved=proved, box=box),
         TaskList(),
         TaskOutput(),
         TaskStop(),

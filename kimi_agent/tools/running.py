@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.task import TaskEnd
 from kimi_agent.core.workspace import Exit, Workspace
 from kimi_agent.tools.output import HeadTail, Live
@@ -17,9 +19,15 @@ class RunningCommand:
     """`run` once; `show` decides meanwhile whether a person sees the output live."""
 
     def __init__(
-        self, workspace: Workspace, argv: Sequence[str], cwd: Path, env: Mapping[str, str], output: HeadTail
+        self,
+        workspace: Workspace,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        output: HeadTail,
+        access: Access = NO_MORE,
     ) -> None:
-        self.output = output
+        self.output, self.access = output, access
         self._workspace, self._argv, self._cwd, self._env = workspace, argv, cwd, env
         self._live: Live | None = None
         self._ended: Exit | None = None
@@ -32,7 +40,10 @@ class RunningCommand:
     async def run(self, timeout: float) -> TaskEnd:
         """Cancelling it kills the command with all that it started. Raises WorkspaceError when it cannot be started."""
         try:
-            ended = self._ended = await self._workspace.run(
+            run = self._workspace.run
+            if self.access != NO_MORE:  # workspaces of plugins may know of no box
+                run = partial(run, access=self.access)
+            ended = self._ended = await run(
                 self._argv, cwd=self._cwd, env=self._env, timeout=timeout, on_output=self._feed
             )
             if ended.left_running and self._live is None:

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.display import Plain, Terminal
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
@@ -23,6 +24,7 @@ from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, spill_path
 from kimi_agent.tools.running import RunningCommand
+from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, told
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -83,21 +85,26 @@ class ShellParams(msgspec.Struct, frozen=True):
     timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400, description=_TIMEOUT)] | None = None
     description: Annotated[str, msgspec.Meta(description="A few words for the user")] = ""
     run_in_background: Annotated[bool, msgspec.Meta(description="For servers, watchers and what takes long")] = False
+    access: Annotated[Wider, msgspec.Meta(description="Asks the user for what the box refuses")] | None = None
 
 
 class Shell:
     """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume.
 
     `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed. `proved` answers
-    the arguments that run a command line which is proved to read only, in a folder; None for one that may do more.
+    the arguments that run a command line which is proved to read only, in a folder; None for one that may do more. `box` is what
+    commands run in.
     """
 
     name = "Shell"
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = ShellParams
 
-    def __init__(self, *, moves_on_timeout: bool = True, proved: Proved | None = None) -> None:
-        self._moves, self._proved = moves_on_timeout, proved
+    def __init__(
+        self, *, moves_on_timeout: bool = True, proved: Proved | None = None, box: BoxView | None = None
+    ) -> None:
+        self._moves, self._proved, self._box = moves_on_timeout, proved, box
+        self.description += told(box)
 
     def effects(self, params: ShellParams, ctx: ToolContext) -> Sequence[Effect]:
         if not params.command.strip():
@@ -112,10 +119,11 @@ class Shell:
             raise ToolError(f"`timeout` is at most {FOREGROUND_MAX_S} s; what takes longer needs run_in_background.")
         cwd, _ = _kept_folder(ctx.scratch / "cwd", ctx.workspace.root)
         elsewhere = "" if cwd == ctx.workspace.root else os.fsencode(cwd).decode("utf-8", "replace")
-        return (Effect("run", params.command, elsewhere),)
+        access = access_of(params.command, params.access, ctx.workspace)
+        return (Effect("run", params.command, elsewhere), *effects_of(access))
 
     async def preview(self, params: ShellParams, ctx: ToolContext) -> Terminal:
-        return Terminal(params.command)
+        return Terminal(params.command, reason=params.access.reason if params.access else "")
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
         with suppress(OSError):  # a full disk: the command that makes room must run
@@ -148,7 +156,11 @@ class Shell:
         new_cwd, _ = _starting_folder(kept, ctx.workspace.root)
         if new_cwd != cwd:
             notes.append(f"the working directory is now {new_cwd}")
-        return _answer(params.command, command.output.text(), ended, notes, seconds)
+        text = command.output.text()
+        notes += notes_of(ended, text, ctx.workspace, self._box, command.access)
+        state = self._box.state if self._box is not None else None
+        rung = "" if state is None else "R0" if command.access.outside else state.rung
+        return _answer(Terminal(params.command, text, ended.code, box=rung), ended, notes, seconds)
 
 
 def _command(
@@ -159,7 +171,8 @@ def _command(
     if proved is not None:
         return RunningCommand(ctx.workspace, proved, cwd, {}, output)
     argv, env = _invocation(params.command, ctx.scratch)
-    return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output)
+    access = access_of(params.command, params.access, ctx.workspace)
+    return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output, access)
 
 
 def _title(params: ShellParams) -> str:
@@ -216,7 +229,8 @@ def _about(task: Task) -> str:
     )
 
 
-def _answer(command: str, text: str, ended: Exit, notes: list[str], seconds: int) -> ToolOutput:
+def _answer(shown: Terminal, ended: Exit, notes: list[str], seconds: int) -> ToolOutput:
+    text = shown.output
     failed = ended.timed_out or ended.code != 0
     if ended.timed_out:
         notes.insert(0, f"timed out after {seconds} s: killed, with everything it had started")
@@ -232,8 +246,7 @@ def _answer(command: str, text: str, ended: Exit, notes: list[str], seconds: int
     if failed and (hint := hint_for(text)):
         notes.append(hint)
     lines = [text.rstrip("\n")] if text.strip() else [] if notes else ["[no output]"]
-    display = Terminal(command, text, ended.code)
-    return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), display, is_error=failed)
+    return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), shown, is_error=failed)
 
 
 def _signal_name(code: int) -> str:

@@ -5,11 +5,16 @@ import os
 import stat as stat_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit, Stat
 from kimi_agent.workspaces.replace import key_of, replace_file
 from kimi_agent.workspaces.trouble import worded
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 _INLINE = 1 << 16
 """Bytes up to which a read is quicker than the thread that would do it."""
@@ -22,9 +27,15 @@ _STREAMS = frozenset(
 
 
 class LocalWorkspace:
-    """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file."""
+    """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
-    def __init__(self, root: Path, extra_roots: Iterable[Path] = ()) -> None:
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use.
+    """
+
+    def __init__(
+        self, root: Path, extra_roots: Iterable[Path] = (), *, box: "Box | None" = None, scratch: Path | None = None
+    ) -> None:
+        self._box, self._scratch = box, scratch
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -76,10 +87,15 @@ class LocalWorkspace:
         timeout: float,
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
+        access: Access = NO_MORE,
     ) -> Exit:
         from kimi_agent.workspaces.process import run_process
+        from kimi_agent.workspaces.spawn import room_of
 
-        return await run_process(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin)
+        room = room_of(self._box, self.root, self.extra_roots, self._scratch)
+        return await run_process(
+            argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin, room=room, access=access
+        )
 
 
 def _by_shown_name(path: Path) -> Path | None:

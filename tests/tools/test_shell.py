@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from boxes import workspace
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tool_context import NoTasks
@@ -21,7 +22,6 @@ from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.tools.output import FILE_CAP, HEAD, TAIL, HeadTail, Live, spill_path
 from kimi_agent.tools.shell import Shell, ShellParams
-from kimi_agent.workspaces.local import LocalWorkspace
 
 
 async def nobody(question: Question) -> Answer:
@@ -31,7 +31,8 @@ async def nobody(question: Question) -> Answer:
 def context(tmp_path: Path, progress: Callable[[str], None] = lambda text: None) -> ToolContext:
     root = tmp_path / "project"
     root.mkdir(exist_ok=True)
-    return ToolContext("Shell:1", LocalWorkspace(root), nobody, progress, (), tmp_path / "scratch", NoTasks())
+    scratch = tmp_path / "scratch"
+    return ToolContext("Shell:1", workspace(root, scratch), nobody, progress, (), scratch, NoTasks())
 
 
 async def run(ctx: ToolContext, command: str, timeout: int | None = None) -> tuple[str, ToolOutput]:
@@ -116,7 +117,7 @@ async def test_a_folder_that_is_gone_leads_back_to_the_root(tmp_path: Path) -> N
     text, _ = await run(ctx, "pwd")
     assert text.startswith(f"{root}\n[the working directory {root}/sub is gone; this ran in {root}]")
     assert (await run(ctx, "pwd"))[0] == str(root)
-    root.rmdir()
+    shutil.rmtree(root)
     with pytest.raises(WorkspaceError, match="no such folder"):
         await run(ctx, "pwd")
 
@@ -293,15 +294,16 @@ async def test_a_timeout_keeps_what_was_printed(tmp_path: Path) -> None:
 
 async def test_a_background_child_is_told_and_left_alone(tmp_path: Path) -> None:
     text, output = await run(context(tmp_path), "sleep 300 & echo $!")
-    pid = int(text.splitlines()[0])
     assert "background process goes on running" in text
     assert not output.is_error
-    os.kill(pid, 9)
+    assert (await run(context(tmp_path), f"kill -9 {text.splitlines()[0]}"))[
+        0
+    ] == "[no output]"  # its number is the box's
 
 
 async def test_a_background_child_with_its_own_output_is_no_matter(tmp_path: Path) -> None:
     text, _ = await run(context(tmp_path), "sleep 300 >/dev/null 2>&1 & echo $!")
-    os.kill(int(text), 9)
+    assert (await run(context(tmp_path), f"kill -9 {text}"))[0] == "[no output]"
 
 
 @pytest.mark.parametrize(

@@ -231,8 +231,8 @@ async def test_what_is_shown_is_what_runs_byte_for_byte(tmp_path: Path, command:
     ran: list[list[str]] = []
     make = house.agent.make_workspace
 
-    def recording(folder: Path) -> Any:
-        workspace = make(folder)
+    def recording(folder: Path, scratch: Path) -> Any:
+        workspace = make(folder, scratch)
         run = workspace.run
 
         async def record(argv: Any, **more: Any) -> Any:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from boxes import room
 
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
@@ -30,7 +31,12 @@ async def shell(
 ) -> tuple[Exit, bytes]:
     chunks: list[bytes] = []
     found = await run_process(
-        ["bash", "-c", command], cwd=tmp_path, env=env or {}, timeout=timeout, on_output=chunks.append
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=env or {},
+        timeout=timeout,
+        on_output=chunks.append,
+        room=room(tmp_path),
     )
     return found, b"".join(chunks)
 
@@ -127,6 +133,7 @@ async def test_nothing_survives(tmp_path: Path, command: str, way: str) -> None:
             env=mark,
             timeout=0.3 if way == "timeout" else 60,
             on_output=on_output,
+            room=room(tmp_path),
         )
     )
     await started.wait()
@@ -170,7 +177,9 @@ async def test_the_callback_may_refuse(tmp_path: Path) -> None:
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        await run_process(["yes"], cwd=tmp_path, env={"REFUSED": str(tmp_path)}, timeout=60, on_output=refuse)
+        await run_process(
+            ["yes"], cwd=tmp_path, env={"REFUSED": str(tmp_path)}, timeout=60, on_output=refuse, room=room(tmp_path)
+        )
     assert living_with(str(tmp_path)) == []
 
 
@@ -188,7 +197,9 @@ async def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], folde
     await shell("true", tmp_path)  # the first command of all opens what all of them use
     before = open_descriptors()
     with pytest.raises(WorkspaceError, match=words):
-        await run_process(argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None)
+        await run_process(
+            argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None, room=room(tmp_path)
+        )
     assert open_descriptors() == before
 
 
@@ -243,7 +254,9 @@ async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, number: int) 
 
 
 async def test_the_loop_stays_free_while_output_floods(tmp_path: Path) -> None:
-    running = asyncio.create_task(run_process(["yes"], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None))
+    running = asyncio.create_task(
+        run_process(["yes"], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None, room=room(tmp_path))
+    )
     for _ in range(200):
         await asyncio.sleep(0)
     running.cancel()
@@ -258,11 +271,14 @@ ORPHANS = (
 PARENT = """
 import asyncio, os, sys
 from pathlib import Path
+from boxes import room
 from kimi_agent.workspaces.process import run_process
 
 async def main():
     async def run(command):
-        await run_process(["bash", "-c", command], cwd=Path.cwd(), env={}, timeout=60, on_output=lambda data: None)
+        await run_process(
+            ["bash", "-c", command], cwd=Path.cwd(), env={}, timeout=60, on_output=lambda data: None, room=room(Path.cwd())
+        )
     if sys.argv[2] == "between calls":
         await run(sys.argv[1].replace("env -i ", ""))
         print("ready", flush=True)
@@ -287,7 +303,7 @@ async def test_nothing_outlives_this_program(tmp_path: Path, moment: str, end: s
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT, ORPHANS, moment, end),
         cwd=tmp_path,
-        env={**os.environ, "ORPHAN_TEST": str(tmp_path)},
+        env={**os.environ, "ORPHAN_TEST": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)},
         stdout=asyncio.subprocess.PIPE,
     )
     assert program.stdout is not None
@@ -316,10 +332,10 @@ def working_in(folder: Path) -> list[str]:
 async def test_what_is_given_on_stdin_is_read_to_its_end(tmp_path: Path) -> None:
     """More than a pipe holds, and a process that never looks at it, are no trouble."""
     data, out = b"0123456789" * 50_000, bytearray()
-    options = {"cwd": tmp_path, "env": {}, "timeout": 30, "stdin": data}
+    options = {"cwd": tmp_path, "env": {}, "timeout": 30, "stdin": data, "room": room(tmp_path)}
     assert (await run_process(["cat"], on_output=out.extend, **options)).code == 0
     assert bytes(out) == data
     assert (await run_process(["true"], on_output=out.extend, **options)).code == 0
     out.clear()
-    await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend)
+    await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend, room=room(tmp_path))
     assert not out

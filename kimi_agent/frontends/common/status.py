@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.status import Status
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 
-PLACE = ("mode", "model", "thinking", "title", "folder", "branch")
+PLACE = ("mode", "box", "model", "thinking", "title", "folder", "branch")
 """Items that say where one is."""
 NUMBERS = ("goal", "tasks", "todos", "context", "cost", "cached", "tokens")
 """Items that say how far it has come."""
+NO_BOX = "NO BOX"
 
 
 def unknown_items(items: Sequence[str]) -> list[str]:
@@ -57,6 +59,18 @@ def thinking_word(thinking: str | None) -> str:
     return (
         "" if thinking is None else f"thinking {thinking}" if thinking in ("on", "off") else f"{one_line(thinking, 12)}"
     )
+
+
+def box_word(box: BoxView | None) -> str:
+    """The box that commands run in, and its net; empty while nobody knows."""
+    state = box.state if box is not None else None
+    if box is None or state is None:
+        return ""
+    if state.rung == "R0":
+        return NO_BOX
+    net = "hosts" if box.hosts and state.rung != "R1" else "off"
+    through = f" · not held: {', '.join(state.not_held)}" if state.not_held else ""
+    return f"box {state.rung} · net {net}{through}"
 
 
 def home_relative(folder: Path) -> str:

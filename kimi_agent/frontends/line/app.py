@@ -1,5 +1,6 @@
 """Line mode: a conversation that scrolls. It owns no screen of its own: what was printed stays, as in any shell."""
 
+import asyncio
 import errno
 import os
 import sys
@@ -17,6 +18,10 @@ from kimi_agent.frontends.line.shell import LineShell
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
+
+
+WARM_S = 0.2
+"""Seconds after which the box is proved: the first paint comes before it."""
 
 
 class LineFrontend:
@@ -54,6 +59,8 @@ class LineFrontend:
         shell.start(self._prompt)
         try:
             with ending_with(lambda code: self._end(shell, code)):
+                if agent.box is not None:
+                    asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
                 await shell.screen.run()
         except OSError as error:
             if error.errno != errno.EIO:

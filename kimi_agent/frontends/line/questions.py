@@ -51,11 +51,10 @@ def display_lines(display: Display) -> Lines:
         case Diff(path=path, unified=unified, added=added, removed=removed, created=created):
             head = f"  {'new file ' if created else ''}{visible(path)} (+{added} -{removed})"
             return [(head, "bold"), *((f"  {visible(line)}", diff_style(line)) for line in unified.split("\n") if line)]
-        case Terminal(command=command):
-            return [
-                (f"  $ {line}" if n == 0 else f"    {line}", "bold")
-                for n, line in enumerate(visible(command).split("\n"))
-            ]
+        case Terminal(command=command, reason=reason):
+            lines = [f"  $ {line}" if n == 0 else f"    {line}" for n, line in enumerate(visible(command).split("\n"))]
+            because: Lines = [(f"  because: {visible(reason)}", "")] if reason else []
+            return [*((line, "bold") for line in lines), *because]
         case Plain(text=text) | Pictures(text=text):
             return [(f"  {line}", "") for line in visible(text).split("\n")]
         case TodoList(items=items):

@@ -239,7 +239,7 @@ class LineShell:
     def toggle_shell(self) -> None:
         self._shell.on = not self._shell.on
         if self.screen.speaks:
-            self.screen.line(f"Shell mode is {'on: ! alone leaves it' if self._shell.on else 'off'}.")
+            self.screen.line(f"Shell mode is {'on, in no box: ! alone leaves it' if self._shell.on else 'off'}.")
         self.screen.refresh()
 
     def feeding(self) -> bool:
@@ -324,7 +324,7 @@ class LineShell:
             doing = f"Ctrl-C stops it, {self._key('suspend')} suspends it"
         elif self._shell.on and self._shell.last is not None and not doing:
             doing = f"{self._key('give_output')} gives the output to the model"
-        return " | ".join(filter(None, [doing, *items]))
+        return " | ".join(filter(None, [doing, "your own shell, in no box" if self._shell.on else "", *items]))
 
     # --- work ---------------------------------------------------------------------------------------------------------
 

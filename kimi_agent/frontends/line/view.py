@@ -11,7 +11,7 @@ from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
-from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
+from kimi_agent.frontends.common.status import box_word, home_relative, numbers, thinking_word
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.drawn import Drawn
@@ -115,6 +115,7 @@ class View:
         session, status = self._session, self.transcript.status
         place = {
             "mode": session.mode if session.mode != "default" else "",
+            "box": box_word(session.box),
             "model": plain(session.model.name) or "no model",
             "thinking": thinking_word(session.thinking),
             "title": one_line(status.title, 40),

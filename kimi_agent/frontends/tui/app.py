@@ -258,6 +258,11 @@ class KimiApp(SessionApp):
         self.composer.set_shell(self.shell.on)
         self.update_bars()
 
+    def on_ready(self) -> None:
+        """After the first paint."""
+        if (box := self.talk.session.box) is not None:
+            box.warm(lambda: self.call_from_thread(self.update_bars))
+
     def action_suspend_process(self) -> None:
         """Ctrl-Z: what runs in shell mode, else kimi itself."""
         if self.shell.feeding:

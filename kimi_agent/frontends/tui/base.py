@@ -24,6 +24,7 @@ from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.status import box_word
 from kimi_agent.frontends.common.unsent import KEEP_S, Unsent
 from kimi_agent.frontends.tui.commanding import CANCEL, Commanding
 from kimi_agent.frontends.tui.draw.local import IntroBlock
@@ -358,8 +359,9 @@ class SessionApp(OrderedApp):
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
-            status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on
-        )
+            status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
+            box=box_word(self.talk.session.box),
+        )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()
         self.waiting.update(status.steering, status.queue)

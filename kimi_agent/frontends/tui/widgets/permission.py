@@ -25,13 +25,13 @@ from kimi_agent.frontends.tui.widgets.panel import TINY_ROWS, AskPanel, LinesVie
 
 BOLD = Style(bold=True)
 VERBS = {
+    "widen": "wants a command to reach beyond the box",
     "run": "wants to run a command",
     "write": "wants to change a file",
     "fetch": "wants to fetch from the network",
     "mcp": "wants to use a tool of a server",
     "read": "wants to read outside of the project",
     "stop": "wants to stop a background task",
-    "widen": "wants to leave the box",
 }
 ANSWERS: dict[str, Answer] = {"1": Allow("once"), "2": Allow("session"), "a": Allow("always"), "3": Deny()}
 BLANK = Segment(" " * GUTTER)
@@ -154,15 +154,15 @@ class PermissionPanel(AskPanel):
 
     def _targets(self, width: int) -> list[Line]:
         """What the effects name beyond the preview: real paths, hosts, the folder of a command."""
-        question, palette = self.question, self.palette
+        question, palette, reason = self.question, self.palette, ""
         match question.preview:
-            case Terminal(command=command):
+            case Terminal(command=command, reason=reason):
                 shown = command.strip()
             case Diff(path=path):
                 shown = path
             case _:
                 shown = ""
-        lines: list[Line] = []
+        lines: list[Line] = wrap(Text(f"because: {visible(reason)}", palette.text), width) if reason else []
         for effect in question.effects:
             if effect.target.strip() != shown:
                 words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))

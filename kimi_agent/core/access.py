@@ -1,0 +1,71 @@
+"""The box as the rest of the program sees it: how good it is, and what one command may do beyond it."""
+
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from kimi_agent.core.record import Record
+
+Rung = Literal["R3", "R2", "R1", "R0"]
+"""How a child process is boxed, best first: own namespaces, bubblewrap's, Landlock and seccomp alone, not at all."""
+
+
+class Access(Record):
+    """What one command may do beyond what its session's box allows. Only a person gives it, for this command.
+
+    `write` are real absolute paths, `hosts` names that can be reached through the proxy; `outside`: it runs without a box.
+    `git`: it was proved to be git alone, so the repository may change, but not its hooks and settings.
+    """
+
+    write: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    outside: bool = False
+    git: bool = False
+
+
+NO_MORE = Access()
+
+
+class Check(Record):
+    """One thing that the canary tried in the box. `held`: what had to work did, what had to fail did not happen."""
+
+    name: str
+    held: bool
+
+
+class BoxState(Record):
+    """What the canary proved. `reasons` say why each better rung is not there; `not_held` is what this one lets through."""
+
+    rung: Rung
+    reasons: tuple[tuple[str, str], ...] = ()
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def not_held(self) -> tuple[str, ...]:
+        return tuple(check.name for check in self.checks if not check.held)
+
+    @property
+    def reason(self) -> str:
+        """Why it is no better; empty for the best."""
+        return "; ".join(f"{rung}: {why}" if len(self.reasons) > 1 else why for rung, why in self.reasons)
+
+
+class BoxView(Protocol):
+    """The box of this run. `state` is None until it is proved; `hosts` can be reached by every command, through the proxy.
+
+    `prove` blocks until the canary is back, `warm` has that done in a thread and calls `proved` there; `possible` is False where
+    there cannot be a box.
+    """
+
+    hosts: tuple[str, ...]
+
+    @property
+    def state(self) -> BoxState | None: ...
+    @property
+    def possible(self) -> bool: ...
+    def warm(self, proved: Callable[[], None] = ...) -> None: ...
+    def prove(self) -> BoxState: ...
+    async def aclose(self) -> None: ...
+
+
+class BoxError(Exception):
+    """No box could be made. The text is for people: what failed, and why."""

@@ -1,0 +1,61 @@
+"""Whether a command line is git alone: only then may it change a repository. What is not proved is not."""
+
+import re
+
+_SEPARATOR = re.compile(r"\s*(?:&&|;)\s*")
+_WORD = re.compile(r"""(?:[A-Za-z0-9_@%+:,./^=~-]|'[^']*'|"[^"$`\\!]*")+""")
+_CHANGING = frozenset(
+    {
+        "add", "am", "apply", "bisect", "branch", "checkout", "cherry-pick", "clean", "commit", "describe", "diff", "fetch", "gc",
+        "init", "log", "ls-files", "merge", "mv", "notes", "pull", "push", "rebase", "reflog", "remote", "reset", "restore",
+        "rev-parse", "revert", "rm", "show", "stash", "status", "submodule", "switch", "tag", "worktree",
+    }
+)  # fmt: skip
+_RUNS_OTHERS = (
+    "--exec",
+    "-x",
+    "foreach",
+    "run",
+    "--upload-pack",
+    "--receive-pack",
+    "--ext-diff",
+    "--textconv",
+    "--template",
+)
+
+
+def is_git_alone(command: str) -> bool:
+    """Literal words, one or more commands joined by `&&` or `;`, each of them `cd FOLDER` or a known command of git.
+
+    No option before git's command (they change which repository and which settings hold), none that runs another program.
+    """
+    parts = _split(command.strip())
+    return bool(parts) and all(map(_is_harmless, parts)) and any(words[0] == "git" for words in parts)
+
+
+def _is_harmless(words: list[str]) -> bool:
+    if words[0] == "cd":
+        return len(words) == 2
+    if words[0] != "git" or len(words) < 2 or words[1] not in _CHANGING:
+        return False
+    return not any(word == other or word.startswith(f"{other}=") for word in words[2:] for other in _RUNS_OTHERS)
+
+
+def _split(command: str) -> list[list[str]]:
+    """The words of each part; nothing when something is not literal."""
+    parts: list[list[str]] = [[]]
+    at = 0
+    while at < len(command):
+        if match := _SEPARATOR.match(command, at):
+            if not parts[-1]:
+                return []
+            parts.append([])
+        elif command[at] == " ":
+            at += 1
+            continue
+        elif not (match := _WORD.match(command, at)):
+            return []
+        else:
+            parts[-1].append(re.sub(r"""['"]""", "", match[0]))
+        at = match.end()
+    return parts if parts[-1] else parts[:-1] if command.endswith(";") else []

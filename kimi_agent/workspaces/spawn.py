@@ -1,0 +1,167 @@
+"""The one place where child processes of the agent begin: in the session's box, or, where it has none, directly."""
+
+import asyncio
+import os
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from kimi_agent.core.access import Access, BoxError
+from kimi_agent.processes.family import MARK, kill_family
+from kimi_agent.processes.watcher import watcher
+from kimi_agent.workspaces.sandbox.box import Box, Placed
+from kimi_agent.workspaces.sandbox.child import BOX_FAILED
+from kimi_agent.workspaces.sandbox.policy import Folders
+
+__all__ = ["BOX_FAILED", "BoxError", "NotStarted", "Room", "Spawned", "room_of", "spawn"]
+_KILLED = 137  # 128 + SIGKILL
+
+
+class Room(Struct, frozen=True):
+    """The box as one session has it."""
+
+    box: Box
+    folders: Folders
+
+
+def room_of(box: Box | None, root: Path, extra_roots: Sequence[Path] = (), scratch: Path | None = None) -> Room | None:
+    """The box as a session has it that works in `root`; None where there is none."""
+    if box is None:
+        return None
+    extra = tuple(os.path.realpath(path) for path in extra_roots)
+    return Room(box, Folders(os.path.realpath(root), extra, os.path.realpath(scratch) if scratch else ""))
+
+
+class NotStarted(OSError):
+    """The command could not be run: no such program, no such folder."""
+
+
+class Spawned(Protocol):
+    """A process that runs. `pid` leads its session and all that it starts; `news` is readable when `collect` has something.
+
+    `refused` grows by what it asked of the net in vain.
+    """
+
+    pid: int
+    news: int
+    refused: Sequence[str]
+
+    def collect(self) -> int | None:
+        """Its exit code, 128 + signal if one killed it; None while there is none. Raises NotStarted."""
+        ...
+
+    def close(self) -> None:
+        """Look at `news` no more."""
+        ...
+
+
+async def spawn(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    stdin: int,
+    output: int,
+    room: Room | None,
+    access: Access,
+) -> Spawned:
+    """Start `argv` with just this environment, stdout and stderr both to `output`. The descriptors stay the caller's.
+
+    The watcher knows of it then. Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be
+    started.
+    """
+    if room is None or access.outside:
+        return _Direct(argv, cwd, env, stdin, output)
+    if (await asyncio.to_thread(room.box.prove)).rung == "R0":
+        return _Direct(argv, cwd, env, stdin, output)
+    placed = await asyncio.to_thread(room.box.place, room.folders, access)
+    way = await room.box.way_out(placed, access)
+    ends = os.dup(stdin), os.dup(output)  # the thread's own, also when nobody waits for it any more
+    work = asyncio.to_thread(_start_boxed, room.box, placed, argv, {**env, **way.variables}, cwd, ends)
+    starting = asyncio.ensure_future(work)
+    try:
+        return _Boxed(*await asyncio.shield(starting), way.refused)
+    except asyncio.CancelledError:
+        starting.add_done_callback(lambda done: _end_unwanted(done, env))
+        raise
+
+
+def _start_boxed(
+    box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: tuple[int, int]
+) -> tuple[int, int]:
+    try:
+        pid, report = box.start(placed, argv, env, cwd, *ends)
+        watcher().started(pid)  # here, and not when the loop comes to it: this program may be killed before
+        return pid, report
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+def _end_unwanted(done: "asyncio.Future[tuple[int, int]]", env: Mapping[str, str]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        pid, report = done.result()
+        kill_family(pid, env[MARK])
+        os.close(report)
+
+
+class _Direct:
+    """A process in no box, watched by a pidfd, or by a thread where there is none."""
+
+    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> None:
+        self._process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=dict(env),
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        watcher().started(self.pid)  # at once: this program may be killed at any time
+        self.refused: Sequence[str] = ()
+        try:
+            self.news: int = os.pidfd_open(self.pid)
+        except (AttributeError, OSError):
+            self.news, end = os.pipe()
+            threading.Thread(target=self._wait, args=(end,), daemon=True).start()
+
+    def _wait(self, end: int) -> None:
+        self._process.wait()
+        os.close(end)
+
+    def collect(self) -> int:
+        code = self._process.wait()
+        return code if code >= 0 else 128 - code
+
+    def close(self) -> None:
+        os.close(self.news)
+
+
+class _Boxed:
+    """A process in a box, whose supervisor reports: see `sandbox/child.py`."""
+
+    def __init__(self, pid: int, report: int, refused: Sequence[str]) -> None:
+        self.pid, self.news, self.refused = pid, report, refused
+        self._heard = b""
+
+    def collect(self) -> int | None:
+        piece = os.read(self.news, 4096)
+        self._heard += piece
+        for line in self._heard.splitlines(keepends=True):
+            word, _, number = line.partition(b" ")
+            if not line.endswith(b"\n"):
+                break
+            if word == b"errno":
+                raise NotStarted(int(number), os.strerror(int(number)))
+            return int(number)
+        return None if piece else _KILLED
+
+    def close(self) -> None:
+        with suppress(OSError):
+            os.close(self.news)
