@@ -303,7 +303,7 @@ async def test_hooks_are_shown_in_a_table(house: House):
         Hook("Stop", "sh check.sh", source="configuration"),
         Hook("PreToolUse", "grep -q 'a|b'\n`true`", "Shell|Write", 2.5, True, "plugin guard"),
     ]
-    house.agent.make_hooks = hooks_of(hooks)
+    house.agent.make_hooks = lambda *session: Hooks(hooks, run_hook, *session)
     shell = RecordingShell(house)
     await execute(shell, "/hooks")
     assert shell.shown[0].splitlines()[2:] == [

@@ -24,7 +24,7 @@ from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, spill_path
 from kimi_agent.tools.running import RunningCommand
-from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, told
+from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, place_of, told
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -158,9 +158,8 @@ class Shell:
             notes.append(f"the working directory is now {new_cwd}")
         text = command.output.text()
         notes += notes_of(ended, text, ctx.workspace, self._box, command.access)
-        state = self._box.state if self._box is not None else None
-        rung = "" if state is None else "R0" if command.access.outside else state.rung
-        return _answer(Terminal(params.command, text, ended.code, box=rung), ended, notes, seconds)
+        ran_in = place_of(ended, self._box, command.access)
+        return _answer(Terminal(params.command, text, ended.code, box=ran_in), ended, notes, seconds)
 
 
 def _command(

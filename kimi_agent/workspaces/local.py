@@ -29,13 +29,20 @@ _STREAMS = frozenset(
 class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
-    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use.
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use. While
+    `is_read_only`, they write nothing else.
     """
 
     def __init__(
-        self, root: Path, extra_roots: Iterable[Path] = (), *, box: "Box | None" = None, scratch: Path | None = None
+        self,
+        root: Path,
+        extra_roots: Iterable[Path] = (),
+        *,
+        box: "Box | None" = None,
+        scratch: Path | None = None,
+        is_read_only: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._box, self._scratch = box, scratch
+        self._box, self._scratch, self._is_read_only = box, scratch, is_read_only
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -92,7 +99,7 @@ class LocalWorkspace:
         from kimi_agent.workspaces.process import run_process
         from kimi_agent.workspaces.spawn import room_of
 
-        room = room_of(self._box, self.root, self.extra_roots, self._scratch)
+        room = room_of(self._box, self.root, self.extra_roots, self._scratch, self._is_read_only)
         return await run_process(
             argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin, room=room, access=access
         )

@@ -78,7 +78,7 @@ async def test_where_nothing_holds_every_result_says_so(tmp_path: Path) -> None:
     ctx = make_context(tmp_path, workspace=LocalWorkspace(tmp_path, box=box))
     output = await call(Shell(box=box), ctx, command="echo hi")
     assert text_of(output) == "hi\n[this ran without a box, with all rights of the user]"
-    assert output.for_user.box == "R0"  # type: ignore[union-attr]
+    assert output.for_user.box == "NO BOX"  # type: ignore[union-attr]
 
 
 # --- what the model may ask for ---------------------------------------------------------------------------------------
@@ -106,16 +106,18 @@ async def test_a_granted_path_is_written(tmp_path: Path) -> None:
     assert text_of(await call(shell, ctx, command=f"echo a > {tmp_path}/other/a", access=wanted)) == "[no output]"
     output = await call(shell, ctx, command="echo $TMPDIR", access={"reason": "the task", "outside": True})
     assert "kimi-box" not in text_of(output)
-    assert output.for_user.box == "R0"  # type: ignore[union-attr]
+    assert output.for_user.box == "NO BOX"  # type: ignore[union-attr]
 
 
 WIDER = (Effect("run", "x"), Effect("widen", "host"))
 
 
 async def verdict(permissions: Permissions, effects: Sequence[Effect], others: Sequence[Any] = ()) -> Any:
+    call = ToolCall("1", "Shell", "{}")
+    insists = permissions.insists(call, effects)
     for gate in permissions.gates(others):
-        found = await gate(ToolCall("1", "Shell", "{}"), effects)
-        if found is not None:
+        found = await gate(call, effects)
+        if found is not None and not (insists and isinstance(found, Allow)):
             return found
     return None
 

@@ -109,7 +109,7 @@ class LineShell:
 
     def _view_of(self, session: "Session") -> View:
         unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, is_trusted=self.uses_git)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
