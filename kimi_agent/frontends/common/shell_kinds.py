@@ -168,10 +168,13 @@ PS2=
 
 def users_shell(environ: Mapping[str, str]) -> str:
     """The program: `SHELL`, else what the system has for this user, else sh."""
-    for path in (environ.get("SHELL", ""), _registered()):
-        if os.path.isabs(path) and os.access(path, os.X_OK):  # noqa: PTH117 - an empty Path is the current folder
-            return path
-    return "/bin/sh"
+    if _is_program(own := environ.get("SHELL", "")):
+        return own
+    return found if _is_program(found := _registered()) else "/bin/sh"
+
+
+def _is_program(path: str) -> bool:
+    return os.path.isabs(path) and os.access(path, os.X_OK)  # noqa: PTH117 - an empty Path is the current folder
 
 
 def _registered() -> str:
