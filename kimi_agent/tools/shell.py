@@ -127,7 +127,7 @@ class Shell:
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
         with suppress(OSError):  # a full disk: the command that makes room must run
-            ctx.scratch.mkdir(parents=True, exist_ok=True)
+            ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         proved = self._proved(params.command, cwd) if self._proved is not None else None

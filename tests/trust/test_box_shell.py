@@ -223,8 +223,21 @@ def test_doctor_proves_each_rung(kimi: Program) -> None:
     checked = [f for f in findings if f["check"] == f"box {offered()[0]}"]
     assert len(checked) == 12
     assert {f["level"] for f in checked} == {"ok"}
-    assert findings[-1]["text"].startswith(f"commands run in {offered()[0]}")
+    at = next(n for n, f in enumerate(findings) if f["check"] == "box")
+    assert findings[at]["text"].startswith(f"commands run in {offered()[0]}")
+    proofs = findings[at + 1 :]
+    assert {f["check"] for f in proofs} == {"folder", "keys", "commands", "rules", "rewind"}
+    assert {f["level"] for f in proofs} == {"ok"}, proofs
     assert done.returncode == 0
+
+
+def test_doctor_says_so_where_no_box_holds(kimi: Program) -> None:
+    kimi.write_config('[box]
+mode = "off"
+')
+    done = kimi.run("doctor", "--trust")
+    assert "commands run in no box: it is turned off in config.toml" in done.stdout
+    assert done.returncode == 1
 
 
 def test_hooks_are_in_the_box_unless_the_person_lets_them_out(kimi: Program) -> None:
