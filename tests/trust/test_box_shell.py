@@ -232,9 +232,7 @@ def test_doctor_proves_each_rung(kimi: Program) -> None:
 
 
 def test_doctor_says_so_where_no_box_holds(kimi: Program) -> None:
-    kimi.write_config('[box]
-mode = "off"
-')
+    kimi.write_config('[box]\nmode = "off"\n')
     done = kimi.run("doctor", "--trust")
     assert "commands run in no box: it is turned off in config.toml" in done.stdout
     assert done.returncode == 1
