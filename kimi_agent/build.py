@@ -67,7 +67,7 @@ def build(
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file, trusted(cwd)) if named else MainAgent()
     box, caution = make_box(config, home, no_box), caution_of(trusted)
     parts = parts_of(config, main, plugins, box)
-    policies = Policies(config, home, extra_roots, local=workspace == "local")
+    policies = Policies(config, home, extra_roots, local=workspace == "local", trusted=trusted)
 
     def make_tools(model: Model, folder: Path) -> list[Tool]:
         tools = tools_for(config, parts, model, folder, home, policies)

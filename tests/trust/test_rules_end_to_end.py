@@ -82,8 +82,11 @@ def test_rules_of_flags_of_a_project_and_broken_ones(kimi: Program) -> None:
     (kimi.work / ".kimi" / "rules.toml").write_text(
         DENY + '[[permission.rules]]\ndecision = "allow"\npattern = "Shell"\n'
     )
-    result, told = headless(kimi, "touch b", "--yolo")
+    result, told = headless(kimi, "touch b", "--yolo", "--trust")
     assert "nothing is touched here" in told
+    result, told = headless(kimi, "touch b", "--yolo")
+    assert "nothing is touched here" not in told, "nobody has trusted these rules"
+    assert not (kimi.work / "b").exists()
     (kimi.work / ".kimi" / "rules.toml").unlink()
     os.mkfifo(kimi.work / ".kimi" / "rules.toml")
     result, _ = headless(kimi, "touch c", "--yolo")
