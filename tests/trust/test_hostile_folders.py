@@ -104,6 +104,7 @@ def test_without_a_screen_nothing_of_an_untrusted_folder_is_read(kimi: Program) 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 def test_on_a_screen_only_what_is_shown_is_read(kimi: Program) -> None:
+    kimi.env["SHELL"] = "/bin/sh"  # else the system is asked for it, perhaps through a socket
     write(kimi.work, LURES)
     kimi.write_config(ASK)
     command = traced(kimi, "--provider", kimi.scenario([{"text": "Hello."}]))

@@ -168,12 +168,14 @@ PS2=
 
 def users_shell(environ: Mapping[str, str]) -> str:
     """The program: `SHELL`, else what the system has for this user, else sh."""
-    if _is_program(own := environ.get("SHELL", "")):
-        return own
-    return found if _is_program(found := _registered()) else "/bin/sh"
+    given = environ.get("SHELL", "")
+    if _runs(given):
+        return given
+    registered = _registered()  # which may talk to a daemon
+    return registered if _runs(registered) else "/bin/sh"
 
 
-def _is_program(path: str) -> bool:
+def _runs(path: str) -> bool:
     return os.path.isabs(path) and os.access(path, os.X_OK)  # noqa: PTH117 - an empty Path is the current folder
 
 
