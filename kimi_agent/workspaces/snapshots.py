@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -177,24 +178,25 @@ class WorkspaceSnapshots:
         hidden = [self._home] if root != self._home else [self._home / "snapshots", self._home / "sessions"]
         assert self._git is not None
         index = Index(self._git, root, self._own / name, self._objects.own, self._objects.shared)
-        return Tree(index, self._store / name, self._limits, hidden)
+        return Tree(index, self._store / name, self._limits, hidden, partial(self._look, durable=False))
 
-    def _look(self, path: str) -> FileState | None:
+    def _look(self, path: str, *, durable: bool = True) -> FileState | None:
         """What stands behind a link on the way to it is not there. Raises OSError where the content cannot be saved."""
         try:
             with open_parent(path, make=False) as parent:
-                return self._look_in(parent, Path(path).name)
+                return self._look_in(parent, Path(path).name, durable)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
 
-    def _look_in(self, parent: int, name: str) -> FileState:
+    def _look_in(self, parent: int, name: str, durable: bool) -> FileState:
         info = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
             return FileState(info.st_mode)
         if stat.S_ISLNK(info.st_mode):
-            return FileState(info.st_mode, self._objects.put(os.readlink(os.fsencode(name), dir_fd=parent)))
+            target = os.readlink(os.fsencode(name), dir_fd=parent)
+            return FileState(info.st_mode, self._objects.put(target, durable=durable))
         if not stat.S_ISREG(info.st_mode) or info.st_size > self._limits.file_bytes:
             return FileState(info.st_mode, unsaved(info))
         try:
@@ -205,7 +207,7 @@ class WorkspaceSnapshots:
             return FileState(info.st_mode, unsaved(info))
         if len(data) > self._limits.file_bytes:
             return FileState(info.st_mode, unsaved(info))
-        return FileState(info.st_mode, self._objects.put(data))
+        return FileState(info.st_mode, self._objects.put(data, durable=durable))
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
