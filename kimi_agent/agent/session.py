@@ -194,6 +194,7 @@ class Session:
 
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
+        self.files.warm_up()  # while the model thinks
         self._went_well = await self._turns.run(text, images)
         await self.files.quiet()  # what the person changes from now on is theirs
 
