@@ -107,6 +107,7 @@ async def restore(
 ) -> tuple[int, Mapping[str, str]]:
     """Bring files back; answer how many did, and why others did not, by path. Raises SnapshotError, SessionError."""
     assert files.snapshots is not None
+    await files.snapshots.save([each.change for each in chosen])  # where there is no room to note it, nothing begins
     refused = await files.snapshots.restore([each.change for each in chosen])
     done = [each.change for each in chosen if each.path not in refused and not same(each.now, each.before)]
     await files.tell(done, by)
