@@ -92,7 +92,7 @@ def build(
         make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
         make_rules=policies.open,
         is_private=policies.is_private,
-        make_workspace=workspaces_of(parts, workspace, extra_roots, box),
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box, config.box.env),
         make_hooks=hooks_of(config, parts, box, extra_roots),
         box=box,
         accepts_no_box=accepts_no_box,

@@ -29,13 +29,20 @@ _STREAMS = frozenset(
 class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
-    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use.
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use;
+    `passed` are variables that they get although they are on no list (see core/environment.py).
     """
 
     def __init__(
-        self, root: Path, extra_roots: Iterable[Path] = (), *, box: "Box | None" = None, scratch: Path | None = None
+        self,
+        root: Path,
+        extra_roots: Iterable[Path] = (),
+        *,
+        box: "Box | None" = None,
+        scratch: Path | None = None,
+        passed: Sequence[str] = (),
     ) -> None:
-        self._box, self._scratch = box, scratch
+        self._box, self._scratch, self._passed = box, scratch, tuple(passed)
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -94,7 +101,15 @@ class LocalWorkspace:
 
         room = room_of(self._box, self.root, self.extra_roots, self._scratch)
         return await run_process(
-            argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin, room=room, access=access
+            argv,
+            cwd=cwd,
+            env=env,
+            timeout=timeout,
+            on_output=on_output,
+            stdin=stdin,
+            room=room,
+            access=access,
+            passed=self._passed,
         )
 
 
