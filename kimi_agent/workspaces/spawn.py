@@ -90,6 +90,17 @@ async def spawn(
         raise
 
 
+def heard_exit(heard: bytes, *, ended: bool) -> int | None:
+    """The exit code in what a supervisor has reported; None while there is none. Raises NotStarted."""
+    line, newline, _ = heard.partition(b"\n")
+    word, _, number = line.partition(b" ")
+    if not newline:
+        return _KILLED if ended else None
+    if word == b"errno":
+        raise NotStarted(int(number), os.strerror(int(number)))
+    return int(number)
+
+
 def _start_boxed(
     box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: tuple[int, int]
 ) -> tuple[int, int]:
@@ -153,14 +164,7 @@ class _Boxed:
     def collect(self) -> int | None:
         piece = os.read(self.news, 4096)
         self._heard += piece
-        for line in self._heard.splitlines(keepends=True):
-            word, _, number = line.partition(b" ")
-            if not line.endswith(b"\n"):
-                break
-            if word == b"errno":
-                raise NotStarted(int(number), os.strerror(int(number)))
-            return int(number)
-        return None if piece else _KILLED
+        return heard_exit(self._heard, ended=not piece)
 
     def close(self) -> None:
         with suppress(OSError):
