@@ -6,7 +6,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
@@ -43,18 +43,40 @@ class Piped(Protocol):
 
 
 def start_piped(
-    argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path, box: "Box | None", profile: "Profile | None"
+    argv: Sequence[str | bytes],
+    env: Mapping[str, str],
+    cwd: Path,
+    box: "Box | None",
+    profile: "Profile",
+    *,
+    told: bool = True,
 ) -> Piped:
-    """Start `argv`, in the box if there is one that holds. Raises OSError and BoxError."""
-    if box is None or profile is None or box.prove().rung == "R0":
-        return _Direct(argv, env, cwd)
-    return _Boxed([os.fsdecode(word) for word in argv], env, cwd, box, box.place_alone(profile))
+    """Start `argv`, in the box if there is one that holds. Raises OSError and BoxError. Not `told`: its errors go nowhere."""
+    if box is None or box.prove().rung == "R0":
+        return _Direct(argv, env, cwd, told=told)
+    return _Boxed([os.fsdecode(word) for word in argv], env, cwd, box, box.place_alone(profile), told=told)
+
+
+def output_of(
+    argv: Sequence[str], env: Mapping[str, str], cwd: Path, box: "Box", profile: "Profile"
+) -> Generator[bytes, None, None]:
+    """What `argv` prints, in pieces as they come; its errors are read by nobody. Raises as `start_piped`, at the first piece."""
+    child = start_piped(argv, env, cwd, box, profile, told=False)
+    try:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.close()
+        while piece := os.read(child.stdout.fileno(), _CHUNK):
+            yield piece
+    finally:
+        child.end()
 
 
 class _Direct(subprocess.Popen[bytes]):
-    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path) -> None:
+    def __init__(self, argv: Sequence[str | bytes], env: Mapping[str, str], cwd: Path, *, told: bool) -> None:
         pipe = subprocess.PIPE
-        super().__init__(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(env), cwd=cwd, start_new_session=True)
+        errors = pipe if told else subprocess.DEVNULL
+        super().__init__(argv, stdin=pipe, stdout=pipe, stderr=errors, env=dict(env), cwd=cwd, start_new_session=True)
 
     def end(self) -> None:
         self.kill()
@@ -66,12 +88,17 @@ class _Direct(subprocess.Popen[bytes]):
 
 
 class _Boxed:
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, box: "Box", placed: "Placed") -> None:
+    def __init__(
+        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, box: "Box", placed: "Placed", *, told: bool
+    ) -> None:
         self.returncode: int | None = None
         self._report = -1
         theirs_in, ours_in = os.pipe()
         ours_out, theirs_out = os.pipe()
         ours_err, theirs_err = os.pipe()
+        if not told:
+            os.close(theirs_err)
+            theirs_err = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
         self.stdin: IO[bytes] = os.fdopen(ours_in, "wb")
         self.stdout: IO[bytes] = os.fdopen(ours_out, "rb")
         self.stderr: IO[bytes] = os.fdopen(ours_err, "rb")

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from boxes import box
+from plugin_files import commit
 
 from kimi_agent.core.errors import SnapshotError
+from kimi_agent.frontends.common.file_listing import batches, lister
 from kimi_agent.tools.isolated import isolated
 from kimi_agent.workspaces.sandbox import landlock
 from kimi_agent.workspaces.snapshot_git import Git
@@ -100,3 +102,17 @@ async def test_a_reader_of_documents_can_do_nothing_but_read_its_document(
     )
     assert said == f"the document []{names}"
     assert sorted(path.name for path in home.iterdir()) == ["secret"]
+
+
+@pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
+def test_the_list_of_files_is_made_in_the_box(tmp_path: Path, rung: str) -> None:
+    (tmp_path / "a.py").write_text("x")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    (tmp_path / "b.log").write_text("x")
+    commit(tmp_path)
+    (tmp_path / "new é.py").write_text("x")
+    run = lister(box(rung), trusted=True)
+    assert "".join(batch.text for batch in batches(tmp_path, run)).split() == [".gitignore", "a.py", "new", "é.py"]
+    attack = ["/bin/sh", "-c", 'for path in . "$0"; do echo >"$path/out"; done; echo done', str(tmp_path.parent)]
+    assert b"".join(box(rung).output(attack, {"PATH": "/usr/bin:/bin"}, tmp_path)) == b"done\n"
+    assert not list(tmp_path.parent.rglob("out"))

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -151,6 +151,13 @@ class Box:
             with self._lock:
                 self._forget(placed.zygote)
             raise
+
+    def output(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Generator[bytes, None, None]:
+        """See `core.access.BoxView`; where there is no box (R0) it runs without one."""
+        from kimi_agent.workspaces.piped import output_of
+        from kimi_agent.workspaces.sandbox.profile import Profile
+
+        return output_of(argv, env, cwd, self, Profile(sockets=False))
 
     def temporary(self) -> Path | None:
         """Where boxed processes have their temporary files, None where there is no box. Raises BoxError."""
