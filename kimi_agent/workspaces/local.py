@@ -95,6 +95,7 @@ class LocalWorkspace:
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
         access: Access = NO_MORE,
+        descriptors: Sequence[int] = (),
     ) -> Exit:
         from kimi_agent.workspaces.process import run_process
         from kimi_agent.workspaces.spawn import room_of
@@ -110,6 +111,7 @@ class LocalWorkspace:
             room=room,
             access=access,
             passed=self._passed,
+            descriptors=descriptors,
         )
 
 

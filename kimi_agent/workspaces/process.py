@@ -35,6 +35,7 @@ async def run_process(
     room: Room | None = None,
     access: Access = NO_MORE,
     passed: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Exit:
     """Run `argv` in its own session with `stdin` on its stdin; stdout and stderr go, merged, to `on_output` as they come.
 
@@ -50,7 +51,7 @@ async def run_process(
     Raises WorkspaceError when the process cannot be started.
     """
     try:
-        child = await _start(argv, cwd, child_environment(env, passed), on_output, stdin, room, access)
+        child = await _start(argv, cwd, child_environment(env, passed), on_output, stdin, room, access, descriptors)
     except BoxError as error:
         on_output(f"kimi: the box could not be made, so the command was not run: {error}\n".encode())
         return Exit(BOX_FAILED)
@@ -89,12 +90,13 @@ async def _start(
     stdin: bytes,
     room: Room | None,
     access: Access,
+    kept: Sequence[int],
 ) -> "_Child":
     mark = new_mark(watcher().mark)
     pipe, write_end = os.pipe()
     try:
         with _input(stdin) as given:
-            spawned = await spawn(argv, cwd, {**env, MARK: mark}, given, write_end, room, access)
+            spawned = await spawn(argv, cwd, {**env, MARK: mark}, given, write_end, room, access, kept)
     except BaseException as error:
         os.close(pipe)
         if isinstance(error, OSError | ValueError):

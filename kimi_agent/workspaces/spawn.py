@@ -19,6 +19,7 @@ from kimi_agent.workspaces.sandbox.child import BOX_FAILED
 from kimi_agent.workspaces.sandbox.policy import Folders
 
 __all__ = ["BOX_FAILED", "BoxError", "NotStarted", "Room", "Spawned", "room_of", "spawn"]
+DESCRIPTORS = "KIMI_DESCRIPTORS"
 _KILLED = 137  # 128 + SIGKILL
 
 
@@ -68,26 +69,34 @@ async def spawn(
     output: int,
     room: Room | None,
     access: Access,
+    kept: Sequence[int] = (),
 ) -> Spawned:
     """Start `argv` with just this environment, stdout and stderr both to `output`. The descriptors stay the caller's.
+
+    `kept` are more descriptors for it, whose numbers there are in the variable `DESCRIPTORS`.
 
     The watcher knows of it then. Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be
     started.
     """
     if room is None or access.outside:
-        return _Direct(argv, cwd, env, stdin, output)
+        return _Direct(argv, cwd, env, stdin, output, kept)
     if (await asyncio.to_thread(room.box.prove)).rung == "R0":
-        return _Direct(argv, cwd, env, stdin, output)
+        return _Direct(argv, cwd, env, stdin, output, kept)
     placed = await asyncio.to_thread(room.box.place, room.folders, access)
     way = await room.box.way_out(placed, access)
-    ends = os.dup(stdin), os.dup(output)  # the thread's own, also when nobody waits for it any more
-    work = asyncio.to_thread(_start_boxed, room.box, placed, argv, {**env, **way.variables}, cwd, ends)
+    ends = [os.dup(end) for end in (stdin, output, *kept)]  # the thread's own, also when nobody waits for it any more
+    own = {**env, **way.variables, **_named(range(3, 3 + len(kept)))}
+    work = asyncio.to_thread(_start_boxed, room.box, placed, argv, own, cwd, ends)
     starting = asyncio.ensure_future(work)
     try:
         return _Boxed(*await asyncio.shield(starting), way.refused)
     except asyncio.CancelledError:
         starting.add_done_callback(lambda done: _end_unwanted(done, env))
         raise
+
+
+def _named(kept: Sequence[int]) -> dict[str, str]:
+    return {DESCRIPTORS: " ".join(map(str, kept))} if kept else {}
 
 
 def heard_exit(heard: bytes, *, ended: bool) -> int | None:
@@ -102,10 +111,10 @@ def heard_exit(heard: bytes, *, ended: bool) -> int | None:
 
 
 def _start_boxed(
-    box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: tuple[int, int]
+    box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: Sequence[int]
 ) -> tuple[int, int]:
     try:
-        pid, report = box.start(placed, argv, env, cwd, *ends)
+        pid, report = box.start(placed, argv, env, cwd, ends[0], ends[1], kept=ends[2:])
         watcher().started(pid)  # here, and not when the loop comes to it: this program may be killed before
         return pid, report
     finally:
@@ -123,11 +132,14 @@ def _end_unwanted(done: "asyncio.Future[tuple[int, int]]", env: Mapping[str, str
 class _Direct:
     """A process in no box, watched by a pidfd, or by a thread where there is none."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int, kept: Sequence[int]
+    ) -> None:
         self._process = subprocess.Popen(
             list(argv),
             cwd=cwd,
-            env=dict(env),
+            env={**env, **_named(kept)},
+            pass_fds=kept,
             stdin=stdin,
             stdout=output,
             stderr=output,

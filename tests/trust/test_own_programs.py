@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from boxes import box
 from plugin_files import commit
+from tool_context import call, make_context, text_of
 
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.frontends.common.file_listing import batches, lister
 from kimi_agent.tools.isolated import isolated
+from kimi_agent.workspaces.local import LocalWorkspace
 from kimi_agent.workspaces.sandbox import landlock
 from kimi_agent.workspaces.snapshot_git import Git
 
@@ -116,3 +118,23 @@ def test_the_list_of_files_is_made_in_the_box(tmp_path: Path, rung: str) -> None
     attack = ["/bin/sh", "-c", 'for path in . "$0"; do echo >"$path/out"; done; echo done', str(tmp_path.parent)]
     assert b"".join(box(rung).output(attack, {"PATH": "/usr/bin:/bin"}, tmp_path)) == b"done\n"
     assert not list(tmp_path.parent.rglob("out"))
+
+
+@pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
+async def test_a_notebook_runs_in_the_box(tmp_path: Path, rung: str) -> None:
+    pytest.importorskip("ipykernel")
+    from kimi_notebook.tool import Notebook
+
+    (tmp_path / "work").mkdir()
+    place = LocalWorkspace(tmp_path / "work", box=box(rung))
+    ctx, tool = make_context(tmp_path / "work", workspace=place), Notebook(sees=False)
+    attack = f"import socket\nopen('in', 'w').close()\nopen({str(tmp_path / 'out')!r}, 'w')"
+    try:
+        assert text_of(await call(tool, ctx, code="x = 41")) == "[no output]"
+        assert text_of(await call(tool, ctx, code="x + 1")) == "42"
+        assert (await call(tool, ctx, code=attack)).is_error
+        assert (await call(tool, ctx, code="socket.socket(socket.AF_UNIX)")).is_error
+    finally:
+        await tool.aclose()
+    assert {path.name for path in (tmp_path / "work").iterdir()} - {".kimi"} == {"in"}
+    assert not (tmp_path / "out").exists()
