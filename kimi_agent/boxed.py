@@ -39,7 +39,8 @@ def hooks_of(
 
     def make(session_id: str, cwd: Path, transcript: Path, emit: Callable[[Event], None], resumed: bool) -> Hooks:
         room = room_of(box, cwd, extra_roots, transcript.with_suffix(""), caution(cwd))
-        return Hooks(hooks, functools.partial(run_hook, room=room), session_id, cwd, transcript, emit, resumed)
+        run = functools.partial(run_hook, room=room, passed=config.box.env)
+        return Hooks(hooks, run, session_id, cwd, transcript, emit, resumed)
 
     return make
 
@@ -50,6 +51,7 @@ def make_box(config: Config, home: Path, off: str = "", rungs: Sequence[Rung] = 
     `rungs` are those to try, the configuration's if none are given.
     """
     from kimi_agent.core.address import host_name
+    from kimi_agent.core.environment import is_pattern
     from kimi_agent.workspaces.sandbox.box import RUNGS, Box
     from kimi_agent.workspaces.sandbox.policy import Places
 
@@ -58,6 +60,8 @@ def make_box(config: Config, home: Path, off: str = "", rungs: Sequence[Rung] = 
         hosts = [host_name(name) for name in given.hosts]
     except ValueError as error:
         raise ConfigError(f"box.hosts: {error}", "Write names, such as pypi.org or *.example.com.") from None
+    if odd := [name for name in given.env if not is_pattern(name)]:
+        raise ConfigError(f"box.env: {odd[0]!r} names no variable", "Write names, such as GH_TOKEN or AWS_*.")
     places = Places(str(home), os.path.expanduser("~"), given.write, given.read)  # noqa: PTH111 - there may be no home
     reason = off or ("it is turned off in config.toml" if given.mode == "off" else "")
     wanted: Sequence[Rung] = rungs or ([given.rung] if given.rung else RUNGS)
@@ -88,6 +92,7 @@ def workspaces_of(
     extra_roots: Sequence[Path],
     box: "Box",
     caution: Callable[[Path], Callable[[], bool]] = lambda folder: lambda: False,
+    passed: Sequence[str] = (),
 ) -> Callable[[Path, Path], Workspace]:
     """What makes the workspace of a session: the local one is in the box, and read-only there where `caution` says so.
 
@@ -99,5 +104,5 @@ def workspaces_of(
     from kimi_agent.workspaces.local import LocalWorkspace
 
     return lambda folder, scratch: LocalWorkspace(
-        folder, extra_roots, box=box, scratch=scratch, is_read_only=caution(folder)
+        folder, extra_roots, box=box, scratch=scratch, is_read_only=caution(folder), passed=passed
     )

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.agent_types import AgentTypes, MainAgent
@@ -33,6 +34,9 @@ from kimi_agent.folder_trust import own_folders, settings_left_out, trust_of
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
 from kimi_agent.policy import Policies
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 SERVED_TIMEOUT = 5.0
 """Seconds that a server gets to list its models."""
@@ -89,7 +93,7 @@ def build(
         make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
         make_rules=policies.open,
         is_private=policies.is_private,
-        make_workspace=workspaces_of(parts, workspace, extra_roots, box, caution),
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box, caution, config.box.env),
         make_hooks=hooks_of(config, parts, box, extra_roots, caution),
         box=box,
         accepts_no_box=accepts_no_box,
@@ -108,7 +112,7 @@ def build(
         extra_roots=extra_roots,
         find_skills=lambda folder: find_skills(config, parts, folder, home, skill_dirs, trusted(folder)),
         export=lambda events, path: export_session(agent.redactor, events, path),
-        make_snapshots=snapshots_of(config.snapshots, home, workspace),
+        make_snapshots=snapshots_of(config.snapshots, home, workspace, box),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
@@ -179,14 +183,16 @@ def redactor_of(config: Config) -> Redactor:
     return Redactor(secret_variables(os.environ) | keys_of(config))
 
 
-def snapshots_of(given: SnapshotsConfig, home: Path, place: str = "local") -> MakeSnapshots | None:
+def snapshots_of(
+    given: SnapshotsConfig, home: Path, place: str = "local", box: "Box | None" = None
+) -> MakeSnapshots | None:
     """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
 
     def make(session_id: str, workspace: Workspace) -> Snapshots:
         from kimi_agent.workspaces.snapshot_tree import Limits
         from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
 
-        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given))
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given), box)
 
     return make if given.enabled and place == "local" else None
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boxes import box, chosen
 from machine import FakeTool, House, ListProvider, call, calls, play, say
 
 from kimi_agent.agent.session import Session
@@ -69,7 +70,9 @@ class RewindHouse(House):
             return [ReadFile(files), WriteFile(files), Shell(), TaskStop(), FakeTool("Disturb", "run", self._disturb)]
 
         self.agent.make_tools = make_tools
-        self.agent.make_snapshots = snapshots_of(made.snapshots, self.agent.home)
+        self.agent.make_snapshots = snapshots_of(
+            made.snapshots, self.agent.home, box=box(chosen()) if chosen() else None
+        )
 
     async def _disturb(self, params: Any, ctx: Any) -> str:
         done = self.during()

@@ -397,5 +397,3 @@ class Session:
                 self.title = title
             case ev.ModeChanged() | ev.Compacted() | ev.Rewound() | ev.Redone():
                 self._mode_told = False
-            case _:
-                pass

@@ -18,7 +18,8 @@ class NetworkConfig:
 @dataclass(frozen=True, slots=True)
 class BoxConfig:
     """The box that child processes run in, see guides/box.md. `write` are more paths that commands may write, `read` hidden ones
-    that they may read, `hosts` names that they may reach (`*.example.com` for all below it).
+    that they may read, `hosts` names that they may reach (`*.example.com` for all below it), `env` variables
+    of yours that they get although they are on no list (`NAME`, `PREFIX_*`).
 
     `mode` is `auto` (the best rung that holds), `require` (nothing starts without one) or `off`; `rung` takes one rung alone.
     """
@@ -28,6 +29,7 @@ class BoxConfig:
     write: tuple[str, ...] = ()
     read: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The box as the rest of the program sees it: how good it is, and what one command may do beyond it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 from kimi_agent.core.record import Record
@@ -74,6 +75,13 @@ class BoxView(Protocol):
     def possible(self) -> bool: ...
     def warm(self, proved: Callable[[], None] = ...) -> None: ...
     def prove(self) -> BoxState: ...
+    def output(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Generator[bytes, None, None]:
+        """What a program of ours prints, in pieces as they come, in a box where it writes nothing and reaches nobody.
+
+        Blocks. Dropping the iterator ends the program. Raises OSError and BoxError when it cannot be started.
+        """
+        ...
+
     async def aclose(self) -> None: ...
 
 

@@ -77,10 +77,12 @@ class Workspace(Protocol):
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
         access: Access = NO_MORE,
+        descriptors: Sequence[int] = (),
     ) -> Exit:
         """Run a process to its end: `stdin` and then its end on stdin, stdout and stderr merged into `on_output` as they come.
 
-        `access` is what a person granted this one process beyond the workspace's box.
+        `access` is what a person granted this one process beyond the workspace's box. `descriptors` of this program are kept
+        open in it; their numbers there are in its variable `KIMI_DESCRIPTORS`, in this order, with spaces.
 
         On timeout (`math.inf`: there is none) and on cancellation the whole process group is killed. Returns at the
         process's own exit, even when a background child still holds the pipe. `env` is added to the workspace's own

@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import secrets
-import shlex
 import shutil
 import signal
 from collections.abc import Callable, Sequence
@@ -277,11 +276,9 @@ def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]
     """The argument list and the environment for `command`."""
     if shutil.which("bash") is None:
         return ["sh", "-c", _SH_PROLOGUE + command], _ENV
-    users_own = os.environ.get("BASH_ENV", "")
-    prologue = _PROLOGUE + _NO_VI + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
     file = scratch / "bash_env"
     try:
-        _write_if_new(file, prologue)
+        _write_if_new(file, _PROLOGUE + _NO_VI)
         env = _ENV | {"BASH_ENV": str(file)}
     except OSError:
         env = _ENV  # without it the folder does not last, and vi waits

@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.core.hook import HookExit
@@ -14,7 +15,14 @@ _SCRIPT = 'exec 2>"$1"; exec sh -c "$2"'
 
 
 async def run_hook(
-    command: str, data: bytes, cwd: Path, timeout: float, outside: bool = False, *, room: Room | None = None
+    command: str,
+    data: bytes,
+    cwd: Path,
+    timeout: float,
+    outside: bool = False,
+    *,
+    room: Room | None = None,
+    passed: Sequence[str] = (),
 ) -> HookExit:
     """Run `command` with `sh` and the box (unless `outside`), the environment and the end of every command (see `run_process`).
 
@@ -31,7 +39,9 @@ async def run_hook(
     with tempfile.TemporaryDirectory(prefix="kimi-hook-", dir=place, ignore_cleanup_errors=True) as folder:
         errors = Path(folder, "stderr")
         argv = ["sh", "-c", _SCRIPT, "sh", str(errors), command]
-        ended = await run_process(argv, cwd=cwd, env={}, timeout=timeout, on_output=on_output, stdin=data, room=room)
+        ended = await run_process(
+            argv, cwd=cwd, env={}, timeout=timeout, on_output=on_output, stdin=data, room=room, passed=passed
+        )
         said = _head(errors)
     return HookExit(ended.code, out.decode("utf-8", "replace"), said.decode("utf-8", "replace"))
 

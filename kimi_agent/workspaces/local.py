@@ -30,7 +30,8 @@ class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
     `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use. While
-    `is_read_only`, they write nothing else.
+    `is_read_only`, they write nothing else. `passed` are variables that they get although they are on no list (see
+    core/environment.py).
     """
 
     def __init__(
@@ -41,8 +42,9 @@ class LocalWorkspace:
         box: "Box | None" = None,
         scratch: Path | None = None,
         is_read_only: Callable[[], bool] = lambda: False,
+        passed: Sequence[str] = (),
     ) -> None:
-        self._box, self._scratch, self._is_read_only = box, scratch, is_read_only
+        self._box, self._scratch, self._is_read_only, self._passed = box, scratch, is_read_only, tuple(passed)
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -95,13 +97,23 @@ class LocalWorkspace:
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
         access: Access = NO_MORE,
+        descriptors: Sequence[int] = (),
     ) -> Exit:
         from kimi_agent.workspaces.process import run_process
         from kimi_agent.workspaces.spawn import room_of
 
         room = room_of(self._box, self.root, self.extra_roots, self._scratch, self._is_read_only)
         return await run_process(
-            argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin, room=room, access=access
+            argv,
+            cwd=cwd,
+            env=env,
+            timeout=timeout,
+            on_output=on_output,
+            stdin=stdin,
+            room=room,
+            access=access,
+            passed=self._passed,
+            descriptors=descriptors,
         )
 
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kimi_agent.core.access import NO_MORE, Access
+from kimi_agent.core.environment import child_environment
 from kimi_agent.core.errors import WorkspaceError
-from kimi_agent.core.redact import is_secret_name
 from kimi_agent.core.workspace import Exit
 from kimi_agent.processes.family import MARK, kill_family, new_mark, signal_family
 from kimi_agent.processes.watcher import watcher
@@ -23,9 +23,6 @@ _CANCEL_GRACE_S = 0.1  # the same, when a person waits for the interrupt
 _DROPPED = 64 << 20  # bytes that a process may write after its command has ended; nobody reads them
 _REAP_S = 1.0  # a process stuck in the kernel outlives SIGKILL: it is not waited for longer than this
 
-PASSED = "KIMI_PASS_ENV"
-"""Names, with commas, of variables that commands get although they look like secrets."""
-
 
 async def run_process(
     argv: Sequence[str],
@@ -37,6 +34,8 @@ async def run_process(
     stdin: bytes = b"",
     room: Room | None = None,
     access: Access = NO_MORE,
+    passed: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Exit:
     """Run `argv` in its own session with `stdin` on its stdin; stdout and stderr go, merged, to `on_output` as they come.
 
@@ -45,13 +44,14 @@ async def run_process(
 
     Returns within `_DRAIN_S` of the process's own exit, whoever still holds the pipe then; that one goes on running until
     this program ends, and what it writes is dropped. On timeout (seconds), on cancellation and when `on_output` raises,
-    the process and all it started get SIGTERM and, after a short grace, SIGKILL. `env` is added to this process's
-    environment without its secrets. A process that died of a signal by itself has the code 128 + signal, as in a shell.
+    the process and all it started get SIGTERM and, after a short grace, SIGKILL. `env` is added to what
+    `child_environment` leaves of this process's, with what the person has `passed` by name. A process that died of a signal
+    by itself has the code 128 + signal, as in a shell.
 
     Raises WorkspaceError when the process cannot be started.
     """
     try:
-        child = await _start(argv, cwd, env, on_output, stdin, room, access)
+        child = await _start(argv, cwd, child_environment(env, passed), on_output, stdin, room, access, descriptors)
     except BoxError as error:
         on_output(f"kimi: the box could not be made, so the command was not run: {error}\n".encode())
         return Exit(BOX_FAILED)
@@ -90,12 +90,13 @@ async def _start(
     stdin: bytes,
     room: Room | None,
     access: Access,
+    kept: Sequence[int],
 ) -> "_Child":
     mark = new_mark(watcher().mark)
     pipe, write_end = os.pipe()
     try:
         with _input(stdin) as given:
-            spawned = await spawn(argv, cwd, child_environment(env) | {MARK: mark}, given, write_end, room, access)
+            spawned = await spawn(argv, cwd, {**env, MARK: mark}, given, write_end, room, access, kept)
     except BaseException as error:
         os.close(pipe)
         if isinstance(error, OSError | ValueError):
@@ -104,13 +105,6 @@ async def _start(
     finally:
         os.close(write_end)
     return _Child(spawned, mark, pipe, on_output)
-
-
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without secrets, except those that the user passes by name, and with `extra`."""
-    passed = frozenset(os.environ.get(PASSED, "").replace(",", " ").split())
-    kept = {name: value for name, value in os.environ.items() if name in passed or not is_secret_name(name)}
-    return kept | dict(extra)
 
 
 class _Child:

@@ -1,5 +1,8 @@
 """git as a store of files, and nothing else: no configuration, no hook, no filter and no attribute of anybody is heard.
 
+It runs in the box, with a view of its own: all can be read (a snapshot saves what is hidden from commands, too), nothing but its
+own folder written, and nobody reached.
+
 Its folder is ours (GIT_DIR), its index is ours; the repository that a workspace may be is never looked at. Only plumbing runs.
 """
 
@@ -10,9 +13,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kimi_agent.core.access import BoxError
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.processes.watcher import watcher
+from kimi_agent.workspaces.piped import Piped, start_piped
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 TIMEOUT_S = 600.0
 """For one run of git; the first one reads the whole workspace."""
@@ -72,9 +81,9 @@ def replace_text(path: Path, text: str) -> None:
 class Git:
     """Runs git on behalf of one session. Its methods block; `kill` may be called from any thread, and is for good."""
 
-    def __init__(self, program: str, folder: Path) -> None:
-        self._program, self._folder = program, folder
-        self._running: set[subprocess.Popen[bytes]] = set()
+    def __init__(self, program: str, folder: Path, box: "Box | None" = None) -> None:
+        self._program, self._folder, self._box = program, folder, box
+        self._running: set[Piped] = set()
         self._closed = False
 
     def environment(self, tree: Path, index: Path, objects: Path) -> dict[str, str]:
@@ -94,16 +103,17 @@ class Git:
             "GIT_TERMINAL_PROMPT": "0",
         }
 
-    def start(self, args: Sequence[str | bytes], env: dict[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+    def start(self, args: Sequence[str | bytes], env: dict[str, str], cwd: Path) -> Piped:
         """Raises SnapshotError."""
-        pipe = subprocess.PIPE
+        from kimi_agent.workspaces.sandbox.profile import Profile
+
         try:
-            argv = [self._program, *args]
-            child = subprocess.Popen(
-                argv, stdin=pipe, stdout=pipe, stderr=pipe, env=env, cwd=cwd, start_new_session=True
-            )
+            profile = Profile(writable=[os.path.realpath(self._folder)], sockets=False)
+            child = start_piped([self._program, *args], env, cwd, self._box, profile)
         except OSError as error:
             raise SnapshotError(f"git does not run: {error.strerror}") from None
+        except BoxError as error:
+            raise SnapshotError(f"git does not run: {error}") from None
         self._running.add(child)
         watcher().started(child.pid)
         if self._closed:
@@ -111,12 +121,14 @@ class Git:
             raise SnapshotError("the session is closing")
         return child
 
-    def finish(self, child: subprocess.Popen[bytes], data: bytes = b"") -> bytes:
+    def finish(self, child: Piped, data: bytes = b"") -> bytes:
         """What it prints. Raises SnapshotError when it fails."""
         try:
             out, said = child.communicate(data, timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise SnapshotError(f"git took longer than {TIMEOUT_S:.0f} s") from None
+        except OSError as error:
+            raise SnapshotError(f"git does not run: {error.strerror}") from None
         finally:
             self._forget(child)
         if child.returncode:
@@ -128,7 +140,7 @@ class Git:
         return self.finish(self.start(args, env, cwd), data)
 
     @contextmanager
-    def batch(self, env: dict[str, str], cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def batch(self, env: dict[str, str], cwd: Path) -> Iterator[Piped]:
         """`cat-file --batch`, to be asked for one object after the other."""
         child = self.start(["cat-file", "--batch"], env, cwd)
         try:
@@ -136,13 +148,8 @@ class Git:
         finally:
             self._forget(child)
 
-    def _forget(self, child: subprocess.Popen[bytes]) -> None:
-        child.kill()
-        child.wait()
-        for pipe in (child.stdin, child.stdout, child.stderr):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
+    def _forget(self, child: Piped) -> None:
+        child.end()
         watcher().ended(child.pid)
         self._running.discard(child)
 

@@ -7,11 +7,11 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from subprocess import Popen
 from typing import IO
 
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import FileChange, FileState
+from kimi_agent.workspaces.piped import Piped
 
 
 def id_of(data: bytes) -> str:
@@ -59,9 +59,9 @@ class Objects:
 class Reader:
     """Reads objects: loose ones itself, packed ones through one git that is started when it is first needed."""
 
-    def __init__(self, objects: Objects, start: Callable[[], Popen[bytes]] | None) -> None:
+    def __init__(self, objects: Objects, start: Callable[[], Piped] | None) -> None:
         self._objects, self._start = objects, start
-        self._git: Popen[bytes] | None = None
+        self._git: Piped | None = None
 
     def get(self, name: str) -> bytes:
         """Raises SnapshotError when the content is gone or damaged, OSError."""

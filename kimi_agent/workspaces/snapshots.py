@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import FileChange, FileState, SnapshotUse
@@ -28,6 +28,9 @@ from kimi_agent.workspaces.snapshot_objects import Objects, Reader, decode, enco
 from kimi_agent.workspaces.snapshot_others import Others
 from kimi_agent.workspaces.snapshot_restore import open_parent, restore
 from kimi_agent.workspaces.snapshot_tree import Limits, TooMany, Tree, unsaved
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 T = TypeVar("T")
 ONLY_EDITS = (
@@ -40,13 +43,15 @@ NO_GIT = f"git was not found: {ONLY_EDITS} Install git."
 class WorkspaceSnapshots:
     """Implements `core.snapshot.Snapshots`, in threads. Nothing is made before it is needed."""
 
-    def __init__(self, home: Path, session_id: str, workspace: Workspace, limits: Limits) -> None:
+    def __init__(
+        self, home: Path, session_id: str, workspace: Workspace, limits: Limits, box: "Box | None" = None
+    ) -> None:
         self._workspace, self._limits, self._home = workspace, limits, home
         self._store = store_of(home, workspace.root)
         self._own = self._store / "sessions" / session_id
         self._objects = Objects(self._own / "objects", self._store / "objects")
         program = find_git([workspace.root, *workspace.extra_roots])
-        self._git = Git(program, self._store) if program else None
+        self._git = Git(program, self._store, box) if program else None
         self.why_not_whole = "" if program else NO_GIT
         self._trees: dict[Path, Tree] = {}
         roots = [workspace.root, *workspace.extra_roots]

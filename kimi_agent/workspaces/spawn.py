@@ -19,6 +19,7 @@ from kimi_agent.workspaces.sandbox.child import BOX_FAILED
 from kimi_agent.workspaces.sandbox.policy import Folders
 
 __all__ = ["BOX_FAILED", "BoxError", "NotStarted", "Room", "Spawned", "room_of", "spawn"]
+DESCRIPTORS = "KIMI_DESCRIPTORS"
 _KILLED = 137  # 128 + SIGKILL
 
 
@@ -77,21 +78,25 @@ async def spawn(
     output: int,
     room: Room | None,
     access: Access,
+    kept: Sequence[int] = (),
 ) -> Spawned:
     """Start `argv` with just this environment, stdout and stderr both to `output`. The descriptors stay the caller's.
+
+    `kept` are more descriptors for it, whose numbers there are in the variable `DESCRIPTORS`.
 
     The watcher knows of it then. Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be
     started.
     """
     if room is None or access.outside:
-        return _Direct(argv, cwd, env, stdin, output)
+        return _Direct(argv, cwd, env, stdin, output, kept)
     if (await asyncio.to_thread(room.box.prove)).rung == "R0":
-        return _Direct(argv, cwd, env, stdin, output)
+        return _Direct(argv, cwd, env, stdin, output, kept)
     read_only = room.is_read_only()
     placed = await asyncio.to_thread(room.box.place, room.folders, access, read_only=read_only)
     way = await room.box.way_out(placed, access)
-    ends = os.dup(stdin), os.dup(output)  # the thread's own, also when nobody waits for it any more
-    work = asyncio.to_thread(_start_boxed, room.box, placed, argv, {**env, **way.variables}, cwd, ends)
+    ends = [os.dup(end) for end in (stdin, output, *kept)]  # the thread's own, also when nobody waits for it any more
+    own = {**env, **way.variables, **_named(range(3, 3 + len(kept)))}
+    work = asyncio.to_thread(_start_boxed, room.box, placed, argv, own, cwd, ends)
     starting = asyncio.ensure_future(work)
     try:
         return _Boxed(*await asyncio.shield(starting), way.refused, read_only)
@@ -100,11 +105,26 @@ async def spawn(
         raise
 
 
+def _named(kept: Sequence[int]) -> dict[str, str]:
+    return {DESCRIPTORS: " ".join(map(str, kept))} if kept else {}
+
+
+def heard_exit(heard: bytes, *, ended: bool) -> int | None:
+    """The exit code in what a supervisor has reported; None while there is none. Raises NotStarted."""
+    line, newline, _ = heard.partition(b"\n")
+    word, _, number = line.partition(b" ")
+    if not newline:
+        return _KILLED if ended else None
+    if word == b"errno":
+        raise NotStarted(int(number), os.strerror(int(number)))
+    return int(number)
+
+
 def _start_boxed(
-    box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: tuple[int, int]
+    box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: Sequence[int]
 ) -> tuple[int, int]:
     try:
-        pid, report = box.start(placed, argv, env, cwd, *ends)
+        pid, report = box.start(placed, argv, env, cwd, ends[0], ends[1], kept=ends[2:])
         watcher().started(pid)  # here, and not when the loop comes to it: this program may be killed before
         return pid, report
     finally:
@@ -122,11 +142,14 @@ def _end_unwanted(done: "asyncio.Future[tuple[int, int]]", env: Mapping[str, str
 class _Direct:
     """A process in no box, watched by a pidfd, or by a thread where there is none."""
 
-    def __init__(self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int) -> None:
+    def __init__(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int, kept: Sequence[int]
+    ) -> None:
         self._process = subprocess.Popen(
             list(argv),
             cwd=cwd,
-            env=dict(env),
+            env={**env, **_named(kept)},
+            pass_fds=kept,
             stdin=stdin,
             stdout=output,
             stderr=output,
@@ -164,14 +187,7 @@ class _Boxed:
     def collect(self) -> int | None:
         piece = os.read(self.news, 4096)
         self._heard += piece
-        for line in self._heard.splitlines(keepends=True):
-            word, _, number = line.partition(b" ")
-            if not line.endswith(b"\n"):
-                break
-            if word == b"errno":
-                raise NotStarted(int(number), os.strerror(int(number)))
-            return int(number)
-        return None if piece else _KILLED
+        return heard_exit(self._heard, ended=not piece)
 
     def close(self) -> None:
         with suppress(OSError):

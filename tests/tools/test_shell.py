@@ -191,13 +191,6 @@ def test_a_command_behaves_as_in_bash_itself(tmp_path: Path, pieces: list[str], 
     assert shown.exit_code == code
 
 
-async def test_a_users_own_bash_env_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "it's mine").write_text("greet() { echo hello; }\n")
-    monkeypatch.setenv("BASH_ENV", str(tmp_path / "it's mine"))
-    ctx = context(tmp_path)
-    assert (await run(ctx, "greet; bash -c greet"))[0] == "hello\nhello"
-
-
 async def test_a_command_longer_than_an_argument_may_be(tmp_path: Path) -> None:
     ctx = context(tmp_path)
     text, _ = await run(ctx, f"cat <<'E' | wc -c\n{'x' * 200_000}\nE\nmkdir a; cd a")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from kimi_agent.core.head import read_head
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.file_listing import Batch, batches
+from kimi_agent.frontends.common.file_listing import Batch, Run, batches, run_here
 from kimi_agent.frontends.common.file_search import SHOWN, search
 
 FRESH_S = 3.0
@@ -41,11 +41,11 @@ def mention_of(path: str) -> str:
 class FileIndex:
     """Paths below a folder, relative, folders with a final slash; what git ignores is left out.
 
-    Git is run only while `uses_git`: not in a folder that the person does not trust.
+    `git` answers what runs git, None while it must not run: in a folder that the person does not trust.
     """
 
-    def __init__(self, root: Path, uses_git: Callable[[], bool] = lambda: True) -> None:
-        self.root, self._uses_git = root, uses_git
+    def __init__(self, root: Path, git: Callable[[], Run | None] = lambda: run_here) -> None:
+        self.root, self._git = root, git
         self._began = time.time()
         self._mentioned: dict[str, float] = {}
         self._batches: list[Batch] = []
@@ -78,7 +78,7 @@ class FileIndex:
         loop, listed = asyncio.get_running_loop(), asyncio.Event()
 
         def list_all() -> None:
-            for batch in batches(self.root, uses_git=self._uses_git()):
+            for batch in batches(self.root, self._git()):
                 growing.append(batch)
             with suppress(RuntimeError):  # the program has ended
                 loop.call_soon_threadsafe(listed.set)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from kimi_agent.core.environment import persons_environment
 from kimi_agent.frontends.common.shell_marks import MARK
 
 _TRIGGER = b' __kimi_begin; \\eval "$__kimi_command"; __kimi_end\r'
@@ -205,7 +206,8 @@ def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str], *,
         scripts[kind].replace("@RC@", "" if bare else _RC.get(kind, "")).replace("@FILE@", f"'{folder / COMMAND_FILE}'")
     )
     start.write_text(text.replace("@MARK@", f"{MARK};{nonce}").replace("@NONCE@", nonce))
-    env = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+    own = persons_environment(environ)
+    env = {name: value for name, value in own.items() if name not in ("COLUMNS", "LINES")}
     if kind == "bash":
         return Start([shell, "--rcfile", str(start), "-i"], env)
     if kind == "fish":

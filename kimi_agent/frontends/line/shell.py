@@ -16,6 +16,7 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import retrying
 from kimi_agent.frontends.common.editor import editor_command
+from kimi_agent.frontends.common.file_listing import Run, lister
 from kimi_agent.frontends.common.keymap import keymap, shown
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
@@ -109,7 +110,14 @@ class LineShell:
 
     def _view_of(self, session: "Session") -> View:
         unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, is_trusted=self.uses_git)
+        return View(
+            self.screen,
+            session,
+            self._look,
+            self._asker.shown,
+            unsent=unsent,
+            is_trusted=partial(self.agent.trusts, session.cwd),
+        )
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -301,8 +309,8 @@ class LineShell:
     def folder(self) -> Path:
         return self.session.cwd
 
-    def uses_git(self) -> bool:
-        return not self.agent.trust(self.session.cwd).left_out
+    def runs_git(self) -> Run | None:
+        return lister(self.session.box, trusted=not self.agent.trust(self.session.cwd).left_out)
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)

@@ -19,6 +19,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.conversation import Conversation
+from kimi_agent.frontends.common.file_listing import lister
 from kimi_agent.frontends.common.files import FileIndex, git_branch
 from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
@@ -191,7 +192,7 @@ class SessionApp(OrderedApp):
 
     def _files(self, session: Session) -> FileIndex:
         trust = self.agent.trust(session.cwd)
-        return FileIndex(session.cwd, lambda: not trust.left_out)
+        return FileIndex(session.cwd, lambda: lister(session.box, trusted=not trust.left_out))
 
     @on(Composer.Edited)
     def _keep_soon(self) -> None:
@@ -360,7 +361,7 @@ class SessionApp(OrderedApp):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
             status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
-            box=box_word(self.talk.session.box, read_only=bool(self.agent.trust(self.talk.session.cwd).left_out)),
+            box=box_word(self.talk.session.box, read_only=not self.agent.trusts(self.talk.session.cwd)),
         )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()

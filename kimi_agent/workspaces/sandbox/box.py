@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,11 +30,11 @@ CACHES = {"GOCACHE": "go-build", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv"
 
 
 class Placed(Struct):
-    """Where one command will run: the zygote that starts it, what it may do, and where its temporary files are."""
+    """Where one command will run: which zygote starts it, what it may do, where its temporary files are (if it has any)."""
 
     zygote: "Zygote"
     profile: "Profile"
-    temporary: Path
+    temporary: Path | None = None
 
 
 class Box:
@@ -109,6 +109,17 @@ class Box:
             profile = make_profile(self.places, folders, str(folder), access, read_only=read_only)
             return Placed(self._zygote(rung, profile), profile, folder / "tmp")
 
+    def place_alone(self, profile: "Profile") -> Placed:
+        """Make ready for a program of ours, which has no temporary files. Raises BoxError, also where there is no box (R0)."""
+        rung = self.prove().rung
+        if rung == "R0":
+            raise BoxError("there is no box on this machine")
+        with self._lock:
+            if self._closed:
+                raise BoxError("the box is closed")
+            self._own_folder()
+            return Placed(self._zygote(rung, profile), profile)
+
     async def way_out(self, placed: Placed, access: Access) -> "Grant":
         """How a command reaches the hosts that the configuration and `access` name. Raises BoxError."""
         from kimi_agent.workspaces.sandbox.proxy import Grant, Proxy
@@ -122,17 +133,34 @@ class Box:
         return self._proxies[placed.zygote].grant(hosts)
 
     def start(
-        self, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, stdin: int, output: int
+        self,
+        placed: Placed,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        stdin: int,
+        output: int,
+        errors: int | None = None,
+        kept: Sequence[int] = (),
     ) -> tuple[int, int]:
-        """Run `argv` where it was placed; answers and raises what `Zygote.start` does."""
-        caches = {name: f"{placed.temporary}/{cache}" for name, cache in CACHES.items() if name not in env}
+        """Run `argv` where it was placed; takes, answers and raises what `Zygote.start` does."""
+        own = dict(env)
+        if placed.temporary is not None:
+            own = {name: f"{placed.temporary}/{cache}" for name, cache in CACHES.items()} | own
+            own["TMPDIR"] = str(placed.temporary)
         try:
-            own = {**env, **caches, "TMPDIR": str(placed.temporary)}
-            return placed.zygote.start(argv, own, cwd, placed.profile, stdin, output)
+            return placed.zygote.start(argv, own, cwd, placed.profile, stdin, output, errors, kept)
         except BoxError:
             with self._lock:
                 self._forget(placed.zygote)
             raise
+
+    def output(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Generator[bytes, None, None]:
+        """See `core.access.BoxView`; where there is no box (R0) it runs without one."""
+        from kimi_agent.workspaces.piped import output_of
+        from kimi_agent.workspaces.sandbox.profile import Profile
+
+        return output_of(argv, env, cwd, self, Profile(sockets=False))
 
     def temporary(self) -> Path | None:
         """Where boxed processes have their temporary files, None where there is no box. Raises BoxError."""

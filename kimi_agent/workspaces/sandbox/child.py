@@ -1,5 +1,6 @@
 """One boxed command: a supervisor that stays while anything of the command lives, and the command itself below it."""
 
+import fcntl
 import json
 import os
 import resource
@@ -12,6 +13,7 @@ from kimi_agent.workspaces.sandbox.profile import Profile
 BOX_FAILED = 125
 """Exit code of a command whose box could not be made: it has not run."""
 _NOT_RUN = 127
+_FREE = 64  # from here on no descriptor of a command has its place
 _LARGEST_FILE = 10 << 30  # bytes
 IGNORED = (
     signal.SIGTERM,
@@ -28,12 +30,15 @@ _RESTORED = (*IGNORED, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD)
 def supervise(
     rung: str, request: "dict[str, Any]", given: "list[int]", nothing: str, zygote: int, processes: int
 ) -> NoReturn:
-    """The life of one command's supervisor, in a process of its own. `given` is stdin, output and the report's pipe.
+    """The life of one command's supervisor, in a process of its own.
+
+    `given` is stdin, output and the report's pipe, then where errors go if not to `output` (`request["errors"]`), then what
+    the command has from descriptor 3 on.
 
     What it reports, a line each: `errno N` when the command cannot be started, `exit N` with its exit code, as a shell has it.
     It ends when the last process of the command has, and everything of the command that it can see with it.
     """
-    stdin, output, report = given
+    output, report = given[1:3]
     try:
         kernel.die_with_parent(zygote)
         os.setsid()
@@ -51,8 +56,9 @@ def supervise(
         _say_box_failed(output, error)
         os.write(report, f"exit {BOX_FAILED}\n".encode())
         os._exit(BOX_FAILED)
-    os.close(stdin)
-    os.close(output)
+    for descriptor in given:
+        if descriptor != report:
+            os.close(descriptor)
     _reap(command, report)
 
 
@@ -70,13 +76,13 @@ def _reap(command: int, report: int) -> NoReturn:
 
 def _become(rung: str, request: "dict[str, Any]", profile: Profile, given: "list[int]", processes: int) -> NoReturn:
     """Restrict this process and run the command in it. The order matters: each step needs what a later one takes away."""
-    stdin, output, report = given
+    stdin, output, report, *more = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FREE) for number in given]
     try:
-        os.dup2(stdin, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        for number in _RESTORED:
-            signal.signal(number, signal.SIG_DFL)
+        errors = more.pop(0) if request["errors"] else output
+        for place, number in enumerate((stdin, output, errors, *more)):
+            os.dup2(number, place)
+        for caught in _RESTORED:
+            signal.signal(caught, signal.SIG_DFL)
         _limit(processes)
         try:
             os.chdir(request["cwd"])
@@ -116,6 +122,7 @@ def _say_box_failed(output: int, error: BaseException) -> None:
     )
 
 
-def encoded(argv: "list[str]", env: "dict[str, str]", cwd: str, profile: Profile) -> bytes:
+def encoded(argv: "list[str]", env: "dict[str, str]", cwd: str, profile: Profile, *, errors: bool) -> bytes:
     """A request for the zygote. Names that are no UTF-8 travel as surrogates, as everywhere in Python."""
-    return json.dumps({"argv": argv, "env": env, "cwd": cwd, "profile": profile.encoded()}).encode()
+    request = {"argv": argv, "env": env, "cwd": cwd, "profile": profile.encoded(), "errors": errors}
+    return json.dumps(request).encode()

@@ -53,19 +53,28 @@ class Zygote:
                 raise
 
     def start(
-        self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, profile: Profile, stdin: int, output: int
+        self,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        profile: Profile,
+        stdin: int,
+        output: int,
+        errors: int | None = None,
+        kept: Sequence[int] = (),
     ) -> tuple[int, int]:
         """Run `argv`; answers the process id of its supervisor, and where that reports (see `child.supervise`).
 
+        `errors` is its stderr, `output` when there is none; `kept` are what it has from descriptor 3 on, 12 at most.
         Raises BoxError, or ValueError for what cannot be an argument list.
         """
         words = [_word(word) for word in argv]
         named = {_word(name): _word(value) for name, value in env.items()}
-        request = encoded(words, named, _word(os.fspath(cwd)), profile)
+        request = encoded(words, named, _word(os.fspath(cwd)), profile, errors=errors is not None)
         report, theirs = os.pipe()
         try:
             with self._lock:
-                pidfd = self._ask(request, [stdin, output, theirs])
+                pidfd = self._ask(request, [stdin, output, theirs, *([] if errors is None else [errors]), *kept])
         except BaseException:
             os.close(report)
             raise

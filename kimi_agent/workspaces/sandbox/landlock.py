@@ -69,6 +69,16 @@ def restrict(writable: "list[str]", *, unread: "list[str] | None" = None, shown:
     _restrict(ruleset)
 
 
+def read_alone(trees: "list[str]") -> None:
+    """Only `trees` can be read from now on, nothing written or run, and nobody reached over TCP. Raises OSError."""
+    ruleset = _create(_RIGHTS.get(abi(), _ALL), _ALL_TCP if abi() >= 4 else 0, 0)
+    for path in trees:
+        _allow(ruleset, path, READ_FILE | READ_DIR)
+    for path in _OPENED:
+        _allow(ruleset, path, READ_FILE | (WRITE_FILE if path == os.devnull else 0))
+    _restrict(ruleset)
+
+
 def readable(folder: str, unread: "list[str]") -> "list[str]":
     """What of `folder` can be read whole when `unread` (paths inside it) cannot: rules of Landlock cannot take away.
 
