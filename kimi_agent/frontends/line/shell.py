@@ -110,14 +110,7 @@ class LineShell:
 
     def _view_of(self, session: "Session") -> View:
         unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(
-            self.screen,
-            session,
-            self._look,
-            self._asker.shown,
-            unsent=unsent,
-            is_trusted=partial(self.agent.trusts, session.cwd),
-        )
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=self.agent.trusts)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -310,7 +303,7 @@ class LineShell:
         return self.session.cwd
 
     def runs_git(self) -> Run | None:
-        return lister(self.session.box, trusted=not self.agent.trust(self.session.cwd).left_out)
+        return lister(self.session.box, trusted=self.agent.trusts(self.session.cwd))
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)
