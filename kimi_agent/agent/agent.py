@@ -39,7 +39,7 @@ from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.trust import EVERYTHING, Trust
-from kimi_agent.core.workspace import Workspace
+from kimi_agent.core.workspace import REPORTS, Workspace
 
 NO_MODEL = Model("", "", "")
 
@@ -296,7 +296,8 @@ class Agent(Struct):
         for event in events[1:]:
             log.append(event)
         with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
-            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
+            of_commands = shutil.ignore_patterns(REPORTS)  # what commands have left is theirs, links included
+            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem), ignore=of_commands)
         if self.make_snapshots is not None:
             with contextlib.suppress(OSError):
                 self.make_snapshots(started.id, self.make_workspace(folder, self.store.scratch(log.path.stem))).fork(

@@ -14,13 +14,13 @@ class Access(Record):
     """What one command may do beyond what its session's box allows. Only a person gives it, for this command.
 
     `write` are real absolute paths, `hosts` names that can be reached through the proxy; `outside`: it runs without a box.
-    `git`: it was proved to be git alone, so the repository may change, but not its hooks and settings.
+    `git`: it was proved to be git alone, so the repository that this folder lies in may change, but not its hooks and settings.
     """
 
     write: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     outside: bool = False
-    git: bool = False
+    git: str = ""
 
 
 NO_MORE = Access()

@@ -11,6 +11,7 @@ from pathlib import Path
 from kimi_agent.core.access import Access
 from kimi_agent.core.record import Record
 from kimi_agent.core.secret import is_secret_path
+from kimi_agent.core.workspace import REPORTS
 from kimi_agent.workspaces.sandbox.profile import Profile, inside
 
 KEY_STORES = (
@@ -83,14 +84,14 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
     granted = _real(access.write)
     own = [path for path in (folders.scratch, f"{folders.scratch}.jsonl") if folders.scratch and os.path.exists(path)]
     scripts = [entry.path for entry in _entries(home) if entry.is_file() and entry.name.endswith(SCRIPTS)]
-    shown = [*(f"{home}/{name}" for name in OF_KIMI), *scripts, *own[1:], *_real(places.readable)]
+    shown = [*(f"{home}/{name}" for name in OF_KIMI), *scripts, *own, *_real(places.readable)]
     found = [_look(root, int(time.monotonic() / _FRESH_S)) for root in roots]
     repositories = [path for guarded, _ in found for path in guarded]
     secrets = [path for _, secret in found for path in secret]
-    writable = [*roots, *granted, os.path.join(box, "tmp"), *own[:1]]
+    writable = [*roots, *granted, os.path.join(box, "tmp"), *(f"{path}/{REPORTS}" for path in own[:1])]
     readonly, hooks = [*repositories], []
-    if access.git and not read_only:
-        gits = _git_folders([*repositories, *_git_around(folders.root)])
+    if access.git and any(inside(access.git, root) for root in roots):
+        gits = _git_folders(_git_around(access.git))
         writable += gits
         readonly = [path for path in repositories if os.path.basename(path) != ".git"]
         readonly += [path for git in gits for path in _control(git)]
