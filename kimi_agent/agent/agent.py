@@ -202,9 +202,16 @@ class Agent(Struct):
             self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
         private = functools.partial(self.is_private, folder)
         box = None if self.accepts_no_box else self.box
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private, box=box)
         scratch = self.store.workroom(log.path.stem)
         tools, workspace = self.make_tools(model, folder), self.make_workspace(folder, scratch)
+        own = [scratch, plan_file, *(map(Path, box.opened) if box is not None else ())]
+
+        def is_inside(path: str) -> bool:
+            return box is None or workspace.contains(Path(path)) or any(Path(path).is_relative_to(each) for each in own)
+
+        permissions = Permissions(
+            first, str(plan_file), str(self.home.resolve()), rules, private, box=box, is_inside=is_inside
+        )
         session = Session(
             SessionParts(
                 log=log,

@@ -61,13 +61,15 @@ def box_words(state: BoxState, hosts: Sequence[str] = (), *, read_only: bool = F
 
 
 class BoxView(Protocol):
-    """The box of this run. `state` is None until it is proved; `hosts` can be reached by every command, through the proxy.
+    """The box of this run. `state` is None until it is proved; `hosts` can be reached by every command, through the proxy;
+    `opened` are the paths beside the working folder that every command may write.
 
     `prove` blocks until the canary is back, `warm` has that done in a thread and calls `proved` there; `possible` is False where
     there cannot be a box.
     """
 
     hosts: tuple[str, ...]
+    opened: tuple[str, ...]
 
     @property
     def state(self) -> BoxState | None: ...

@@ -60,7 +60,8 @@ class CommandTool:
         finally:
             live.close()
             output.close()
-            errors.unlink(missing_ok=True)
+            with suppress(OSError):  # it may be anything
+                errors.unlink(missing_ok=True)
         text = output.text().strip()
         failure = f"timed out after {TIMEOUT_S:g} s: killed" if ended.timed_out else f"exit code {ended.code}"
         if ended.code == 0:

@@ -20,9 +20,8 @@ def read_report(path: Path, limit: int) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            return b""
-        file.seek(max(0, about.st_size - limit))
-        return file.read(limit)
+        return os.pread(descriptor, limit, max(0, about.st_size - limit)) if stat.S_ISREG(about.st_mode) else b""
+    finally:
+        os.close(descriptor)

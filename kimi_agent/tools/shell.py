@@ -175,7 +175,8 @@ def _keep_folder(report: Path, kept: Path) -> None:
 
 def _remove(report: Path) -> None:
     if str(report) != os.devnull:
-        report.unlink(missing_ok=True)
+        with suppress(OSError):  # it may be anything
+            report.unlink(missing_ok=True)
 
 
 def _title(params: ShellParams) -> str:
