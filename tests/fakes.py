@@ -207,6 +207,7 @@ class FakeAgent:
         self.notices: list[str] = []
         self.login: Any = None
         self.compaction: Script = shrinks
+        self.trust: Callable[[Path], Trust] = lambda folder: EVERYTHING
         self.closed = False
 
     def trust(self, folder: Path) -> Trust:
