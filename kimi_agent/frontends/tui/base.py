@@ -12,6 +12,7 @@ from textual.timer import Timer
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.late import trusts
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
 from kimi_agent.commands import find, looks_like_command
@@ -361,7 +362,7 @@ class SessionApp(OrderedApp):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
             status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
-            box=box_word(self.talk.session.box, read_only=not self.agent.trusts(self.talk.session.cwd)),
+            box=box_word(self.talk.session.box, read_only=not trusts(self.agent, self.talk.session.cwd)),
         )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()
