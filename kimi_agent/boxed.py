@@ -12,6 +12,7 @@ from kimi_agent.core.access import Rung
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
+from kimi_agent.core.trust import Trust
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts
 
@@ -19,7 +20,13 @@ if TYPE_CHECKING:
     from kimi_agent.workspaces.sandbox.box import Box
 
 
-def hooks_of(config: Config, parts: Parts, box: "Box", extra_roots: Sequence[Path]) -> MakeHooks | None:
+def hooks_of(
+    config: Config,
+    parts: Parts,
+    box: "Box",
+    extra_roots: Sequence[Path],
+    caution: Callable[[Path], Callable[[], bool]] = lambda folder: lambda: False,
+) -> MakeHooks | None:
     """What makes a session's hooks, if there are any. They run on this machine, in its box, wherever the session's tools work."""
     given, source = config.hooks, "configuration"
     own = [Hook(h.event, h.command, h.matcher, h.timeout, h.strict, source, outside=h.outside) for h in given]
@@ -31,16 +38,9 @@ def hooks_of(config: Config, parts: Parts, box: "Box", extra_roots: Sequence[Pat
     from kimi_agent.workspaces.spawn import room_of
 
     def make(session_id: str, cwd: Path, transcript: Path, emit: Callable[[Event], None], resumed: bool) -> Hooks:
-        room = room_of(box, cwd, extra_roots, transcript.with_suffix(""))
-        return Hooks(
-            hooks,
-            functools.partial(run_hook, room=room, passed=config.box.env),
-            session_id,
-            cwd,
-            transcript,
-            emit,
-            resumed,
-        )
+        room = room_of(box, cwd, extra_roots, transcript.with_suffix(""), caution(cwd))
+        run = functools.partial(run_hook, room=room, passed=config.box.env)
+        return Hooks(hooks, run, session_id, cwd, transcript, emit, resumed)
 
     return make
 
@@ -68,13 +68,41 @@ def make_box(config: Config, home: Path, off: str = "", rungs: Sequence[Rung] = 
     return Box(places, hosts=hosts, rungs=wanted, off=reason)
 
 
+def caution_of(trusted: Callable[[Path], Trust]) -> Callable[[Path], Callable[[], bool]]:
+    """What tells, for a folder, whether commands may write nothing there yet: something of it waits to be trusted.
+
+    What comes to lie there later, by a command perhaps, changes nothing for this run.
+    """
+    free: set[Path] = set()
+
+    def of(folder: Path) -> Callable[[], bool]:
+        def is_read_only() -> bool:
+            if folder not in free and not trusted(folder).left_out:
+                free.add(folder)
+            return folder not in free
+
+        return is_read_only
+
+    return of
+
+
 def workspaces_of(
-    parts: Parts, name: str, extra_roots: Sequence[Path], box: "Box", passed: Sequence[str] = ()
+    parts: Parts,
+    name: str,
+    extra_roots: Sequence[Path],
+    box: "Box",
+    caution: Callable[[Path], Callable[[], bool]] = lambda folder: lambda: False,
+    passed: Sequence[str] = (),
 ) -> Callable[[Path, Path], Workspace]:
-    """What makes the workspace of a session: the local one is in the box. Raises ConfigError for an unknown name."""
+    """What makes the workspace of a session: the local one is in the box, and read-only there where `caution` says so.
+
+    Raises ConfigError for an unknown name.
+    """
     other = parts.workspace_of(name, extra_roots)
     if name != "local":
         return lambda folder, scratch: other(folder)
     from kimi_agent.workspaces.local import LocalWorkspace
 
-    return lambda folder, scratch: LocalWorkspace(folder, extra_roots, box=box, scratch=scratch, passed=passed)
+    return lambda folder, scratch: LocalWorkspace(
+        folder, extra_roots, box=box, scratch=scratch, is_read_only=caution(folder), passed=passed
+    )

@@ -15,7 +15,7 @@ from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
-from kimi_agent.boxed import hooks_of, make_box, workspaces_of
+from kimi_agent.boxed import caution_of, hooks_of, make_box, workspaces_of
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
 from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
@@ -69,12 +69,9 @@ def build(
     trusted = trust_of(trust or config.trust.folders, home, own_folders(config, skill_dirs, plugins), redactor.text)
     named = bool(agent_name or agent_file)
     main = main_agent(plugin_agents, cwd, home, agent_name, agent_file, trusted(cwd)) if named else MainAgent()
-    box = make_box(config, home, no_box)
+    box, caution = make_box(config, home, no_box), caution_of(trusted)
     parts = parts_of(config, main, plugins, box)
-    policies = Policies(config, home, extra_roots, local=workspace == "local")
-
-    def find_agents(folder: Path) -> AgentTypes:
-        return main.types if named else agent_types(plugin_agents, folder, home, trusted(folder))
+    policies = Policies(config, home, extra_roots, local=workspace == "local", trusted=trusted)
 
     def make_tools(model: Model, folder: Path) -> list[Tool]:
         tools = tools_for(config, parts, model, folder, home, policies)
@@ -96,8 +93,8 @@ def build(
         make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
         make_rules=policies.open,
         is_private=policies.is_private,
-        make_workspace=workspaces_of(parts, workspace, extra_roots, box, config.box.env),
-        make_hooks=hooks_of(config, parts, box, extra_roots),
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box, caution, config.box.env),
+        make_hooks=hooks_of(config, parts, box, extra_roots, caution),
         box=box,
         accepts_no_box=accepts_no_box,
         gates=parts.gates,
@@ -106,7 +103,7 @@ def build(
         thinking=config.effort,
         notices=(*config.warnings, *parts.problems, *main.types.broken, *settings_left_out(cwd, home)),
         main_agent=main.kind,
-        find_agents=find_agents,
+        find_agents=lambda folder: main.types if named else agent_types(plugin_agents, folder, home, trusted(folder)),
         budget=budget_of(config),
         offers=lambda name: offers(config, name),
         max_tasks=config.background.max_running_tasks,

@@ -13,6 +13,7 @@ from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.private import Private
 from kimi_agent.core.rules import Ruling
+from kimi_agent.core.trust import EVERYTHING, Trust
 
 if TYPE_CHECKING:
     from kimi_agent.rules.book import RuleBook
@@ -23,9 +24,21 @@ Found = tuple[Scope, Sequence[RuleConfig]]
 
 
 class Policies:
-    """Of all sessions of one agent. `local`: commands run on this machine, where it can be looked at what they are."""
+    """Of all sessions of one agent. `local`: commands run on this machine, where it can be looked at what they are.
 
-    def __init__(self, config: Config, home: Path, extra_roots: Sequence[Path] = (), *, local: bool = True) -> None:
+    `trusted` answers the trust in a folder: rules of a project that nobody has trusted are left out.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        home: Path,
+        extra_roots: Sequence[Path] = (),
+        *,
+        local: bool = True,
+        trusted: Callable[[Path], Trust] = lambda folder: EVERYTHING,
+    ) -> None:
+        self._trusted = trusted
         self._config, self._home, self._extra, self._local = config, home, tuple(extra_roots), local
         self._private: dict[Path, Private] = {}
         self._rules: dict[Path, FolderRules] = {}
@@ -72,7 +85,7 @@ class Policies:
         file = folder / PROJECT
         if os.path.realpath(file) != os.path.realpath(self._home / FILE):
             try:
-                project, more = read_rules(file)
+                project, more = read_rules(file, self._trusted(folder).reader("rules"))
                 problems += more
             except ConfigError as error:  # a project must not keep anybody from starting
                 problems.append(f"the rules of the project are left out: {error}")

@@ -56,8 +56,9 @@ def _count(files: Sequence[File]) -> str:
         "agent type": "agent types",
         "skill": "skills",
         "command": "commands",
+        "rules": "files of rules",
     }
-    single = {"instructions": "file of instructions"}
+    single = {"instructions": "file of instructions", "rules": "file of rules"}
     counts = [(kinds.count(kind), kind) for kind in dict.fromkeys(kinds)]
     return ", ".join(f"{n} {plural[kind] if n > 1 else single.get(kind, kind)}" for n, kind in counts)
 

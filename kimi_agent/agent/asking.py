@@ -55,9 +55,10 @@ async def _gates(caller: "Caller", item: "Prepared") -> Allow | Deny | None:
     for gate in caller.gates:
         verdict = await gate(item.call, item.effects)
         if verdict is not None:
-            if verdict == "ask" or (insists and isinstance(verdict, Allow)):
+            if verdict == "ask":
                 break
-            return verdict
+            if not (insists and isinstance(verdict, Allow)):  # a later gate may still forbid
+                return verdict
     return Allow() if item.agreed == item.effects else None
 
 

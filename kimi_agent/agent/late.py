@@ -12,6 +12,7 @@ from kimi_agent.agent.prompt import instruction_texts
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import clean
 from kimi_agent.core.message import Message
+from kimi_agent.core.rules import Rules
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -25,8 +26,18 @@ def left_out(agent: "Agent", folder: Path) -> Sequence[str]:
     trust = agent.trust(folder)
     if trust.asks:
         agent.look_again(folder)
-        agent.skills(folder), agent.agent_types(folder), instruction_texts(folder, agent.home, trust)
+        (
+            agent.skills(folder),
+            agent.agent_types(folder),
+            instruction_texts(folder, agent.home, trust),
+            rules_of(agent, folder),
+        )
     return trust.left_out
+
+
+def rules_of(agent: "Agent", folder: Path) -> Rules | None:
+    """The rules as the files have them now."""
+    return agent.make_rules(folder) if agent.make_rules is not None else None
 
 
 def take_up(agent: "Agent", session: "Session") -> None:
@@ -34,6 +45,7 @@ def take_up(agent: "Agent", session: "Session") -> None:
     agent.look_again(session.cwd)
     before, session.agent_types = session.agent_types, agent.agent_types(session.cwd)
     session.skills = agent.skills(session.cwd)
+    session.set_rules(rules_of(agent, session.cwd))
     session.late = late_of(agent, session, [k for name, k in session.agent_types.items() if before.get(name) != k])
 
 

@@ -29,6 +29,7 @@ from kimi_agent.core.errors import SessionError
 from kimi_agent.core.goal import Goal, GoalState
 from kimi_agent.core.message import Image
 from kimi_agent.core.provider import Model
+from kimi_agent.core.rules import Rules
 
 
 class Session:
@@ -314,6 +315,9 @@ class Session:
             self.mode_before_plan = self.mode
         self._permissions.mode = mode
         return self._change(ev.ModeChanged(mode))
+
+    def set_rules(self, rules: Rules | None) -> None:
+        self._permissions.rules = rules
 
     def set_model(self, name: str, thinking: str | None = None) -> list[ev.Event]:
         """Go on with another model. Raises KimiError when it is unknown, or while a turn runs."""

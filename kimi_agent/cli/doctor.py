@@ -38,7 +38,7 @@ def doctor(
     offline: Annotated[bool, typer.Option("--offline", help="Make no request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="Prove the box for commands, check by check, and nothing else.")
+        bool, typer.Option("--trust", help="Prove what docs/security.md promises, on this machine, and nothing else.")
     ] = False,
 ) -> None:
     """Check configuration, key, model and the programs that kimi uses. The exit code says whether all is well."""
@@ -98,6 +98,21 @@ def examine_trust(options: Options) -> Iterator[Finding]:
     else:
         residue = f"; not held: {', '.join(state.not_held)}" if state.not_held else ""
         yield Finding("box", "ok", f"commands run in {state.rung}{residue}")
+        yield from _proofs()
+
+
+def _proofs() -> Iterator[Finding]:
+    """kimi at work, attacked by a model of ours."""
+    import subprocess
+
+    from kimi_agent.cli.proofs import proofs
+
+    try:
+        for held, about, text in proofs():
+            hint = "" if held else "Please report this, with what `kimi info` says: it is a fault of kimi."
+            yield Finding(about, "ok" if held else "error", text, hint, ExitCode.DONE if held else ExitCode.FAILED)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("proofs", "error", f"kimi at work could not be tried: {error}", "", ExitCode.FAILED)
 
 
 def _python() -> Finding:

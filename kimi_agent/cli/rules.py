@@ -82,11 +82,18 @@ def list_rules(
 
 
 def _rules(ctx: typer.Context) -> "tuple[FolderRules, Policies, Path]":
+    from kimi_agent.folder_trust import trust_of
     from kimi_agent.policy import Policies
+    from kimi_agent.trust_question import told_left_out
 
     options = ctx.find_object(Options) or Options()
-    policies, cwd = Policies(options.load(), options.home), options.cwd()
-    return policies.open(cwd), policies, cwd
+    config, cwd = options.load(), options.cwd()
+    trusted = trust_of(config.trust.folders, options.home)
+    policies = Policies(config, options.home, trusted=trusted)
+    rules = policies.open(cwd)
+    if left := trusted(cwd).left_out:
+        rules.problems = [*rules.problems, told_left_out(left)]
+    return rules, policies, cwd
 
 
 def _judge(rules: "FolderRules", tool: str, text: str, cwd: Path) -> "Ruling":

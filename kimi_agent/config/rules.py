@@ -1,7 +1,5 @@
 """Files of permission rules: `[[permission.rules]]`, in config.toml and in files of their own."""
 
-import os
-import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +7,8 @@ from pathlib import Path
 from kimi_agent.config.file import Problem, Source, fill, parse_source, short_path
 from kimi_agent.config.safety import PermissionConfig, RuleConfig
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.head import read_head
+from kimi_agent.core.trust import Reader, Untrusted
 
 MANAGED = Path("/etc/kimi/rules.toml")
 """Of who manages the machine."""
@@ -24,13 +24,13 @@ def placed(rules: Sequence[RuleConfig], source: Source) -> tuple[RuleConfig, ...
     )
 
 
-def read_rules(path: Path) -> tuple[tuple[RuleConfig, ...], list[str]]:
+def read_rules(path: Path, read: Reader = read_head) -> tuple[tuple[RuleConfig, ...], list[str]]:
     """The rules of a file of its own, and what is wrong with it without being fatal; nothing where there is none.
 
     Raises ConfigError for a file that cannot be read.
     """
     name = short_path(path)
-    text = _text(path, name)
+    text = _text(path, name, read)
     if text is None:
         return (), []
     source = parse_source(text, name)
@@ -42,18 +42,16 @@ def read_rules(path: Path) -> tuple[tuple[RuleConfig, ...], list[str]]:
     return placed(config.rules, source), [source.describe(problem) for problem in (*problems, *others)]
 
 
-def _text(path: Path, name: str) -> str | None:
-    """What the file holds. It is opened without waiting: a project may have put a pipe there."""
+def _text(path: Path, name: str, read: Reader) -> str | None:
+    """What the file holds; None where there is none, or where `read` leaves it out."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except (FileNotFoundError, NotADirectoryError):
+        data = read(path, _BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError, Untrusted):
         return None
     except OSError as error:
         raise ConfigError(f"{name}: {error.strerror or error}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ConfigError(f"{name} is not a regular file")
-        data = file.read(_BYTES + 1)
+    except ValueError:
+        raise ConfigError(f"{name} is not a regular file") from None
     if len(data) > _BYTES:
         raise ConfigError(f"{name} is larger than {_BYTES:,} bytes")
     try:

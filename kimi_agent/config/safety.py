@@ -83,7 +83,8 @@ class SnapshotsConfig:
 class TrustConfig:
     """Whether what a folder tells the model (AGENTS.md, skills, commands, types of agents) is asked about before it is read.
 
-    `folders` is `ask`, or `always`: nothing is asked, as for people who open their own folders alone, and in images of builds.
+    `folders` is `ask`, or `always`: nothing is asked, as for people who open their own folders alone, and in images of builds. In
+    a folder with something that nobody has trusted, commands write nothing but temporary files.
     """
 
-    folders: Literal["ask", "always"] = "always"
+    folders: Literal["ask", "always"] = "ask"

@@ -24,6 +24,7 @@ class Access(Record):
 
 
 NO_MORE = Access()
+NO_BOX = "NO BOX"
 
 
 class Check(Record):
@@ -48,6 +49,15 @@ class BoxState(Record):
     def reason(self) -> str:
         """Why it is no better; empty for the best."""
         return "; ".join(f"{rung}: {why}" if len(self.reasons) > 1 else why for rung, why in self.reasons)
+
+
+def box_words(state: BoxState, hosts: Sequence[str] = (), *, read_only: bool = False) -> str:
+    """Which box a command has, what it reaches of the net, and what is not held, in a few words."""
+    if state.rung == "R0":
+        return NO_BOX
+    reached = "hosts" if hosts and state.rung != "R1" else "off"
+    words = [f"box {state.rung}", *(["read-only"] if read_only else []), f"net {reached}"]
+    return " · ".join([*words, *([f"not held: {', '.join(state.not_held)}"] if state.not_held else [])])
 
 
 class BoxView(Protocol):

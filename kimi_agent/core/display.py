@@ -28,7 +28,7 @@ class Diff(Record):
 class Terminal(Record):
     """Output of a command. `exit_code` is None while it runs or when it was killed; `output` may be cut in the middle.
 
-    `box` is the rung that it ran in (`R0`: in none), empty where nobody knows; `reason` is why it asks for more than its box.
+    `box` says which box it ran in, empty where nobody knows; `reason` is why it asks for more than its box.
     """
 
     command: str

@@ -13,7 +13,7 @@ from kimi_agent.core.record import Record
 
 Reader: TypeAlias = Callable[[Path | str, int], bytes]
 """The beginning of a file, at most so many bytes. Raises OSError, ValueError for what is no file, Untrusted."""
-Kind: TypeAlias = Literal["instructions", "skill", "command", "agent type"]
+Kind: TypeAlias = Literal["instructions", "skill", "command", "agent type", "rules"]
 
 
 class Untrusted(ValueError):

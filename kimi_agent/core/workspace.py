@@ -21,13 +21,14 @@ class Exit(Record):
     """How a process ended. `code` is None when it was killed; `timed_out` says that the deadline did it.
 
     `left_running` says that a background child still holds the output (it goes on running). `refused` are the requests for the
-    net that the box did not let through.
+    net that the box did not let through; `read_only`: it could write nothing but temporary files, as nobody trusts the folder.
     """
 
     code: int | None
     timed_out: bool = False
     left_running: bool = False
     refused: tuple[str, ...] = ()
+    read_only: bool = False
 
 
 class Workspace(Protocol):

@@ -38,7 +38,7 @@ class CommandTool:
         return Terminal(self._line(params))
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         output = HeadTail(spill_path(ctx.scratch, "plugin", ctx.call_id))
         errors = spill_path(ctx.scratch, "plugin-errors", ctx.call_id)
         live = Live(ctx.progress)

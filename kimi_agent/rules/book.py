@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
@@ -38,7 +39,11 @@ class RuleBook(Struct):
     keep: Keep | None = None
 
     def judge(self, call: ToolCall, effects: Sequence[Effect]) -> Ruling:
-        """The strictest of what all rules say."""
+        """The strictest of what all rules say.
+
+        Where only the run can tell whether a rule is meant, one that somebody wrote asks. A built-in one keeps other rules from
+        allowing the call: a person is asked, unless the mode allows every call.
+        """
         strict = [
             (rule, said) for rule in self.rules if (said := concerns(rule, call, effects, self.place)) is not False
         ]
@@ -46,13 +51,16 @@ class RuleBook(Struct):
             return Ruling("deny", _denial(denying), self._segments(call, effects, [denying]))
         if any(rule.scope == "built-in" for rule, _ in strict) and self.proved(effects):  # it writes nothing
             strict = [(rule, said) for rule, said in strict if rule.scope != "built-in"]
+        doubts = [rule for rule, said in strict if rule.scope == "built-in" and said is None]
+        strict = [(rule, said) for rule, said in strict if rule not in doubts]
         if asking := _strongest(rule for rule, _ in strict):
             maybe = asking.decision == "deny"
             reason = f"the rule {asking.named} {'may forbid it' if maybe else 'wants it asked for'}"
             return Ruling("ask", asking.reason or reason, self._segments(call, effects, [rule for rule, _ in strict]))
         if not self._may_widen(effects):
             return Ruling("ask", "it would leave the box")
-        return self._allowed(call, effects)
+        ruling = self._allowed(call, effects)
+        return self._doubted(ruling, call, effects, doubts) if doubts else ruling
 
     def proved(self, effects: Sequence[Effect]) -> bool:
         """Whether every command among the effects is proved to read only, without any rule."""
@@ -98,6 +106,13 @@ class RuleBook(Struct):
             return Ruling("allow", segments=segments)
         reason = next((segment.why for segment in segments if segment.verdict == "ask"), "")
         return Ruling("", reason, segments, tuple(rule.pattern for rule in self._new_rules(call, effects)))
+
+    def _doubted(self, ruling: Ruling, call: ToolCall, effects: Sequence[Effect], doubts: Sequence[Rule]) -> Ruling:
+        """Not allowed, and not to be allowed for ever, because built-in rules may be meant."""
+        if ruling.verdict != "allow":
+            return Ruling("", ruling.reason, ruling.segments)
+        asking = [replace(rule, decision="ask") for rule in doubts]
+        return Ruling("", doubts[0].reason, self._segments(call, effects, asking))
 
     def _is_private(self, effect: Effect) -> bool:
         return effect.kind == "read" and self.places.is_private(effect.target)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -116,17 +116,26 @@ def _concerns_command(rule: Rule, argument: str, effect: Effect, place: Place) -
 
 
 def _reaches(rule: Rule, argument: str, effect: Effect, place: Place) -> bool | None:
-    """Whether a command names what a rule about paths is about. What it only names it may not write: that is asked for."""
+    """Whether a command names what a rule about paths is about. What it only names it may not write: that is asked for.
+
+    Output to a place that only the run can tell counts as written there, but for built-in rules: what they guard is rarely meant.
+    """
     found, folder = scan(effect.target), effect.cwd or place.root
-    if any(within_reach(argument, word, folder, place.root) for word in found.targets):
+    written = _names_any(argument, found.targets, folder, place.root)
+    if written or (written is None and rule.scope != "built-in"):
         return True
     if rule.files_only:
-        return False
+        return written
     if len(found.words) > MANY_WORDS:
         return None
-    if any(within_reach(argument, word, folder, place.root) for word in found.words):
-        return None if rule.kind == "write" else True
-    return False
+    if _names_any(argument, found.words, folder, place.root) is False:
+        return False
+    return None if rule.kind == "write" else True
+
+
+def _names_any(argument: str, words: Iterable[str], folder: str, root: str) -> bool | None:
+    answers = {within_reach(argument, word, folder, root) for word in words}
+    return True if True in answers else None if None in answers else False
 
 
 # --- rules that allow -------------------------------------------------------------------------------------------------

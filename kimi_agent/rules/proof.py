@@ -12,6 +12,7 @@ from kimi_agent.core.git_env import GIT_ENV
 from kimi_agent.rules.git import git_use, repository_problem
 from kimi_agent.rules.lexer import Command, prove
 from kimi_agent.rules.readonly import BUILTIN_READERS, use_of
+from kimi_agent.rules.trees import tree_problem
 
 FOLDERS = ("/usr/bin", "/bin", "/run/current-system/sw/bin")
 """Where programs are looked for: folders of the system, which no project writes to."""
@@ -56,6 +57,9 @@ def command_problem(words: Sequence[str], cwd: str, places: Places) -> str:
     for path in (*use.listed, *use.tracked):
         if problem := _path_problem(path, cwd, places, content=False):
             return problem
+    for path in use.trees:
+        if problem := _tree_problem(path, cwd, places):
+            return problem
     for path in use.tracked:
         if places.is_private(os.path.realpath(os.path.join(cwd, path))):  # noqa: PTH118
             return f"{path[:60]} {PRIVATE}"
@@ -87,6 +91,14 @@ def _path_problem(path: str, cwd: str, places: Places, *, content: bool) -> str:
     except OSError:
         return ""
     return "" if stat.S_ISREG(mode) else f"{shown} is not a regular file"
+
+
+def _tree_problem(path: str, cwd: str, places: Places) -> str:
+    real = os.path.realpath(os.path.join(cwd, path))  # noqa: PTH118
+    if path == "-" or not os.path.isdir(real):  # noqa: PTH112
+        return _path_problem(path, cwd, places, content=True)
+    outside = _path_problem(path, cwd, places, content=False)
+    return outside or tree_problem(real, ignores=places.names_more)
 
 
 def _inside(real: str, places: Places) -> bool:

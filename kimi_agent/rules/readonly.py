@@ -23,7 +23,8 @@ class Reader(Struct, frozen=True):
     """`valued` flags take a value, attached or as the next word, and `long` ones with `=`: `value` says which ones are good.
 
     `most` is how many operands there may be; `digits`: `-5` is a count; `check` says what else is wrong, in words. Of a command
-    that is not `mixed`, flags come first: what comes later may be taken for a file, to write perhaps.
+    that is not `mixed`, flags come first: what comes later may be taken for a file, to write perhaps. With a flag of `deep` it
+    reads all that lies below its operands.
     """
 
     short: str = ""
@@ -37,17 +38,19 @@ class Reader(Struct, frozen=True):
     digits: bool = False
     check: Callable[[Sequence[str]], str] | None = None
     mixed: bool = True
+    deep: str = ""
 
 
 class Use(Struct):
     """What one command line reads: `paths` are files of which the content would be shown, of `listed` only names and attributes.
 
-    `tracked` are files or folders of which git shows what it knows.
+    `tracked` are files or folders of which git shows what it knows; of `trees` all files below are read.
     """
 
     paths: list[str]
     listed: list[str]
     tracked: list[str] = field(default_factory=list)
+    trees: list[str] = field(default_factory=list)
 
 
 def use_of(words: Sequence[str]) -> Use | str:
@@ -72,22 +75,26 @@ def use_of(words: Sequence[str]) -> Use | str:
         case "names":
             return Use([], [*operands, *also])
         case "pattern":
-            return Use([*(operands if "e" in parsed.valued else operands[1:]), *also], [])
+            files = operands if "e" in parsed.valued else operands[1:]
+            deep = not parsed.given.isdisjoint(known.deep.split())
+            return Use(also, [], trees=files or ["."]) if deep else Use([*files, *also], [])
         case "files":
             return Use([*operands, *also], [])
 
 
 class _Parsed(Struct):
-    """`valued` are the flags that took a value; `later_flags` came after an operand: some systems take them for one, too."""
+    """`valued` are the flags that took a value, `given` the others; `later_flags` came after an operand: some systems take them
+    for one, too."""
 
     operands: list[str]
     valued: set[str]
     later_flags: list[str]
+    given: set[str]
 
 
 def _parse(known: Reader, words: Sequence[str]) -> _Parsed | str:
     """The words told apart; in words what is wrong with a flag."""
-    parsed = _Parsed([], set(), [])
+    parsed = _Parsed([], set(), [], set())
     rest = iter(words)
     for word in rest:
         if word == "--":
@@ -96,32 +103,34 @@ def _parse(known: Reader, words: Sequence[str]) -> _Parsed | str:
             parsed.operands.append(word)
         elif parsed.operands and not known.mixed:
             return "a flag after a file is taken for another file"
-        elif problem := _flag_problem(known, word, rest, parsed.valued):
+        elif problem := _flag_problem(known, word, rest, parsed):
             return problem
         elif parsed.operands:
             parsed.later_flags.append(word)
     return parsed
 
 
-def _flag_problem(known: Reader, word: str, rest: Iterator[str], valued: set[str]) -> str:
+def _flag_problem(known: Reader, word: str, rest: Iterator[str], parsed: _Parsed) -> str:
     """What is wrong with a flag; takes its value from `rest` where it has one there."""
     if word.startswith("--"):
         name, equals, value = word.partition("=")
         if not equals and name in known.long.split():
+            parsed.given.add(name)
             return ""
         if equals and name in known.long_valued.split() and known.value.match(value):
-            valued.update("e" if name == "--regexp" else "")
+            parsed.valued.update("e" if name == "--regexp" else "")
             return ""
         return f"the flag {name[:40]} is not known to read only"
     if known.digits and word[1:].isdecimal():
         return ""
     for position, letter in enumerate(word[1:], 2):
         if letter in known.valued:
-            valued.add(letter)
+            parsed.valued.add(letter)
             value = word[position:] or next(rest, "")
             return "" if known.value.match(value) and value else f"the value of -{letter} is missing or unusual"
         if letter not in known.short:
             return f"the flag -{letter} is not known to read only"
+        parsed.given.add(f"-{letter}")
     return ""
 
 
@@ -182,11 +191,13 @@ def _find_use(words: Sequence[str]) -> Use | str:
 
 _SUM = Reader("bt", long="--binary --text --tag --zero")
 _GREP = Reader(
-    "EFGPivwxcLlqsobHhnTaUzyI", "eABCm",
+    "EFGPivwxcLlqsobHhnTaUzyIr", "eABCm",
     "--extended-regexp --fixed-strings --basic-regexp --perl-regexp --ignore-case --invert-match --word-regexp --line-regexp"
     " --count --files-with-matches --files-without-match --quiet --no-messages --only-matching --byte-offset --with-filename"
-    " --no-filename --line-number --initial-tab --text --no-ignore-case --color --null",
-    "--regexp --after-context --before-context --context --max-count --color --label", "pattern", value=ANY, digits=True,
+    " --no-filename --line-number --initial-tab --text --no-ignore-case --color --null --recursive",
+    "--include --exclude --exclude-dir --regexp --after-context --before-context --context --max-count --color --label",
+    "pattern", value=ANY, digits=True,
+    deep="-r --recursive",
 )  # fmt: skip
 
 READERS: dict[str, Reader] = {

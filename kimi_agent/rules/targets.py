@@ -65,8 +65,12 @@ def _with_folders(path: str) -> Iterator[str]:
         end = path.rfind("/", 0, end)
 
 
-def within_reach(pattern: str, word: str, folder: str, root: str) -> bool:
-    """Whether a word of a command may name what a pattern is about: a path, also behind `=`, `:` or the letter of a flag."""
+def within_reach(pattern: str, word: str, folder: str, root: str) -> bool | None:
+    """Whether a word of a command names what a pattern is about: a path, also behind `=`, `:` or the letter of a flag.
+
+    None: it may, where the shell makes a path of it (`$x`, `*`).
+    """
+    maybe = False
     for piece in {word, *re.split(r"[=:,]", word), word[2:] if word.startswith("-") else word}:
         if not piece or len(piece) > 4096 or piece == "-":
             continue
@@ -77,8 +81,8 @@ def within_reach(pattern: str, word: str, folder: str, root: str) -> bool:
             if any(path_forbidden(pattern, path, root) for path in {os.path.realpath(lexical), lexical}):
                 return True
         elif _overlap(pattern, os.path.join(folder, expanded[: wild.start()]), root):  # noqa: PTH118
-            return True
-    return False
+            maybe = True
+    return None if maybe else False
 
 
 def _overlap(pattern: str, beginning: str, root: str) -> bool:

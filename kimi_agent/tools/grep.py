@@ -165,7 +165,7 @@ def _write_filter(glob: str, scratch: Path) -> Path:
     except ValueError as error:
         raise ToolError(f"Invalid glob: {error}") from None
     lines = [glob[1:]] if glob.startswith("!") else ["*", "!*/", *(f"!{one}" for one in expand_braces(glob))]
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = scratch / f"filter-{secrets.token_hex(6)}"
     file.write_text("\n".join(lines) + "\n", "utf-8", "replace")
     return file

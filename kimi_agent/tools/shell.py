@@ -23,7 +23,7 @@ from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, spill_path
 from kimi_agent.tools.running import RunningCommand
-from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, told
+from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, place_of, told
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -126,7 +126,7 @@ class Shell:
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
         with suppress(OSError):  # a full disk: the command that makes room must run
-            ctx.scratch.mkdir(parents=True, exist_ok=True)
+            ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         proved = self._proved(params.command, cwd) if self._proved is not None else None
@@ -157,9 +157,8 @@ class Shell:
             notes.append(f"the working directory is now {new_cwd}")
         text = command.output.text()
         notes += notes_of(ended, text, ctx.workspace, self._box, command.access)
-        state = self._box.state if self._box is not None else None
-        rung = "" if state is None else "R0" if command.access.outside else state.rung
-        return _answer(Terminal(params.command, text, ended.code, box=rung), ended, notes, seconds)
+        ran_in = place_of(ended, self._box, command.access)
+        return _answer(Terminal(params.command, text, ended.code, box=ran_in), ended, notes, seconds)
 
 
 def _command(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from kimi_agent.core.access import Access, BoxView
+from kimi_agent.core.access import NO_BOX, Access, BoxView, box_words
 from kimi_agent.core.address import host_name
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
@@ -18,14 +18,18 @@ TOLD = """
 - Commands run in a box: they write only in the working folder and $TMPDIR{hosts}. `.git` changes only by a command of
   git alone. When the box refuses what the task needs, call again with `access`: the user decides."""
 _NO_NET = " and reach no network but localhost"
-NO_BOX = "this ran without a box, with all rights of the user"
+UNBOXED = "this ran without a box, with all rights of the user"
+UNTRUSTED = (
+    "the user has not trusted this folder, so commands write nothing but temporary files: `/trust` or `kimi trust` asks the "
+    "user, --trust trusts it for one run"
+)
 _END = 4000  # characters of the output in which a refusal is looked for
 _REFUSED_PATH = re.compile(
     r"(?P<path>(?:/|\./|\.\./)?[\w.@+~-][^\s:'\"`]*|/)['\"`]?:? ?(?:\([^)]*\))?:? *"
     r"(?:Read-only file system|Permission denied|Operation not permitted)"
     r"|(?:EROFS|EACCES|EPERM|PermissionError|Errno (?:1|13|30))[^\n]*?['\"](?P<named>/[^'\"\n]+)['\"]"
 )
-_REFUSED = re.compile(r"Read-only file system|Permission denied|Operation not permitted|EROFS|EACCES|EPERM")
+_READ_ONLY = re.compile(r"Read-only file system|Permission denied|Operation not permitted|EROFS|EACCES|EPERM")
 _NO_NAME = re.compile(
     r"Could not resolve (?:host(?:name)?:? )?(?P<a>[\w.-]+\.\w+)|(?:ENOTFOUND|EAI_AGAIN) (?P<b>[\w.-]+)"
     r"|unable to access 'https?://(?P<c>[\w.-]+)|host='(?P<d>[\w.-]+)'|lookup (?P<e>[\w.-]+)"
@@ -73,18 +77,27 @@ def effects_of(access: Access) -> list[Effect]:
     return [Effect("widen", target) for target in [*(["host"] if access.outside else []), *named]]
 
 
+def place_of(ended: Exit, box: BoxView | None, access: Access) -> str:
+    """The box that a command ran in, in words; empty where nobody knows."""
+    if box is None or box.state is None:
+        return ""
+    return NO_BOX if access.outside else box_words(box.state, (*box.hosts, *access.hosts), read_only=ended.read_only)
+
+
 def notes_of(ended: Exit, output: str, workspace: Workspace, box: BoxView | None, access: Access) -> list[str]:
     """What the box did to a command, in sentences for the model."""
     state = box.state if box is not None else None
     if state is None or access.outside:
         return []
     if state.rung == "R0":
-        return [NO_BOX]
+        return [UNBOXED]
     notes = [f"the box did not let through: {why}" for why in ended.refused]
     if ended.code == 0 or ended.timed_out:
         return notes
     end = output[-_END:]
-    if found := _refused_path(end, workspace):
+    if ended.read_only and _READ_ONLY.search(end):
+        notes.append(UNTRUSTED)
+    elif found := _refused_path(end, workspace):
         notes.append(f"box {state.rung}: {found}")
     elif not ended.refused and _NO_NET_WORDS.search(end):
         match = _NO_NAME.search(end)

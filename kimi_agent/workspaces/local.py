@@ -29,8 +29,9 @@ _STREAMS = frozenset(
 class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
-    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use;
-    `passed` are variables that they get although they are on no list (see core/environment.py).
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use. While
+    `is_read_only`, they write nothing else. `passed` are variables that they get although they are on no list (see
+    core/environment.py).
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class LocalWorkspace:
         *,
         box: "Box | None" = None,
         scratch: Path | None = None,
+        is_read_only: Callable[[], bool] = lambda: False,
         passed: Sequence[str] = (),
     ) -> None:
-        self._box, self._scratch, self._passed = box, scratch, tuple(passed)
+        self._box, self._scratch, self._is_read_only = box, scratch, is_read_only
+        self._passed = tuple(passed)
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -100,7 +103,7 @@ class LocalWorkspace:
         from kimi_agent.workspaces.process import run_process
         from kimi_agent.workspaces.spawn import room_of
 
-        room = room_of(self._box, self.root, self.extra_roots, self._scratch)
+        room = room_of(self._box, self.root, self.extra_roots, self._scratch, self._is_read_only)
         return await run_process(
             argv,
             cwd=cwd,

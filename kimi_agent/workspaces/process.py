@@ -73,8 +73,8 @@ async def run_process(
             raise child.failure
         if not child.closed.is_set():
             child.drop_output()
-            return Exit(child.code, left_running=True, refused=child.refused)
-        return Exit(child.code, refused=child.refused)
+            return child.ended(left_running=True)
+        return child.ended()
     except asyncio.CancelledError:
         await child.stop(_CANCEL_GRACE_S)
         raise
@@ -143,9 +143,9 @@ class _Child:
             async with asyncio.timeout(_REAP_S):
                 await self.exited.wait()
 
-    @property
-    def refused(self) -> tuple[str, ...]:
-        return tuple(self._spawned.refused)
+    def ended(self, *, left_running: bool = False) -> Exit:
+        said = self._spawned
+        return Exit(self.code, left_running=left_running, refused=tuple(said.refused), read_only=said.read_only)
 
     def drop_output(self) -> None:
         """Go on reading, so that what runs on is not ended by its first word, until there has been a flood."""

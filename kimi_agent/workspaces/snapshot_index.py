@@ -2,7 +2,8 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kimi_agent.core.errors import SnapshotError
@@ -47,18 +48,20 @@ class Index:
         finally:
             second = _names(self._git.finish(two))
         dirty = {}
-        for about, path in zip(first[::2], first[1::2], strict=True):  # ":MODE MODE ID ID LETTER"
-            mode, _, blob, *_ = about[1:].split(" ")
-            dirty[path] = FileState(beside.mode(path, int(mode, 8)), blob)
+        with _understood():
+            for about, path in zip(first[::2], first[1::2], strict=True):  # ":MODE MODE ID ID LETTER"
+                mode, _, blob, *_ = about[1:].split(" ")
+                dirty[path] = FileState(beside.mode(path, int(mode, 8)), blob)
         return dirty, second
 
     def states(self, paths: Sequence[str] | None, beside: Beside) -> dict[str, FileState]:
         """Those of the paths that are in the index, and what is below them; None: all."""
         states = {}
-        for line in self._listing(paths) if paths is None or paths else ():
-            about, _, path = line.partition("\t")
-            mode, blob, _ = about.split(" ")
-            states[path] = FileState(beside.mode(path, int(mode, 8)), blob)
+        with _understood():
+            for line in self._listing(paths) if paths is None or paths else ():
+                about, _, path = line.partition("\t")
+                mode, blob, _ = about.split(" ")
+                states[path] = FileState(beside.mode(path, int(mode, 8)), blob)
         return states
 
     def write(self, kept: Sequence[str], gone: Sequence[str], progress: Callable[[str], None]) -> None:
@@ -107,6 +110,15 @@ class Index:
         objects = self._shared if self.first else self._own
         tree = self.root if self.root.is_dir() else self._shared
         return self._git.environment(tree, self.file, objects)
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """The first git of the PATH may be anything. Raises SnapshotError."""
+    try:
+        yield
+    except ValueError:
+        raise SnapshotError("git answers as no git does.", "Look at what `git` is in your PATH.") from None
 
 
 def _names(data: bytes) -> list[str]:

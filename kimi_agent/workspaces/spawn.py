@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -24,18 +24,26 @@ _KILLED = 137  # 128 + SIGKILL
 
 
 class Room(Struct, frozen=True):
-    """The box as one session has it."""
+    """The box as one session has it. While it `is_read_only`, commands write nothing but temporary files."""
 
     box: Box
     folders: Folders
+    is_read_only: Callable[[], bool] = lambda: False
 
 
-def room_of(box: Box | None, root: Path, extra_roots: Sequence[Path] = (), scratch: Path | None = None) -> Room | None:
+def room_of(
+    box: Box | None,
+    root: Path,
+    extra_roots: Sequence[Path] = (),
+    scratch: Path | None = None,
+    is_read_only: Callable[[], bool] = lambda: False,
+) -> Room | None:
     """The box as a session has it that works in `root`; None where there is none."""
     if box is None:
         return None
     extra = tuple(os.path.realpath(path) for path in extra_roots)
-    return Room(box, Folders(os.path.realpath(root), extra, os.path.realpath(scratch) if scratch else ""))
+    folders = Folders(os.path.realpath(root), extra, os.path.realpath(scratch) if scratch else "")
+    return Room(box, folders, is_read_only)
 
 
 class NotStarted(OSError):
@@ -45,12 +53,13 @@ class NotStarted(OSError):
 class Spawned(Protocol):
     """A process that runs. `pid` leads its session and all that it starts; `news` is readable when `collect` has something.
 
-    `refused` grows by what it asked of the net in vain.
+    `refused` grows by what it asked of the net in vain; `read_only`: its box lets it write nothing but temporary files.
     """
 
     pid: int
     news: int
     refused: Sequence[str]
+    read_only: bool
 
     def collect(self) -> int | None:
         """Its exit code, 128 + signal if one killed it; None while there is none. Raises NotStarted."""
@@ -82,14 +91,15 @@ async def spawn(
         return _Direct(argv, cwd, env, stdin, output, kept)
     if (await asyncio.to_thread(room.box.prove)).rung == "R0":
         return _Direct(argv, cwd, env, stdin, output, kept)
-    placed = await asyncio.to_thread(room.box.place, room.folders, access)
+    read_only = room.is_read_only()
+    placed = await asyncio.to_thread(room.box.place, room.folders, access, read_only=read_only)
     way = await room.box.way_out(placed, access)
     ends = [os.dup(end) for end in (stdin, output, *kept)]  # the thread's own, also when nobody waits for it any more
     own = {**env, **way.variables, **_named(range(3, 3 + len(kept)))}
     work = asyncio.to_thread(_start_boxed, room.box, placed, argv, own, cwd, ends)
     starting = asyncio.ensure_future(work)
     try:
-        return _Boxed(*await asyncio.shield(starting), way.refused)
+        return _Boxed(*await asyncio.shield(starting), way.refused, read_only)
     except asyncio.CancelledError:
         starting.add_done_callback(lambda done: _end_unwanted(done, env))
         raise
@@ -148,6 +158,7 @@ class _Direct:
         self.pid = self._process.pid
         watcher().started(self.pid)  # at once: this program may be killed at any time
         self.refused: Sequence[str] = ()
+        self.read_only = False
         try:
             self.news: int = os.pidfd_open(self.pid)
         except (AttributeError, OSError):
@@ -169,8 +180,8 @@ class _Direct:
 class _Boxed:
     """A process in a box, whose supervisor reports: see `sandbox/child.py`."""
 
-    def __init__(self, pid: int, report: int, refused: Sequence[str]) -> None:
-        self.pid, self.news, self.refused = pid, report, refused
+    def __init__(self, pid: int, report: int, refused: Sequence[str], read_only: bool) -> None:
+        self.pid, self.news, self.refused, self.read_only = pid, report, refused, read_only
         self._heard = b""
 
     def collect(self) -> int | None:

@@ -78,7 +78,7 @@ async def test_where_nothing_holds_every_result_says_so(tmp_path: Path) -> None:
     ctx = make_context(tmp_path, workspace=LocalWorkspace(tmp_path, box=box))
     output = await call(Shell(box=box), ctx, command="echo hi")
     assert text_of(output) == "hi\n[this ran without a box, with all rights of the user]"
-    assert output.for_user.box == "R0"  # type: ignore[union-attr]
+    assert output.for_user.box == "NO BOX"  # type: ignore[union-attr]
 
 
 # --- what the model may ask for ---------------------------------------------------------------------------------------
@@ -106,16 +106,18 @@ async def test_a_granted_path_is_written(tmp_path: Path) -> None:
     assert text_of(await call(shell, ctx, command=f"echo a > {tmp_path}/other/a", access=wanted)) == "[no output]"
     output = await call(shell, ctx, command="echo $TMPDIR", access={"reason": "the task", "outside": True})
     assert "kimi-box" not in text_of(output)
-    assert output.for_user.box == "R0"  # type: ignore[union-attr]
+    assert output.for_user.box == "NO BOX"  # type: ignore[union-attr]
 
 
 WIDER = (Effect("run", "x"), Effect("widen", "host"))
 
 
 async def verdict(permissions: Permissions, effects: Sequence[Effect], others: Sequence[Any] = ()) -> Any:
+    call = ToolCall("1", "Shell", "{}")
+    insists = permissions.insists(call, effects)
     for gate in permissions.gates(others):
-        found = await gate(ToolCall("1", "Shell", "{}"), effects)
-        if found is not None:
+        found = await gate(call, effects)
+        if found is not None and not (insists and isinstance(found, Allow)):
             return found
     return None
 
@@ -221,8 +223,19 @@ def test_doctor_proves_each_rung(kimi: Program) -> None:
     checked = [f for f in findings if f["check"] == f"box {offered()[0]}"]
     assert len(checked) == 12
     assert {f["level"] for f in checked} == {"ok"}
-    assert findings[-1]["text"].startswith(f"commands run in {offered()[0]}")
+    at = next(n for n, f in enumerate(findings) if f["check"] == "box")
+    assert findings[at]["text"].startswith(f"commands run in {offered()[0]}")
+    proofs = findings[at + 1 :]
+    assert {f["check"] for f in proofs} == {"folder", "keys", "commands", "rules", "rewind"}
+    assert {f["level"] for f in proofs} == {"ok"}, proofs
     assert done.returncode == 0
+
+
+def test_doctor_says_so_where_no_box_holds(kimi: Program) -> None:
+    kimi.write_config('[box]\nmode = "off"\n')
+    done = kimi.run("doctor", "--trust")
+    assert "commands run in no box: it is turned off in config.toml" in done.stdout
+    assert done.returncode == 1
 
 
 def test_hooks_are_in_the_box_unless_the_person_lets_them_out(kimi: Program) -> None:

@@ -122,6 +122,7 @@ def test_a_long_session_keeps_its_size(tmp_path: Path, turns: int) -> None:
         soak.close()
     memory, descriptors, processes = zip(*sizes, strict=True)
     assert memory[-1] - memory[0] < 8 * MB + 60_000 * len(sizes), memory
-    assert max(descriptors) - min(descriptors) <= 3, descriptors
+    half = len(descriptors) // 2  # git that saves files may still run after a turn; what leaks never closes
+    assert min(descriptors[half:]) - min(descriptors[:half]) <= 3, descriptors
     assert max(processes) <= 3, processes
     assert living_with(soak.mark) == []

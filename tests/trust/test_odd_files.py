@@ -101,7 +101,8 @@ def test_a_working_folder_that_goes_away(tmp_path: Path, command: str, told: str
         ("StrReplaceFile", {"path": "a.txt", "edit": EDIT}), ("WriteFile", {"path": "b.txt", "content": "x"}),
     ]  # fmt: skip
     steps = [[{"call": {"name": name, "arguments": arguments}}] for name, arguments in calls]
-    arguments = ["--yolo", "-p", "x", "--provider", kimi.scenario(*steps, [{"text": "Done."}])]
+    boxless = ["--no-sandbox", "--i-accept-no-sandbox"]  # in its box a command cannot take its own folder away
+    arguments = [*boxless, "--yolo", "-p", "x", "--provider", kimi.scenario(*steps, [{"text": "Done."}])]
     done = subprocess.run(
         [sys.executable, "-m", "kimi_agent", *arguments, "--output-format", "stream-json"],
         capture_output=True, text=True, cwd=kimi.work, env=kimi.environment(), stdin=subprocess.DEVNULL, timeout=60,

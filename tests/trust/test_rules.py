@@ -338,8 +338,11 @@ def test_what_decides_about_the_model_is_not_written_by_it(folder: Path, guarded
         for tool in ("WriteFile", "StrReplaceFile"):
             assert call(house, tool, "write", str(guarded / path)).verdict == "deny", path
         assert run(house, f"echo x > {guarded}/{path}").verdict == "deny", path
-        assert run(house, f"tee {guarded}/{path}").verdict == "ask", path
-        assert run(house, f"cd {guarded} && cp x ../home/{path}", str(guarded)).verdict == "ask", path
+        for line in (
+            f"tee {guarded}/{path}",
+            f"cp x ../home/{path}",
+        ):  # no rule allows it, and it is not known to write
+            assert run(house, line, str(guarded)).verdict == "", line
     assert call(house, "WriteFile", "write", str(folder / ".kimi" / "rules.toml")).verdict == "deny"
     os.link(guarded / "config.toml", folder / "hard.txt")
     assert call(house, "WriteFile", "write", str(folder / "hard.txt")).verdict == "deny"

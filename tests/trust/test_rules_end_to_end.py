@@ -59,8 +59,9 @@ def test_a_denial_reaches_the_model_and_no_mode_lifts_it(kimi: Program) -> None:
 
 def test_what_only_reads_runs_unasked_and_all_else_is_refused_without_a_person(kimi: Program) -> None:
     (kimi.work / "a.txt").write_text("content-of-a\n")
-    result, told = headless(kimi, "ls -la | head -20; cat a.txt")
-    assert (result["exit_code"], "content-of-a" in told) == (0, True)
+    subprocess.run(["git", "init", "-q"], cwd=kimi.work, check=True)
+    result, told = headless(kimi, "ls -la | head -20; cat a.txt && grep -rn content . && git status")
+    assert (result["exit_code"], "content-of-a" in told, "No commits yet" in told) == (0, True, True)
     result, told = headless(kimi, "touch pwned")
     assert result["exit_code"] == 3
     assert result["denied"][0]["targets"] == ["touch pwned"]
@@ -82,8 +83,11 @@ def test_rules_of_flags_of_a_project_and_broken_ones(kimi: Program) -> None:
     (kimi.work / ".kimi" / "rules.toml").write_text(
         DENY + '[[permission.rules]]\ndecision = "allow"\npattern = "Shell"\n'
     )
-    result, told = headless(kimi, "touch b", "--yolo")
+    result, told = headless(kimi, "touch b", "--yolo", "--trust")
     assert "nothing is touched here" in told
+    result, told = headless(kimi, "touch b", "--yolo")
+    assert "nothing is touched here" not in told, "nobody has trusted these rules"
+    assert not (kimi.work / "b").exists()
     (kimi.work / ".kimi" / "rules.toml").unlink()
     os.mkfifo(kimi.work / ".kimi" / "rules.toml")
     result, _ = headless(kimi, "touch c", "--yolo")

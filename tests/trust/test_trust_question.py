@@ -180,6 +180,7 @@ def test_where_nobody_is_asked_one_line_says_what_is_left_out(kimi: Program) -> 
 def test_always_asks_nothing(kimi: Program) -> None:
     with FakeAPI(lambda body: [{"text": "Done."}]) as api:
         kimi.use(api.url)
+        kimi.write_config(kimi.config.read_text() + '[trust]\nfolders = "always"\n')
         done = kimi.run("-p", "hi")
     assert (done.stdout, done.stderr) == ("Done.\n", "")
     assert "Use tabs" in system(api)

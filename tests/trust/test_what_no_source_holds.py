@@ -28,6 +28,8 @@ STARTS = {
     "kimi_agent/frontends/common/clipboard_reader.py": "the clipboard's own program",
     "kimi_agent/frontends/common/file_listing.py": "ripgrep, for the list of files behind @",
     "kimi_agent/cli/doctor.py": "versions of programs, when the person asks",
+    "kimi_agent/workspaces/snapshot_git.py": "git, which saves the files that a session changes",
+    "kimi_agent/workspaces/snapshot_objects.py": "the git of snapshot_git.py, as a type",
     "kimi_agent/plugins/source.py": "git, when the person installs a plugin",
 }
 """The only files that start processes, and which ones."""

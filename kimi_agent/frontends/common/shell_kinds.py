@@ -169,10 +169,15 @@ PS2=
 
 def users_shell(environ: Mapping[str, str]) -> str:
     """The program: `SHELL`, else what the system has for this user, else sh."""
-    for path in (environ.get("SHELL", ""), _registered()):
-        if os.path.isabs(path) and os.access(path, os.X_OK):  # noqa: PTH117 - an empty Path is the current folder
-            return path
-    return "/bin/sh"
+    given = environ.get("SHELL", "")
+    if _runs(given):
+        return given
+    registered = _registered()  # which may talk to a daemon
+    return registered if _runs(registered) else "/bin/sh"
+
+
+def _runs(path: str) -> bool:
+    return os.path.isabs(path) and os.access(path, os.X_OK)  # noqa: PTH117 - an empty Path is the current folder
 
 
 def _registered() -> str:

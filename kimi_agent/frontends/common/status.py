@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kimi_agent.agent.status import Status
-from kimi_agent.core.access import BoxView
+from kimi_agent.core.access import BoxView, box_words
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 
@@ -12,7 +12,6 @@ PLACE = ("mode", "box", "model", "thinking", "title", "folder", "branch")
 """Items that say where one is."""
 NUMBERS = ("goal", "tasks", "todos", "context", "cost", "cached", "tokens")
 """Items that say how far it has come."""
-NO_BOX = "NO BOX"
 
 
 def unknown_items(items: Sequence[str]) -> list[str]:
@@ -61,16 +60,11 @@ def thinking_word(thinking: str | None) -> str:
     )
 
 
-def box_word(box: BoxView | None) -> str:
+def box_word(box: BoxView | None, *, read_only: bool = False) -> str:
     """The box that commands run in, and its net; empty while nobody knows."""
-    state = box.state if box is not None else None
-    if box is None or state is None:
+    if box is None or box.state is None:
         return ""
-    if state.rung == "R0":
-        return NO_BOX
-    net = "hosts" if box.hosts and state.rung != "R1" else "off"
-    through = f" · not held: {', '.join(state.not_held)}" if state.not_held else ""
-    return f"box {state.rung} · net {net}{through}"
+    return box_words(box.state, box.hosts, read_only=read_only)
 
 
 def home_relative(folder: Path) -> str:

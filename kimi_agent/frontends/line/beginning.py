@@ -26,6 +26,8 @@ def begin(shell: "LineShell", jobs: "Jobs") -> None:
     async def settle() -> None:
         if not await settle_trust(shell):
             jobs.take_waiting()
+        elif shell.agent.box is not None and shell.is_trusted():
+            shell.agent.box.warm()
 
     if left_out(shell.agent, shell.session.cwd):
         jobs.start("", settle)

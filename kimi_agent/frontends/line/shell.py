@@ -110,7 +110,7 @@ class LineShell:
 
     def _view_of(self, session: "Session") -> View:
         unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, is_trusted=self.is_trusted)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -302,8 +302,11 @@ class LineShell:
     def folder(self) -> Path:
         return self.session.cwd
 
+    def is_trusted(self) -> bool:
+        return not self.agent.trust(self.session.cwd).left_out
+
     def runs_git(self) -> Run | None:
-        return lister(self.session.box, trusted=not self.agent.trust(self.session.cwd).left_out)
+        return lister(self.session.box, trusted=self.is_trusted())
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)

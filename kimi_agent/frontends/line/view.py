@@ -38,9 +38,10 @@ class View:
         shown: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         unsent: Unsent | None = None,
+        is_trusted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._screen, self._session, self._look, self._clock = screen, session, look, clock
-        self._unsent = unsent
+        self._unsent, self._is_trusted = unsent, is_trusted
         self._talk = Conversation(session, clock, still=look.still)
         root = str(session.cwd)
         self._drawer = Drawer(
@@ -115,7 +116,7 @@ class View:
         session, status = self._session, self.transcript.status
         place = {
             "mode": session.mode if session.mode != "default" else "",
-            "box": box_word(session.box),
+            "box": box_word(session.box, read_only=not self._is_trusted()),
             "model": plain(session.model.name) or "no model",
             "thinking": thinking_word(session.thinking),
             "title": one_line(status.title, 40),

@@ -260,8 +260,7 @@ class KimiApp(SessionApp):
 
     def on_ready(self) -> None:
         """After the first paint."""
-        if (box := self.talk.session.box) is not None:
-            box.warm(lambda: self.call_from_thread(self.update_bars))
+        self._settling.warm_box()
 
     def action_suspend_process(self) -> None:
         """Ctrl-Z: what runs in shell mode, else kimi itself."""

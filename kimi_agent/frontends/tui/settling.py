@@ -31,6 +31,13 @@ class Settling:
             self._held.append(text)
         return self._asks
 
+    def warm_box(self) -> None:
+        """Prove the box before a command needs it; in a folder that nobody trusts nothing is run before that."""
+        app = self._app
+        session = app.talk.session
+        if (box := session.box) is not None and not app.agent.trust(session.cwd).left_out:
+            box.warm(lambda: app.call_from_thread(app.update_bars))
+
     async def _settle(self) -> None:
         app, before = self._app, self._app.talk.session
         try:
@@ -40,6 +47,7 @@ class Settling:
         if app.talk.session is not before:  # what was told before is gone from the screen
             app.view.show([NoticeBlock(0, "warning", text) for text in app.agent.notices])
         if stays:
+            self.warm_box()
             self._send()
 
     def _send(self) -> None:

@@ -90,8 +90,11 @@ class Box:
                 self._state = self._state or self._best()
         return self._state
 
-    def place(self, folders: "Folders", access: Access) -> Placed:
-        """Make ready for one command; see `Placed`. Raises BoxError, also where there is no box (R0)."""
+    def place(self, folders: "Folders", access: Access, *, read_only: bool = False) -> Placed:
+        """Make ready for one command; see `Placed`. `read_only`: it writes nothing but temporary files, and what `access` names.
+
+        Raises BoxError, also where there is no box (R0).
+        """
         from kimi_agent.workspaces.sandbox.policy import make_profile
 
         rung = self.prove().rung
@@ -103,7 +106,7 @@ class Box:
             if self._closed:
                 raise BoxError("the box is closed")
             folder = self._own_folder()
-            profile = make_profile(self.places, folders, str(folder), access)
+            profile = make_profile(self.places, folders, str(folder), access, read_only=read_only)
             return Placed(self._zygote(rung, profile), profile, folder / "tmp")
 
     def place_alone(self, profile: "Profile") -> Placed:

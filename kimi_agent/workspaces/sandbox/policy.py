@@ -89,7 +89,7 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
     secrets = [path for _, secret in found for path in secret]
     writable = [*roots, *granted, os.path.join(box, "tmp"), *own[:1]]
     readonly, hooks = [*repositories], []
-    if access.git:
+    if access.git and not read_only:
         gits = _git_folders([*repositories, *_git_around(folders.root)])
         writable += gits
         readonly = [path for path in repositories if os.path.basename(path) != ".git"]

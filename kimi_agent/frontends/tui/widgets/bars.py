@@ -11,10 +11,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from kimi_agent.agent.status import Status
+from kimi_agent.core.access import NO_BOX
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.look import STATUS_ITEMS
-from kimi_agent.frontends.common.status import NO_BOX, home_relative, numbers, thinking_word
+from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
 from kimi_agent.frontends.tui.draw.hints import Hint, key_hints
 from kimi_agent.frontends.tui.draw.lines import Line, clip, clip_start, segments, spread
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
