@@ -95,7 +95,10 @@ async def test_a_reader_of_documents_can_do_nothing_but_read_its_document(
     for name in os.environ:
         if name not in ("PATH", "HOME", "LANG", "LC_CTYPE"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), "", "."]))
+    for name in ("sitecustomize.py", "json.py", "usercustomize.py", "kimi_agent.py"):
+        (home / name).write_text("open('pwned', 'w')")
+    monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("KIMI_API_KEY", "sk-0123456789abcdef")
     said = await isolated("their_reader", str(home), document=b"the document ")
@@ -103,7 +106,7 @@ async def test_a_reader_of_documents_can_do_nothing_but_read_its_document(
         {*os.environ} & {"HOME", "PATH", "LANG", "PYTHONPATH"} | ({"LC_CTYPE"} if "LC_CTYPE" in said else set())
     )
     assert said == f"the document []{names}"
-    assert sorted(path.name for path in home.iterdir()) == ["secret"]
+    assert not {"new", "pwned"} & {path.name for path in home.iterdir()}
 
 
 @pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
