@@ -159,6 +159,8 @@ class _Boxed:
             self.returncode = heard_exit(heard, ended=not piece)
 
     def kill(self) -> None:
+        if self.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 

@@ -109,7 +109,7 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent = Unsent(self.agent.home, session.id, session.cwd)
+        unsent = Unsent(self.agent.home, session.id, session.cwd, self.agent.redactor.text)
         return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, is_trusted=self.is_trusted)
 
     def copy(self, text: str) -> bool:
@@ -301,6 +301,9 @@ class LineShell:
 
     def folder(self) -> Path:
         return self.session.cwd
+
+    def hide(self, text: str) -> str:
+        return self.agent.redactor.text(text)
 
     def is_trusted(self) -> bool:
         return not self.agent.trust(self.session.cwd).left_out
