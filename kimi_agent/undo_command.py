@@ -94,8 +94,15 @@ async def go_back(shell: "Shell", turns: int, what: What, plan: Plan) -> bool:
             return False
         count, refused = await restore(session.files, chosen, "undo")
         said = [_files(count, "before"), *_kept(session, {**plan.kept, **refused})]
+        if refused and what == "both":
+            what = "files"
+            said.append("The conversation stays as it is: `/undo` again goes on with the rest.")
         if what == "files":
-            _tell_model(session, chosen, "The user took your changes of files back")
+            _tell_model(
+                session,
+                [each for each in chosen if each.path not in refused],
+                "The user took your changes of files back",
+            )
     if what != "files":
         shell.apply(_undo(session, turns))
         said.insert(0, "Undone in the conversation." if said else f"Undone in the conversation. {STAY}")

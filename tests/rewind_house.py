@@ -3,11 +3,13 @@
 import inspect
 import json
 import os
+import shutil
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from boxes import box, chosen
 from machine import FakeTool, House, ListProvider, call, calls, play, say
 
@@ -32,8 +34,17 @@ class Script:
     def __init__(self) -> None:
         self.steps: list[Any] = []
         self.count = 0
+        self.thought: Callable[[], bool] = lambda: True  # no answer before that
 
     def __call__(self, request: Request) -> Any:
+        return self._thinking(self._reply())
+
+    def _thinking(self, reply: Iterable[Any]) -> Iterator[Any]:
+        while not self.thought():
+            yield 0.01
+        yield from reply
+
+    def _reply(self) -> Any:
         if not self.steps:
             return say("done")
         step = self.steps.pop(0)
@@ -68,6 +79,18 @@ class RewindHouse(House):
         if inspect.isawaitable(done):
             await done
         return "disturbed"
+
+    def slow_git(self, monkeypatch: pytest.MonkeyPatch, command: str) -> tuple[Path, Path]:
+        """A git on the PATH that runs this command when the first file is there; it writes the second one when it waits."""
+        gate, log, tools = self.folder / "gate", self.folder / "log", self.folder / "bin"
+        tools.mkdir()
+        wait = f"echo >> '{log}'; while ! [ -e '{gate}' ]; do {shutil.which('sleep')} 0.01; done"
+        (tools / "git").write_text(
+            f'#!/bin/sh\ncase " $* " in *\' {command} \'*) {wait};; esac\nexec {shutil.which("git")} "$@"\n'
+        )
+        (tools / "git").chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+        return gate, log
 
     async def turn(self, session: Session, *steps: Sequence[tuple[str, str]], text: str = "go") -> list[ev.Event]:
         """Let the model do these steps in one turn."""

@@ -149,6 +149,10 @@ class Agent(Struct):
         found = await self.served() if self.served is not None else ()
         return next((m.context_size for m in found if (m.provider, m.id) == (model.provider, model.id)), 0)
 
+    def trusts(self, folder: Path) -> bool:
+        """Whether nothing of a folder waits to be trusted, as far as it was looked at."""
+        return not self.trust(folder).left_out
+
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()
@@ -229,6 +233,7 @@ class Agent(Struct):
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
                 make_snapshots=partial(make, log.path.stem, workspace) if (make := self.make_snapshots) else None,
                 private=str(self.home.resolve()),
+                trust=self.trust(folder),
             )
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds

@@ -23,6 +23,7 @@ FRESH_S = 0.2
 """A scan that began so recently (seconds) is not made again for the next call."""
 NAMED = 20
 """Paths that an event names."""
+FIRST_LOOK = "Saving the files as they are now, so that they can come back."
 _HARMLESS = ("read", "fetch", "stop")
 
 
@@ -50,7 +51,9 @@ class FileHistory:
         self._made: Snapshots | None = None
         self._lock = asyncio.Lock()
         self._jobs: set[asyncio.Task[None]] = set()
-        self._warming: asyncio.Task[None] | None = None  # the first scan, which nobody waits for
+        self._warming: asyncio.Task[None] | None = None  # the first scan, which nobody waits for who names files
+        self._looking = False  # it goes on
+        self._said = FIRST_LOOK  # how far it is
         self._open = 0  # windows without a list of files
         self._acting: By | None = None  # who has acted since the last scan
         self._tasks: tuple[str, ...] = ()  # that have run since then
@@ -81,9 +84,13 @@ class FileHistory:
             return None
         targets = [effect.target for effect in effects if effect.kind == "write"]
         exact = all(effect.kind in ("write", *_HARMLESS) for effect in effects)
-        self._tell, window = tell, None
+        if self._looking and not exact:
+            tell(self._said)
+        if not exact:
+            self._tell = tell
+        window = None
         with self._telling():
-            async with self._lock:
+            async with self._turn(exact):
                 await self._recover()
                 window = await (self._look(call_id, targets) if exact else self._scan_before(call_id))
         return window
@@ -124,6 +131,10 @@ class FileHistory:
         if self._jobs:
             await asyncio.wait(self._jobs, timeout=1.0)
 
+    def _turn(self, exact: bool) -> contextlib.AbstractAsyncContextManager[Any]:
+        """One at a time; but who names files does not wait for the first look at all of them."""
+        return contextlib.nullcontext() if exact and self._looking else self._lock
+
     # --- exact --------------------------------------------------------------------------------------------------------
 
     async def _look(self, call_id: str, targets: Sequence[str]) -> Window | None:
@@ -162,8 +173,16 @@ class FileHistory:
         """Raises SnapshotError."""
         assert self.snapshots is not None
         began, before, by, tasks = time.monotonic(), self._scanned, self._acting, self._tasks
-        changes = [self._since_written(change) for change in await self.snapshots.scan(lambda text: self._tell(text))]
-        self._scanned, self._fresh, self._written = began, True, {}
+        written, self._written = self._written, {}  # who names files may write while this goes on
+        self._fresh = True  # until the turn is over, be it while this goes on
+        try:
+            found = await self.snapshots.scan(self._progress)
+        except SnapshotError:
+            self._written, self._fresh = written | self._written, False
+            raise
+        # what exact calls wrote is told already
+        changes = [FileChange(c.path, written.get(c.path, c.before), c.after) for c in found]
+        self._scanned = began
         self._tasks = tuple(self._running())
         self._acting = "calls" if self._open else "tasks" if self._tasks else None
         if by is not None:
@@ -177,17 +196,20 @@ class FileHistory:
             )
             self._emit(ev.Notice("info", text))
 
-    def _since_written(self, change: FileChange) -> FileChange:
-        """A scan finds what exact calls wrote, too: that is told already."""
-        if change.path not in self._written:
-            return change
-        return FileChange(change.path, self._written[change.path], change.after)
+    def _progress(self, text: str) -> None:
+        self._said = text
+        self._tell(text)
 
     async def _first_scan(self) -> None:
         async with self._lock:
+            await self._recover()
+        async with self._lock:
             if self._scanned < 0:
-                await self._recover()
-                await self._scan()
+                self._looking = True
+                try:
+                    await self._scan()
+                finally:
+                    self._looking = False
 
     async def _scan_locked(self) -> None:
         async with self._lock:
@@ -195,7 +217,7 @@ class FileHistory:
 
     async def _end(self, window: Window) -> None:
         assert self.snapshots is not None
-        async with self._lock:
+        async with self._turn(window.before is not None):
             if window.before is None:
                 await self._scan()
             else:

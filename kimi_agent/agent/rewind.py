@@ -102,11 +102,19 @@ async def plan_again(files: FileHistory, undone: ev.FilesChanged) -> Plan:
     )
 
 
+async def changed(files: FileHistory, events: Sequence[ev.Event]) -> dict[str, Return | None]:
+    """All files that a log tells of, as they were before and were left; None for one that is as it was. Raises SnapshotError."""
+    lists = [(event.by, await _load(files, event)) for event in events if isinstance(event, ev.FilesChanged)]
+    net = _net(lists)
+    return {each.path: net.get(each.path) for _, changes in lists for each in changes if not is_folder(each)}
+
+
 async def restore(
     files: FileHistory, chosen: Sequence[Return], by: Literal["undo", "redo"]
 ) -> tuple[int, Mapping[str, str]]:
     """Bring files back; answer how many did, and why others did not, by path. Raises SnapshotError, SessionError."""
     assert files.snapshots is not None
+    await files.snapshots.save([each.change for each in chosen])  # where there is no room to note it, nothing begins
     refused = await files.snapshots.restore([each.change for each in chosen])
     done = [each.change for each in chosen if each.path not in refused and not same(each.now, each.before)]
     await files.tell(done, by)

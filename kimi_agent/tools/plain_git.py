@@ -2,7 +2,10 @@
 
 import re
 
-_SEPARATOR = re.compile(r"\s*(?:&&|;)\s*")
+_SEPARATOR = re.compile(r" *(?:&&|\|\||;|\|(?!&)) *")
+_DISCARDED = re.compile(r"(?:[12]?> ?/dev/null|2>&1)(?=[ ;|]|&&|$)")
+_FILTERS = frozenset({"cat", "cut", "echo", "grep", "head", "ls", "pwd", "tail", "tr", "true", "wc"})
+"""Programs that write nowhere but to their output, whatever their arguments are."""
 _WORD = re.compile(r"""(?:[A-Za-z0-9_@%+:,./^=~-]|'[^']*'|"[^"$`\\!]*")+""")
 _CHANGING = frozenset(
     {
@@ -25,9 +28,10 @@ _RUNS_OTHERS = (
 
 
 def is_git_alone(command: str) -> bool:
-    """Literal words, one or more commands joined by `&&` or `;`, each of them `cd FOLDER` or a known command of git.
+    """Literal words, commands joined by `&&`, `||`, `;` or `|`, each of them `cd FOLDER`, a filter or a known command of git.
 
-    No option before git's command (they change which repository and which settings hold), none that runs another program.
+    Output may go to /dev/null. No option before git's command (they change which repository and which settings hold), none
+    that runs another program.
     """
     parts = _split(command.strip())
     return bool(parts) and all(map(_is_harmless, parts)) and any(words[0] == "git" for words in parts)
@@ -36,6 +40,8 @@ def is_git_alone(command: str) -> bool:
 def _is_harmless(words: list[str]) -> bool:
     if words[0] == "cd":
         return len(words) == 2
+    if words[0] in _FILTERS:
+        return True
     if words[0] != "git" or len(words) < 2 or words[1] not in _CHANGING:
         return False
     return not any(word == other or word.startswith(f"{other}=") for word in words[2:] for other in _RUNS_OTHERS)
@@ -53,6 +59,8 @@ def _split(command: str) -> list[list[str]]:
         elif command[at] == " ":
             at += 1
             continue
+        elif match := _DISCARDED.match(command, at):
+            pass
         elif not (match := _WORD.match(command, at)):
             return []
         else:

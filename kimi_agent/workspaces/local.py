@@ -44,8 +44,7 @@ class LocalWorkspace:
         is_read_only: Callable[[], bool] = lambda: False,
         passed: Sequence[str] = (),
     ) -> None:
-        self._box, self._scratch, self._is_read_only = box, scratch, is_read_only
-        self._passed = tuple(passed)
+        self._box, self._scratch, self._is_read_only, self._passed = box, scratch, is_read_only, tuple(passed)
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 

@@ -1,4 +1,4 @@
-"""What git does not keep of a folder, in a file beside its index: rights, folders without files, and what is left out."""
+"""What git does not keep of a folder, in a file beside its index: rights, folders, what is left out, and what changed last."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from kimi_agent.core.snapshot import FileState
 from kimi_agent.workspaces.snapshot_git import replace_text
 
 
@@ -16,8 +17,10 @@ class Beside(Struct):
     """Paths are relative to the root."""
 
     modes: dict[str, int] = field(default_factory=dict)  # rights that are not the usual ones
-    folders: set[str] = field(default_factory=set)  # seen without a file in the index
-    left_out: dict[str, str] = field(default_factory=dict)  # the ids of what is not saved, see UNSAVED
+    folders: set[str] = field(default_factory=set)  # all that were seen
+    aside: dict[str, FileState | None] = field(
+        default_factory=dict
+    )  # what is otherwise than the index has it; None: gone
 
     def mode(self, path: str, mode: int) -> int:
         """The whole `st_mode` of what the index has as `mode`."""
@@ -32,7 +35,8 @@ class Beside(Struct):
 
     def write(self, index: Path) -> None:
         """Raises OSError."""
-        data = {"modes": self.modes, "folders": sorted(self.folders), "left_out": self.left_out}
+        aside = {path: state and (state.mode, state.blob) for path, state in self.aside.items()}
+        data = {"modes": self.modes, "folders": sorted(self.folders), "aside": aside}
         replace_text(_file(index), json.dumps(data))
 
 
@@ -40,7 +44,8 @@ def read_beside(index: Path) -> Beside:
     """What was written beside an index; nothing where there is none."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         data = json.loads(_file(index).read_text())
-        return Beside(data["modes"], set(data["folders"]), data["left_out"])
+        aside = {path: state and FileState(*state) for path, state in data["aside"].items()}
+        return Beside(data["modes"], set(data["folders"]), aside)
     return Beside()
 
 

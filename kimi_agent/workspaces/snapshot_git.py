@@ -8,8 +8,9 @@ Its folder is ours (GIT_DIR), its index is ours; the repository that a workspace
 
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,10 @@ def prepare(folder: Path) -> None:
         path = folder / name
         if not path.is_file() or path.read_text() != text:
             replace_text(path, text)
+    for path in (folder / "objects" / "pack").glob("tmp_*"):  # of a git that was killed
+        with suppress(OSError):
+            if path.stat().st_mtime < time.time() - 2 * TIMEOUT_S:
+                path.unlink()
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -2,15 +2,17 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.core.snapshot import FileState
 from kimi_agent.workspaces.snapshot_beside import Beside
-from kimi_agent.workspaces.snapshot_git import Git, replace_text
+from kimi_agent.workspaces.snapshot_git import Git
 
+T = TypeVar("T")
 BATCH = 4_000
 """Files that one run of git saves: between two the progress is told."""
 _PACK_FROM = 200  # so many new files become one pack, not a file each
@@ -25,34 +27,29 @@ class Index:
         self._git, self.root, self.file, self._own, self._shared = git, root, file, own, shared
         self.first = not file.is_file()
 
-    def begin(self, excluded: Iterable[str], hidden: Iterable[str]) -> None:
-        """Look into no folder that is called so, wherever it is, or that is one of these. Raises OSError."""
+    def begin(self) -> None:
+        """Raises OSError."""
         self.file.with_name(self.file.name + ".lock").unlink(missing_ok=True)  # of a run that was killed
-        lines = [f"{_escaped(name)}/" for name in sorted(excluded)] + [f"/{_escaped(path)}/" for path in hidden]
-        replace_text(self._exclude, "".join(f"{line}\n" for line in lines))
 
-    @property
-    def _exclude(self) -> Path:
-        return self.file.with_name(self.file.name + ".exclude")
-
-    def differing(self, beside: Beside) -> tuple[dict[str, FileState], list[str]]:
-        """What is not as in the index, as it is there; and what is not in it, a folder with a slash at its end."""
+    def differing(self, beside: Beside, meanwhile: Callable[[], T]) -> tuple[dict[str, FileState | None], T]:
+        """What is not as in the index, as it is there; and what `meanwhile` answers, which runs beside git."""
         if not self.root.is_dir():
-            return self.states(None, beside), []
-        env = self._env()
-        one = self._git.start(["diff-files", "-z"], env, self.root)
-        exclude = f"--exclude-from={self._exclude}"
-        two = self._git.start(["ls-files", "-z", "-o", "--directory", exclude], env, self.root)
+            return {**self.states(None, beside)}, meanwhile()
+        child = self._git.start(["diff-files", "-z"], self._env(), self.root)
         try:
-            first = _names(self._git.finish(one))
+            answer = meanwhile()
         finally:
-            second = _names(self._git.finish(two))
-        dirty = {}
+            found = _names(self._git.finish(child))
+        dirty: dict[str, FileState | None] = {}
         with _understood():
-            for about, path in zip(first[::2], first[1::2], strict=True):  # ":MODE MODE ID ID LETTER"
+            for about, path in zip(found[::2], found[1::2], strict=True):  # ":MODE MODE ID ID LETTER"
                 mode, _, blob, *_ = about[1:].split(" ")
                 dirty[path] = FileState(beside.mode(path, int(mode, 8)), blob)
-        return dirty, second
+        return dirty, answer
+
+    def names(self) -> set[str]:
+        """All that is in the index."""
+        return set(_names(self._git.run(["ls-files", "-z"], self._env(), self._cwd)))
 
     def states(self, paths: Sequence[str] | None, beside: Beside) -> dict[str, FileState]:
         """Those of the paths that are in the index, and what is below them; None: all."""
@@ -123,8 +120,3 @@ def _understood() -> Iterator[None]:
 
 def _names(data: bytes) -> list[str]:
     return [os.fsdecode(name) for name in data.split(b"\0") if name]
-
-
-def _escaped(name: str) -> str:
-    """A name in a file of patterns."""
-    return "".join(f"\\{sign}" if sign in "\\*?[]!# " else sign for sign in name)

@@ -24,11 +24,11 @@ class Objects:
     def __init__(self, own: Path, shared: Path) -> None:
         self.own, self.shared = own, shared
 
-    def put(self, data: bytes) -> str:
-        """Save a content, on the disk when this returns. Raises OSError."""
+    def put(self, data: bytes, *, durable: bool = True) -> str:
+        """Save a content; a durable one outlives even a power cut from now on. Raises OSError."""
         name = id_of(data)
         place = self.own / name[:2] / name[2:]
-        if any((folder / name[:2] / name[2:]).exists() for folder in (self.own, self.shared)):
+        if any(_is_there(folder / name[:2] / name[2:]) for folder in (self.own, self.shared)):
             return name
         place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = place.with_name(f"tmp_{secrets.token_hex(6)}")
@@ -36,7 +36,8 @@ class Objects:
             with temporary.open("xb") as file:
                 file.write(zlib.compress(b"blob %d\0" % len(data) + data, 1))
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             temporary.chmod(0o400)
             temporary.replace(place)
         finally:
@@ -73,6 +74,12 @@ class Reader:
         if data is None:
             raise SnapshotError(f"the saved content {name[:12]} is gone")
         return _checked(name, data)
+
+
+def _is_there(place: Path) -> bool:
+    with suppress(OSError):
+        return place.stat().st_size > 0  # what a power cut leaves of a file may be empty
+    return False
 
 
 def _ask(stdin: IO[bytes], stdout: IO[bytes], name: str) -> bytes | None:

@@ -60,14 +60,14 @@ def _restore(change: FileChange, read: Read, look: Look) -> str:
         return CHANGED
     name = Path(change.path).name
     with open_parent(change.path, make=wanted is not None) as parent:
-        if now is not None and (wanted is None or _is_folder(now) or _is_folder(wanted)):
-            _remove(parent, name, now)
         if wanted is not None:
-            _put(parent, name, wanted, read)
+            _put(parent, name, now, wanted, read)
+        elif now is not None:
+            _remove(parent, name, now)
     return ""
 
 
-def _remove(parent: int, name: str, now: FileState | None) -> None:
+def _remove(parent: int, name: str, now: FileState) -> None:
     if not _is_folder(now):
         os.unlink(name, dir_fd=parent)
         return
@@ -75,25 +75,42 @@ def _remove(parent: int, name: str, now: FileState | None) -> None:
         os.rmdir(name, dir_fd=parent)
 
 
-def _put(parent: int, name: str, wanted: FileState, read: Read) -> None:
-    if wanted.kind == "folder":
-        with suppress(FileExistsError):
-            os.mkdir(name, stat.S_IMODE(wanted.mode), dir_fd=parent)
-        return
-    data = read(wanted.blob)
+def _put(parent: int, name: str, now: FileState | None, wanted: FileState, read: Read) -> None:
+    """It is complete before what is there now goes: what fails leaves everything as it is."""
     temporary = f".kimi-{secrets.token_hex(6)}.tmp"
     try:
-        if wanted.kind == "link":
-            os.symlink(data, os.fsencode(temporary), dir_fd=parent)
+        if wanted.kind == "folder":
+            os.mkdir(temporary, stat.S_IMODE(wanted.mode), dir_fd=parent)
+        elif wanted.kind == "link":
+            os.symlink(read(wanted.blob), os.fsencode(temporary), dir_fd=parent)
         else:
-            _write(parent, temporary, name, data, wanted)
-        os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            _write(parent, temporary, name, read(wanted.blob), wanted)
+        if now is not None and (_is_folder(now) or _is_folder(wanted)):
+            _exchange(parent, temporary, name, now)
+        else:
+            os.replace(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
     except BaseException:
         with suppress(OSError):
-            os.unlink(temporary, dir_fd=parent)
+            (os.rmdir if wanted.kind == "folder" else os.unlink)(temporary, dir_fd=parent)
         raise
     with suppress(OSError):  # some file systems cannot sync a folder
         os.fsync(parent)
+
+
+def _exchange(parent: int, temporary: str, name: str, now: FileState) -> None:
+    """A folder and a file change places. A folder in which there is something keeps its own."""
+    aside = f"{temporary}.old"
+    os.rename(name, aside, src_dir_fd=parent, dst_dir_fd=parent)
+    try:
+        os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+        try:
+            (os.rmdir if _is_folder(now) else os.unlink)(aside, dir_fd=parent)
+        except OSError:
+            os.rename(name, temporary, src_dir_fd=parent, dst_dir_fd=parent)
+            raise
+    except OSError:
+        os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+        raise
 
 
 def _write(parent: int, temporary: str, name: str, data: bytes, wanted: FileState) -> None:

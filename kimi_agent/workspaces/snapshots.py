@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -40,7 +41,7 @@ NO_GIT = f"git was not found: {ONLY_EDITS} Install git."
 
 
 class WorkspaceSnapshots:
-    """Implements `core.snapshot.Snapshots`. One thing is done at a time, in threads; nothing is made before it is needed."""
+    """Implements `core.snapshot.Snapshots`, in threads. Nothing is made before it is needed."""
 
     def __init__(
         self, home: Path, session_id: str, workspace: Workspace, limits: Limits, box: "Box | None" = None
@@ -56,6 +57,7 @@ class WorkspaceSnapshots:
         roots = [workspace.root, *workspace.extra_roots]
         self._others = Others(home / "snapshots" / "acting", session_id, roots)
         self._lock = threading.Lock()
+        self._whole = threading.Lock()  # a look at all, or files coming back: an edit waits for neither
         self._closed = False
 
     # --- core.snapshot.Snapshots --------------------------------------------------------------------------------------
@@ -96,7 +98,7 @@ class WorkspaceSnapshots:
             with self._reader() as reader:
                 return restore(changes, reader.get, self._look)
 
-        return await asyncio.to_thread(lambda: self._do(put_back))
+        return await asyncio.to_thread(lambda: self._do(put_back, self._whole))
 
     async def begin(self, call_id: str, record: str) -> None:
         await asyncio.to_thread(lambda: self._do(lambda: self._begin(call_id, record)))
@@ -132,9 +134,9 @@ class WorkspaceSnapshots:
 
     # --- in threads ---------------------------------------------------------------------------------------------------
 
-    def _do(self, work: Callable[[], T]) -> T:
+    def _do(self, work: Callable[[], T], lock: "threading.Lock | None" = None) -> T:
         """Raises SnapshotError, worded for people."""
-        with self._lock:
+        with lock or self._lock:
             if self._closed:
                 raise SnapshotError("the session is closing")
             try:
@@ -153,7 +155,7 @@ class WorkspaceSnapshots:
         replace_text(self._own / "objects" / "info" / "alternates", f"{_quoted(self._store / 'objects')}\n")
 
     def _scan(self, progress: Callable[[str], None]) -> list[FileChange]:
-        return self._do(lambda: self._scan_all(progress))
+        return self._do(lambda: self._scan_all(progress), self._whole)
 
     def _scan_all(self, progress: Callable[[str], None]) -> list[FileChange]:
         changes: list[FileChange] = []
@@ -182,24 +184,25 @@ class WorkspaceSnapshots:
         hidden = [self._home] if root != self._home else [self._home / "snapshots", self._home / "sessions"]
         assert self._git is not None
         index = Index(self._git, root, self._own / name, self._objects.own, self._objects.shared)
-        return Tree(index, self._store / name, self._limits, hidden)
+        return Tree(index, self._store / name, self._limits, hidden, partial(self._look, durable=False))
 
-    def _look(self, path: str) -> FileState | None:
+    def _look(self, path: str, *, durable: bool = True) -> FileState | None:
         """What stands behind a link on the way to it is not there. Raises OSError where the content cannot be saved."""
         try:
             with open_parent(path, make=False) as parent:
-                return self._look_in(parent, Path(path).name)
+                return self._look_in(parent, Path(path).name, durable)
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
 
-    def _look_in(self, parent: int, name: str) -> FileState:
+    def _look_in(self, parent: int, name: str, durable: bool) -> FileState:
         info = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(info.st_mode):
             return FileState(info.st_mode)
         if stat.S_ISLNK(info.st_mode):
-            return FileState(info.st_mode, self._objects.put(os.readlink(os.fsencode(name), dir_fd=parent)))
+            target = os.readlink(os.fsencode(name), dir_fd=parent)
+            return FileState(info.st_mode, self._objects.put(target, durable=durable))
         if not stat.S_ISREG(info.st_mode) or info.st_size > self._limits.file_bytes:
             return FileState(info.st_mode, unsaved(info))
         try:
@@ -210,7 +213,7 @@ class WorkspaceSnapshots:
             return FileState(info.st_mode, unsaved(info))
         if len(data) > self._limits.file_bytes:
             return FileState(info.st_mode, unsaved(info))
-        return FileState(info.st_mode, self._objects.put(data))
+        return FileState(info.st_mode, self._objects.put(data, durable=durable))
 
     @contextmanager
     def _reader(self) -> Iterator[Reader]:
@@ -241,10 +244,10 @@ class WorkspaceSnapshots:
 
     def _left_out(self) -> dict[str, str]:
         """What is not saved, and why."""
-        found = {
-            f"{name}/": "a folder that is excluded" for tree in self._trees.values() for name in sorted(tree.excluded)
-        }
-        for tree in self._trees.values():
+        found, trees = dict[str, str](), tuple(self._trees.values())  # a look may go on
+        for tree in trees:
+            found |= {f"{name}/": "a folder that is excluded" for name in sorted(tree.excluded.copy())}
+        for tree in trees:
             found |= {name: f"{size / 1e6:.1f} MB" for name, size in sorted(tree.left_out.items())}
         return found
 

@@ -522,13 +522,42 @@ async def test_nothing_is_saved_of_kimis_own_folder_and_nothing_when_it_is_off(t
     await session.aclose()
 
 
-async def test_a_first_look_that_takes_long_is_told_while_the_call_waits(house: RewindHouse) -> None:
+async def test_the_first_look_begins_with_the_prompt_and_tells_those_who_wait_how_far_it_is(
+    house: RewindHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes as long as this test wants: who names files does not wait, who may change any file does, and is told."""
+    gate, log = house.slow_git(monkeypatch, "update-index")
     for number in range(4_100):
         (house.work / f"{number}").write_bytes(b"")
     session = house.open()
-    events = await house.turn(session, [sh("rm 7")])
-    told = [event.text for event in of(events, ev.ToolProgress)]
-    assert told[0] == "Saving the files as they are now: 4000 of 4100"
+    house.script.thought = log.exists
+    house.script.steps = [[write("new", "kimi")], [sh("rm 7")]]
+    told: list[str] = []
+    async for event in session.prompt("go"):
+        if isinstance(event, ev.ToolProgress):
+            assert (house.work / "new").exists()
+            told.append(event.text)
+            gate.touch()
+    assert told[0] == "Saving the files as they are now, so that they can come back."
+    assert "Saving the files as they are now: 4000 of 4100" in told
+    assert not (house.work / "7").exists()
     await AnsweringShell(house, session).do("/undo both")
     assert (house.work / "7").exists()
+    assert not (house.work / "new").exists()
     await session.aclose()
+
+
+async def test_what_a_git_that_was_killed_left_behind_is_thrown_away_when_it_is_old(house: RewindHouse) -> None:
+    session = house.open()
+    await house.turn(session, [sh("echo 1 > a")])
+    await session.aclose()
+    (store,) = (house.agent.home / "snapshots").glob("work-*")
+    packs = store / "objects" / "pack"
+    packs.mkdir(exist_ok=True)
+    for name in ("tmp_pack_old", "tmp_pack_new"):
+        (packs / name).touch()
+    os.utime(packs / "tmp_pack_old", (0, 0))
+    session = house.open()
+    await house.turn(session, [sh("echo 2 > a")])
+    await session.aclose()
+    assert [path.name for path in packs.glob("tmp_*")] == ["tmp_pack_new"]

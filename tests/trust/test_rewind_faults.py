@@ -7,10 +7,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kimi_program import Program, Terminal
 from rewind_house import AnsweringShell, RewindHouse, picture, write
+
+from kimi_agent.workspaces.local import LocalWorkspace
+from kimi_agent.workspaces.snapshot_tree import Limits
+from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 KIMI = [sys.executable, "-m", "kimi_agent"]
@@ -109,3 +114,70 @@ async def test_any_change_of_anything_is_undone_and_redone(tmp_path: Path, seed:
     await shell.do("/undo 3 both" if pictures[0] != pictures[3] else "/undo 3 conversation")
     assert picture(house.work) == pictures[0], f"seed {seed}"
     await session.aclose()
+
+
+def tick(folder: Path) -> None:
+    """Let the clock of the file system go on."""
+    probe = folder / "probe"
+    probe.touch()
+    before = probe.stat().st_mtime_ns
+    while probe.stat().st_mtime_ns == before:
+        probe.touch()
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("KIMI_REWIND_SEEDS", "6"))))
+async def test_folders_that_are_not_read_again_hide_nothing(tmp_path: Path, seed: int) -> None:
+    """Every time stamp counts at once, so that most looks read only what changed; each must find all of it."""
+    root, dice = tmp_path / "work", random.Random(seed)
+    root.mkdir()
+    person = Person(root, dice)
+    for number in range(60):
+        person.act()
+        (root / f"{number}").write_bytes(b"a")
+    tick(tmp_path)
+    limits = Limits(settled_ns=0)
+    saved = WorkspaceSnapshots(tmp_path / "home", "one", LocalWorkspace(root), limits)
+    await saved.scan(lambda text: None)
+    for step in range(12):
+        if step == 6:  # the session is resumed
+            saved.close()
+            saved = WorkspaceSnapshots(tmp_path / "home", "one", LocalWorkspace(root), limits)
+        before = picture(root)
+        tick(tmp_path)
+        for _ in range(dice.choice([0, 1, 1, 5])):
+            person.act()
+        for number in dice.sample(range(60), dice.choice([0, 1, 58])):  # the same size, and often the same second
+            (root / f"{number}").write_bytes(dice.choice([b"a", b"b"]))
+        tick(tmp_path)
+        after = picture(root)
+        changes = {os.fsencode(Path(change.path).relative_to(root)): change for change in await saved.scan(print)}
+        assert changes.keys() == {path for path in {*before, *after} if unlike(before.get(path), after.get(path))}
+        for path, change in changes.items():
+            content = await saved.content(change.after)
+            assert content == (after[path][-1] if path in after and after[path][0] != "folder" else None)
+        assert not await saved.scan(print)
+    saved.close()
+
+
+def unlike(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> bool:
+    """Whether that is a change: who may read a file is none."""
+    if one and other and one[0] == other[0] == "file":
+        return (one[1] & 0o100, one[2]) != (other[1] & 0o100, other[2])
+    return one != other
+
+
+async def test_an_edit_of_the_same_size_is_found_though_its_time_was_set_back(tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    path = root / "a"
+    path.write_text("one")
+    saved = WorkspaceSnapshots(tmp_path / "home", "one", LocalWorkspace(root), Limits())
+    await saved.scan(print)
+    for content in ("two", "six", "ten"):
+        info = path.stat()
+        tick(tmp_path)
+        path.write_text(content)
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+        (change,) = await saved.scan(print)
+        assert await saved.content(change.after) == content.encode()
+    saved.close()

@@ -59,7 +59,7 @@ class LineFrontend:
         shell.start(self._prompt)
         try:
             with ending_with(lambda code: self._end(shell, code)):
-                if agent.box is not None and shell.is_trusted():  # in a folder that nobody trusts nothing is run
+                if agent.box is not None and agent.trusts(shell.session.cwd):  # else nothing is run before a command
                     asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
                 await shell.screen.run()
         except OSError as error:

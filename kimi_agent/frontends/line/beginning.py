@@ -26,7 +26,7 @@ def begin(shell: "LineShell", jobs: "Jobs") -> None:
     async def settle() -> None:
         if not await settle_trust(shell):
             jobs.take_waiting()
-        elif shell.agent.box is not None and shell.is_trusted():
+        elif shell.agent.box is not None and shell.agent.trusts(shell.session.cwd):
             shell.agent.box.warm()
 
     if left_out(shell.agent, shell.session.cwd):

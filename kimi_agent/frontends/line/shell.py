@@ -57,7 +57,7 @@ class LineShell:
         look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._look, self._keymap = look, keymap(look.keys)
-        self.agent = agent
+        self.agent, self.hide = agent, agent.redactor.text
         self.screen = make_screen(self)
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
@@ -109,8 +109,8 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent = Unsent(self.agent.home, session.id, session.cwd, self.agent.redactor.text)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, is_trusted=self.is_trusted)
+        unsent = Unsent(self.agent.home, session.id, session.cwd, self.hide)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=self.agent.trusts)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -302,14 +302,8 @@ class LineShell:
     def folder(self) -> Path:
         return self.session.cwd
 
-    def hide(self, text: str) -> str:
-        return self.agent.redactor.text(text)
-
-    def is_trusted(self) -> bool:
-        return not self.agent.trust(self.session.cwd).left_out
-
     def runs_git(self) -> Run | None:
-        return lister(self.session.box, trusted=self.is_trusted())
+        return lister(self.session.box, trusted=self.agent.trusts(self.session.cwd))
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.transcript import PromptBlock, Transcript
@@ -38,10 +39,10 @@ class View:
         shown: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         unsent: Unsent | None = None,
-        is_trusted: Callable[[], bool] = lambda: True,
+        trusts: Callable[[Path], bool] = lambda folder: True,
     ) -> None:
         self._screen, self._session, self._look, self._clock = screen, session, look, clock
-        self._unsent, self._is_trusted = unsent, is_trusted
+        self._unsent, self._trusts = unsent, trusts
         self._talk = Conversation(session, clock, still=look.still)
         root = str(session.cwd)
         self._drawer = Drawer(
@@ -116,7 +117,7 @@ class View:
         session, status = self._session, self.transcript.status
         place = {
             "mode": session.mode if session.mode != "default" else "",
-            "box": box_word(session.box, read_only=not self._is_trusted()),
+            "box": box_word(session.box, read_only=not self._trusts(session.cwd)),
             "model": plain(session.model.name) or "no model",
             "thinking": thinking_word(session.thinking),
             "title": one_line(status.title, 40),

@@ -361,7 +361,7 @@ class SessionApp(OrderedApp):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
             status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
-            box=box_word(self.talk.session.box, read_only=bool(self.agent.trust(self.talk.session.cwd).left_out)),
+            box=box_word(self.talk.session.box, read_only=not self.agent.trusts(self.talk.session.cwd)),
         )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()

@@ -35,7 +35,7 @@ class Settling:
         """Prove the box before a command needs it; in a folder that nobody trusts nothing is run before that."""
         app = self._app
         session = app.talk.session
-        if (box := session.box) is not None and not app.agent.trust(session.cwd).left_out:
+        if (box := session.box) is not None and app.agent.trusts(session.cwd):
             box.warm(lambda: app.call_from_thread(app.update_bars))
 
     async def _settle(self) -> None:
