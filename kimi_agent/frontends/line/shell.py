@@ -58,7 +58,7 @@ class LineShell:
         look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._look, self._keymap = look, keymap(look.keys)
-        self.agent = agent
+        self.agent, self.hide = agent, agent.redactor.text
         self.screen = make_screen(self)
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
@@ -110,7 +110,7 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent, trusted = Unsent(self.agent.home, session.id, session.cwd), partial(trusts, self.agent)
+        unsent, trusted = Unsent(self.agent.home, session.id, session.cwd, self.hide), partial(trusts, self.agent)
         return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=trusted)
 
     def copy(self, text: str) -> bool:

@@ -98,7 +98,7 @@ class SessionApp(OrderedApp):
         self.waking, self._settling = Waking(self), Settling(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
-        self._unsent = Unsent(agent.home, session.id, session.cwd)
+        self._unsent = Unsent(agent.home, session.id, session.cwd, agent.redactor.text)
         self._keeping: Timer | None = None
         self._hint = ""
         self._branch = ""
@@ -113,7 +113,7 @@ class SessionApp(OrderedApp):
         self.composer = Composer(
             completions(session),
             self._files(session),
-            PromptHistory(session.cwd, agent.home),
+            PromptHistory(session.cwd, agent.home, agent.redactor.text),
         )
         self.shell = ShellMode(self, session.cwd)
         self.pasting = Pasting(self)
@@ -183,9 +183,9 @@ class SessionApp(OrderedApp):
         self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
             self.composer.files = self._files(session)
-            self.composer.history = PromptHistory(session.cwd, self.agent.home)
+            self.composer.history = PromptHistory(session.cwd, self.agent.home, self.agent.redactor.text)
         self._branch = git_branch(session.cwd)
-        self._unsent = Unsent(self.agent.home, session.id, session.cwd)
+        self._unsent = Unsent(self.agent.home, session.id, session.cwd, self.agent.redactor.text)
         if kept := self._unsent.kept():
             self.commands.put(plain(kept))
             self.notify_hint("What was not sent is in the prompt again")
