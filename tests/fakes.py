@@ -14,6 +14,7 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, SessionError
 from kimi_agent.core.message import Image, Message, Text, ToolCall, tool_message, user_message
 from kimi_agent.core.provider import Model
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.trust import EVERYTHING, Trust
 
 Script = Callable[["FakeSession", str], AsyncIterator[ev.Event]]
@@ -207,10 +208,9 @@ class FakeAgent:
         self.notices: list[str] = []
         self.login: Any = None
         self.compaction: Script = shrinks
+        self.redactor = Redactor()
+        self.trust: Callable[[Path], Trust] = lambda folder: EVERYTHING
         self.closed = False
-
-    def trust(self, folder: Path) -> Trust:
-        return EVERYTHING
 
     async def served_models(self) -> Sequence[Model]:
         return ()

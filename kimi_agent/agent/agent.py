@@ -149,10 +149,6 @@ class Agent(Struct):
         found = await self.served() if self.served is not None else ()
         return next((m.context_size for m in found if (m.provider, m.id) == (model.provider, model.id)), 0)
 
-    def trusts(self, folder: Path) -> bool:
-        """Whether nothing of a folder waits to be trusted, as far as it was looked at."""
-        return not self.trust(folder).left_out
-
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()

@@ -21,6 +21,7 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.schema import validate
 from kimi_agent.core.task import Tasks
 from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
@@ -65,6 +66,7 @@ class Caller(Struct):
     traffic: Traffic = field(default_factory=Traffic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     files: FileHistory | None = None
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Prepared(Struct):
@@ -161,6 +163,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
         todos=caller.todos(),
         scratch=caller.scratch,
         tasks=caller.tasks,
+        redactor=caller.redactor,
     )
     try:
         item.params = validate(item.tool.Params, parse_arguments(call.arguments))
@@ -303,7 +306,7 @@ async def _act(caller: Caller, item: Prepared) -> ToolOutput:
 
 def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) -> ToolResult:
     display: Display | None = output.for_user
-    content = _bounded(output.for_model, item.call, caller.scratch)
+    content = _bounded(output.for_model, item.call, caller)
     result = ToolResult(item.call.id, content, output.is_error)
     if item.answered:
         return result
@@ -315,10 +318,11 @@ def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) 
     return result
 
 
-def _bounded(content: Content, call: ToolCall, scratch: Path) -> Content:
+def _bounded(content: Content, call: ToolCall, caller: Caller) -> Content:
     if sum(len(part.text) for part in content if isinstance(part, Text)) <= OUTPUT_LIMIT:
         return content or (Text("(no output)"),)
     text = "\n".join(part.text for part in content if isinstance(part, Text))
+    text, scratch = caller.redactor.text(text), caller.scratch
     path = scratch / f"whole-{output_file(call.id)}"
     half = OUTPUT_LIMIT // 2
     try:

@@ -40,6 +40,11 @@ def rules_of(agent: "Agent", folder: Path) -> Rules | None:
     return agent.make_rules(folder) if agent.make_rules is not None else None
 
 
+def trusts(agent: "Agent", folder: Path) -> bool:
+    """Whether nothing of a folder waits to be trusted, as far as it was looked at."""
+    return not agent.trust(folder).left_out
+
+
 def take_up(agent: "Agent", session: "Session") -> None:
     """Let a session go on with what its folder offers now that more of it is trusted."""
     agent.look_again(session.cwd)

@@ -235,8 +235,11 @@ def _ripgrep() -> Finding:
 def _program(check: str, command: list[str], hint: str) -> Finding:
     import subprocess
 
+    from kimi_agent.core.environment import child_environment
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        own = child_environment({})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=own)
         return Finding(check, "ok", done.stdout.splitlines()[0] if done.stdout else command[0])
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(check, "warning", f"{command[0]} does not run: {error}", hint)

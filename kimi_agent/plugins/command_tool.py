@@ -39,13 +39,12 @@ class CommandTool:
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
         ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-        output = HeadTail(spill_path(ctx.scratch, "plugin", ctx.call_id))
+        output = HeadTail(spill_path(ctx.scratch, "plugin", ctx.call_id), ctx.redactor)
         errors = spill_path(report_folder(ctx.workspace, ctx.scratch), "plugin-errors", ctx.call_id)
         live = Live(ctx.progress)
 
         def on_output(data: bytes) -> None:
-            output.feed(data)
-            live.feed(data)
+            live.feed(output.feed(data))
 
         try:
             ended = await ctx.workspace.run(

@@ -34,7 +34,7 @@ async def isolated(module: str, *arguments: str, document: bytes) -> str:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={name: os.environ[name] for name in _ENV if name in os.environ},
+        env=_environment(),
         start_new_session=True,
     )
     try:
@@ -49,6 +49,14 @@ async def isolated(module: str, *arguments: str, document: bytes) -> str:
         killed = code < 0  # and the lines are a library's warnings
         raise ToolError("it took too much memory or time" if killed or not lines else lines[-1][:500])
     return text.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """An entry of PYTHONPATH that is empty or relative is the working folder of a stranger: it is left out."""
+    env = {name: os.environ[name] for name in _ENV if name in os.environ}
+    if "PYTHONPATH" in env:
+        env["PYTHONPATH"] = os.pathsep.join(filter(os.path.isabs, env["PYTHONPATH"].split(os.pathsep)))
+    return env
 
 
 def answer(read: Callable[[bytes], str]) -> int:

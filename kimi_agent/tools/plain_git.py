@@ -4,7 +4,10 @@ import os
 import re
 from pathlib import Path
 
-_SEPARATOR = re.compile(r"\s*(?:&&|;)\s*")
+_SEPARATOR = re.compile(r" *(?:&&|\|\||;|\|(?!&)) *")
+_DISCARDED = re.compile(r"(?:[12]?> ?/dev/null|2>&1)(?=[ ;|]|&&|$)")
+_FILTERS = frozenset({"cat", "cut", "echo", "grep", "head", "ls", "pwd", "tail", "tr", "true", "wc"})
+"""Programs that write nowhere but to their output, whatever their arguments are."""
 _WORD = re.compile(r"""(?:[A-Za-z0-9_@%+:,./^=~-]|'[^']*'|"[^"$`\\!]*")+""")
 _CHANGING = frozenset(
     {
@@ -35,27 +38,36 @@ def git_folder(command: str, cwd: Path) -> str:
 
     Another repository than the person's may say what git runs: in its company no repository is changed.
     """
-    folder, found = os.path.realpath(cwd), set()
-    for words in _split(command.strip()) if is_git_alone(command) else []:
+    parts = _split(command.strip()) if is_git_alone(command) else []
+    sure = not {";", "||"}.intersection(joint for joint, _ in parts)  # then nothing goes on where `cd` has failed
+    folders, found = {os.path.realpath(cwd)}, set()
+    for number, (joint, words) in enumerate(parts):
         if words[0] == "cd":
-            folder = os.path.realpath(os.path.join(folder, os.path.expanduser(words[1])))  # noqa: PTH111, PTH118
-        else:
-            found.add(folder)
+            if "|" in (joint, *(following for following, _ in parts[number + 1 : number + 2])):
+                return ""
+            target = os.path.expanduser(words[1])  # noqa: PTH111
+            moved = {os.path.realpath(os.path.join(folder, target)) for folder in folders}  # noqa: PTH118
+            folders = moved if sure else folders | moved
+        elif words[0] == "git":
+            found |= folders
     return found.pop() if len(found) == 1 else ""
 
 
 def is_git_alone(command: str) -> bool:
-    """Literal words, one or more commands joined by `&&` or `;`, each of them `cd FOLDER` or a known command of git.
+    """Literal words, commands joined by `&&`, `||`, `;` or `|`, each of them `cd FOLDER`, a filter or a known command of git.
 
-    No option before git's command (they change which repository and which settings hold), none that runs another program.
+    Output may go to /dev/null. No option before git's command (they change which repository and which settings hold), none
+    that runs another program.
     """
     parts = _split(command.strip())
-    return bool(parts) and all(map(_is_harmless, parts)) and any(words[0] == "git" for words in parts)
+    return all(_is_harmless(words) for _, words in parts) and any(words[0] == "git" for _, words in parts)
 
 
 def _is_harmless(words: list[str]) -> bool:
     if words[0] == "cd":
         return len(words) == 2
+    if words[0] in _FILTERS:
+        return True
     if words[0] != "git" or len(words) < 2 or words[1] not in _CHANGING:
         return False
     return not any(_is_doubtful(word, words[1]) for word in words[2:])
@@ -72,21 +84,23 @@ def _is_doubtful(word: str, command: str) -> bool:
     return word in _RUNS_OTHERS or inside_git
 
 
-def _split(command: str) -> list[list[str]]:
-    """The words of each part; nothing when something is not literal."""
-    parts: list[list[str]] = [[]]
+def _split(command: str) -> list[tuple[str, list[str]]]:
+    """The words of each part, with what joins it to the one before; nothing when something is not literal."""
+    parts: list[tuple[str, list[str]]] = [("", [])]
     at = 0
     while at < len(command):
         if match := _SEPARATOR.match(command, at):
-            if not parts[-1]:
+            if not parts[-1][1]:
                 return []
-            parts.append([])
+            parts.append((match[0].strip(), []))
         elif command[at] == " ":
             at += 1
             continue
+        elif match := _DISCARDED.match(command, at):
+            pass
         elif not (match := _WORD.match(command, at)):
             return []
         else:
-            parts[-1].append(re.sub(r"""['"]""", "", match[0]))
+            parts[-1][1].append(re.sub(r"""['"]""", "", match[0]))
         at = match.end()
-    return parts if parts[-1] else parts[:-1] if command.endswith(";") else []
+    return parts if parts[-1][1] else parts[:-1] if command.endswith(";") else []

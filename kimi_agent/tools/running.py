@@ -61,6 +61,6 @@ class RunningCommand:
         return self._ended
 
     def _feed(self, data: bytes) -> None:
-        self.output.feed(data)
+        shown = self.output.feed(data)
         if self._live is not None:
-            self._live.feed(data)
+            self._live.feed(shown)

@@ -146,7 +146,7 @@ def _command(
     params: ShellParams, ctx: ToolContext, cwd: Path, report: Path, proved: Sequence[str] | None
 ) -> RunningCommand:
     """`report` is where it writes the folder in which it ended; `proved` are the arguments for a command that goes nowhere."""
-    output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
+    output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id), ctx.redactor)
     if proved is not None:
         return RunningCommand(ctx.workspace, proved, cwd, {}, output)
     argv, env = _invocation(params.command, program("bash", ctx.workspace))

@@ -24,6 +24,10 @@ UNTRUSTED = (
     "the user has not trusted this folder, so commands write nothing but temporary files: `/trust` or `kimi trust` asks the "
     "user, --trust trusts it for one run"
 )
+GIT_ALONE = (
+    "a repository changes only by a command of git alone (piped into head, grep and the like, but with no other program in it), "
+    "its hooks not at all"
+)
 _END = 4000  # characters of the output in which a refusal is looked for
 _REFUSED_PATH = re.compile(
     r"(?P<path>(?:/|\./|\.\./)?[\w.@+~-][^\s:'\"`]*|/)['\"`]?:? ?(?:\([^)]*\))?:? *"
@@ -76,11 +80,7 @@ def variables_of(access: Access, workspace: Workspace) -> dict[str, str]:
     """For git alone: no program is taken from a folder that commands write, and no other repository takes part."""
     if not access.git or access.outside:
         return {}
-    return {
-        "_KIMI_GIT": program("git", workspace) or "git",
-        "_KIMI_GIT_PATH": safe_path(workspace),
-        "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
-    }
+    return {"PATH": safe_path(workspace), "GIT_ALLOW_PROTOCOL": "http:https:ssh:git"}
 
 
 def effects_of(access: Access) -> list[Effect]:
@@ -128,7 +128,7 @@ def _refused_path(output: str, workspace: Workspace) -> str:
         path = os.path.realpath(workspace.root / (match["path"] or match["named"]))
         read_only = "Read-only" in match[0] or "Errno 30" in match[0] or "EROFS" in match[0]
         if ".git" in Path(path).parts:
-            return "a repository changes only by a command of git alone (no pipes, no other program in it), its hooks not at all"
+            return GIT_ALONE
         inside = any(path.startswith(f"{root}/") for root in (workspace.root, *workspace.extra_roots))
         if not read_only and (inside or Path(path).exists()) and not _is_kept(path):
             continue  # the system's own rights

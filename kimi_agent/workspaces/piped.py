@@ -31,8 +31,8 @@ class Piped(Protocol):
     @property
     def stdout(self) -> IO[bytes] | None: ...
 
-    def communicate(self, data: bytes, timeout: float) -> tuple[bytes, bytes]:
-        """Raises subprocess.TimeoutExpired; NotStarted, an OSError."""
+    def talk(self, data: bytes, timeout: float) -> tuple[bytes, bytes]:
+        """Give it `data` and take all that it says, to both of its ends. Raises TimeoutError; NotStarted, which is an OSError."""
         ...
 
     def end(self) -> None:
@@ -78,6 +78,12 @@ class _Direct(subprocess.Popen[bytes]):
         errors = pipe if told else subprocess.DEVNULL
         super().__init__(argv, stdin=pipe, stdout=pipe, stderr=errors, env=dict(env), cwd=cwd, start_new_session=True)
 
+    def talk(self, data: bytes, timeout: float) -> tuple[bytes, bytes]:
+        try:
+            return self.communicate(data, timeout)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError from None
+
     def end(self) -> None:
         self.kill()
         self.wait()
@@ -111,7 +117,7 @@ class _Boxed:
             for end in (theirs_in, theirs_out, theirs_err):
                 os.close(end)
 
-    def communicate(self, data: bytes, timeout: float) -> tuple[bytes, bytes]:
+    def talk(self, data: bytes, timeout: float) -> tuple[bytes, bytes]:
         deadline = time.monotonic() + timeout
         found: dict[IO[bytes], list[bytes]] = {self.stdout: [], self.stderr: []}
         left = memoryview(data)
@@ -122,7 +128,7 @@ class _Boxed:
             selector.register(self.stdin, selectors.EVENT_WRITE)
             while selector.get_map():
                 if (wait := deadline - time.monotonic()) <= 0:
-                    raise subprocess.TimeoutExpired("git", timeout)
+                    raise TimeoutError
                 for key, _ in selector.select(wait):
                     if key.fileobj is self.stdin:
                         left = self._feed(left)
@@ -153,6 +159,8 @@ class _Boxed:
             self.returncode = heard_exit(heard, ended=not piece)
 
     def kill(self) -> None:
+        if self.returncode is not None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
 

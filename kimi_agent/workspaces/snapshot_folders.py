@@ -60,8 +60,10 @@ class Folders:
 
     @property
     def seen(self) -> set[str]:
-        """All that there are."""
-        return self._seen.keys() - {""}
+        """All that there are, but for the empty folder that the box has there while a command runs (see sandbox/zygote.py)."""
+        found, box = self._seen, self._seen.get(".kimi")
+        placeholder = box is not None and not (box.folders or box.files)
+        return found.keys() - ({"", ".kimi"} if placeholder else {""})
 
     def keep(self) -> None:
         """What was seen is saved: look only at what changes from here on."""

@@ -7,7 +7,6 @@ Its folder is ours (GIT_DIR), its index is ours; the repository that a workspace
 """
 
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -124,8 +123,8 @@ class Git:
     def finish(self, child: Piped, data: bytes = b"") -> bytes:
         """What it prints. Raises SnapshotError when it fails."""
         try:
-            out, said = child.communicate(data, timeout=TIMEOUT_S)
-        except subprocess.TimeoutExpired:
+            out, said = child.talk(data, TIMEOUT_S)
+        except TimeoutError:
             raise SnapshotError(f"git took longer than {TIMEOUT_S:.0f} s") from None
         except OSError as error:
             raise SnapshotError(f"git does not run: {error.strerror}") from None

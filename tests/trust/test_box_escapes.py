@@ -102,7 +102,16 @@ def test_options_that_write_files_or_run_programs_are_not_git_alone(command: str
 
 def test_git_alone_works_in_one_folder(tmp_path: Path) -> None:
     assert git_folder("git add .gitignore && git diff --text --exit-code", tmp_path) == str(tmp_path)
-    assert git_folder("cd sub && git status; git log", tmp_path) == str(tmp_path / "sub")
+    for line in ("cd sub && git status && git log | head -3", "cd . && cd sub && git log"):
+        assert git_folder(line, tmp_path) == str(tmp_path / "sub"), line
+    for line in (
+        "cd sub; git status",
+        "cd sub && ls || git log",
+        "cd sub | git log",
+        "ls | cd sub && git log",
+        "git log; cd sub; git log",
+    ):
+        assert git_folder(line, tmp_path) == "", line
     assert git_folder("git status; cd sub; git log", tmp_path) == ""
 
 
@@ -126,11 +135,13 @@ async def test_git_alone_is_the_real_git_and_changes_one_repository(
     script = f"#!/bin/sh\n{payload}\n"
     make = f"""
     mkdir -p bin evil && cd evil && git init -q && git config core.fsmonitor '{payload}' && git config receive.x y; cd ..
-    for f in bin/git bin/ssh bin/gpg evil/.git/hooks/pre-receive; do printf '%s' '{script}' > $f; chmod +x $f; done; touch a
+    for f in bin/git bin/ssh bin/gpg bin/head evil/.git/hooks/pre-receive; do
+      printf '%s' '{script}' > $f; chmod +x $f
+    done; touch a
     """
     assert "exit code" not in await desk(make)
     for attack in ("git status", "cd evil && git status", "cd evil; git status; cd ..; git status", "git push ./evil main",
-                   "git fetch ssh://h/x", "git fetch ext::id", "git add a && git tag -s t -m x"):  # fmt: skip
+                   "git fetch ssh://h/x", "git log | head -3", "git fetch ext::id", "git tag -s t -m x"):  # fmt: skip
         await desk(f"cd {desk.work}")
         await desk(attack)
         assert not (desk.work / ".git/commondir").exists(), attack

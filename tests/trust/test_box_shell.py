@@ -147,11 +147,15 @@ async def test_without_a_box_every_command_is_asked_for(mode: Any, expected: Any
 
 
 GIT_ALONE = [
+    "git add -A && git commit -qm x && git log --oneline | head -3", "git status 2>&1 | grep -c M || true; git tag v1 >/dev/null",
     "git commit -m 'a b'", "git add -A && git commit -m x", "cd sub && git status; git log -3",
     'git commit -m "two words"', "git push;",
 ]  # fmt: skip
 NOT_GIT_ALONE = [
-    "", "ls", "cd x", "git", "git commit -m x | cat", "git commit -m $(id)", "git -c core.hooksPath=x commit",
+    "git log | sort -o .git/HEAD", "git log | tee x", "git log > x", "git log >/dev/null2", "git log |& cat", "git log |",
+    "| git log",
+    "git log & id", "git log\nid", "git log | xargs rm", "ls | head",
+    "", "ls", "cd x", "git", "git commit -m x | sh", "git commit -m $(id)", "git -c core.hooksPath=x commit",
     "git -C x commit", "git commit -m x & id", "git commit -m x\nid", "GIT_DIR=x git commit", "git x",
     "git rebase --exec id", "git rebase -x id HEAD", "git submodule foreach id", "git bisect run id",
     "git fetch --upload-pack=id", "make && git commit", "git log > .git/config", "git commit -m \"`id`\"",

@@ -37,6 +37,7 @@ OF_THE_BOX = {"TMPDIR", "GOCACHE", "npm_config_cache", "UV_CACHE_DIR", "YARN_CAC
 OF_SHELL = {
     "PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_TERMINAL_PROMPT", "GIT_ASKPASS",
     "GCM_INTERACTIVE", "SSH_ASKPASS_REQUIRE", "SUDO_ASKPASS", "DEBIAN_FRONTEND", "PIP_NO_INPUT", "BASH_ENV", "_KIMI_CWD",
+    "_KIMI_NO_EDITOR",
 }  # fmt: skip
 OF_SNAPSHOTS = {
     "PATH", "HOME", "LC_ALL", "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_CONFIG_NOSYSTEM",
@@ -101,8 +102,8 @@ def test_of_each_process_all_variables_are_known(tmp_path: Path) -> None:
         r"\S+ \S*(python|bwrap|env)\S*\", .*(-I|bwrap).*": {"PATH"},
         r'.*"sh", "-c", "read line"': {"PATH", "KIMI_CANARY"},
         r".*trap '' HUP|\S*/grep ": {"PATH"},
-        r'.*"bash", "-c"': base | OF_SHELL,
-        r'/bin/echo "/bin/echo", "shell"': (base | OF_SHELL) - {"BASH_ENV", "_KIMI_CWD"},
+        r'.*bash", "-c"': base | OF_SHELL,
+        r'/bin/echo "/bin/echo", "shell"': (base | OF_SHELL) - {"BASH_ENV", "_KIMI_CWD", "_KIMI_NO_EDITOR"},
         r".*true hook": base,
         r"\S*/rg |.*kimi_agent.tools.pyrg": base,
         r"\S*/git ": OF_SNAPSHOTS,
@@ -112,4 +113,4 @@ def test_of_each_process_all_variables_are_known(tmp_path: Path) -> None:
         kind = next((kind for kind in known if re.match(kind, run)), run)
         assert names == known.get(kind), run
         seen.add(kind)
-    assert {r'.*"bash", "-c"', r".*true hook", r"\S*/rg |.*kimi_agent.tools.pyrg"} <= seen
+    assert {r'.*bash", "-c"', r".*true hook", r"\S*/rg |.*kimi_agent.tools.pyrg"} <= seen

@@ -292,7 +292,9 @@ def test_a_branch_that_is_no_file_holds_nothing_up(kimi: Program) -> None:
 # --- planted programs and modules (T62) -------------------------------------------------------------------------------
 
 
-def test_programs_and_modules_of_the_folder_are_never_picked_up(kimi: Program) -> None:
+@pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
+def test_programs_and_modules_of_the_folder_are_never_picked_up(kimi: Program, rung: str) -> None:
+    kimi.write_config(f'[box]\nrung = "{rung}"\n[[hooks]]\nevent = "SessionStart"\ncommand = "true"\n')
     planted, module = f"#!/bin/sh\ntouch {kimi.folder}/pwned\n", f"open({str(kimi.folder / 'pwned')!r}, 'w')"
     for name in ("git", "rg", "bash", "sh", "python", "python3", "bwrap", "tmux", "node", "kimi"):
         write(kimi.work, {name: planted, f"bin/{name}": planted})
@@ -300,7 +302,7 @@ def test_programs_and_modules_of_the_folder_are_never_picked_up(kimi: Program) -
         (kimi.work / "bin" / name).chmod(0o755)
     write(kimi.work, {f"{name}.py": module for name in ("typer", "msgspec", "httpx", "json", "asyncio")})
     grep = {"call": {"name": "Grep", "arguments": {"pattern": "touch"}}}
-    shell = {"call": {"name": "Shell", "arguments": {"command": "true"}}}
+    shell = {"call": {"name": "Shell", "arguments": {"command": "true > made"}}}
     path = os.pathsep.join([".", "", "bin", os.environ["PATH"], ""])
     command = [KIMI, "-p", "hi", "--yolo", "--provider", kimi.scenario([grep], [shell], [{"text": "Done."}])]
     for extra in ({"PYTHONPATH": os.pathsep}, {"PYTHONPATH": ""}):

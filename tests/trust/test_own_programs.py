@@ -95,7 +95,10 @@ async def test_a_reader_of_documents_can_do_nothing_but_read_its_document(
     for name in os.environ:
         if name not in ("PATH", "HOME", "LANG", "LC_CTYPE"):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), "", "."]))
+    for name in ("sitecustomize.py", "json.py", "usercustomize.py", "kimi_agent.py"):
+        (home / name).write_text("open('pwned', 'w')")
+    monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("KIMI_API_KEY", "sk-0123456789abcdef")
     said = await isolated("their_reader", str(home), document=b"the document ")
@@ -103,21 +106,23 @@ async def test_a_reader_of_documents_can_do_nothing_but_read_its_document(
         {*os.environ} & {"HOME", "PATH", "LANG", "PYTHONPATH"} | ({"LC_CTYPE"} if "LC_CTYPE" in said else set())
     )
     assert said == f"the document []{names}"
-    assert sorted(path.name for path in home.iterdir()) == ["secret"]
+    assert not {"new", "pwned"} & {path.name for path in home.iterdir()}
 
 
 @pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
 def test_the_list_of_files_is_made_in_the_box(tmp_path: Path, rung: str) -> None:
-    (tmp_path / "a.py").write_text("x")
-    (tmp_path / ".gitignore").write_text("*.log\n")
-    (tmp_path / "b.log").write_text("x")
-    commit(tmp_path)
-    (tmp_path / "new é.py").write_text("x")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "a.py").write_text("x")
+    (work / ".gitignore").write_text("*.log\n")
+    (work / "b.log").write_text("x")
+    commit(work)
+    (work / "new é.py").write_text("x")
     run = lister(box(rung), trusted=True)
-    assert "".join(batch.text for batch in batches(tmp_path, run)).split() == [".gitignore", "a.py", "new", "é.py"]
-    attack = ["/bin/sh", "-c", 'for path in . "$0"; do echo >"$path/out"; done; echo done', str(tmp_path.parent)]
-    assert b"".join(box(rung).output(attack, {"PATH": "/usr/bin:/bin"}, tmp_path)) == b"done\n"
-    assert not list(tmp_path.parent.rglob("out"))
+    assert "".join(batch.text for batch in batches(work, run)).split() == [".gitignore", "a.py", "new", "é.py"]
+    attack = ["/bin/sh", "-c", 'for path in . "$0"; do echo >"$path/out"; done; echo done', str(tmp_path)]
+    assert b"".join(box(rung).output(attack, {"PATH": "/usr/bin:/bin"}, work)) == b"done\n"
+    assert not list(tmp_path.rglob("out"))
 
 
 @pytest.mark.parametrize("rung", ["R3", "R2", "R1"])

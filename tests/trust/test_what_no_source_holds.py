@@ -19,17 +19,21 @@ SOURCES = [
 ]
 
 STARTS = {
-    "kimi_agent/workspaces/process.py": "commands of the agent, of hooks and of plugins",
-    "kimi_agent/processes/watcher.py": "the shell that ends them when kimi is gone",
-    "kimi_agent/tools/isolated.py": "our own readers of pages and documents, in Python's isolated mode",
+    "kimi_agent/workspaces/spawn.py": "commands of the agent, of hooks and of plugins, in the box",
+    "kimi_agent/workspaces/piped.py": "programs of ours with pipes (git for snapshots and for the list of files), in the box",
+    "kimi_agent/workspaces/sandbox/client.py": "the zygote, which makes the box",
+    "kimi_agent/workspaces/sandbox/zygote.py": "the supervisors of what runs in the box",
+    "kimi_agent/workspaces/sandbox/child.py": "what runs in the box",
+    "kimi_agent/workspaces/sandbox/canary.py": "the victim that the canary must not reach",
+    "kimi_agent/processes/watcher.py": "the shell that ends what runs when kimi is gone",
+    "kimi_agent/tools/isolated.py": "readers of pages and documents, which take everything from themselves first",
     "kimi_agent/frontends/common/pty_child.py": "the person's own shell",
     "kimi_agent/frontends/common/editor.py": "the person's own editor",
     "kimi_agent/frontends/common/clipboard.py": "the clipboard's own program",
     "kimi_agent/frontends/common/clipboard_reader.py": "the clipboard's own program",
-    "kimi_agent/frontends/common/file_listing.py": "ripgrep, for the list of files behind @",
+    "kimi_agent/frontends/common/file_listing.py": "git, for the list of files behind @ of an agent that has no box at all",
     "kimi_agent/cli/doctor.py": "versions of programs, when the person asks",
-    "kimi_agent/workspaces/snapshot_git.py": "git, which compares and keeps files: without configuration, hooks or filters",
-    "kimi_agent/workspaces/snapshot_objects.py": "none itself: it asks the git of snapshot_git.py for what is in a pack",
+    "kimi_agent/cli/proofs.py": "what attacks the box, when the person asks for proofs",
     "kimi_agent/plugins/source.py": "git, when the person installs a plugin",
 }
 """The only files that start processes, and which ones."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kimi_agent.agent.late import trusts
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
@@ -59,7 +60,7 @@ class LineFrontend:
         shell.start(self._prompt)
         try:
             with ending_with(lambda code: self._end(shell, code)):
-                if agent.box is not None and agent.trusts(shell.session.cwd):  # else nothing is run before a command
+                if agent.box is not None and trusts(agent, shell.session.cwd):  # else nothing is run before a command
                     asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
                 await shell.screen.run()
         except OSError as error:

@@ -31,6 +31,10 @@ class Owner(Protocol):
         """The session's folder."""
         ...
 
+    def hide(self, text: str) -> str:
+        """A text as it may be stored: without keys."""
+        ...
+
     def runs_git(self) -> Run | None:
         """What runs git to list the session's folder, None for nothing."""
         ...

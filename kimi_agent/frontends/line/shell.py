@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent import commands
+from kimi_agent.agent.late import trusts
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
@@ -57,7 +58,7 @@ class LineShell:
         look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._look, self._keymap = look, keymap(look.keys)
-        self.agent = agent
+        self.agent, self.hide = agent, agent.redactor.text
         self.screen = make_screen(self)
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
@@ -109,8 +110,8 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=self.agent.trusts)
+        unsent, trusted = Unsent(self.agent.home, session.id, session.cwd, self.hide), partial(trusts, self.agent)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=trusted)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -303,7 +304,7 @@ class LineShell:
         return self.session.cwd
 
     def runs_git(self) -> Run | None:
-        return lister(self.session.box, trusted=self.agent.trusts(self.session.cwd))
+        return lister(self.session.box, trusted=trusts(self.agent, self.session.cwd))
 
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)
@@ -370,8 +371,7 @@ class LineShell:
             await self.run(watched())
         except KimiError as error:
             self.screen.line(plain(error.full), "error")
-        texts = self._take_all()
-        if texts and not (end and end.stop == "done"):
+        if (texts := self._take_all()) and not (end and end.stop == "done"):
             self.screen.restore("\n\n".join(texts))
             return ()
         return texts

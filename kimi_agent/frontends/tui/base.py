@@ -12,6 +12,7 @@ from textual.timer import Timer
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.late import trusts
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
 from kimi_agent.commands import find, looks_like_command
@@ -97,7 +98,7 @@ class SessionApp(OrderedApp):
         self.waking, self._settling = Waking(self), Settling(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
-        self._unsent = Unsent(agent.home, session.id, session.cwd)
+        self._unsent = Unsent(agent.home, session.id, session.cwd, agent.redactor.text)
         self._keeping: Timer | None = None
         self._hint = ""
         self._branch = ""
@@ -112,7 +113,7 @@ class SessionApp(OrderedApp):
         self.composer = Composer(
             completions(session),
             self._files(session),
-            PromptHistory(session.cwd, agent.home),
+            PromptHistory(session.cwd, agent.home, agent.redactor.text),
         )
         self.shell = ShellMode(self, session.cwd)
         self.pasting = Pasting(self)
@@ -182,9 +183,9 @@ class SessionApp(OrderedApp):
         self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
             self.composer.files = self._files(session)
-            self.composer.history = PromptHistory(session.cwd, self.agent.home)
+            self.composer.history = PromptHistory(session.cwd, self.agent.home, self.agent.redactor.text)
         self._branch = git_branch(session.cwd)
-        self._unsent = Unsent(self.agent.home, session.id, session.cwd)
+        self._unsent = Unsent(self.agent.home, session.id, session.cwd, self.agent.redactor.text)
         if kept := self._unsent.kept():
             self.commands.put(plain(kept))
             self.notify_hint("What was not sent is in the prompt again")
@@ -361,7 +362,7 @@ class SessionApp(OrderedApp):
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
             status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
-            box=box_word(self.talk.session.box, read_only=not self.agent.trusts(self.talk.session.cwd)),
+            box=box_word(self.talk.session.box, read_only=not trusts(self.agent, self.talk.session.cwd)),
         )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()

@@ -22,6 +22,9 @@ _BOOT = (
     f"import sys; sys.path.append({_ROOM!r}); from kimi_agent.workspaces.sandbox.zygote import main; main(sys.argv[1:])"
 )
 """Our package comes last on the path of a fresh interpreter: nothing of it, or beside it, stands in for the standard library."""
+_NOBODY = (
+    1 << 22
+) + 1  # above PID_MAX_LIMIT: -1 and 0, which Linux says then, would mean everybody to who sends a signal
 _ANSWER_S = 20.0  # a zygote that says nothing for so long is ended
 
 
@@ -183,8 +186,8 @@ def _word(text: str) -> str:
 
 
 def _process_of(pidfd: int) -> int:
-    """The number of a process here, which in the zygote's namespace has another. Raises BoxError when it has ended already."""
+    """The number of a process here, which in the zygote's namespace has another; that of nobody when it has ended already."""
     for line in Path(f"/proc/self/fdinfo/{pidfd}").read_text().splitlines():
         if line.startswith("Pid:"):
-            return int(line.split()[1])
-    raise BoxError("the system does not tell which process it is")
+            return int(line.split()[1]) if int(line.split()[1]) > 0 else _NOBODY
+    return _NOBODY
