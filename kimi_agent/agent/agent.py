@@ -39,7 +39,7 @@ from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.trust import EVERYTHING, Trust
-from kimi_agent.core.workspace import Workspace
+from kimi_agent.core.workspace import REPORTS, Workspace
 
 NO_MODEL = Model("", "", "")
 
@@ -198,9 +198,16 @@ class Agent(Struct):
             self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
         private = functools.partial(self.is_private, folder)
         box = None if self.accepts_no_box else self.box
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()), rules, private, box=box)
         scratch = self.store.workroom(log.path.stem)
         tools, workspace = self.make_tools(model, folder), self.make_workspace(folder, scratch)
+        own = [scratch, plan_file, *(map(Path, box.opened) if box is not None else ())]
+
+        def is_inside(path: str) -> bool:
+            return box is None or workspace.contains(Path(path)) or any(Path(path).is_relative_to(each) for each in own)
+
+        permissions = Permissions(
+            first, str(plan_file), str(self.home.resolve()), rules, private, box=box, is_inside=is_inside
+        )
         session = Session(
             SessionParts(
                 log=log,
@@ -292,7 +299,8 @@ class Agent(Struct):
         for event in events[1:]:
             log.append(event)
         with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
-            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
+            of_commands = shutil.ignore_patterns(REPORTS)  # what commands have left is theirs, links included
+            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem), ignore=of_commands)
         if self.make_snapshots is not None:
             with contextlib.suppress(OSError):
                 self.make_snapshots(started.id, self.make_workspace(folder, self.store.scratch(log.path.stem))).fork(

@@ -25,6 +25,7 @@ PLAN_DENIAL = (
 )
 NO_RULES = Ruling()
 NOBODY_WIDENS = "Nobody is here who could let a command out of its box. Do without, or say at the end what was needed."
+NOBODY_OPENS = "{} lies outside of the working folder, and nobody is here who could allow to write it. Do without."
 NO_BOX = "No box holds on this machine ({}), so commands run only when a person has seen them."
 
 
@@ -40,13 +41,14 @@ class Permissions:
         is_private: Callable[[str], bool] = is_secret_path,
         *,
         box: BoxView | None = None,
+        is_inside: Callable[[str], bool] = lambda path: True,
     ) -> None:
         """`plan_file` is the real path of the one file that may be written in plan mode; `home` holds our own keys.
 
         `is_private` says which files are asked for before they are read. `box` is what commands run in; where it turns out to be
-        none, every command is asked for. None: that is not looked at.
+        none, every command is asked for. None: that is not looked at. `is_inside` says where a mode may allow to write.
         """
-        self._box = box
+        self._box, self._is_inside = box, is_inside
         self.mode: Mode = mode
         self.rules = rules
         self._home, self._is_private = home, is_private
@@ -108,7 +110,12 @@ class Permissions:
         return bool(needed) and self._grants.issuperset(needed)
 
     async def approve_all(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
-        return Allow() if self.mode in ("yolo", "afk") else None
+        if self.mode not in ("yolo", "afk"):
+            return None
+        outside = next((e.target for e in effects if e.kind == "write" and not self._is_inside(e.target)), None)
+        if outside is None or self.ruling(call, effects).verdict == "allow":
+            return Allow()
+        return Deny(NOBODY_OPENS.format(outside)) if self.mode == "afk" else "ask"
 
     async def secrets(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         if not any(map(self._holds_keys, effects)):

@@ -14,13 +14,13 @@ class Access(Record):
     """What one command may do beyond what its session's box allows. Only a person gives it, for this command.
 
     `write` are real absolute paths, `hosts` names that can be reached through the proxy; `outside`: it runs without a box.
-    `git`: it was proved to be git alone, so the repository may change, but not its hooks and settings.
+    `git`: it was proved to be git alone, so the repository that this folder lies in may change, but not its hooks and settings.
     """
 
     write: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     outside: bool = False
-    git: bool = False
+    git: str = ""
 
 
 NO_MORE = Access()
@@ -61,13 +61,15 @@ def box_words(state: BoxState, hosts: Sequence[str] = (), *, read_only: bool = F
 
 
 class BoxView(Protocol):
-    """The box of this run. `state` is None until it is proved; `hosts` can be reached by every command, through the proxy.
+    """The box of this run. `state` is None until it is proved; `hosts` can be reached by every command, through the proxy;
+    `opened` are the paths beside the working folder that every command may write.
 
     `prove` blocks until the canary is back, `warm` has that done in a thread and calls `proved` there; `possible` is False where
     there cannot be a box.
     """
 
     hosts: tuple[str, ...]
+    opened: tuple[str, ...]
 
     @property
     def state(self) -> BoxState | None: ...

@@ -31,6 +31,10 @@ class Exit(Record):
     read_only: bool = False
 
 
+REPORTS = "reports"
+"""The folder in a session's scratch folder that processes in the box may write."""
+
+
 class Workspace(Protocol):
     """Paths given to these methods are absolute and real: they come from `resolve`.
 

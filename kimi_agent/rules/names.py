@@ -68,5 +68,11 @@ BUILTINS = _names(
 )
 """Builtins that change what later commands of a line mean, or that end it."""
 
-NEVER_ALWAYS = INTERPRETERS | WRAPPERS | RUNNERS | REMOTE | DESTRUCTIVE | BUILTINS
+RUN_BY_OPTION = _names(
+    "tar bsdtar zip split sort man less more most pager rename prename openssl gpg ld qemu wine wine64 java javaw dotnet mono"
+    " kotlin crystal nim raku ocaml swipl dc m4 ts-node tsx bazel bazelisk ant meson scons waf buck pants"
+)
+"""Programs that run another one for some option or file; common ones of the languages above among them."""
+
+NEVER_ALWAYS = INTERPRETERS | WRAPPERS | RUNNERS | REMOTE | DESTRUCTIVE | BUILTINS | RUN_BY_OPTION
 """Nobody is offered to allow these for ever."""

@@ -1,6 +1,8 @@
 """Whether a command line is git alone: only then may it change a repository. What is not proved is not."""
 
+import os
 import re
+from pathlib import Path
 
 _SEPARATOR = re.compile(r" *(?:&&|\|\||;|\|(?!&)) *")
 _DISCARDED = re.compile(r"(?:[12]?> ?/dev/null|2>&1)(?=[ ;|]|&&|$)")
@@ -14,17 +16,35 @@ _CHANGING = frozenset(
         "rev-parse", "revert", "rm", "show", "stash", "status", "submodule", "switch", "tag", "worktree",
     }
 )  # fmt: skip
-_RUNS_OTHERS = (
-    "--exec",
-    "-x",
-    "foreach",
-    "run",
-    "--upload-pack",
-    "--receive-pack",
-    "--ext-diff",
-    "--textconv",
-    "--template",
+_NEVER = (
+    "exec",
+    "upload-pack",
+    "receive-pack",
+    "ext-diff",
+    "textconv",
+    "template",
+    "output",
+    "unsafe-paths",
+    "separate-git-dir",
 )
+"""Long options, in any abbreviation, that run another program or write a file of any name."""
+_MEANT = frozenset({"--text"})
+"""Options that are no abbreviation, though they look like one."""
+_RUNS_OTHERS = frozenset({"foreach", "run", "visualize", "view"})
+
+
+def git_folder(command: str, cwd: Path) -> str:
+    """Where the git of a command line that is git alone works; empty when it is not, or works in several places.
+
+    Another repository than the person's may say what git runs: in its company no repository is changed.
+    """
+    folder, found = os.path.realpath(cwd), set()
+    for words in _split(command.strip()) if is_git_alone(command) else []:
+        if words[0] == "cd":
+            folder = os.path.realpath(os.path.join(folder, os.path.expanduser(words[1])))  # noqa: PTH111, PTH118
+        elif words[0] == "git":
+            found.add(folder)
+    return found.pop() if len(found) == 1 else ""
 
 
 def is_git_alone(command: str) -> bool:
@@ -44,7 +64,18 @@ def _is_harmless(words: list[str]) -> bool:
         return True
     if words[0] != "git" or len(words) < 2 or words[1] not in _CHANGING:
         return False
-    return not any(word == other or word.startswith(f"{other}=") for word in words[2:] for other in _RUNS_OTHERS)
+    return not any(_is_doubtful(word, words[1]) for word in words[2:])
+
+
+def _is_doubtful(word: str, command: str) -> bool:
+    if word.startswith("--"):
+        name = word.partition("=")[0]
+        if name not in (*_MEANT, "--") and any(never.startswith(name[2:]) for never in _NEVER):
+            return True
+    elif command == "rebase" and word.startswith("-") and "x" in word:
+        return True
+    inside_git = ".git" in re.split("[/=]", word.lower())
+    return word in _RUNS_OTHERS or inside_git
 
 
 def _split(command: str) -> list[list[str]]:

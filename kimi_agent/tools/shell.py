@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import secrets
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,8 +21,10 @@ from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, spill_path
+from kimi_agent.tools.programs import program
+from kimi_agent.tools.reports import read_report, report_folder
 from kimi_agent.tools.running import RunningCommand
-from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, place_of, told
+from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, place_of, told, variables_of
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -46,29 +47,11 @@ _ENV = {
     "PIP_NO_INPUT": "1",
 }
 
-# vi without a terminal waits for keys from its stderr, for ever; with commands of its own (-es, -c, +cmd) it needs none.
-_NO_VI = f"""\
-_kimi_vi() {{
-  case " ${{*:2}}" in
-    *" -"[eEsc-]*|*" +"[!0-9]*|*" -h"*) command "$@" ;;
-    *) echo "{NO_EDITOR}" >&2; return 1 ;;
-  esac
-}}
-vi() {{ _kimi_vi vi "$@"; }}
-vim() {{ _kimi_vi vim "$@"; }}
-nvim() {{ _kimi_vi nvim "$@"; }}
-"""
-# Read by bash before the command, as its BASH_ENV: the command itself stays byte for byte what the model wrote, so exit code,
-# `set -e`, line numbers and syntax errors are those of `bash -c`. A command that sets its own EXIT trap, or that ends in
-# `exec`, leaves no report; the folder then stays what it was.
-_PROLOGUE = """\
-trap '{ trap - DEBUG ERR; set +xv; builtin pwd -P >|"$_KIMI_CWD"; } >/dev/null 2>&1 || :' EXIT
-export -n _KIMI_CWD
-unset BASH_ENV
-"""
+_PROLOGUE = Path(__file__).with_suffix(".bash")
 _SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
 
 _ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
+_PATH_LIMIT = 4096  # bytes
 
 FOREGROUND_S, FOREGROUND_MAX_S = 60, 600
 MOVED_S = 600
@@ -118,7 +101,7 @@ class Shell:
             raise ToolError(f"`timeout` is at most {FOREGROUND_MAX_S} s; what takes longer needs run_in_background.")
         cwd, _ = _kept_folder(ctx.scratch / "cwd", ctx.workspace.root)
         elsewhere = "" if cwd == ctx.workspace.root else os.fsencode(cwd).decode("utf-8", "replace")
-        access = access_of(params.command, params.access, ctx.workspace)
+        access = access_of(params.command, params.access, ctx.workspace, cwd)
         return (Effect("run", params.command, elsewhere), *effects_of(access))
 
     async def preview(self, params: ShellParams, ctx: ToolContext) -> Terminal:
@@ -132,7 +115,7 @@ class Shell:
         proved = self._proved(params.command, cwd) if self._proved is not None else None
         if params.run_in_background:
             return _start(params, ctx, cwd, proved)
-        report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
+        report = _report(ctx)
         seconds = params.timeout or FOREGROUND_S
         command = _command(params, ctx, cwd, report, proved)
         command.show(ctx.progress)
@@ -146,9 +129,7 @@ class Shell:
             if moved is None:
                 work.cancel()  # nothing, when it has ended
                 await asyncio.wait([work])
-                if report.exists() and report.stat().st_size:
-                    report.replace(kept)
-                report.unlink(missing_ok=True)
+                _keep_folder(report, kept)
         if moved is not None:
             return _moved(moved, command.output.text(), seconds)
         ended = Exit(None, timed_out=True) if work.cancelled() else command.exit_of(work)
@@ -168,9 +149,34 @@ def _command(
     output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id), ctx.redactor)
     if proved is not None:
         return RunningCommand(ctx.workspace, proved, cwd, {}, output)
-    argv, env = _invocation(params.command, ctx.scratch)
-    access = access_of(params.command, params.access, ctx.workspace)
-    return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output, access)
+    argv, env = _invocation(params.command, program("bash", ctx.workspace))
+    access = access_of(params.command, params.access, ctx.workspace, cwd)
+    env = env | variables_of(access, ctx.workspace) | {"_KIMI_CWD": str(report)}
+    return RunningCommand(ctx.workspace, argv, cwd, env, output, access)
+
+
+def _report(ctx: ToolContext) -> Path:
+    """Where a command writes the folder in which it ended."""
+    try:
+        return report_folder(ctx.workspace, ctx.scratch) / f"cwd-{secrets.token_hex(6)}"
+    except OSError:  # a full disk
+        return Path(os.devnull)
+
+
+def _keep_folder(report: Path, kept: Path) -> None:
+    """Remember for the next command what this one has reported."""
+    if folder := read_report(report, _PATH_LIMIT):
+        with suppress(OSError):
+            new = kept.with_name(f"cwd-{secrets.token_hex(6)}")
+            new.write_bytes(folder)
+            new.replace(kept)
+    _remove(report)
+
+
+def _remove(report: Path) -> None:
+    if str(report) != os.devnull:
+        with suppress(OSError):  # it may be anything
+            report.unlink(missing_ok=True)
 
 
 def _title(params: ShellParams) -> str:
@@ -209,7 +215,7 @@ def _move(
         return None
     command.show(None)
     command.output.follow()
-    work.add_done_callback(lambda _: report.unlink(missing_ok=True))
+    work.add_done_callback(lambda _: _remove(report))
     return task
 
 
@@ -272,27 +278,14 @@ def _kept_folder(kept: Path, root: Path) -> tuple[Path, Path | None]:
     return (cwd, None) if cwd.is_dir() else (root, cwd)
 
 
-def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    """The argument list and the environment for `command`."""
-    if shutil.which("bash") is None:
+def _invocation(command: str, bash: str | None) -> tuple[list[str], dict[str, str]]:
+    """The argument list and the environment for `command`. Nothing of it lies where a command could change it."""
+    if bash is None:
         return ["sh", "-c", _SH_PROLOGUE + command], _ENV
-    file = scratch / "bash_env"
-    try:
-        _write_if_new(file, _PROLOGUE + _NO_VI)
-        env = _ENV | {"BASH_ENV": str(file)}
-    except OSError:
-        env = _ENV  # without it the folder does not last, and vi waits
+    env = _ENV | {"BASH_ENV": str(_PROLOGUE), "_KIMI_NO_EDITOR": NO_EDITOR}
     script = os.fsencode(command)
     if len(script) <= _ARGUMENT_LIMIT:
-        return ["bash", "-c", command], env
-    script_file = scratch / f"command-{secrets.token_hex(6)}.sh"
-    script_file.write_bytes(script)
-    return ["bash", str(script_file)], env
-
-
-def _write_if_new(file: Path, text: str) -> None:
-    """Whole or not at all: another call may read the file in this moment."""
-    if not file.exists() or file.read_text("utf-8") != text:
-        new = file.with_name(f"{file.name}-{secrets.token_hex(6)}")
-        new.write_text(text, "utf-8")
-        new.replace(file)
+        return [bash, "-c", command, "bash"], env
+    pieces = [script[at : at + _ARGUMENT_LIMIT] for at in range(0, len(script), _ARGUMENT_LIMIT)]
+    joined = "".join(f"${{{number}}}" for number in range(1, len(pieces) + 1))
+    return [bash, "-c", f'eval "set --; {joined}"', "bash", *map(os.fsdecode, pieces)], env

@@ -12,7 +12,8 @@ from kimi_agent.core.address import host_name
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.workspace import Exit, Workspace
-from kimi_agent.tools.plain_git import is_git_alone
+from kimi_agent.tools.plain_git import git_folder
+from kimi_agent.tools.programs import program, safe_path
 
 TOLD = """
 - Commands run in a box: they write only in the working folder and $TMPDIR{hosts}. `.git` changes only by a command of
@@ -60,9 +61,9 @@ def told(box: BoxView | None) -> str:
     return TOLD.format(hosts=f", and reach only {', '.join(box.hosts)}" if box.hosts else _NO_NET)
 
 
-def access_of(command: str, wider: Wider | None, workspace: Workspace) -> Access:
+def access_of(command: str, wider: Wider | None, workspace: Workspace, cwd: Path) -> Access:
     """What a command may do if a person allows what it asks for. Raises ToolError for what cannot be asked for."""
-    git = is_git_alone(command)
+    git = git_folder(command, cwd) if program("git", workspace) else ""
     if wider is None:
         return Access(git=git)
     if not wider.reason.strip() or not (wider.write or wider.hosts or wider.outside):
@@ -73,6 +74,17 @@ def access_of(command: str, wider: Wider | None, workspace: Workspace) -> Access
         raise ToolError(f"access.hosts: {error}. Write names, such as pypi.org.") from None
     write = tuple(str(workspace.resolve(path)) for path in wider.write)
     return Access(write, hosts, wider.outside, git)
+
+
+def variables_of(access: Access, workspace: Workspace) -> dict[str, str]:
+    """For git alone: no program is taken from a folder that commands write, and no other repository takes part."""
+    if not access.git or access.outside:
+        return {}
+    return {
+        "_KIMI_GIT": program("git", workspace) or "git",
+        "_KIMI_GIT_PATH": safe_path(workspace),
+        "GIT_ALLOW_PROTOCOL": "http:https:ssh:git",
+    }
 
 
 def effects_of(access: Access) -> list[Effect]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.errors import WorkspaceError
-from kimi_agent.core.workspace import Exit, Stat
+from kimi_agent.core.workspace import REPORTS, Exit, Stat
 from kimi_agent.workspaces.replace import key_of, replace_file
 from kimi_agent.workspaces.trouble import worded
 
@@ -29,9 +29,9 @@ _STREAMS = frozenset(
 class LocalWorkspace:
     """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
 
-    `box` is what processes run in, None for no box; `scratch` is the session's own folder, which they may use. While
-    `is_read_only`, they write nothing else. `passed` are variables that they get although they are on no list (see
-    core/environment.py).
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, of which
+    they may read all and write `reports`. While `is_read_only`, they write nothing else. `passed` are variables that they get
+    although they are on no list (see core/environment.py).
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class LocalWorkspace:
         passed: Sequence[str] = (),
     ) -> None:
         self._box, self._scratch, self._is_read_only, self._passed = box, scratch, is_read_only, tuple(passed)
+        self.reports = scratch / REPORTS if scratch is not None else None
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 

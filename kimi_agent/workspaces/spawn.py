@@ -99,10 +99,13 @@ async def spawn(
     work = asyncio.to_thread(_start_boxed, room.box, placed, argv, own, cwd, ends)
     starting = asyncio.ensure_future(work)
     try:
-        return _Boxed(*await asyncio.shield(starting), way.refused, read_only)
-    except asyncio.CancelledError:
-        starting.add_done_callback(lambda done: _end_unwanted(done, env))
+        pid, report = await asyncio.shield(starting)
+    except BaseException as error:
+        room.box.close_way(placed, way)
+        if isinstance(error, asyncio.CancelledError):
+            starting.add_done_callback(lambda done: _end_unwanted(done, env))
         raise
+    return _Boxed(pid, report, way.refused, read_only, lambda: room.box.close_way(placed, way))
 
 
 def _named(kept: Sequence[int]) -> dict[str, str]:
@@ -180,9 +183,11 @@ class _Direct:
 class _Boxed:
     """A process in a box, whose supervisor reports: see `sandbox/child.py`."""
 
-    def __init__(self, pid: int, report: int, refused: Sequence[str], read_only: bool) -> None:
+    def __init__(
+        self, pid: int, report: int, refused: Sequence[str], read_only: bool, close_way: Callable[[], None]
+    ) -> None:
         self.pid, self.news, self.refused, self.read_only = pid, report, refused, read_only
-        self._heard = b""
+        self._heard, self._close_way = b"", close_way
 
     def collect(self) -> int | None:
         piece = os.read(self.news, 4096)
@@ -190,5 +195,6 @@ class _Boxed:
         return heard_exit(self._heard, ended=not piece)
 
     def close(self) -> None:
+        self._close_way()
         with suppress(OSError):
             os.close(self.news)

@@ -171,7 +171,7 @@ async def test_only_git_alone_changes_a_repository_and_never_its_hooks_and_setti
     assert (await run(repository, rung, "rm -rf .git"))[0].code != 0
     assert (await run(repository, rung, "git log --oneline; git status; git diff", env=GIT))[0].code == 0
     assert git(repository, "status", "--porcelain") == " M file\n"
-    proved = Access(git=True)
+    proved = Access(git=str(repository))
     assert await run(repository, rung, "git commit -qam second && git switch -qc other", proved, env=GIT) == (
         Exit(0),
         "",
@@ -198,12 +198,12 @@ async def test_worktrees_and_submodules_are_repositories_too(repository: Path, t
         assert (await run(tree, rung, attack))[0].code != 0
     assert (tree / ".git").read_text() == before
     (tree / "new").write_text("x")
-    assert (await run(tree, rung, "git add new && git commit -qm third", Access(git=True), env=GIT))[0].code == 0
+    assert (await run(tree, rung, "git add new && git commit -qm third", Access(git=str(tree)), env=GIT))[0].code == 0
     assert git(tree, "log", "--format=%s", "-1") == "third\n"
     for attack in ("echo gitdir: /evil > module/.git", "mv module m2", "echo x >> .git/modules/module/config"):
         assert (await run(repository, rung, attack))[0].code != 0
     attack = "echo x > .git/modules/module/hooks/post-checkout"
-    assert (await run(repository, rung, attack, Access(git=True)))[0].code != 0
+    assert (await run(repository, rung, attack, Access(git=str(repository))))[0].code != 0
 
 
 @with_namespaces
@@ -255,25 +255,31 @@ def test_of_kimis_home_scripts_and_the_own_session_are_to_be_seen_alone(tmp_path
     assert str(home) in profile.hidden
     assert {Path(path).relative_to(home).as_posix() for path in profile.shown} == {
         "hook.sh",
+        "sessions/mine",
         "sessions/mine.jsonl",
         "skills",
     }
-    assert str(home / "sessions/mine") in profile.writable
+    assert str(home / "sessions/mine") not in profile.writable
+    assert str(home / "sessions/mine/reports") in profile.writable
 
 
 @each_rung
 async def test_the_scratch_folder_can_be_used_and_the_rest_of_the_home_cannot(tmp_path: Path, rung: str) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
-    for folder in (home / "sessions/mine", home / "sessions/other", work):
+    for folder in (home / "sessions/mine/reports", home / "sessions/other", work):
         folder.mkdir(parents=True)
     (home / "config.toml").write_text("api_key = 'sesame'")
     (home / "hook.sh").write_text("echo hooked")
     box = Box(Places(str(home), "/nonexistent"), rungs=[rung])
-    command = f"cat {home}/config.toml; sh {home}/hook.sh; echo kept > {home}/sessions/mine/note; echo x > {home}/new"
+    command = f"cat {home}/config.toml; sh {home}/hook.sh; echo kept > {home}/sessions/mine/reports/note"
+    command += (
+        f"; ln -s {work} {home}/sessions/mine/link; mv {home}/sessions/mine/reports {home}/x; echo x > {home}/new"
+    )
     found, said = await run(work, rung, command, box=box, scratch=home / "sessions/mine")
     assert "sesame" not in said
     assert "hooked\n" in said
-    assert (home / "sessions/mine/note").read_text() == "kept\n"
+    assert (home / "sessions/mine/reports/note").read_text() == "kept\n"
+    assert [path.name for path in (home / "sessions/mine").iterdir()] == ["reports"]
     assert found.code != 0
     assert not (home / "new").exists()
     await box.aclose()

@@ -5,6 +5,8 @@ import base64
 import socket
 import ssl
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -26,10 +28,14 @@ ADDRESSES = {
 GRANTED = ("allowed.com", "*.example.org", "inside.com", "mixed.com", "metadata.com", "mapped.com", "gone.com")
 
 
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+
+
 class Net:
     """A net of one server, which says what it was sent; `dialled` are the addresses that were connected to."""
 
-    def __init__(self) -> None:
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
         self.dialled: list[tuple[str, int]] = []
         self.got = bytearray()
 
@@ -47,14 +53,14 @@ class Net:
             self.got += piece
             if self.got[:1] == b"\x16":
                 break
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        writer.write(self.answer)
         await writer.drain()
         writer.close()
 
 
 @asynccontextmanager
-async def proxied(hosts: Sequence[str] = GRANTED) -> AsyncIterator[tuple[Net, Grant]]:
-    net = Net()
+async def proxied(hosts: Sequence[str] = GRANTED, answer: bytes = ANSWER) -> AsyncIterator[tuple[Net, Grant]]:
+    net = Net(answer)
     server = await asyncio.start_server(net.serve, "127.0.0.1", 0)
     net.port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     proxy = Proxy(net.resolve, net.dial)
@@ -198,6 +204,18 @@ async def test_requests_that_could_mean_two_things_are_refused(head: str) -> Non
     async with proxied() as (net, grant):
         assert (await ask(grant, head)).startswith(b"HTTP/1.1 403 ")
         assert net.dialled == []
+
+
+async def test_a_redirect_leads_nowhere_else() -> None:
+    moved = (
+        b"HTTP/1.1 302 Found\r\nLocation: http://evil.com/?q=secret\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    async with proxied(answer=moved) as (net, grant):
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": grant.variables["HTTP_PROXY"]}))
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            await asyncio.to_thread(opener.open, "http://allowed.com/", None, 10)
+        assert net.dialled == [("93.184.216.34", 80)]
+        assert grant.refused == ["evil.com is not among the granted hosts (" + ", ".join(GRANTED) + ")"]
 
 
 async def test_nobody_gets_out_on_another_commands_grant() -> None:

@@ -175,7 +175,6 @@ def test_instructions_that_nobody_has_trusted_do_not_even_reach_the_model(
     assert evil.connections == 0
 
 
-@pytest.mark.xfail(strict=True, reason="waits for the box: in yolo nothing asks, and nothing else holds a command yet")
 def test_yolo_is_held_by_the_box(house: House) -> None:
     _, evil, _ = attack(house, in_readme, "--yolo")
     assert house.is_whole()

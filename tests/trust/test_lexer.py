@@ -1,6 +1,7 @@
 """What the lexer takes for proved is exactly what bash and dash run (T14). `make nightly` runs ten times as many lines."""
 
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +14,12 @@ from kimi_agent.rules.lexer import LIMIT, Command, prove
 
 COUNT = int(os.environ.get("KIMI_FUZZ", "10000"))
 SEED = int(os.environ.get("KIMI_FUZZ_SEED", "1"))
+
+
+def test_how_much_is_tried() -> None:
+    makefile = Path(__file__).parents[2].joinpath("Makefile").read_text()
+    assert int(re.findall(r"KIMI_FUZZ=(\d+)", makefile)[0]) >= 100_000
+    assert COUNT >= 10_000
 
 
 def accepted(count: int) -> list[str]:

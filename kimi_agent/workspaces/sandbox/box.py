@@ -48,6 +48,7 @@ class Box:
     ) -> None:
         self.places = places
         self.hosts = tuple(hosts)
+        self.opened = tuple(os.path.realpath(os.path.expanduser(path)) for path in places.writable)
         self._rungs, self._off = tuple(rungs), off
         self._lock = threading.RLock()
         self._state: BoxState | None = None
@@ -131,6 +132,11 @@ class Box:
             proxy = self._proxies[placed.zygote] = Proxy()
             await proxy.start(await asyncio.to_thread(placed.zygote.listen))
         return self._proxies[placed.zygote].grant(hosts)
+
+    def close_way(self, placed: Placed, way: "Grant") -> None:
+        """The command that had this way out has ended."""
+        if placed.zygote in self._proxies:
+            self._proxies[placed.zygote].revoke(way)
 
     def start(
         self,

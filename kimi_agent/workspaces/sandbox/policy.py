@@ -2,6 +2,7 @@
 
 import fnmatch
 import os
+import re
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from kimi_agent.core.access import Access
 from kimi_agent.core.record import Record
 from kimi_agent.core.secret import is_secret_path
+from kimi_agent.core.workspace import REPORTS
 from kimi_agent.workspaces.sandbox.profile import Profile, inside
 
 KEY_STORES = (
@@ -36,7 +38,6 @@ _GIT_CONTROL = ("config", "config.worktree", "info", "commondir", "gitdir")
 """What of a repository makes git run something, or look elsewhere: read-only for git as well."""
 
 _DEPTH, _ENTRIES = 4, 4_000  # of the look for repositories and secret files in a folder
-_SECRET_DEPTH = 2
 _FRESH_S = 5.0
 _PASSED_OVER = frozenset(
     {
@@ -83,20 +84,21 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
     granted = _real(access.write)
     own = [path for path in (folders.scratch, f"{folders.scratch}.jsonl") if folders.scratch and os.path.exists(path)]
     scripts = [entry.path for entry in _entries(home) if entry.is_file() and entry.name.endswith(SCRIPTS)]
-    shown = [*(f"{home}/{name}" for name in OF_KIMI), *scripts, *own[1:], *_real(places.readable)]
+    shown = [*(f"{home}/{name}" for name in OF_KIMI), *scripts, *own, *_real(places.readable)]
     found = [_look(root, int(time.monotonic() / _FRESH_S)) for root in roots]
     repositories = [path for guarded, _ in found for path in guarded]
     secrets = [path for _, secret in found for path in secret]
-    writable = [*roots, *granted, os.path.join(box, "tmp"), *own[:1]]
+    writable = [*roots, *granted, os.path.join(box, "tmp"), *(f"{path}/{REPORTS}" for path in own[:1])]
     readonly, hooks = [*repositories], []
-    if access.git and not read_only:
-        gits = _git_folders([*repositories, *_git_around(folders.root)])
+    if access.git and any(inside(access.git, root) for root in roots):
+        gits = [git for entry in _git_around(access.git) for git in _own_gits(entry, roots)]
         writable += gits
-        readonly = [path for path in repositories if os.path.basename(path) != ".git"]
-        readonly += [path for git in gits for path in _control(git)]
+        freed = [path for path in repositories if _is_of(_git_folders([path]), gits)]
+        readonly = [path for path in repositories if path not in freed]
+        readonly += [path for git in {*gits, *_git_folders(freed)} for path in _control(git)]
         hooks = [f"{git}/hooks" for git in gits]
-    else:
-        readonly += [git for git in _git_folders(repositories) if any(inside(git, root) for root in roots)]
+    locked = _git_folders([path for path in readonly if path in repositories])
+    readonly += [git for git in locked if any(inside(git, root) for root in roots)]
     placeholders = [*(f"{root}/.kimi" for root in roots), *hooks]
     hidden = [*_hidden(user_home), home, *secrets]
     return Profile(
@@ -133,7 +135,7 @@ def _look(root: str, when: int) -> tuple[list[str], list[str]]:
     guarded: list[str] = []
     secret: list[str] = []
     level, seen = [root], 0
-    for depth in range(_DEPTH):
+    for _ in range(_DEPTH):
         below: list[str] = []
         for folder in level:
             for entry in _entries(folder):
@@ -142,7 +144,7 @@ def _look(root: str, when: int) -> tuple[list[str], list[str]]:
                     guarded.append(entry.path)
                 elif entry.is_dir(follow_symlinks=False):
                     below += [entry.path] if entry.name not in _PASSED_OVER else []
-                elif depth < _SECRET_DEPTH and entry.is_file(follow_symlinks=False) and _is_secret(entry.path):
+                elif entry.is_file(follow_symlinks=False) and _is_secret(entry.path):
                     secret.append(entry.path)
             if seen > _ENTRIES:
                 return guarded, secret
@@ -186,6 +188,35 @@ def _git_folders(entries: Sequence[str]) -> list[str]:
         if common and os.path.isdir(common):
             found.append(common)
     return list(dict.fromkeys(found))
+
+
+def _is_of(folders: Sequence[str], gits: Sequence[str]) -> bool:
+    """Whether repositories are among `gits`, or part of one (submodules, worktrees), or one is part of theirs."""
+    return any(inside(folder, git) or inside(git, folder) for folder in folders for git in gits)
+
+
+def _own_gits(entry: str, roots: Sequence[str]) -> list[str]:
+    """What of the repository of a `.git` may be written: all in `roots`, beyond them only what itself knows this `.git`.
+
+    A pointer or a link in a working folder may be a command's, and lead to any repository of the person.
+    """
+    folders = _git_folders([entry])
+    theirs = [git for git in folders if not any(inside(git, root) for root in roots)]
+    if not theirs or not any(inside(entry, root) for root in roots) or _knows(folders[0], entry):
+        return folders
+    return [git for git in folders if git not in theirs]
+
+
+def _knows(git: str, entry: str) -> bool:
+    """Whether a repository of a worktree, or of a submodule, says that it is that of `entry`."""
+    if _pointed(f"{git}/gitdir", "") == os.path.realpath(entry):
+        return True
+    try:
+        config = Path(git, "config").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    named = re.search(r"^\s*worktree\s*=\s*(.+?)\s*$", config, re.MULTILINE)
+    return named is not None and os.path.realpath(os.path.join(git, named[1])) == os.path.dirname(entry)
 
 
 def _git_around(root: str) -> list[str]:

@@ -64,6 +64,10 @@ class Proxy:
         grant = self._grants[word] = Grant(tuple(hosts), variables)
         return grant
 
+    def revoke(self, grant: Grant) -> None:
+        """The command has ended: what it has told others is of no use any more."""
+        self._grants = {word: known for word, known in self._grants.items() if known is not grant}
+
     async def aclose(self) -> None:
         if self._server is not None:
             self._server.close()
