@@ -47,13 +47,13 @@ except OSError:
     os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ipython-")
     boxed = True
 bind = zmq.Socket.bind
-def bound(self, address):
+def take_given(self, address):
     if address in given:
         self.setsockopt(zmq.USE_FD, given.pop(address))
     elif boxed:
         address = address.replace("tcp://127.0.0.1:", "tcp://*:")
     return bind(self, address)
-zmq.Socket.bind = bound
+zmq.Socket.bind = take_given
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 from ipykernel import kernelapp
 kernelapp.launch_new_instance()
