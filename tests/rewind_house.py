@@ -80,17 +80,17 @@ class RewindHouse(House):
             await done
         return "disturbed"
 
-    def slow_git(self, monkeypatch: pytest.MonkeyPatch, command: str) -> tuple[Path, Path]:
-        """A git on the PATH that runs this command when the first file is there; it writes the second one when it waits."""
-        gate, log, tools = self.folder / "gate", self.folder / "log", self.folder / "bin"
+    def slow_git(self, monkeypatch: pytest.MonkeyPatch, command: str) -> tuple[Path, Callable[[], bool]]:
+        """A git on the PATH that runs this command when the first file is there; the second says whether it waits."""
+        gate, tools = self.folder / "gate", self.folder / "bin"
         tools.mkdir()
-        wait = f"echo >> '{log}'; while ! [ -e '{gate}' ]; do {shutil.which('sleep')} 0.01; done"
+        wait = f"echo >> \"$GIT_DIR/waits\"; while ! [ -e '{gate}' ]; do {shutil.which('sleep')} 0.01; done"
         (tools / "git").write_text(
             f'#!/bin/sh\ncase " $* " in *\' {command} \'*) {wait};; esac\nexec {shutil.which("git")} "$@"\n'
         )
         (tools / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-        return gate, log
+        return gate, lambda: any((self.agent.home / "snapshots").glob("*/waits"))
 
     async def turn(self, session: Session, *steps: Sequence[tuple[str, str]], text: str = "go") -> list[ev.Event]:
         """Let the model do these steps in one turn."""

@@ -124,11 +124,9 @@ def root(
         list[Path] | None, Flag("--skills-dir", metavar="DIR", help="Look for skills only there, repeatable.")
     ] = None,
     yolo: Annotated[
-        bool, Flag("-y", "--yolo", "--yes", "--auto-approve", help="Allow every call without asking.")
+        bool, Flag("-y", "--yolo", "--yes", "--auto-approve", help="Allow unasked what the box holds.")
     ] = False,
-    afk: Annotated[
-        bool, Flag("--afk", "--auto", help="Allow every call, and let the model decide its questions.")
-    ] = False,
+    afk: Annotated[bool, Flag("--afk", "--auto", help="The same, and let the model decide its questions.")] = False,
     plan: Annotated[bool, Flag("--plan", help="Plan mode: look, but change nothing.")] = False,
     require_sandbox: Annotated[
         bool, Flag("--require-sandbox", help="Do not start where no box holds; the default of -p when CI is set.")

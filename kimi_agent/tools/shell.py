@@ -114,10 +114,10 @@ class Shell:
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
         proved = self._proved(params.command, cwd) if self._proved is not None else None
         if params.run_in_background:
-            return _start(params, ctx, cwd, proved)
+            return _start(params, ctx, cwd, proved, self._box)
         report = _report(ctx)
         seconds = params.timeout or FOREGROUND_S
-        command = _command(params, ctx, cwd, report, proved)
+        command = _command(params, ctx, cwd, report, proved, self._box)
         command.show(ctx.progress)
         work = asyncio.create_task(command.run(math.inf if self._moves else seconds))
         moved: Task | None = None
@@ -143,7 +143,7 @@ class Shell:
 
 
 def _command(
-    params: ShellParams, ctx: ToolContext, cwd: Path, report: Path, proved: Sequence[str] | None
+    params: ShellParams, ctx: ToolContext, cwd: Path, report: Path, proved: Sequence[str] | None, box: BoxView | None
 ) -> RunningCommand:
     """`report` is where it writes the folder in which it ended; `proved` are the arguments for a command that goes nowhere."""
     output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id), ctx.redactor)
@@ -151,7 +151,7 @@ def _command(
         return RunningCommand(ctx.workspace, proved, cwd, {}, output)
     argv, env = _invocation(params.command, program("bash", ctx.workspace))
     access = access_of(params.command, params.access, ctx.workspace, cwd)
-    env = env | variables_of(access, ctx.workspace) | {"_KIMI_CWD": str(report)}
+    env = env | variables_of(access, ctx.workspace, box) | {"_KIMI_CWD": str(report)}
     return RunningCommand(ctx.workspace, argv, cwd, env, output, access)
 
 
@@ -184,9 +184,11 @@ def _title(params: ShellParams) -> str:
     return f"{params.command}  # {params.description}" if params.description.strip() else params.command
 
 
-def _start(params: ShellParams, ctx: ToolContext, cwd: Path, proved: Sequence[str] | None) -> ToolOutput:
+def _start(
+    params: ShellParams, ctx: ToolContext, cwd: Path, proved: Sequence[str] | None, box: BoxView | None
+) -> ToolOutput:
     """Start the command as a background task."""
-    command = _command(params, ctx, cwd, Path(os.devnull), proved)
+    command = _command(params, ctx, cwd, Path(os.devnull), proved, box)
     task = ctx.tasks.start(
         "command", _title(params), command.run(math.inf), call_id=ctx.call_id, output=command.output.path,
         limit=params.timeout,

@@ -76,9 +76,10 @@ def access_of(command: str, wider: Wider | None, workspace: Workspace, cwd: Path
     return Access(write, hosts, wider.outside, git)
 
 
-def variables_of(access: Access, workspace: Workspace) -> dict[str, str]:
+def variables_of(access: Access, workspace: Workspace, box: BoxView | None) -> dict[str, str]:
     """For git alone: no program is taken from a folder that commands write, and no other repository takes part."""
-    if not access.git or access.outside:
+    is_boxed = box is not None and (box.state is None or box.state.rung != "R0") and not access.outside
+    if not access.git or not is_boxed:
         return {}
     return {"PATH": safe_path(workspace), "GIT_ALLOW_PROTOCOL": "http:https:ssh:git"}
 

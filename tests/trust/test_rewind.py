@@ -526,11 +526,11 @@ async def test_the_first_look_begins_with_the_prompt_and_tells_those_who_wait_ho
     house: RewindHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes as long as this test wants: who names files does not wait, who may change any file does, and is told."""
-    gate, log = house.slow_git(monkeypatch, "update-index")
+    gate, waits = house.slow_git(monkeypatch, "update-index")
     for number in range(4_100):
         (house.work / f"{number}").write_bytes(b"")
     session = house.open()
-    house.script.thought = log.exists
+    house.script.thought = waits
     house.script.steps = [[write("new", "kimi")], [sh("rm 7")]]
     told: list[str] = []
     async for event in session.prompt("go"):
