@@ -230,3 +230,14 @@ def test_a_repository_of_the_person_is_not_opened_by_a_pointer_to_it(tmp_path: P
         (work / ".git/commondir").write_text(f"{theirs}/.git\n")
     profile = make_profile(Places("/nonexistent/k", "/nonexistent"), Folders(str(work)), "/box", Access(git=str(work)))
     assert [path for path in profile.writable if path.startswith(str(theirs))] == []
+
+
+def test_a_worktree_that_is_none_does_not_open_the_repository_of_the_folder(tmp_path: Path) -> None:
+    """What a repository says in `config.worktree` git may follow, though the settings of the common folder are the person's."""
+    for name in (".git", "evil/.git"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "evil/.git/commondir").write_text("../../.git\n")
+    access = Access(git=str(tmp_path / "evil"))
+    profile = make_profile(Places("/nonexistent/k", "/nonexistent"), Folders(str(tmp_path)), "/box", access)
+    assert str(tmp_path / ".git") in profile.readonly
+    assert str(tmp_path / ".git") not in profile.writable

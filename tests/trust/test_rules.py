@@ -265,6 +265,7 @@ def test_a_rule_that_cannot_be_read_never_loosens(folder: Path, pattern: str) ->
         "pip install x", "git push", "git commit -m x", "docker ps", "ssh host", "curl x", "rm x", "make", "find . -delete",
         "xargs touch", "./run.sh", "node -e 1", "cat .env", "touch x > y", "touch $x", "touch x\ntouch y", "export A=1",
         "cd /", "no-such-program x", "touch '*'", "uv run x", "python3.11 x", "touch ok && git push",
+        "tar xf a", "split a", "man a", "openssl x",
     ],
 )  # fmt: skip
 def test_always_is_not_offered(folder: Path, line: str) -> None:

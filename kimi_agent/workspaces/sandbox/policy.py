@@ -198,9 +198,11 @@ def _is_of(folders: Sequence[str], gits: Sequence[str]) -> bool:
 def _own_gits(entry: str, roots: Sequence[str]) -> list[str]:
     """What of the repository of a `.git` may be written: all in `roots`, beyond them only what itself knows this `.git`.
 
-    A pointer or a link in a working folder may be a command's, and lead to any repository of the person.
+    A pointer or a link in a working folder may be a command's, and lead to any repository of the person. The common folder of a
+    worktree is around it; another one is only called so.
     """
     folders = _git_folders([entry])
+    folders = [git for git in folders if inside(folders[0], git)]
     theirs = [git for git in folders if not any(inside(git, root) for root in roots)]
     if not theirs or not any(inside(entry, root) for root in roots) or _knows(folders[0], entry):
         return folders
