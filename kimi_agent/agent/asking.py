@@ -76,7 +76,7 @@ async def _ask(caller: "Caller", item: "Prepared", batch: Batch) -> Allow | Deny
         return internal_error(item.call, error)
     cwd = next((effect.cwd for effect in item.effects if effect.cwd), str(caller.workspace.root))
     ruling = caller.permissions.ruling(item.call, item.effects)
-    reason = ruling.reason if ruling.verdict == "ask" else ""
+    reason = caller.permissions.leak(item.effects) or (ruling.reason if ruling.verdict == "ask" else "")
     if caller.hooks is not None:
         title, body = f"{item.call.name} waits for your permission", ", ".join(e.target for e in item.effects)
         told = {"sink": "kimi", "notification_type": WAITING, "title": title, "body": body, "severity": "info"}

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
+from kimi_agent.agent.leaks import Reads
 from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Allow, Deny
 from kimi_agent.core.effect import Effect
@@ -26,6 +27,7 @@ PLAN_DENIAL = (
 NO_RULES = Ruling()
 NOBODY_WIDENS = "Nobody is here who could let a command out of its box. Do without, or say at the end what was needed."
 NOBODY_OPENS = "{} lies outside of the working folder, and nobody is here who could allow to write it. Do without."
+LEAKS = "the address carries what was read: {!r}"
 NO_BOX = "No box holds on this machine ({}), so commands run only when a person has seen them."
 
 
@@ -53,13 +55,14 @@ class Permissions:
         self.rules = rules
         self._home, self._is_private = home, is_private
         self._plan_file = plan_file
+        self.reads = Reads()
         self._grants: set[Effect] = set()
 
     def gates(self, others: Sequence[Gate] = ()) -> list[Gate]:
         """Those of plugins, `others`, stand behind what nothing lifts, and before what would allow a call."""
         return [
-            self.plan, self.forbidden, *others, self.widening, self.granted, self.unboxed, self.approve_all, self.secrets,
-            self.allowed, self.harmless,
+            self.plan, self.forbidden, *others, self.leaking, self.widening, self.granted, self.unboxed, self.approve_all,
+            self.secrets, self.allowed, self.harmless,
         ]  # fmt: skip
 
     def grant(self, effects: Sequence[Effect]) -> None:
@@ -86,6 +89,17 @@ class Permissions:
     async def forbidden(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         ruling = self.ruling(call, effects)
         return Deny(ruling.reason) if ruling.verdict == "deny" else None
+
+    def leak(self, effects: Sequence[Effect]) -> str:
+        """Why a person is asked about an address; empty where nothing that was read is in one."""
+        found = next((piece for e in effects if e.kind == "fetch" and (piece := self.reads.carried(e.target))), "")
+        return LEAKS.format(found) if found else ""
+
+    async def leaking(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        """What was read leaves in an address only when a person has seen it: no mode and no grant is enough."""
+        if not (reason := self.leak(effects)):
+            return None
+        return Deny(f"{reason}, and nobody is here who could allow that.") if self.mode == "afk" else "ask"
 
     async def widening(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         """Out of its box only a person lets a command, each time anew or by a rule of theirs: no mode does, and no grant."""

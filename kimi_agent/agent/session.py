@@ -387,6 +387,7 @@ class Session:
 
     def _follow(self, event: ev.Event) -> None:
         self.runner.apply(event)
+        self._permissions.reads.follow(event)
         self.ledger.apply(event)
         self.goals.apply(event)
         self._todos.apply(event)

@@ -34,10 +34,3 @@ def test_each_row_of_what_is_tried_names_tests() -> None:
         rows = [line for line in page.partition(TRIED)[2].splitlines() if line.startswith("|")][2:]
         assert len(rows) > 10
         assert [row for row in rows if not re.search(r"`test_\w+`", row)] == []
-
-
-def test_what_is_expected_to_fail_is_marked_so() -> None:
-    injection = (ROOT / "tests" / "trust" / "test_injection.py").read_text(encoding="utf-8")
-    expected = re.findall(r"xfail\(strict=True[^\n]*\n(?:async )?def (test_\w+)", injection)
-    assert expected
-    assert all(name in PAGE.partition("*Not yet*, and kept as tests that are expected to fail")[2] for name in expected)
