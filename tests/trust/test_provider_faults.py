@@ -144,7 +144,7 @@ async def play(name: str, folder: Path, answers: Sequence[Answer]) -> tuple[str,
     async with AT_ONCE, raw_api(answers) as api:
         options = {
             "config": SETTINGS.format(url=api.url, patience=patience),
-            "home": folder / "home",
+            "home": folder.with_name(f"{folder.name}-home"),  # in the folder, commands could write nothing there
             "load_plugins": False,
         }
         async with Agent(folder, mode="yolo", **options) as agent:

@@ -93,8 +93,10 @@ async def test_modes_and_rules(tmp_path: Path, case: str, mode: Mode) -> None:
 
 @pytest.mark.parametrize("mode", ["default", "yolo", "afk"])
 @pytest.mark.parametrize("command", ["ls", "make test", "touch x"])
-async def test_what_would_leave_the_box_is_asked_for_in_every_mode(tmp_path: Path, mode: Mode, command: str) -> None:
-    assert await outcome(tmp_path, mode, command, Effect("widen", "net:example.org")) == "asked"
+async def test_what_would_leave_the_box_runs_unasked_in_no_mode(tmp_path: Path, mode: Mode, command: str) -> None:
+    """In afk nobody is there to answer, and the model is told so."""
+    expected = "denied" if mode == "afk" else "asked"
+    assert await outcome(tmp_path, mode, command, Effect("widen", "net:example.org")) == expected
 
 
 @pytest.mark.parametrize("flag", ["--yolo", "--afk"])

@@ -140,7 +140,7 @@ async def test_what_a_command_takes_ends_with_it_and_kimi_goes_on(tmp_path: Path
     )  # fmt: skip
     answering.cancel()
     assert found.timed_out or found.code != 0
-    assert answers > 3
+    assert answers > 3 or not found.timed_out, "what ends by itself has no time to stand in the way"
     assert all(path.stat().st_size <= 10 << 30 for path in tmp_path.iterdir())
     deadline = time.monotonic() + 20
     while working_in(tmp_path):
