@@ -26,9 +26,10 @@ class RunningCommand:
         env: Mapping[str, str],
         output: HeadTail,
         access: Access = NO_MORE,
+        stdin: bytes = b"",
     ) -> None:
         self.output, self.access = output, access
-        self._workspace, self._argv, self._cwd, self._env = workspace, argv, cwd, env
+        self._workspace, self._argv, self._cwd, self._env, self._stdin = workspace, argv, cwd, env, stdin
         self._live: Live | None = None
         self._ended: Exit | None = None
 
@@ -43,6 +44,8 @@ class RunningCommand:
             run = self._workspace.run
             if self.access != NO_MORE:  # workspaces of plugins may know of no box
                 run = partial(run, access=self.access)
+            if self._stdin:
+                run = partial(run, stdin=self._stdin)
             ended = self._ended = await run(
                 self._argv, cwd=self._cwd, env=self._env, timeout=timeout, on_output=self._feed
             )

@@ -51,6 +51,7 @@ _PROLOGUE = Path(__file__).with_suffix(".bash")
 _SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
 
 _ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
+_FROM_STDIN = 'eval "$(IFS= read -rd "" x; printf %s "$x")"'  # builtins alone; what runs finds its input at its end
 _PATH_LIMIT = 4096  # bytes
 
 FOREGROUND_S, FOREGROUND_MAX_S = 60, 600
@@ -149,10 +150,10 @@ def _command(
     output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id), ctx.redactor)
     if proved is not None:
         return RunningCommand(ctx.workspace, proved, cwd, {}, output)
-    argv, env = _invocation(params.command, program("bash", ctx.workspace))
+    argv, env, stdin = _invocation(params.command, program("bash", ctx.workspace))
     access = access_of(params.command, params.access, ctx.workspace, cwd)
     env = env | variables_of(access, ctx.workspace, box) | {"_KIMI_CWD": str(report)}
-    return RunningCommand(ctx.workspace, argv, cwd, env, output, access)
+    return RunningCommand(ctx.workspace, argv, cwd, env, output, access, stdin)
 
 
 def _report(ctx: ToolContext) -> Path:
@@ -280,14 +281,12 @@ def _kept_folder(kept: Path, root: Path) -> tuple[Path, Path | None]:
     return (cwd, None) if cwd.is_dir() else (root, cwd)
 
 
-def _invocation(command: str, bash: str | None) -> tuple[list[str], dict[str, str]]:
-    """The argument list and the environment for `command`. Nothing of it lies where a command could change it."""
+def _invocation(command: str, bash: str | None) -> tuple[list[str], dict[str, str], bytes]:
+    """The arguments, environment and input for `command`. Nothing of it lies where a command could change it."""
     if bash is None:
-        return ["sh", "-c", _SH_PROLOGUE + command], _ENV
+        return ["sh", "-c", _SH_PROLOGUE + command], _ENV, b""
     env = _ENV | {"BASH_ENV": str(_PROLOGUE), "_KIMI_NO_EDITOR": NO_EDITOR}
     script = os.fsencode(command)
     if len(script) <= _ARGUMENT_LIMIT:
-        return [bash, "-c", command, "bash"], env
-    pieces = [script[at : at + _ARGUMENT_LIMIT] for at in range(0, len(script), _ARGUMENT_LIMIT)]
-    joined = "".join(f"${{{number}}}" for number in range(1, len(pieces) + 1))
-    return [bash, "-c", f'eval "set --; {joined}"', "bash", *map(os.fsdecode, pieces)], env
+        return [bash, "-c", command, "bash"], env, b""
+    return [bash, "-c", _FROM_STDIN, "bash"], env, script
