@@ -38,10 +38,10 @@ def texts(body: Any) -> list[str]:
 def converse(kimi: Program, mode: str, prompt: str, *seen: str) -> str:
     """Type a prompt and wait until all of `seen` is on the screen; answers what was printed."""
     if mode == "print":
-        done = kimi.run("--yolo", "--output-format", "json", "-p", prompt)
+        done = kimi.run("--trust", "--yolo", "--output-format", "json", "-p", prompt)
         assert done.returncode == 0, done.stderr
         return str(json.loads(done.stdout)["result"])
-    argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else [])]
+    argv = [*KIMI, "--trust", "--yolo", *(["--line"] if mode == "line" else [])]
     with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
         screen.wait_for("\n>" if mode == "line" else "❯")
         screen.type(prompt)
@@ -101,7 +101,7 @@ def test_a_side_question_is_answered_while_a_turn_runs(tmp_path: Path, mode: str
         kimi = program(tmp_path, api.url)
         gate = kimi.folder / "gate"
         os.mkfifo(gate)
-        argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else []), "Work."]
+        argv = [*KIMI, "--trust", "--yolo", *(["--line"] if mode == "line" else []), "Work."]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
             screen.wait_for("cat ../gate")
             screen.type("/btw where is the total?")
