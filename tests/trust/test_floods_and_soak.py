@@ -4,7 +4,6 @@ Memory is the program's own, as the kernel counts it. The soak takes seconds her
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
