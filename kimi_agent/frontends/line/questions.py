@@ -5,6 +5,7 @@ from typing import Literal
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.common.describe import effect_words
 from kimi_agent.frontends.common.segments import WORDS, always_words, told_segments
 from kimi_agent.frontends.line.screen import Lines, Style
 from kimi_agent.frontends.line.words import diff_head, diff_words, spelled
@@ -38,7 +39,7 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
 def _preview(question: Permission) -> Lines:
     shown: Lines = [] if question.preview is None else display_lines(question.preview)
     seen = "\n".join(text for text, _ in shown)
-    effects = [f"  {effect.kind}: {visible(effect.target)}" for effect in question.effects]
+    effects = [f"  {kind}: {visible(target)}" for kind, target in map(effect_words, question.effects)]
     missing: Lines = [(line, "") for line in effects if line.split(": ", 1)[1] not in seen]
     if not shown and not missing:
         return [(f"  {line}", "") for line in visible(question.call.arguments).split("\n")]

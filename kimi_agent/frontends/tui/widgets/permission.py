@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.common.describe import relative
+from kimi_agent.frontends.common.describe import effect_words, relative
 from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.look import Diffs
 from kimi_agent.frontends.common.segments import WORDS, always_words, told_segments
@@ -165,7 +165,8 @@ class PermissionPanel(AskPanel):
         lines: list[Line] = wrap(Text(f"because: {visible(reason)}", palette.text), width) if reason else []
         for effect in question.effects:
             if effect.target.strip() != shown:
-                words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))
+                kind, target = effect_words(effect)
+                words = Text.assemble((f"{kind} ", palette.muted), (visible(target), palette.muted))
                 lines += wrap(words, width)
         if question.cwd and isinstance(question.preview, Terminal):
             elsewhere = bool(self.folder) and question.cwd != self.folder
