@@ -83,7 +83,7 @@ def relative(path: str, root: str) -> str:
 
 
 def box_note(display: Display | None) -> str:
-    """The box that a command ran in, where it was not the usual one: none, a lesser one, one that is read-only or reaches hosts."""
+    """The box that a command ran in, where it was not the usual one: none, a lesser one, read-only, or one that reaches hosts."""
     box = display.box if isinstance(display, Terminal) else ""
     return "" if box in ("box R3 · net off", "box R2 · net off") else box
 
