@@ -236,7 +236,6 @@ class Agent(Struct):
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
                 make_snapshots=partial(make, log.path.stem, workspace) if (make := self.make_snapshots) else None,
                 private=str(self.home.resolve()),
-                trust=self.trust(folder),
             )
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds

@@ -95,7 +95,7 @@ async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tup
     """
     prepared = [prepare(caller, call) for call in calls]
     if caller.files is not None:
-        caller.files.warm_up()
+        caller.files.warm_up()  # beside this call, which is likely to read, and while the model thinks of the next
     if caller.hooks is not None:  # before the order is made: a hook may change what a call does
         await _all(caller, prepared, [asyncio.create_task(_show_to_hooks(caller, item)) for item in prepared])
     batch = Batch()

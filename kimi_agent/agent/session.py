@@ -58,7 +58,6 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
         self._listener: Listener | None = None
-        self._trust = parts.trust
         self.saved = True  # the file holds all that happened
         self._went_well = False  # the last turn was done, or the compaction
         self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
@@ -196,8 +195,6 @@ class Session:
 
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
-        if not self._trust.left_out:  # nothing of a stranger's folder is read before a call acts there
-            self.files.warm_up()  # while the model thinks
         self._went_well = await self._turns.run(text, images)
         await self.files.quiet()  # what the person changes from now on is theirs
 

@@ -20,7 +20,6 @@ from kimi_agent.core.provider import Model
 from kimi_agent.core.redact import Redactor
 from kimi_agent.core.snapshot import Snapshots
 from kimi_agent.core.tool import Tool
-from kimi_agent.core.trust import Trust
 from kimi_agent.core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -75,4 +74,3 @@ class SessionParts(Struct, frozen=True):
     fork_log: Callable[[Sequence[ev.Event]], "Session"]
     make_snapshots: Callable[[], Snapshots] | None
     private: str
-    trust: Trust

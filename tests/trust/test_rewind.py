@@ -522,7 +522,7 @@ async def test_nothing_is_saved_of_kimis_own_folder_and_nothing_when_it_is_off(t
     await session.aclose()
 
 
-async def test_the_first_look_begins_with_the_prompt_and_tells_those_who_wait_how_far_it_is(
+async def test_the_first_look_begins_with_the_first_call_and_tells_those_who_wait_how_far_it_is(
     house: RewindHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It takes as long as this test wants: who names files does not wait, who may change any file does, and is told."""
@@ -530,8 +530,8 @@ async def test_the_first_look_begins_with_the_prompt_and_tells_those_who_wait_ho
     for number in range(4_100):
         (house.work / f"{number}").write_bytes(b"")
     session = house.open()
-    house.script.thought = waits
-    house.script.steps = [[write("new", "kimi")], [sh("rm 7")]]
+    house.script.thought = lambda: house.script.count == 1 or waits()
+    house.script.steps = [[("ReadFile", '{"path": "1"}')], [write("new", "kimi")], [sh("rm 7")]]
     told: list[str] = []
     async for event in session.prompt("go"):
         if isinstance(event, ev.ToolProgress):
