@@ -2,6 +2,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -181,6 +182,9 @@ def test_a_command_behaves_as_in_bash_itself(tmp_path: Path, pieces: list[str], 
         stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
+        preexec_fn=lambda: [
+            signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+        ],
     )
     _, output = asyncio.run(run(ctx, command))
     shown = output.for_user

@@ -288,3 +288,17 @@ async def test_where_hosts_cannot_be_kept_apart_none_is_granted(tmp_path: Path, 
     )
     assert ended.code == 125
     assert b"named hosts need a network of the box's own" in out
+
+
+def test_a_way_out_outlives_the_loop_that_had_one_before(tmp_path: Path) -> None:
+    """Who uses kimi from Python may run one loop after the other."""
+    room, said = room_of(box_of("R3"), tmp_path), []
+    for _ in range(2):
+        out = bytearray()
+        run = run_process(
+            [sys.executable, "-I", "-c", TRY], cwd=tmp_path, env={}, timeout=30, on_output=out.extend, room=room,
+            access=Access(hosts=("allowed.com",)),
+        )  # fmt: skip
+        asyncio.run(run)
+        said.append(out.decode().splitlines()[0][:4])
+    assert said == ["403 ", "403 "]

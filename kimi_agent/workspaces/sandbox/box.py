@@ -54,7 +54,7 @@ class Box:
         self._state: BoxState | None = None
         self._folder: Path | None = None
         self._zygotes: dict[str, Zygote] = {}  # by the view that each has; "" can have every view
-        self._proxies: dict[Zygote, Proxy] = {}
+        self._proxies: dict[Zygote, list[Proxy]] = {}
         self._closed = False
 
     @property
@@ -128,15 +128,20 @@ class Box:
         hosts = (*self.hosts, *access.hosts)
         if not hosts or self.prove().rung == "R1":
             return Grant()
-        if placed.zygote not in self._proxies:
-            proxy = self._proxies[placed.zygote] = Proxy()
+        loop, known = asyncio.get_running_loop(), self._proxies.setdefault(placed.zygote, [])
+        proxy = next(
+            (proxy for proxy in known if proxy.loop is loop), None
+        )  # one of another loop, which has ended, serves nobody
+        if proxy is None:
+            proxy = Proxy()
             await proxy.start(await asyncio.to_thread(placed.zygote.listen))
-        return self._proxies[placed.zygote].grant(hosts)
+            known.append(proxy)
+        return proxy.grant(hosts)
 
     def close_way(self, placed: Placed, way: "Grant") -> None:
         """The command that had this way out has ended."""
-        if placed.zygote in self._proxies:
-            self._proxies[placed.zygote].revoke(way)
+        for proxy in self._proxies.get(placed.zygote, ()):
+            proxy.revoke(way)
 
     def start(
         self,
@@ -177,7 +182,7 @@ class Box:
 
     async def aclose(self) -> None:
         """As `close`, from the event loop whose proxies there are."""
-        for proxy in self._proxies.values():
+        for proxy in (proxy for proxies in self._proxies.values() for proxy in proxies):
             await proxy.aclose()
         self._proxies.clear()
         await asyncio.to_thread(self.close)

@@ -51,9 +51,10 @@ class Proxy:
         self._grants: dict[str, Grant] = {}
         self._server: asyncio.Server | None = None
         self._port = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, listening: socket.socket) -> None:
-        self._port = listening.getsockname()[1]
+        self._port, self.loop = listening.getsockname()[1], asyncio.get_running_loop()
         self._server = await asyncio.start_server(self._serve, sock=listening, limit=_HEAD)
 
     def grant(self, hosts: Sequence[str]) -> Grant:
