@@ -5,13 +5,18 @@ BIN := $(VENV)/bin
 ARGS ?=
 PYTEST_ARGS ?=
 
-.PHONY: run test check format bench docs demo clean
+.PHONY: run test nightly check format bench docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+# what takes too long for every change, and more of what is tried at random: docs/reliability.md says what that is
+nightly: $(VENV)/.installed-dev
+	KIMI_REWIND_SEEDS=1000 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -27,6 +32,9 @@ format: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/screens.py
+	$(BIN)/python bench/rewind.py
+	$(BIN)/python bench/rules.py
+	$(BIN)/python bench/box.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

@@ -12,7 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from kimi_agent.core import ask, display, effect, event, goal, message, task  # noqa: E402
+from kimi_agent.core import ask, display, effect, event, goal, message, rules, task  # noqa: E402
 from kimi_agent.core.exit import ExitCode  # noqa: E402
 from kimi_agent.frontends import json_lines  # noqa: E402
 
@@ -57,7 +57,7 @@ def protocol() -> str:
         "What is printed because of them, besides events:",
         *(record(cls) for cls in (json_lines.QuestionRecord, json_lines.QuestionClosed, json_lines.ErrorRecord)),
         "## Questions and answers",
-        *(record(cls) for cls in [*members(ask.Question), ask.Item, ask.Option, *members(ask.Answer)]),
+        *(record(cls) for cls in [*members(ask.Question), rules.Segment, ask.Item, ask.Option, *members(ask.Answer)]),
         "## Background tasks",
         record(task.Task),
         "## Goals",
@@ -189,6 +189,8 @@ def configuration() -> str:
         ("models.NAME.prices", config.Prices), ("loop_control", config.LoopControl), ("thinking", config.ThinkingConfig),
         ("background", config.BackgroundConfig), ("subagent", config.SubagentConfig),
         ("tools", config.ToolsConfig), ("network", config.NetworkConfig), ("notifications", config.NotificationsConfig),
+        ("snapshots", config.SnapshotsConfig),
+        ("trust", config.TrustConfig),
         ("services.NAME", config.ServiceConfig),
         ("services.NAME.fields", config.ResultFields),
         ("[hooks]", config.HookConfig),

@@ -29,10 +29,12 @@ def main() -> int:
 
 
 def _pass_over_working_folder() -> None:
-    """What lies in a project must not be imported because kimi is started there.
+    """What lies in a project must not be imported or run because kimi is started there.
 
-    Python looks there for `python -m kimi_agent`, and for an empty entry of PYTHONPATH.
+    Python looks there for `python -m kimi_agent`, and for an empty entry of PYTHONPATH; every program for an entry of PATH that
+    is empty or relative.
     """
+    os.environ["PATH"] = os.pathsep.join(filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep)))
     try:
         here = os.path.realpath(os.curdir)
     except OSError:  # the folder was deleted: nothing lies there

@@ -5,28 +5,38 @@ Nothing here talks to the network or the disk; providers are made when a session
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.agent_types import AgentTypes, MainAgent
 from kimi_agent.agent.runner import Limits
-from kimi_agent.agent.session_parts import MakeHooks
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
+from kimi_agent.boxed import caution_of, hooks_of, make_box, workspaces_of
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
-from kimi_agent.config import Config, ModelConfig
+from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
 from kimi_agent.config.keys import keys_of
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.attach import Attach
+from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
-from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
+from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.tool import Tool
+from kimi_agent.core.trust import EVERYTHING, Trust
+from kimi_agent.core.workspace import Workspace
+from kimi_agent.folder_trust import own_folders, settings_left_out, trust_of
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
+from kimi_agent.policy import Policies
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 SERVED_TIMEOUT = 5.0
 """Seconds that a server gets to list its models."""
@@ -44,31 +54,27 @@ def build(
     agent_name: str = "",
     agent_file: Path | None = None,
     workspace: str = "local",
+    trust: str = "",
+    no_box: str = "",
+    accepts_no_box: bool = False,
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
-    work, by name.
+    work, by name. `trust` is `ask` or `always`, empty for what the configuration says. `no_box` says why child processes run in
+    no box, empty where they do; commands are then asked for unless `accepts_no_box`.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
-    main = main_agent(plugin_agents, cwd, home, agent_name, agent_file) if agent_name or agent_file else MainAgent()
-    think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
-    moves = config.background.bash_auto_background_on_timeout
-    parts = assemble(builtin_plugin(think=think, moves_on_timeout=moves), plugins)
-    make_workspace = parts.workspace_of(workspace, extra_roots)
-    hooks = [
-        *(Hook(h.event, h.command, h.matcher, h.timeout, h.strict, "configuration") for h in config.hooks),
-        *parts.hooks,
-    ]
-
-    def skills(folder: Path) -> Library:
-        return find_skills(config, parts, folder, home, skill_dirs)
-
-    def find_agents(folder: Path) -> AgentTypes:
-        return main.types if agent_name or agent_file else agent_types(plugin_agents, folder, home)
+    redactor = redactor_of(config)
+    trusted = trust_of(trust or config.trust.folders, home, own_folders(config, skill_dirs, plugins), redactor.text)
+    named = bool(agent_name or agent_file)
+    main = main_agent(plugin_agents, cwd, home, agent_name, agent_file, trusted(cwd)) if named else MainAgent()
+    box, caution = make_box(config, home, no_box), caution_of(trusted)
+    parts = parts_of(config, main, plugins, box)
+    policies = Policies(config, home, extra_roots, local=workspace == "local", trusted=trusted)
 
     def make_tools(model: Model, folder: Path) -> list[Tool]:
-        tools = tools_for(config, parts, model, folder, home)
+        tools = tools_for(config, parts, model, folder, home, policies)
         agent.notices = (*agent.notices, *(text for text in parts.problems if text not in agent.notices))
         return tools
 
@@ -76,50 +82,62 @@ def build(
     steps = min(loop.max_steps_per_turn, main.kind.max_steps or loop.max_steps_per_turn)
     agent = Agent(
         home=home,
-        redactor=redactor_of(config),
+        redactor=redactor,
+        trust=trusted,
         cwd=cwd,
         store=SessionStore(home),
         models={},
         default_model="",
         make_provider=lambda name: provider_chain(config, parts, agent.models, name),
         make_tools=make_tools,
-        make_attach=lambda model: attach_for(config, parts, model),
-        make_workspace=make_workspace,
-        make_hooks=hooks_of(hooks) if hooks else None,
+        make_attach=lambda model, folder: attach_for(config, parts, model, policies.private(folder)),
+        make_rules=policies.open,
+        is_private=policies.is_private,
+        make_workspace=workspaces_of(parts, workspace, extra_roots, box, caution, config.box.env),
+        make_hooks=hooks_of(config, parts, box, extra_roots, caution),
+        box=box,
+        accepts_no_box=accepts_no_box,
         gates=parts.gates,
         commands=parts.commands,
         limits=Limits(steps, loop.compaction_trigger_ratio, loop.reserved_context_size),
         thinking=config.effort,
-        notices=(*config.warnings, *parts.problems, *main.types.broken),
+        notices=(*config.warnings, *parts.problems, *main.types.broken, *settings_left_out(cwd, home)),
         main_agent=main.kind,
-        find_agents=find_agents,
+        find_agents=lambda folder: main.types if named else agent_types(plugin_agents, folder, home, trusted(folder)),
         budget=budget_of(config),
         offers=lambda name: offers(config, name),
         max_tasks=config.background.max_running_tasks,
         evidence=loop.evidence,
         rounds=loop.max_ralph_iterations,
         extra_roots=extra_roots,
-        find_skills=skills,
+        find_skills=lambda folder: find_skills(config, parts, folder, home, skill_dirs, trusted(folder)),
         export=lambda events, path: export_session(agent.redactor, events, path),
+        make_snapshots=snapshots_of(config.snapshots, home, workspace, box),
     )
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
     return agent
 
 
-def agent_types(plugins: Sequence[Path], folder: Path, home: Path) -> AgentTypes:
+def agent_types(plugins: Sequence[Path], folder: Path, home: Path, trust: Trust = EVERYTHING) -> AgentTypes:
     """The types of agents that are known in a folder; `plugins` are folders of such files."""
     from kimi_agent.agent.agent_files import discover_agents
 
     user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path.home would raise where there is no home
-    return discover_agents(folder, home, user, plugins)
+    return discover_agents(folder, home, user, plugins, trust)
 
 
-def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None) -> MainAgent:
+def parts_of(config: Config, main: MainAgent, plugins: Sequence[Plugin], box: BoxView) -> Parts:
+    think = "Think" in (*config.tools.enabled, *(main.kind.tools or ()))
+    moves = config.background.bash_auto_background_on_timeout
+    return assemble(builtin_plugin(think=think, moves_on_timeout=moves, box=box), plugins)
+
+
+def main_agent(plugins: Sequence[Path], cwd: Path, home: Path, name: str, file: Path | None, trust: Trust) -> MainAgent:
     """The agent that the flags ask for, with the types of subagents that it knows. Raises ConfigError."""
     from kimi_agent.agent.agent_files import choose_agent
 
-    return choose_agent(agent_types(plugins, cwd, home), cwd, name, file)
+    return choose_agent(agent_types(plugins, cwd, home, trust), cwd, name, file, trust)
 
 
 def budget_of(config: Config) -> Budget:
@@ -129,7 +147,9 @@ def budget_of(config: Config) -> Budget:
     return Budget(given.max_steps, given.max_tokens, seconds, config.background.agent_task_timeout_s)
 
 
-def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = ()) -> Library:
+def find_skills(
+    config: Config, parts: Parts, folder: Path, home: Path, only: Sequence[Path] = (), trust: Trust = EVERYTHING
+) -> Library:
     """The skills and custom commands of sessions in a folder; `only` replaces every folder where skills are looked for."""
     from kimi_agent.agent.skill_files import Places, discover
 
@@ -147,7 +167,7 @@ def find_skills(config: Config, parts: Parts, folder: Path, home: Path, only: Se
         (SKILLS,),
     )
     reserved = frozenset(name for c in parts.commands.values() for name in (c.name, *c.aliases))
-    return discover(folder, places, reserved=reserved, offered=offered)
+    return discover(folder, places, reserved=reserved, offered=offered, trust=trust)
 
 
 def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> None:
@@ -163,12 +183,18 @@ def redactor_of(config: Config) -> Redactor:
     return Redactor(secret_variables(os.environ) | keys_of(config))
 
 
-def hooks_of(hooks: Sequence[Hook]) -> MakeHooks:
-    """What makes a session's hooks. They run on this machine, wherever the session's tools work."""
-    from kimi_agent.agent.hooks import Hooks
-    from kimi_agent.workspaces.command import run_hook
+def snapshots_of(
+    given: SnapshotsConfig, home: Path, place: str = "local", box: "Box | None" = None
+) -> MakeSnapshots | None:
+    """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
 
-    return lambda *session: Hooks(hooks, run_hook, *session)
+    def make(session_id: str, workspace: Workspace) -> Snapshots:
+        from kimi_agent.workspaces.snapshot_tree import Limits
+        from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
+
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given), box)
+
+    return make if given.enabled and place == "local" else None
 
 
 def configure_models(agent: Agent, config: Config, parts: Parts) -> None:
@@ -261,23 +287,27 @@ def _unreliable(provider: Provider, seed: int | None) -> Provider:
     return Chaos(provider, seed)
 
 
-def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path) -> list[Tool]:
+def tools_for(config: Config, parts: Parts, model: Model, folder: Path, home: Path, policies: Policies) -> list[Tool]:
     """The tools that the configuration and the model allow, in their fixed order."""
 
     def host(name: str) -> Host:
-        options = config.plugins.get(name, {})
-        return Host(model, folder, home, options, config.network.allow_private, parts.readers, config.services)
+        return Host(
+            model, folder, home, config.plugins.get(name, {}), config.network.allow_private, parts.readers,
+            config.services, policies.private(folder), policies.proved(folder),
+        )  # fmt: skip
 
     return parts.tools(host, lambda name: offers(config, name))
 
 
-def attach_for(config: Config, parts: Parts, model: Model) -> Attach:
+def attach_for(config: Config, parts: Parts, model: Model, is_private: Callable[[str], bool]) -> Attach:
     """What reads the mentions (`@file`) of a person's prompts."""
-    from kimi_agent.agent.permissions import is_secret
     from kimi_agent.tools.attach import make_attach
 
-    media, private = sees(model), config.network.allow_private
-    return make_attach(parts.readers, media=media, allow_private=private, is_secret=is_secret)
+    def is_secret(effect: Effect) -> bool:
+        return effect.kind == "read" and is_private(effect.target)
+
+    private = config.network.allow_private
+    return make_attach(parts.readers, media=sees(model), allow_private=private, is_secret=is_secret)
 
 
 def offers(config: Config, tool: str) -> bool:

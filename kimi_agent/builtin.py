@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kimi_agent import __version__
 from kimi_agent.commands import COMMANDS
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.provider import Model
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
@@ -17,8 +18,8 @@ SKILLS = Path(__file__).with_name("skills")
 """The skills of lowest rank: any other of the same name comes before them."""
 
 
-def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
-    """`think` offers the Think tool, for models that do not reason on their own; `moves_on_timeout` see `builtin_tools`."""
+def builtin_plugin(*, think: bool, moves_on_timeout: bool = True, box: BoxView | None = None) -> Plugin:
+    """`think` offers the Think tool, for models that do not reason on their own; the rest see `builtin_tools`."""
 
     def tools(host: Host) -> Iterable[Tool]:
         from kimi_agent.tools import builtin_tools
@@ -30,6 +31,9 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True) -> Plugin:
             readers=host.readers,
             services=host.services,
             moves_on_timeout=moves_on_timeout,
+            is_private=host.is_private,
+            proved=host.proved,
+            box=box,
         )
 
     return Plugin(

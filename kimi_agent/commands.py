@@ -28,6 +28,8 @@ from kimi_agent.session_command import fork_command, sessions_command
 from kimi_agent.show_command import show_command
 from kimi_agent.task_command import may_end_tasks, tasks_command
 from kimi_agent.theme_command import theme_command
+from kimi_agent.trust_command import trust_command
+from kimi_agent.undo_command import redo_command, undo_command
 
 
 class Shell(Protocol):
@@ -116,15 +118,6 @@ async def _new(shell: Shell, args: str) -> None:
     old = shell.session
     shell.switch(shell.agent.open(ask=shell_ask(shell), cwd=old.cwd, model=old.model.name or None))
     await old.aclose()
-
-
-async def _undo(shell: Shell, args: str) -> None:
-    args = args.strip() or "1"
-    if not (args.isascii() and args.isdigit() and len(args) < 6):
-        shell.show("Usage: `/undo [number of turns]`")
-        return
-    shell.apply(shell.session.undo(int(args)))
-    shell.show("Undone in the conversation. Files stay as they are.")
 
 
 async def _title(shell: Shell, args: str) -> None:
@@ -242,8 +235,11 @@ _ALL = (
     Command("new", "start a new session", _new, ("clear", "reset"), while_running=False),
     Command("sessions", "look through the sessions, go on with one", sessions_command, ("resume",), "[all]", while_running=False),
     Command("fork", "go on in a copy of this session", fork_command, while_running=False),
-    Command("undo", "take back the last turn (or N turns) of the conversation", _undo, (), "[N]", while_running=False),
-    Command("rewind", "go back to before an earlier message, here or in a fork", rewind_command, while_running=False),
+    Command("undo", "take back the last turn, or N: the conversation, the files that it changed, or both", undo_command, (),
+            "[N] [both|conversation|files]", while_running=False),
+    Command("redo", "bring back what was undone last", redo_command, while_running=False),
+    Command("rewind", "go back to before an earlier message, here or in a fork; the files, too, if wanted", rewind_command,
+            while_running=False),
     Command("title", "name this session", _title, ("rename",), "TEXT"),
     Command("queue", "the texts that wait: put them in order, take one back, steer with one", queue_command),
     Command("btw", "ask something beside the task; it leaves no trace in the conversation", _btw, (), "QUESTION"),
@@ -269,6 +265,7 @@ _ALL = (
     Command("init", "let the agent write AGENTS.md", partial(_prompt, "init"), (), "[what matters]", prompt=True),
     Command("add-dir", "work in another folder, too", _add_dir, (), "[DIR]"),
     Command("copy", "copy the last answer, or its Nth code block, to the clipboard", copy_command, (), "[N]"),
+    Command("trust", "look at what of this folder is left out until you trust it", trust_command, while_running=False),
     Command("version", "the version of kimi", version_command),
     Command("login", "set up a provider and key", _login, ("setup",), while_running=False),
     Command("exit", "leave (the session is kept)", _quit, ("quit", "q")),

@@ -1,42 +1,75 @@
-"""/diff: what the session changed in files, each from before its first edit to now."""
+"""/diff: what the session changed in files, each from before its first change to now."""
 
 import asyncio
 import re
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from kimi_agent.agent.changes import Change, change_of, commands, edits
+from msgspec.structs import replace
+
+from kimi_agent.agent.changes import Change, change_of, commands, compared, edits
+from kimi_agent.agent.rewind import Return, changed
 from kimi_agent.core.display import Diff
-from kimi_agent.core.errors import WorkspaceError
+from kimi_agent.core.errors import SnapshotError, WorkspaceError
 from kimi_agent.core.listing import Listing, Row, RowKey
 
 if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
     from kimi_agent.commands import Shell
 
+Make: TypeAlias = Callable[[], Awaitable[Change]]
+MAX_FILES = 300
+"""Files that commands changed and that are listed."""
 MAX_LINES = 3000
 """Lines of all diffs together up to which they are shown at once."""
 
 
 async def diff_command(shell: "Shell", args: str) -> None:
     session = shell.session
-    events = session.events()
-    found = edits(events)
-    unknown = _unknown(commands(events))
-    if not found:
-        shell.show(f"The agent's tools have edited no file in this session. {unknown}".strip())
+    await session.files.settle()
+    makers, more = await _makers(session)
+    if not makers:
+        shell.show(f"The agent's tools have changed no file in this session. {more}".strip())
         return
     if shell.draws and not args.strip():
-        await _look_through(shell, found, unknown)
+        await _look_through(shell, makers, more)
         return
-    changes = [await _change(session, path, diffs) for path, diffs in found.items()]
     if name := args.strip():
         wanted = str(session.workspace.resolve(name))
-        changes = [change for change in changes if change.path == wanted]
-        if not changes:
-            shell.show(f"The agent's tools have not edited {_code(name)} in this session. {unknown}".strip())
+        makers = {path: make for path, make in makers.items() if path == wanted}
+        if not makers:
+            shell.show(f"The agent's tools have not changed {_code(name)} in this session. {more}".strip())
             return
-    shell.show(_told(changes, session.cwd, unknown))
+    shell.show(_told([await make() for make in makers.values()], session.cwd, more))
+
+
+async def _makers(session: "Session") -> tuple[dict[str, Make], str]:
+    """What finds out how each file has changed, and what else there is to say.
+
+    Where files are saved, all that changed is known, and what was taken back, too; else only what the log has of edits.
+    """
+    events, files = session.events(), session.files
+    makers: dict[str, Make] = {path: partial(_of_edits, session, path, diffs) for path, diffs in edits(events).items()}
+    if files.snapshots is None:
+        return makers, _unknown(commands(events))
+    try:
+        found = await changed(files, events)
+    except SnapshotError:
+        return makers, _unknown(commands(events))
+    for path, each in found.items():
+        if each is None and path in makers:
+            makers[path] = partial(_as_it_was, path)
+        elif each is not None and (path in makers or len(makers) < MAX_FILES):
+            makers[path] = partial(_of_saved, session, each)
+    left = sum(each is not None and path not in makers for path, each in found.items())
+    more = [f"{left} more files changed."] if left else []
+    return makers, " ".join([*more, *([_unknown(commands(events))] if files.snapshots.why_not_whole else [])])
+
+
+async def _as_it_was(path: str) -> Change:
+    return Change(path, "", 0, 0)
 
 
 def _told(changes: list[Change], cwd: Path, unknown: str) -> str:
@@ -46,24 +79,24 @@ def _told(changes: list[Change], cwd: Path, unknown: str) -> str:
     return "\n\n".join(filter(None, [_summary(changes), *parts, more, unknown]))
 
 
-async def _look_through(shell: "Shell", found: dict[str, list[Diff]], unknown: str) -> None:
+async def _look_through(shell: "Shell", makers: dict[str, Make], more: str) -> None:
     """The changed files as a list; the one that is picked is shown in the conversation."""
     session = shell.session
-    changes = {path: await _change(session, path, diffs) for path, diffs in found.items()}
+    changes = {path: await make() for path, make in makers.items()}
 
     async def preview(row: str) -> str:
-        changes[row] = await _change(session, row, found[row])
+        changes[row] = await makers[row]()
         return _shown(changes[row], session.cwd, whole=True)
 
     async def show_all(row: str) -> str:
-        shell.show(_told(list(changes.values()), session.cwd, unknown))
+        shell.show(_told(list(changes.values()), session.cwd, more))
         return ""
 
     picked = await shell.browse(
         Listing(
             "Changes of this session", lambda: [_row(change, session.cwd) for change in changes.values()],
             "show in the conversation", (RowKey("a", "show all", show_all, closes=True),), preview,
-            head=lambda: " ".join(filter(None, [_summary(list(changes.values())).replace("**", "") + ".", unknown])),
+            head=lambda: " ".join(filter(None, [_summary(list(changes.values())).replace("**", "") + ".", more])),
         )
     )  # fmt: skip
     if picked is not None:
@@ -71,9 +104,9 @@ async def _look_through(shell: "Shell", found: dict[str, list[Diff]], unknown: s
 
 
 def _row(change: Change, cwd: Path) -> Row:
-    about = f"+{change.added} -{change.removed}" if change.unified else "as it was"
-    mark = "" if change.exact else "changed since"
-    return Row(change.path, _name(change, cwd), about, None, "new" if change.created and change.exact else mark)
+    about = change.note or (f"+{change.added} -{change.removed}" if change.unified else "as it was")
+    mark = "" if change.exact and not change.since else "changed since"
+    return Row(change.path, _name(change, cwd), about, None, "new" if change.created and not mark else mark)
 
 
 def _name(change: Change, cwd: Path) -> str:
@@ -81,7 +114,7 @@ def _name(change: Change, cwd: Path) -> str:
     return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
-async def _change(session: "Session", path: str, diffs: list[Diff]) -> Change:
+async def _of_edits(session: "Session", path: str, diffs: list[Diff]) -> Change:
     try:
         now = (await session.workspace.read(Path(path))).decode("utf-8-sig", "replace")
     except WorkspaceError:
@@ -89,16 +122,33 @@ async def _change(session: "Session", path: str, diffs: list[Diff]) -> Change:
     return await asyncio.to_thread(change_of, path, diffs, now)
 
 
+async def _of_saved(session: "Session", each: Return) -> Change:
+    assert session.files.snapshots is not None
+    for state in (each.before, each.last):
+        if state is not None and (state.kind in ("link", "other", "folder") or not state.saved):
+            kind = f"a {state.kind}" if state.saved and state.kind != "other" else "too large to be saved, or no file"
+            return Change(each.path, "", 0, 0, each.before is None, note=f"{kind}, of which no lines are shown")
+    before, last = [await session.files.snapshots.content(state) for state in (each.before, each.last)]
+    try:
+        now = await session.workspace.read(Path(each.path))
+    except WorkspaceError:
+        now = None
+    change = await asyncio.to_thread(compared, each.path, before, now)
+    return replace(change, since=now != last)
+
+
 def _summary(changes: list[Change]) -> str:
     files = "1 file" if len(changes) == 1 else f"{len(changes)} files"
     added, removed = sum(change.added for change in changes), sum(change.removed for change in changes)
-    return f"**{files}, +{added} -{removed}** since before the session's first edit of each"
+    return f"**{files}, +{added} -{removed}** since before the session's first change of each"
 
 
 def _shown(change: Change, cwd: Path, *, whole: bool) -> str:
     head = f"**{_code(_name(change, cwd))}** +{change.added} -{change.removed}{' (new)' if change.created else ''}"
-    if not change.unified:
-        return f"{head}: as it was before"
+    if change.note or not change.unified:
+        return f"{head}: {change.note or 'as it was before'}"
+    if change.since:
+        head += "\n\nSomebody else has changed it, too:"
     if not change.exact:
         head += "\n\nSomething else has changed it too, or it is gone. The session's own edits, one by one:"
     if not whole:

@@ -7,6 +7,7 @@ from kimi_agent import __version__
 from kimi_agent.usage_report import report
 
 if TYPE_CHECKING:
+    from kimi_agent.agent.session import Session
     from kimi_agent.commands import Shell
 
 
@@ -19,8 +20,18 @@ async def status_command(shell: "Shell", args: str) -> None:
     shell.show(
         f"- session `{session.id}`{': ' + session.title if session.title else ''}\n- folder `{session.cwd}`\n"
         f"- model **{session.model.name or 'none'}** ({session.model.provider or '-'}), thinking "
-        f"{session.thinking or 'as the model does'}\n- mode {session.mode}"
+        f"{session.thinking or 'as the model does'}\n- mode {session.mode}\n- saved for /undo: {await _saved(session)}"
     )
+
+
+async def _saved(session: "Session") -> str:
+    """What of the files can be taken back, and what that takes on the disk."""
+    if session.files.snapshots is None:
+        return "nothing (`[snapshots]` in config.toml)"
+    use = await session.files.snapshots.use()
+    left_out = f"; not {', '.join(use.left_out[:5])}" if use.left_out else ""
+    more = f" and {len(use.left_out) - 5} more" if len(use.left_out) > 5 else ""
+    return f"{use.covers}{left_out}{more}; {use.size / 1e6:.1f} MB on the disk for this folder"
 
 
 async def hooks_command(shell: "Shell", args: str) -> None:

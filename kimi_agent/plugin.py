@@ -15,6 +15,7 @@ from kimi_agent.core.gate import Gate
 from kimi_agent.core.hook import Hook
 from kimi_agent.core.provider import Endpoint, Model, Provider
 from kimi_agent.core.reader import Reader
+from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -31,6 +32,8 @@ class Host:
 
     `folder` is the session's working folder, `home` is `$KIMI_HOME`; `allow_private` says that private network addresses may be
     fetched, `readers` are all readers by suffix, `services` the configured services (`moonshot_search`, ...) by name.
+    `is_private` says which files (real paths) are kept from the model; `proved` answers how a command line is run that only
+    reads, None for one that may do more.
     """
 
     model: Model
@@ -40,6 +43,8 @@ class Host:
     allow_private: bool = False
     readers: Mapping[str, Reader] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
+    is_private: Callable[[str], bool] = is_secret_path
+    proved: Callable[[str, Path], Sequence[str] | None] | None = None
 
 
 MakeTools: TypeAlias = Callable[[Host], Iterable[Tool]]

@@ -1,6 +1,7 @@
 """The agent from Python: `from kimi_agent import Agent`. A session with typed events, configured as on the command line."""
 
 import os
+import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,9 @@ class Agent:
     with. `ask` answers permissions and questions; without it nothing that needs a permission runs (`mode="yolo"` allows all).
     `tools` and `plugins` are added to the installed plugins, which `load_plugins=False` leaves out.
 
+    `trust` says what happens to what the folder tells the model (AGENTS.md, skills, ...) and nobody has trusted: True reads it,
+    False leaves it out with a line on standard error, None does what the configuration says.
+
     Opening raises ConfigError, NoModelError and SessionError.
     """
 
@@ -50,6 +54,7 @@ class Agent:
         tools: Sequence[Tool] = (),
         plugins: Iterable[Plugin] = (),
         load_plugins: bool = True,
+        trust: bool | None = None,
         provider: str = "",
         base_url: str = "",
         config: str | None = None,
@@ -63,12 +68,15 @@ class Agent:
         if tools:
             self._plugins.append(Plugin(name="program", tools=lambda host: tools))
         self._load_plugins = load_plugins
+        self._trust = "" if trust is None else "always" if trust else "ask"
         self._machine: Machine | None = None
         self._session: Session | None = None
 
     async def __aenter__(self) -> Self:
+        from kimi_agent.agent.late import left_out
         from kimi_agent.build import build, offers
         from kimi_agent.plugins.load import load_plugins
+        from kimi_agent.trust_question import told_left_out
 
         home = self._home or home_dir(os.environ)
         config = load_config(home / "config.toml", os.environ, self._flags, text=self._config)
@@ -77,7 +85,9 @@ class Agent:
 
             config = await with_served_model(config)
         found = load_plugins(home, config.plugins, lambda tool: offers(config, tool)) if self._load_plugins else []
-        self._machine = build(config, cwd=self._cwd, home=home, plugins=[*self._plugins, *found])
+        self._machine = build(config, cwd=self._cwd, home=home, plugins=[*self._plugins, *found], trust=self._trust)
+        if paths := left_out(self._machine, self._cwd):
+            sys.stderr.write(f"kimi: {told_left_out(paths, '`kimi trust` shows them, Agent(trust=True) reads them')}\n")
         chosen = config.default_model if self._wanted is None or self._flags.model else None
         self._session = self._machine.open(
             self._wanted, ask=self._ask, cwd=self._cwd, mode=self._mode, model=chosen or None

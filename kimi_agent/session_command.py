@@ -12,6 +12,7 @@ from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.listing import Listing, Row, RowKey
 from kimi_agent.task_command import may_end_tasks
+from kimi_agent.trust_command import settle_trust
 
 if TYPE_CHECKING:
     from kimi_agent.commands import Shell
@@ -37,6 +38,8 @@ async def sessions_command(shell: "Shell", args: str) -> None:
         old = shell.session
         shell.switch(shell.agent.open(picked, ask=old.ask))
         await old.aclose()
+        if shell.session.cwd != old.cwd:
+            await settle_trust(shell)
 
 
 async def fork_command(shell: "Shell", args: str) -> None:

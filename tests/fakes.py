@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from kimi_agent.agent.file_history import FileHistory
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.tasks import BackgroundTasks
 from kimi_agent.core import event as ev
@@ -13,6 +14,8 @@ from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, SessionError
 from kimi_agent.core.message import Image, Message, Text, ToolCall, tool_message, user_message
 from kimi_agent.core.provider import Model
+from kimi_agent.core.redact import Redactor
+from kimi_agent.core.trust import EVERYTHING, Trust
 
 Script = Callable[["FakeSession", str], AsyncIterator[ev.Event]]
 """One turn: what the session emits for a prompt, without `TurnStarted`, the user's message and the last `TurnEnded`."""
@@ -64,14 +67,16 @@ class FakeSession:
         self.skills = Library()
         self.commands: dict[str, Any] = {}
         self.thinking: str | None = None
-        self.running = False
+        self.running, self.saved = False, True
         self.workspace: Any = agent.workspace
+        self.box: Any = agent.box
         self.prompts: list[str] = []
         self.steered: list[str] = []
         self.queued: list[str] = []
         self.answers: list[Any] = []
         self.listener: Any = None
         self.tasks = BackgroundTasks(lambda event: None, lambda: None)
+        self.files = FileHistory(None, lambda event: None, self.tasks.commands, "")  # which saves nothing
         self._log: list[ev.Event] = [ev.SessionStarted(session_id, str(cwd), 0.0, "0", self.model.name)]
         self._task: asyncio.Task[None] | None = None
 
@@ -197,11 +202,14 @@ class FakeAgent:
         self.scripts = list(scripts)
         self.sessions: dict[str, FakeSession] = {}
         self.workspace = workspace
+        self.box: Any = None
         self.home = home or Path("/nonexistent")
         self.cwd = Path.cwd()
         self.notices: list[str] = []
         self.login: Any = None
         self.compaction: Script = shrinks
+        self.redactor = Redactor()
+        self.trust: Callable[[Path], Trust] = lambda folder: EVERYTHING
         self.closed = False
 
     async def served_models(self) -> Sequence[Model]:

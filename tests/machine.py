@@ -122,7 +122,7 @@ class House:
             default_model="fake",
             make_provider=lambda name: provider,
             make_tools=lambda model, folder: list(tools),
-            make_workspace=lambda cwd: LocalWorkspace(cwd),
+            make_workspace=lambda cwd, scratch: LocalWorkspace(cwd),
             limits=limits or Limits(),
         )
 

@@ -10,9 +10,10 @@ import pytest
 from machine import FakeTool, House, ListProvider, allow, call, calls, instant, play, say
 
 from kimi_agent import __version__
+from kimi_agent.agent.hooks import Hooks
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.skill_files import Places, discover
-from kimi_agent.build import build, export_session, hooks_of
+from kimi_agent.build import build, export_session
 from kimi_agent.commands import COMMANDS, NAMES, available, execute, find
 from kimi_agent.config import Config
 from kimi_agent.config.load import load_config
@@ -23,6 +24,7 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.core.redact import Redactor
 from kimi_agent.plugin import Plugin
 from kimi_agent.theme_command import THEMES
+from kimi_agent.workspaces.command import run_hook
 
 
 class RecordingShell:
@@ -303,7 +305,7 @@ async def test_hooks_are_shown_in_a_table(house: House):
         Hook("Stop", "sh check.sh", source="configuration"),
         Hook("PreToolUse", "grep -q 'a|b'\n`true`", "Shell|Write", 2.5, True, "plugin guard"),
     ]
-    house.agent.make_hooks = hooks_of(hooks)
+    house.agent.make_hooks = lambda *session: Hooks(hooks, run_hook, *session)
     shell = RecordingShell(house)
     await execute(shell, "/hooks")
     assert shell.shown[0].splitlines()[2:] == [

@@ -142,6 +142,8 @@ SECTIONS: dict[str, type] = {
     "tools": config.ToolsConfig, "network": config.NetworkConfig, "services": config.ServiceConfig,
     "services.fields": config.ResultFields, "hooks": config.HookConfig, "background": config.BackgroundConfig,
     "subagent": config.SubagentConfig, "mcp": config.McpConfig, "notifications": config.NotificationsConfig,
+    "snapshots": config.SnapshotsConfig,
+    "trust": config.TrustConfig,
 }  # fmt: skip
 
 

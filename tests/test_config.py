@@ -121,7 +121,10 @@ def test_new_keys() -> None:
             '[providers.p]\ntype="kimi"\n[models.m]\nprovider="p"\nmodel="m"\ncapabilities = ["telepathy", "thinking"]',
             'c.toml:6: model "m" has unknown capabilities: "telepathy". Known: thinking, always_thinking, image_in, video_in',
         ),
-        ('[[permission.rules]]\ndeny = "Bash(rm *)"', "c.toml:1: the rules of [permission] are not followed here"),
+        (
+            '[[permission.rules]]\ndecision = "deny"\npattern = "Bash(rm *)"\ndeny = 1',
+            'c.toml:4: unknown key "permission.rules.0.deny"',
+        ),
         ("network.allow_privat = true", 'c.toml:1: unknown key "network.allow_privat" (did you mean "allow_private"?)'),
     ],
 )

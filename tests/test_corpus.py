@@ -226,7 +226,7 @@ def test_the_program_runs_with_a_configuration(kimi: Program, name: str):
     home = {"KIMI_HOME": "", "KIMI_SHARE_DIR": str(kimi.folder / ".kimi")}
     shutil.copy(CORPUS / "config" / name, kimi.folder / ".kimi" / "config.toml")
     scenario = kimi.scenario({"repeat": 9, "steps": [[{"text": "fine <choice>STOP</choice>"}]]})
-    done = kimi.run("-p", "hi", "--provider", scenario, **home)
+    done = kimi.run("--trust", "-p", "hi", "--provider", scenario, **home)
     assert (done.returncode, told(done.stderr)) == (0, []), done.stderr
     assert done.stdout.startswith("fine")
     assert "shared" in kimi.run("sessions", "show", "--json", **home).stdout, "the skills of the repository are listed"
@@ -236,7 +236,7 @@ def test_the_program_runs_with_a_configuration(kimi: Program, name: str):
     "path", sorted(CORPORA.glob("agents/kimi-cli/*/agent.yaml")), ids=lambda path: path.parent.name
 )
 def test_the_program_runs_as_an_agent(kimi: Program, path: Path):
-    done = kimi.run("-p", "hi", "--agent-file", str(path), "--provider", kimi.scenario([{"text": "fine"}]))
+    done = kimi.run("--trust", "-p", "hi", "--agent-file", str(path), "--provider", kimi.scenario([{"text": "fine"}]))
     assert (done.returncode, done.stdout) == (0, "fine\n"), done.stderr
     expected = ("is not here", "which is not configured")
     assert all(any(words in line for words in expected) for line in told(done.stderr)), done.stderr
@@ -247,7 +247,7 @@ def test_the_program_installs_the_plugins(kimi: Program):
     for folder in folders:
         done = kimi.run("plugin", "install", str(folder), "--yes")
         assert done.returncode == 0, done.stderr
-    done = kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "fine"}]))
+    done = kimi.run("--trust", "-p", "hi", "--provider", kimi.scenario([{"text": "fine"}]))
     assert (done.stdout, told(done.stderr)) == ("fine\n", []), done.stderr
     listed = json.loads(kimi.run("plugin", "list", "--json").stdout)
     assert sum(found["state"] == "on" and found["origin"] != "bundled" for found in listed) == len(folders)

@@ -68,7 +68,7 @@ async def test_two_edits_are_one_change(tmp_path: Path):
     await play(shell.session, "go")
     await execute(shell, "/diff")
     assert shell.shown[-1].split("\n\n") == [
-        "**1 file, +3 -0** since before the session's first edit of each",
+        "**1 file, +3 -0** since before the session's first change of each",
         "**`a.txt`** +3 -0 (new)",
         "````diff a.txt\n@@ -0,0 +1,3 @@\n+one\n+2\n+```\n````",
         "2 commands ran in this session; what commands changed is not known here (`git diff` shows it).",
@@ -76,7 +76,7 @@ async def test_two_edits_are_one_change(tmp_path: Path):
     await execute(shell, "/diff a.txt")
     assert "+one" in shell.shown[-1]
     await execute(shell, "/diff b.txt")
-    assert "have not edited `b.txt`" in shell.shown[-1]
+    assert "have not changed `b.txt`" in shell.shown[-1]
 
 
 async def test_a_file_that_something_else_changed_shows_the_edits_one_by_one(tmp_path: Path):
@@ -95,7 +95,7 @@ async def test_a_file_that_something_else_changed_shows_the_edits_one_by_one(tmp
 async def test_nothing_edited_is_told(tmp_path: Path):
     shell = RecordingShell(House(tmp_path, ListProvider([])))
     await execute(shell, "/diff")
-    assert shell.shown == ["The agent's tools have edited no file in this session."]
+    assert shell.shown == ["The agent's tools have changed no file in this session."]
 
 
 async def test_much_is_listed_and_shown_file_by_file(tmp_path: Path):

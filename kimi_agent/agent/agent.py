@@ -1,9 +1,11 @@
 """The agent: what `build` puts together, and the door through which front ends open sessions."""
 
 import contextlib
+import functools
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from msgspec import Struct, field
 from kimi_agent import __version__
 from kimi_agent.agent.agent_tool import AgentTool
 from kimi_agent.agent.agent_types import DEFAULT, AgentType, AgentTypes, allows, unknown_names
-from kimi_agent.agent.main_prompt import added_folder, main_prompt
+from kimi_agent.agent.late import late_of
+from kimi_agent.agent.main_prompt import main_prompt
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.plan_mode import EnterPlanMode, ExitPlanMode
+from kimi_agent.agent.resumed import model_names, tell_what_changed
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.session_parts import Evidence, MakeHooks, SessionParts
@@ -23,14 +27,19 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
 from kimi_agent.agent.subagents import Budget, SubagentParts, Subagents
 from kimi_agent.core import event as ev
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.errors import NoModelError, SessionError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
+from kimi_agent.core.rules import Rules
+from kimi_agent.core.secret import is_secret_path
+from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
-from kimi_agent.core.workspace import Workspace
+from kimi_agent.core.trust import EVERYTHING, Trust
+from kimi_agent.core.workspace import REPORTS, Workspace
 
 NO_MODEL = Model("", "", "")
 
@@ -45,11 +54,15 @@ class Agent(Struct):
     default_model: str
     make_provider: Callable[[str], Provider]
     make_tools: Callable[[Model, Path], Sequence[Tool]]
-    make_workspace: Callable[[Path], Workspace]
+    make_workspace: Callable[[Path, Path], Workspace]  # of a working folder and the session's scratch folder
     redactor: Redactor = field(default_factory=Redactor)  # of what is kept, shown and sent
     gates: Sequence[Gate] = ()
     commands: Mapping[str, Any] = field(default_factory=dict)  # slash commands by name; none: the built-in ones
+    make_rules: Callable[[Path], Rules] | None = None  # those of a folder, as the files have them now
+    is_private: Callable[[Path, str], bool] = lambda folder, path: is_secret_path(path)
     make_hooks: MakeHooks | None = None
+    box: BoxView | None = None  # what child processes run in; None: in nothing, and nobody asks
+    accepts_no_box: bool = False  # commands are allowed as the mode says even where no box holds
     limits: Limits = field(default_factory=Limits)
     thinking: str | None = None
     extra_prompt: str = ""
@@ -62,7 +75,7 @@ class Agent(Struct):
     evidence: Evidence = "mark"  # what happens to claims that nothing shows
     mode_after_plan: ev.Mode = "default"  # of sessions that begin in plan mode, once a plan is approved
     rounds: int = 0  # every prompt is a goal with so many more rounds; -1: no limit
-    make_attach: Callable[[Model], Attach] | None = None
+    make_attach: Callable[[Model, Path], Attach] | None = None
     notices: Sequence[str] = ()
     served: Callable[[], Awaitable[Sequence[Model]]] | None = None  # what the providers' servers list (GET /models)
     login: Callable[[Any], Awaitable[None]] | None = (
@@ -71,6 +84,8 @@ class Agent(Struct):
     reconfigure: Callable[[Any], None] | None = None  # take the models of a changed configuration
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
+    make_snapshots: MakeSnapshots | None = None
+    trust: Callable[[Path], Trust] = lambda folder: EVERYTHING  # the trust in a folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
@@ -98,7 +113,7 @@ class Agent(Struct):
         log, damaged = self.store.open(session_id)
         try:
             session = self._session(log, ask, self._folder(log, cwd), mode, self._model(log.events, model))
-            self._tell_what_changed(session, log, damaged, model)
+            tell_what_changed(session, log, damaged, asked=bool(model), extra_roots=self.extra_roots)
         except BaseException:
             log.close()
             raise
@@ -119,6 +134,10 @@ class Agent(Struct):
             self._libraries[folder] = found
         return self._libraries[folder]
 
+    def look_again(self, folder: Path) -> None:
+        """Forget the skills of a folder: something has changed there."""
+        self._libraries.pop(folder, None)
+
     async def served_models(self) -> Sequence[Model]:
         """Models that the configured providers serve and that have no entry in `models` yet."""
         known = {(model.provider, model.id) for model in self.models.values()}
@@ -133,6 +152,8 @@ class Agent(Struct):
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()
+        if self.box is not None:
+            await self.box.aclose()
 
     # ------------------------------------------------------------------------------------------------------------------
 
@@ -140,8 +161,7 @@ class Agent(Struct):
         session_id = self.store.new_id()
         log = self.store.create(session_id)
         extra = "\n\n".join(filter(None, (self.skills(folder).listing(), self.extra_prompt)))
-        prompt = main_prompt(self.main_agent, folder, self.home, skills=extra, extra_roots=self.extra_roots)
-        prompt = self.redactor.text(clean(prompt))
+        prompt = self._prompt(self.main_agent, folder, extra)
         log.append(
             ev.SessionStarted(
                 session_id, clean(str(folder)), round(time.time(), 3), __version__, model, system_prompt=prompt
@@ -149,28 +169,10 @@ class Agent(Struct):
         )
         return log
 
-    def _tell_what_changed(self, session: Session, log: SessionLog, damaged: int, asked: str | None) -> None:
-        if damaged:
-            records = "record of this session was" if damaged == 1 else "records of this session were"
-            session.tell_once(f"{damaged} damaged {records} left out.")
-        if log.newer:
-            records, were = ("record", "was") if log.newer == 1 else ("records", "were")
-            session.tell_once(f"{log.newer} {records} of a newer version of kimi {were} passed over.")
-        had = _model_names(log.events)[-1]
-        if session.model.name and had != session.model.name:
-            if not asked and had:
-                text = (
-                    f"The model {had} of this session is not configured any more; it goes on with {session.model.name}."
-                )
-                session.announce(ev.Notice("warning", text))
-            session.announce(ev.ModelChanged(session.model.name))
-        started = log.events[0]
-        assert isinstance(started, ev.SessionStarted)
-        session.tell_folder(started.cwd)
-        told = [message.text for message in session.runner.history.messages]
-        for root in self.extra_roots:
-            if f"`{root}`" not in started.system_prompt and not any(added_folder(root) in text for text in told):
-                session.note(added_folder(root))
+    def _prompt(self, kind: AgentType, folder: Path, skills: str) -> str:
+        trust = self.trust(folder)
+        text = main_prompt(kind, folder, self.home, skills=skills, extra_roots=self.extra_roots, trust=trust)
+        return self.redactor.text(clean(text))
 
     def _folder(self, log: SessionLog, cwd: Path | None) -> Path:
         started = log.events[0]
@@ -184,20 +186,34 @@ class Agent(Struct):
                 known = ", ".join(self.models) or "none is configured"
                 raise NoModelError(f"unknown model {wanted!r}", f"Known: {known}.")
             return self.models[wanted]
-        name = next((name for name in reversed(_model_names(events)) if name in self.models), self.default_model)
+        name = next((name for name in reversed(model_names(events)) if name in self.models), self.default_model)
         return self.models.get(name, NO_MODEL)
 
     def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
-        permissions = Permissions(first, str(plan_file), str(self.home.resolve()))
-        tools = self.make_tools(model, folder)
+        rules = self.make_rules(folder) if self.make_rules is not None else None
+        if rules is not None:
+            self.notices = (*self.notices, *(text for text in rules.problems if text not in self.notices))
+        private = functools.partial(self.is_private, folder)
+        box = None if self.accepts_no_box else self.box
+        scratch = self.store.workroom(log.path.stem)
+        tools, workspace = self.make_tools(model, folder), self.make_workspace(folder, scratch)
+        own = [scratch, plan_file, *(map(Path, box.opened) if box is not None else ())]
+
+        def is_inside(path: str) -> bool:
+            return box is None or workspace.contains(Path(path)) or any(Path(path).is_relative_to(each) for each in own)
+
+        permissions = Permissions(
+            first, str(plan_file), str(self.home.resolve()), rules, private, box=box, is_inside=is_inside
+        )
         session = Session(
             SessionParts(
                 log=log,
-                scratch=self.store.scratch(log.path.stem),
-                workspace=self.make_workspace(folder),
+                scratch=scratch,
+                workspace=workspace,
+                box=self.box,
                 tools=self._allowed(tools),
                 session_tools=lambda session: self._session_tools(session, tools),
                 gates=self.gates,
@@ -209,14 +225,17 @@ class Agent(Struct):
                 thinking=self.thinking,
                 limits=self.limits,
                 skills=self.skills(folder),
+                agent_types=self.agent_types(folder),
                 commands=self.commands,
                 make_hooks=self.make_hooks,
-                attach=self.make_attach(model) if self.make_attach is not None else None,
+                attach=self.make_attach(model, folder) if self.make_attach is not None else None,
                 plan_file=plan_file,
                 max_tasks=self.max_tasks,
                 evidence=self.evidence,
                 rounds=self.rounds,
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
+                make_snapshots=partial(make, log.path.stem, workspace) if (make := self.make_snapshots) else None,
+                private=str(self.home.resolve()),
             )
         )
         if session.mode != (modes[-1] if modes else "default"):  # what a replay shows is what holds
@@ -224,31 +243,29 @@ class Agent(Struct):
         if session.mode == "plan":
             session.mode_before_plan = self.mode_after_plan
         self._sessions.append(session)
+        session.late = late_of(self, session)
         return session
 
     def _session_tools(self, session: Session, others: Sequence[Tool]) -> Sequence[Tool]:
         """The tools that act on their session, in a fixed order. `others` are those that know of no session."""
-        tools: list[Tool] = [SkillTool(session.skills)] if session.skills.for_model() else []
+        tools: list[Tool] = [SkillTool(lambda: session.skills)] if session.skills.for_model() else []
         tools += [EnterPlanMode(session), ExitPlanMode(session)]
-        types = self.agent_types(session.cwd)
+        types = session.agent_types
         self._tell_unknown_names(types, [tool.name for tool in (*others, *tools)])
         if types:
-            tools.append(AgentTool(Subagents(session, self._subagent_parts(session, types)), types))
+            tools.append(AgentTool(Subagents(session, self._subagent_parts(session)), types))
         return self._allowed([tool for tool in tools if self.offers(tool.name)])
 
-    def _subagent_parts(self, session: Session, types: AgentTypes) -> SubagentParts:
-        folder, library = session.cwd, session.skills
-
+    def _subagent_parts(self, session: Session) -> SubagentParts:
         def tools(model: Model) -> Sequence[Tool]:
-            skill = [SkillTool(library)] if library.for_model() and self.offers(SkillTool.name) else []
-            return [*self.make_tools(model, folder), *skill]
+            has_skills = session.skills.for_model() and self.offers(SkillTool.name)
+            skill = [SkillTool(lambda: session.skills)] if has_skills else []
+            return [*self.make_tools(model, session.cwd), *skill]
 
         def prompt(kind: AgentType) -> str:
-            listing = library.listing() if allows(kind, SkillTool.name) else ""
-            text = main_prompt(kind, folder, self.home, skills=listing, extra_roots=self.extra_roots)
-            return self.redactor.text(text)
+            return self._prompt(kind, session.cwd, session.skills.listing() if allows(kind, SkillTool.name) else "")
 
-        return SubagentParts(types, lambda: self.models, tools, prompt, self.budget)
+        return SubagentParts(lambda: self.models, tools, prompt, self.budget)
 
     def agent_types(self, folder: Path) -> AgentTypes:
         """The types of subagents of sessions in `folder`; what had to be left out joins the notices."""
@@ -281,10 +298,11 @@ class Agent(Struct):
         for event in events[1:]:
             log.append(event)
         with contextlib.suppress(OSError):  # whole outputs that the history points to, and the shell's folder
-            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem))
+            of_commands = shutil.ignore_patterns(REPORTS)  # what commands have left is theirs, links included
+            shutil.copytree(self.store.scratch(started.id), self.store.scratch(log.path.stem), ignore=of_commands)
+        if self.make_snapshots is not None:
+            with contextlib.suppress(OSError):
+                self.make_snapshots(started.id, self.make_workspace(folder, self.store.scratch(log.path.stem))).fork(
+                    log.path.stem
+                )
         return self._session(log, ask, folder, mode, self._model(events, None))
-
-
-def _model_names(events: Sequence[ev.Event]) -> list[str]:
-    """The session's models, in the order in which it had them; never empty."""
-    return [event.model for event in events if isinstance(event, ev.SessionStarted | ev.ModelChanged)]

@@ -28,6 +28,8 @@ from kimi_agent.agent.skill_files import NAME, bound_of, entries, is_folder, one
 from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name, split_names
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.head import read_head
+from kimi_agent.core.trust import EVERYTHING, Reader, Trust, Untrusted
 
 FOLDERS = (".kimi", ".kimi-code", ".agents", ".claude")
 DEPTH = 3
@@ -36,12 +38,15 @@ Head: TypeAlias = Mapping[str, frontmatter.Value]
 OKABE = AgentType("okabe", "the default agent with the Think tool", tools=("Think", "*"))
 
 
-def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] = ()) -> AgentTypes:
+def discover_agents(
+    cwd: Path, home: Path, user: Path, plugins: Sequence[Path] = (), trust: Trust = EVERYTHING
+) -> AgentTypes:
     """The types that a session in `cwd` knows: project before user before plugin before built-in, the first name wins.
 
     `home` is `$KIMI_HOME`, `user` the person's home folder, `plugins` are folders of agent files. The person is told where
-    the type of a project, which may be a stranger's, has the name of another one.
+    the type of a project, which may be a stranger's, has the name of another one. What `trust` refuses is left out.
     """
+    read = trust.reader("agent type")
     root, project = project_folders(cwd, user)
     own = (home, *(user / name for name in FOLDERS[1:]))
     wanted: list[tuple[Path, str]] = [
@@ -56,8 +61,8 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
     for folder, bound in wanted:
         for path in _files(folder):
             try:
-                kind = _load(path, bound, told)
-            except FileNotFoundError:  # a link to nothing
+                kind = _load(path, bound, told, read)
+            except (FileNotFoundError, Untrusted):  # the first: a link to nothing
                 continue
             except (OSError, ValueError) as error:
                 told.append(f"The agent file {one_line(str(path))} is left out: {_reason(error)}.")
@@ -77,7 +82,9 @@ def discover_agents(cwd: Path, home: Path, user: Path, plugins: Sequence[Path] =
     return AgentTypes(merged, tuple(dict.fromkeys(told)), left_out)
 
 
-def load_agent_file(path: Path, types: AgentTypes | None = None, bound: str = "") -> MainAgent:
+def load_agent_file(
+    path: Path, types: AgentTypes | None = None, bound: str = "", read: Reader = read_head
+) -> MainAgent:
     """The agent of a file, with the subagent types that it defines before those in `types`.
 
     Raises ConfigError for a file, or one of its subagents' files, that cannot be used.
@@ -87,15 +94,15 @@ def load_agent_file(path: Path, types: AgentTypes | None = None, bound: str = ""
     at = path
     try:
         if not path.name.lower().endswith((".yaml", ".yml")):
-            kind = _markdown(path, bound, told)
+            kind = _markdown(path, bound, told, read)
             if kind is None:
                 raise ValueError("it has no head between two --- lines")
             return MainAgent(kind, AgentTypes(types.types, (*types.broken, *told)))
-        kind, files = agent_of(path, _name_of(path), bound, told)
+        kind, files = agent_of(path, _name_of(path), bound, told, read)
         own: dict[str, AgentType] = {}
         for name, (at, about) in files.items():
             _check_name(name)
-            sub, _ = agent_of(at, name, bound, told)
+            sub, _ = agent_of(at, name, bound, told, read)
             text = one_line(" ".join(filter(None, (about, sub.description))))
             sub = replace(sub, name=name, description=text, subagents=())  # as in kimi-cli: one level
             own[name.casefold()] = as_subagent(sub)
@@ -104,10 +111,13 @@ def load_agent_file(path: Path, types: AgentTypes | None = None, bound: str = ""
     return MainAgent(kind, AgentTypes({**types.types, **own}, (*types.broken, *told)))
 
 
-def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None = None) -> MainAgent:
+def choose_agent(
+    types: AgentTypes, cwd: Path, name: str = "", path: Path | None = None, trust: Trust = EVERYTHING
+) -> MainAgent:
     """The main agent that `--agent NAME` or `--agent-file PATH` asks for in `cwd`; the default one for neither.
 
-    Raises ConfigError for a name that nobody has and for a file that cannot be used.
+    A file that is named by its path is trusted with that. Raises ConfigError for a name that nobody has and for
+    a file that cannot be used.
     """
     root = project_root(cwd)
     if path is not None:
@@ -122,11 +132,14 @@ def choose_agent(types: AgentTypes, cwd: Path, name: str = "", path: Path | None
     if kind is None or kind.context == "fork":
         known = ", ".join(["default", "okabe", *(each.name for each in types.values() if each.context != "fork")])
         why = types.left_out.get(name.casefold()) or " ".join(types.left_out.values())
+        if trust.left_out:
+            why = f"Files of this folder are left out until you trust them: kimi trust. {why}".rstrip()
         raise ConfigError(
             f"there is no agent {one_line(name, 80)!r}", " ".join(filter(None, (why, f"Known: {known}.")))
         )
     if kind.path is not None and not kind.path.name.lower().endswith(".md"):  # it may define subagents
-        return load_agent_file(kind.path, types, bound_of(root) if kind.path.is_relative_to(root) else "")
+        bound = bound_of(root) if kind.path.is_relative_to(root) else ""
+        return load_agent_file(kind.path, types, bound, trust.reader("agent type"))
     return MainAgent(as_main(kind), types)
 
 
@@ -150,12 +163,12 @@ def _files(folder: Path, depth: int = DEPTH) -> Iterator[Path]:
             yield from _files(Path(entry.path), depth - 1)
 
 
-def _load(path: Path, bound: str, told: list[str]) -> AgentType | None:
+def _load(path: Path, bound: str, told: list[str], read: Reader) -> AgentType | None:
     """The type that a discovered file defines; None for Markdown without a head: a prompt or a page beside the agents."""
     if path.name.lower().endswith(".md"):
-        kind = _markdown(path, bound, told)
+        kind = _markdown(path, bound, told, read)
     else:
-        kind, _ = agent_of(path, _name_of(path), bound, told)
+        kind, _ = agent_of(path, _name_of(path), bound, told, read)
     if kind is not None:
         _check_name(kind.name)
     return kind
@@ -170,11 +183,12 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{one_line(name, 80)!r} cannot be typed as a name")
 
 
-def _markdown(path: Path, bound: str, told: list[str]) -> AgentType | None:
-    text = read_text(path, TEXT_LIMIT, bound)
+def _markdown(path: Path, bound: str, told: list[str], read: Reader) -> AgentType | None:
+    text = read_text(path, TEXT_LIMIT, bound, read)
     values, body = frontmatter.split(text)
     if not text.startswith("---"):
         return None
+    told += frontmatter.refused(values, one_line(str(path))) if bound else []
     if not body:
         raise ValueError("there is no prompt below its head")
     name = re.sub(r"\s+", "-", _text(values, "name") or path.stem)

@@ -15,8 +15,10 @@ from msgspec.structs import replace
 from kimi_agent.agent.agent_types import AgentType
 from kimi_agent.agent.main_prompt import check_template
 from kimi_agent.agent.skill_files import check_inside, one_line
-from kimi_agent.agent.skills import TEXT_LIMIT, read_head
+from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name
+from kimi_agent.core.head import read_head
+from kimi_agent.core.trust import Reader
 
 if TYPE_CHECKING:
     from yaml import MappingNode
@@ -47,7 +49,7 @@ class Spec(Struct, frozen=True):
     extends_default: bool = False
 
 
-def read_text(path: Path, limit: int, bound: str = "") -> str:
+def read_text(path: Path, limit: int, bound: str = "", read: Reader = read_head) -> str:
     """A text file of at most `limit` bytes that lies inside of `bound` ("" for anywhere), secret files excepted.
 
     Raises OSError, and ValueError in words.
@@ -56,18 +58,20 @@ def read_text(path: Path, limit: int, bound: str = "") -> str:
         check_inside(path, bound)
     except ValueError:
         raise ValueError(f"{one_line(str(path))} leads out of the project, or to a secret file") from None
-    data = read_head(path, limit + 1)
+    data = read(path, limit + 1)
     if len(data) > limit:
         raise ValueError(f"{one_line(path.name, 80)} is larger than {limit // 1024} KiB")
     return data.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
-def agent_of(path: Path, name: str, bound: str, told: list[str]) -> tuple[AgentType, Mapping[str, tuple[Path, str]]]:
+def agent_of(
+    path: Path, name: str, bound: str, told: list[str], read: Reader = read_head
+) -> tuple[AgentType, Mapping[str, tuple[Path, str]]]:
     """The type that a file defines, and the files and descriptions of its own subagent types by name.
 
     `name` is what it is called when it does not say. What is passed over is added to `told`. Raises OSError and ValueError.
     """
-    spec = load_spec(path, bound)
+    spec = load_spec(path, bound, read)
     if not spec.extends_default:
         for said, key in ((spec.name, "name"), (spec.prompt, "system_prompt_path"), (spec.tools, "tools")):
             if said is None:
@@ -83,19 +87,19 @@ def agent_of(path: Path, name: str, bound: str, told: list[str]) -> tuple[AgentT
         path=path,
     )
     if spec.prompt is not None:
-        text = _included(spec.prompt, spec.prompt.parent, bound)
+        text = _included(spec.prompt, spec.prompt.parent, bound, read)
         check_template(text, spec.arguments)
         kind = replace(kind, prompt=text, override=True, arguments=spec.arguments)
     return kind, spec.subagents or {}
 
 
-def load_spec(path: Path, bound: str, chain: tuple[str, ...] = ()) -> Spec:
+def load_spec(path: Path, bound: str, read: Reader = read_head, chain: tuple[str, ...] = ()) -> Spec:
     """A file with what it extends: arguments are merged, everything else that it says replaces. Raises OSError, ValueError."""
     real = os.path.realpath(path)
     if real in chain or len(chain) >= MAX_CHAIN:
         raise ValueError(f"{one_line(path.name, 80)} extends itself" if real in chain else "it extends too many files")
     try:
-        own, extend = _parse(read_text(path, SPEC_LIMIT, bound), path.parent)
+        own, extend = _parse(read_text(path, SPEC_LIMIT, bound, read), path.parent)
     except OSError as error:
         if not chain:
             raise
@@ -103,7 +107,7 @@ def load_spec(path: Path, bound: str, chain: tuple[str, ...] = ()) -> Spec:
     if not extend:
         return own
     base = Spec(extends_default=True) if extend == "default" else None
-    base = base or load_spec(path.parent / extend, bound, (*chain, real))
+    base = base or load_spec(path.parent / extend, bound, read, (*chain, real))
     said = {name: value for name in Spec.__struct_fields__ if (value := getattr(own, name)) is not None}
     return replace(
         base, **said | {"arguments": {**base.arguments, **own.arguments}, "extends_default": base.extends_default}
@@ -216,26 +220,26 @@ def _ours(names: tuple[str, ...] | list[str], path: Path, told: list[str]) -> tu
     return tuple(found)
 
 
-def _included(prompt: Path, folder: Path, bound: str) -> str:
+def _included(prompt: Path, folder: Path, bound: str, read: Reader) -> str:
     """A prompt with the files of its `{% include "name" %}` in their places: they lie below `folder`."""
     left, size = MAX_INCLUDES, 0
 
-    def read(path: Path) -> str:
+    def whole(path: Path) -> str:
         nonlocal left, size
         left -= 1
         if left < 0:
             raise ValueError("its system prompt includes too many files")
         try:
-            text = read_text(path, TEXT_LIMIT, bound)
+            text = read_text(path, TEXT_LIMIT, bound, read)
         except OSError as error:
             why = error.strerror or error
             raise ValueError(f"its system prompt {one_line(str(path))} cannot be read: {why}") from None
         size += len(text)
         if size > TEXT_LIMIT:
             raise ValueError(f"its system prompt is larger than {TEXT_LIMIT // 1024} KiB")
-        return _INCLUDE.sub(lambda match: read(_below(folder, match["name"])), text)
+        return _INCLUDE.sub(lambda match: whole(_below(folder, match["name"])), text)
 
-    return read(prompt)
+    return whole(prompt)
 
 
 def _below(folder: Path, name: str) -> Path:

@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
+from kimi_agent.agent.asking import NOT_RUN, Batch, Rejected, internal_error, permit
+from kimi_agent.agent.file_history import FileHistory, Window
 from kimi_agent.agent.history import output_file
-from kimi_agent.agent.permissions import Permissions, session_scope
+from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.traffic import Traffic, conflict
 from kimi_agent.core import event as ev
-from kimi_agent.core.ask import Allow, Answer, Ask, Deny, Permission
+from kimi_agent.core.ask import Answer, Ask
 from kimi_agent.core.display import Display, Plain, Todo
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.schema import validate
 from kimi_agent.core.task import Tasks
 from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
@@ -34,12 +37,12 @@ SHOWN_LIMIT = 4_000
 CANCEL_GRACE = 0.15
 """Seconds that a cancelled tool gets before the turn ends without it."""
 
-WAITING = "permission_prompt"
-"""What hooks call a question for permission."""
-REJECTED = "The user rejected this call. Nothing was done."
+CHANGED = (
+    "Not run: what this call would do is not what it was when the user allowed it: a path leads elsewhere now. "
+    "Look, then call again."
+)
 INTERRUPTED = "Interrupted by the user. The call may have had side effects."
 NOT_BEGUN = "Interrupted by the user before the call began. Nothing was done."
-NOT_RUN = "Not run: the user rejected another call of this reply."
 
 
 class Caller(Struct):
@@ -62,6 +65,8 @@ class Caller(Struct):
     hooks: "Hooks | None" = None
     traffic: Traffic = field(default_factory=Traffic)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    files: FileHistory | None = None
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Prepared(Struct):
@@ -77,18 +82,9 @@ class Prepared(Struct):
     remarks: list[str] = field(default_factory=list)  # of hooks; they join the result for the model
     agreed: tuple[Effect, ...] | None = None  # the effects that a person has said yes to
     begun: bool = False  # it acts
+    window: Window | None = None  # what it may change is saved
     shown: str = ""  # the end of its live output
     answered: bool = False  # its result is in the history; a tool that outlived its cancellation has no say any more
-
-
-class Rejected(Exception):
-    """The person said no without a word: the turn ends."""
-
-
-class Batch(Struct):
-    """The calls of one reply. Once the person has rejected one, no other is asked for."""
-
-    rejected: bool = False
 
 
 async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tuple[Prepared, ToolResult]], bool]:
@@ -98,6 +94,8 @@ async def run_calls(caller: Caller, calls: Sequence[ToolCall]) -> tuple[list[tup
     its result into the history, also when this coroutine is cancelled.
     """
     prepared = [prepare(caller, call) for call in calls]
+    if caller.files is not None:
+        caller.files.warm_up()  # beside this call, which is likely to read, and while the model thinks of the next
     if caller.hooks is not None:  # before the order is made: a hook may change what a call does
         await _all(caller, prepared, [asyncio.create_task(_show_to_hooks(caller, item)) for item in prepared])
     batch = Batch()
@@ -165,6 +163,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
         todos=caller.todos(),
         scratch=caller.scratch,
         tasks=caller.tasks,
+        redactor=caller.redactor,
     )
     try:
         item.params = validate(item.tool.Params, parse_arguments(call.arguments))
@@ -184,16 +183,7 @@ def _foresee(item: Prepared) -> None:
     except (ToolError, ValueError) as error:
         item.output = text_output(f"{item.call.name}: {error}", is_error=True)
     except BaseException as error:
-        item.output = _internal_error(item.call, error)
-
-
-def _internal_error(call: ToolCall, error: BaseException) -> ToolOutput:
-    """The answer of a tool that broke: it must not cost the turn. An interrupt is no breakage and is raised again."""
-    task = asyncio.current_task()
-    interrupted = isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling()
-    if interrupted or isinstance(error, KeyboardInterrupt | GeneratorExit):
-        raise error
-    return text_output(f"Internal error of {call.name}: {type(error).__name__}: {error}", is_error=True)
+        item.output = internal_error(item.call, error)
 
 
 def _locked(caller: Caller) -> Ask:
@@ -215,28 +205,41 @@ async def _run_after(
             _foresee(item)  # the calls before it may have changed what a path or a link leads to
     seconds = 0.0
     if item.output is None:
-        item.output = await _permit(caller, item, batch)
-    if item.output is None:
-        seconds = await _act_in_traffic(caller, item, batch)
-    assert item.output is not None
-    if caller.hooks is not None:
-        await _show_result_to_hooks(caller, item, item.output)
+        item.output = await permit(caller, item, batch)
+    try:
+        if item.output is None:
+            seconds = await _act_in_traffic(caller, item, batch)
+        assert item.output is not None
+        if caller.hooks is not None:
+            await _show_result_to_hooks(caller, item, item.output)
+    finally:
+        if caller.files is not None and item.window is not None:
+            caller.files.after(item.window)
     return _finish(caller, item, item.output, seconds)
 
 
 async def _act_in_traffic(caller: Caller, item: Prepared, batch: Batch) -> float:
     """Act when no conflicting call of a subagent does any more; answer the seconds that it took.
 
-    What happened meanwhile may have changed what a path leads to, or the mode: the call is then permitted anew, or refused.
+    What happened meanwhile may have changed what a path leads to, what a rule says, or the mode: the call is permitted anew.
     """
-    had_to_wait = caller.traffic.busy(item.effects)
     async with caller.traffic.act(item.effects):
-        if had_to_wait:
-            _foresee(item)
-            item.output = item.output or await _permit(caller, item, batch)
+        await _permit_now(caller, item, batch)
         started = time.monotonic()  # the time of people and of other calls is not the tool's
         item.output = item.output or await _act(caller, item)
         return time.monotonic() - started
+
+
+async def _permit_now(caller: Caller, item: Prepared, batch: Batch) -> None:
+    """Permit what the call would do at this very moment. What a person said yes to, and nothing else, is done for it."""
+    while item.output is None:
+        _foresee(item)
+        if item.output is None and item.agreed not in (None, item.effects):
+            item.output = text_output(CHANGED, is_error=True)
+        agreed = item.agreed
+        item.output = item.output or await permit(caller, item, batch)
+        if item.agreed == agreed:
+            return
 
 
 async def _show_to_hooks(caller: Caller, item: Prepared) -> None:
@@ -285,91 +288,41 @@ async def _show_result_to_hooks(caller: Caller, item: Prepared, output: ToolOutp
         item.output = ToolOutput((*output.for_model, *added), output.for_user, output.is_error)
 
 
-async def _permit(caller: Caller, item: Prepared, batch: Batch) -> ToolOutput | None:
-    """Ask the gates, then perhaps the person. None when the call may run, else its answer. Raises Rejected."""
-    verdict: Allow | Deny | ToolOutput | None = await _gates(caller, item)
-    if verdict is None:
-        async with caller.lock:
-            verdict = await _gates(caller, item)  # "allow for this session" may have answered this one too
-            if verdict is None:
-                verdict = await _ask(caller, item, batch)
-    if isinstance(verdict, Allow):
-        return None
-    if isinstance(verdict, ToolOutput):
-        return verdict
-    if not verdict.feedback:
-        raise Rejected(REJECTED)
-    return text_output(f"Not allowed: {verdict.feedback}", Plain(verdict.feedback), is_error=True)
-
-
-async def _gates(caller: Caller, item: Prepared) -> Allow | Deny | None:
-    """The first verdict; None when a person is to be asked."""
-    for gate in caller.gates:
-        verdict = await gate(item.call, item.effects)
-        if verdict is not None:
-            if verdict == "ask" or (item.must_ask and isinstance(verdict, Allow)):
-                break
-            return verdict
-    return Allow() if item.agreed == item.effects else None
-
-
-async def _ask(caller: Caller, item: Prepared, batch: Batch) -> Allow | Deny | ToolOutput:
-    """What the person says; an output when the preview shows that the call cannot work: nobody is asked then."""
-    if batch.rejected:
-        raise Rejected(NOT_RUN)
-    assert item.tool is not None
-    assert item.ctx is not None
-    try:
-        preview = await item.tool.preview(item.params, item.ctx)
-    except ToolError as error:
-        return text_output(str(error), is_error=True)
-    except BaseException as error:
-        return _internal_error(item.call, error)
-    scope = session_scope(item.effects)
-    cwd = next((effect.cwd for effect in item.effects if effect.cwd), str(caller.workspace.root))
-    if caller.hooks is not None:
-        title, body = f"{item.call.name} waits for your permission", ", ".join(e.target for e in item.effects)
-        told = {"sink": "kimi", "notification_type": WAITING, "title": title, "body": body, "severity": "info"}
-        caller.hooks.tell("Notification", WAITING, **told)
-    answer = await caller.ask(Permission(item.call, item.effects, preview, scope, cwd))
-    if isinstance(answer, Allow):
-        item.agreed = item.effects
-        if answer.scope == "session":
-            caller.permissions.grant(item.effects)
-    batch.rejected = batch.rejected or answer == Deny()
-    return answer if isinstance(answer, Allow | Deny) else Deny("The user did not answer.")
-
-
 async def _act(caller: Caller, item: Prepared) -> ToolOutput:
     assert item.tool is not None
     caller.emit(ev.ToolStarted(item.call, item.effects))
     item.begun = True
     if any(effect.kind not in ("read", "fetch") for effect in item.effects):
+        if caller.files is not None:
+            item.window = await caller.files.before(item.call.id, item.effects, item.ctx.progress)  # type: ignore[union-attr]
         await caller.sync()
     try:
         return await item.tool.run(item.params, item.ctx)  # type: ignore[arg-type]
     except KimiError as error:
         return text_output(error.full, is_error=True)
     except BaseException as error:
-        return _internal_error(item.call, error)
+        return internal_error(item.call, error)
 
 
 def _finish(caller: Caller, item: Prepared, output: ToolOutput, seconds: float) -> ToolResult:
     display: Display | None = output.for_user
-    content = _bounded(output.for_model, item.call, caller.scratch)
+    content = _bounded(output.for_model, item.call, caller)
     result = ToolResult(item.call.id, content, output.is_error)
     if item.answered:
         return result
     item.answered = True
-    caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
-    caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
+    try:
+        caller.emit(ev.ToolFinished(item.call.id, display, output.is_error, round(seconds, 3)))
+    finally:  # what has happened is in the history, also where it cannot be saved
+        caller.emit(ev.MessageAdded(Message("tool", (result,), "agent")))
     return result
 
 
-def _bounded(content: Content, call: ToolCall, scratch: Path) -> Content:
+def _bounded(content: Content, call: ToolCall, caller: Caller) -> Content:
     if sum(len(part.text) for part in content if isinstance(part, Text)) <= OUTPUT_LIMIT:
         return content or (Text("(no output)"),)
     text = "\n".join(part.text for part in content if isinstance(part, Text))
+    text, scratch = caller.redactor.text(text), caller.scratch
     path = scratch / f"whole-{output_file(call.id)}"
     half = OUTPUT_LIMIT // 2
     try:

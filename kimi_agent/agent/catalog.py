@@ -14,8 +14,9 @@ MAX_TEXT = 50_000
 """Characters of what was said that are kept of a session for a search: its beginning and its end."""
 
 _TURN, _MODEL, _TITLE = b'{"type":"turn_started"', b'{"type":"model_changed"', b'{"type":"titled"'
-_REWOUND, _SAID = b'{"type":"rewound"', b'{"type":"message_added","message":{"type":"message","role":'
-_WANTED = (_TURN, _MODEL, _TITLE, _REWOUND, _SAID + b'"user"', _SAID + b'"assistant"')
+_REWOUND, _REDONE = b'{"type":"rewound"', b'{"type":"redone"'
+_SAID = b'{"type":"message_added","message":{"type":"message","role":'
+_WANTED = (_TURN, _MODEL, _TITLE, _REWOUND, _REDONE, _SAID + b'"user"', _SAID + b'"assistant"')
 _CRC = b',"crc":"'
 
 
@@ -140,6 +141,8 @@ def _note(found: Found, event: object) -> None:
             found.turns += 1
         case ev.Rewound(turns=turns, compaction=False):
             found.turns = max(0, found.turns - turns)
+        case ev.Redone(turns=turns):
+            found.turns += turns
         case ev.Titled(title):
             found.title = " ".join(title.split())
         case ev.ModelChanged(model):

@@ -18,6 +18,7 @@ class Change(Struct, frozen=True):
     """The change of one file over the whole session as a unified diff; empty when the file is as it was.
 
     Where it is not `exact`, the file was changed by something else too, and `unified` holds the session's edits one by one.
+    Where it has a `note`, that is told in place of a diff; `since`: somebody else has changed it after the session did.
     """
 
     path: str
@@ -26,6 +27,8 @@ class Change(Struct, frozen=True):
     removed: int
     created: bool = False
     exact: bool = True
+    note: str = ""
+    since: bool = False
 
 
 def edits(events: Iterable[ev.Event]) -> dict[str, list[Diff]]:
@@ -52,8 +55,24 @@ def change_of(path: str, diffs: Sequence[Diff], now: str | None) -> Change:
     if lines is None or before is None:
         added, removed = sum(diff.added for diff in diffs), sum(diff.removed for diff in diffs)
         return Change(path, "\n".join(diff.unified.rstrip("\n") for diff in diffs), added, removed, exact=False)
-    created = diffs[0].created
-    rows = list(difflib.unified_diff(before, lines, "/dev/null" if created else path, path, lineterm=""))
+    return _compared(path, before, lines, created=diffs[0].created)
+
+
+def compared(path: str, before: bytes | None, now: bytes | None) -> Change:
+    """The change from one content to another; None: there is no file."""
+    if b"\0" in (before or b"") or b"\0" in (now or b""):
+        sizes = ["not there" if data is None else f"{len(data)} bytes" for data in (before, now)]
+        return Change(path, "", 0, 0, before is None, note=f"binary, {sizes[0]} before, {sizes[1]} now")
+    old, new = (_split((data or b"").decode("utf-8-sig", "replace")) for data in (before, now))
+    change = _compared(path, old, new, created=before is None)
+    if change.unified or before == now:
+        return change
+    note = "there is no text in it, or only its line ends or its encoding changed"
+    return Change(path, "", 0, 0, before is None, note=note)
+
+
+def _compared(path: str, before: Sequence[str], now: Sequence[str], *, created: bool) -> Change:
+    rows = list(difflib.unified_diff(before, now, "/dev/null" if created else path, path, lineterm=""))
     added = sum(row.startswith("+") for row in rows[2:])
     removed = sum(row.startswith("-") for row in rows[2:])
     return Change(path, "\n".join(rows), added, removed, created)

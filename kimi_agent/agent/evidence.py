@@ -149,6 +149,8 @@ class Ledger:
                 self._end_all()
             case ev.TaskChanged(task):
                 self._task(task)
+            case ev.FilesChanged(by="undo" | "redo"):
+                self._changed = self._clock
             case ev.Nested(call_id, inner):
                 self.apply(inner, f"{path}/{call_id}")
             case _:

@@ -13,6 +13,29 @@ _QUOTED = re.compile(f"{_DOUBLE}|{_SINGLE}")
 _ITEM = re.compile(rf"\s*((?:{_DOUBLE}|{_SINGLE})(?=\s*(?:,|\Z))|[^,]+)")
 
 
+REFUSED = frozenset(
+    {
+        "permissionmode",
+        "permissions",
+        "permission",
+        "hooks",
+        "mcpservers",
+        "sandbox",
+        "env",
+        "apikey",
+        "baseurl",
+        "proxy",
+    }
+)
+"""Keys that would give a file more than words, as `split` spells them. None is followed."""
+
+
+def refused(values: Mapping[str, Value], path: str) -> list[str]:
+    """A notice where the file of a project, which may be a stranger's, would like to set what is the person's alone to set."""
+    said = ", ".join(sorted(REFUSED.intersection(values)))
+    return [f"{path} says {said}, which is not followed: that is yours alone to set."] if said else []
+
+
 def split(text: str) -> tuple[Mapping[str, Value], str]:
     """The head's values and the text below it. Keys lose case, `-` and `_`; nested maps are passed over.
 

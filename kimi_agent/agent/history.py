@@ -5,13 +5,14 @@ id, and there is no result without a call. `repairs` restores this at the end of
 """
 
 import copy
+import itertools
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import SessionError
-from kimi_agent.core.message import Message, Text, ToolResult, tool_message
+from kimi_agent.core.message import Message, Part, Text, ToolCall, ToolResult, tool_message
 
 STARTED_UNKNOWN = (
     "Interrupted: the call had started and its outcome is unknown; it may have had side effects. "
@@ -28,8 +29,11 @@ class History:
         self.scratch = scratch
         self.messages: list[Message] = []
         self.started: set[str] = set()  # ids of calls that began to act
+        self._ids: tuple[list[Message], set[str]] = (self.messages, set())  # of the calls in that list
+        self._renamed: dict[str, str] = {}  # ids of the last reply's calls that were taken
         self._subagents: dict[str, str] = {}  # by call id: the subagent that worked for it
         self._marks: list[tuple[list[Message], int, int]] = []  # (list, length, length after): after < 0 marks a turn
+        self._undone: list[tuple[int, list[Message], list[tuple[list[Message], int, int]]]] = []  # to be redone
         self._whole: dict[str, Message] = {}  # by call id: the results whose output was ever taken out
 
     def apply(self, event: ev.Event) -> None:
@@ -37,17 +41,21 @@ class History:
             case ev.MessageAdded(message):
                 self._add(message)
             case ev.TurnStarted():
+                self._undone.clear()
                 self._marks.append((self.messages, len(self.messages), -1))
             case ev.ToolStarted(call):
                 self.started.add(call.id)
             case ev.Nested(call_id, ev.SubagentStarted(agent_id)):
                 self._subagents[call_id] = agent_id
             case ev.Compacted():
+                self._undone.clear()
                 replaced = self._compact(event)
                 self._marks.append((self.messages, len(self.messages), len(replaced)))
                 self.messages = replaced
             case ev.Pinned(at, on):
                 self._pin(at, on)
+            case ev.Redone():
+                self._redo()
             case ev.Rewound(turns, compaction):
                 self._undo_compaction() if compaction else self._undo_turns(turns)
             case _:
@@ -55,11 +63,45 @@ class History:
 
     def _add(self, message: Message) -> None:
         """Append a message. What lost lines of a log left without its other half is left out or closed."""
+        self._undone.clear()
         if message.result is None:
             self.messages += self.repairs()
-        elif message.result.call_id not in self.open_calls():
-            return
+            message = self._with_own_ids(message)
+        else:
+            message = self._of_open_call(message, message.result)
+            if result_id(message) not in self.open_calls():
+                return
         self.messages.insert(self._place(message), message)
+
+    def _with_own_ids(self, message: Message) -> Message:
+        """Without calls that it holds twice, and with other ids for those whose ids the history has already.
+
+        Logs of other programs repeat them, and no API takes that.
+        """
+        if self._ids[0] is not self.messages:
+            self._ids = (self.messages, {call.id for other in self.messages for call in other.calls})
+        taken, self._renamed = self._ids[1], {}
+        parts: list[Part] = []
+        met: list[ToolCall] = []
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                if part in met:
+                    continue
+                met.append(part)
+                name = part.id
+                if name in taken:
+                    names = (f"{part.id}-{number}" for number in itertools.count(len(taken) + 1))
+                    name = self._renamed[part.id] = next(free for free in names if free not in taken)
+                    part = ToolCall(name, part.name, part.arguments)
+                taken.add(name)
+            parts.append(part)
+        return message if tuple(parts) == message.parts else replaced(message, parts)
+
+    def _of_open_call(self, message: Message, result: ToolResult) -> Message:
+        """The result with the id that its call has here."""
+        if result.call_id in self._renamed and result.call_id not in self.open_calls():
+            return replaced(message, [ToolResult(self._renamed[result.call_id], result.content, result.is_error)])
+        return message
 
     def _place(self, message: Message) -> int:
         """Results stand in the order of their calls, whichever was ready first: some chat templates go by position."""
@@ -107,9 +149,15 @@ class History:
             return  # lines of the log are lost
         old = self.messages[at]
         new = Message(old.role, old.parts, old.origin, on)
-        for messages in {id(kept): kept for kept in (self.messages, *(mark[0] for mark in self._marks))}.values():
+        for messages in {id(kept): kept for kept in (self.messages, *self._remembered())}.values():
             messages[:] = [new if message is old else message for message in messages]
         self._whole = {call_id: new if message is old else message for call_id, message in self._whole.items()}
+
+    def _remembered(self) -> Iterable[list[Message]]:
+        yield from (mark[0] for mark in self._marks)
+        for _, messages, marks in self._undone:
+            yield messages
+            yield from (mark[0] for mark in marks)
 
     def turns(self) -> int:
         """How many turns can be undone."""
@@ -125,16 +173,29 @@ class History:
         """Whether nothing was said since the last compaction."""
         return bool(self._marks) and self._marks[-1][2] == len(self.messages)
 
+    @property
+    def can_redo(self) -> int:
+        """The turns of the last undo, 0 when nothing can be redone."""
+        return self._undone[-1][0] if self._undone else 0
+
     def _undo_turns(self, turns: int) -> None:
-        while turns > 0 and self._marks:
+        now, kept, left = self.messages, list(self._marks), turns
+        while left > 0 and self._marks:
             messages, length, after = self._marks.pop()
             self.messages = messages[:length]
-            turns -= after < 0
+            left -= after < 0
+        self._undone.append((turns - left, now, kept[len(self._marks) :]))
+
+    def _redo(self) -> None:
+        if self._undone:
+            _, self.messages, marks = self._undone.pop()
+            self._marks += marks
 
     def _undo_compaction(self) -> None:
         for position in range(len(self._marks) - 1, -1, -1):
             messages, length, after = self._marks[position]
             if after >= 0:
+                self._undone.clear()
                 since, self.messages = self.messages[after:], messages[:length]
                 del self._marks[position]
                 for message in since:
@@ -175,6 +236,10 @@ def fold(events: Iterable[ev.Event], scratch: Path) -> History:
     for event in events:
         history.apply(event)
     return history
+
+
+def replaced(message: Message, parts: Iterable[Part]) -> Message:
+    return Message(message.role, tuple(parts), message.origin, message.pinned)
 
 
 def result_id(message: Message) -> str:

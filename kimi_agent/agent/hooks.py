@@ -129,12 +129,13 @@ class Hooks(Struct):
             if hook.event == event and re.search(hook.matcher, subject):
                 same = found.get(hook.command, hook)
                 timeout, strict = max(hook.timeout, same.timeout), hook.strict or same.strict
-                found[hook.command] = replace(hook, timeout=timeout, strict=strict)  # type: ignore[type-var]
+                outside = hook.outside and same.outside
+                found[hook.command] = replace(hook, timeout=timeout, strict=strict, outside=outside)  # type: ignore[type-var]
         return list(found.values())
 
     async def _ask(self, hook: Hook, data: bytes) -> Said:
         try:
-            return understand(hook, await self.run(hook.command, data, self.cwd, hook.timeout))
+            return understand(hook, await self.run(hook.command, data, self.cwd, hook.timeout, hook.outside))
         except Exception as error:  # whatever is wrong with a hook must not cost the turn
             return Said(failure=str(error) or type(error).__name__)
 

@@ -15,6 +15,7 @@ from kimi_agent.agent.agent_types import AgentType
 from kimi_agent.agent.prompt import project_instructions, system_prompt
 from kimi_agent.agent.skill_files import one_line
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.trust import EVERYTHING, Trust
 
 if TYPE_CHECKING:
     from jinja2.nodes import Node
@@ -42,14 +43,15 @@ def main_prompt(
     skills: str = "",
     extra_roots: Sequence[Path] = (),
     today: datetime.date | None = None,
+    trust: Trust = EVERYTHING,
 ) -> str:
     """The whole system prompt of an agent of this type in `cwd`. Call it once per session: it reads files and the date."""
     if kind.override and kind.arguments is not None:
-        return fill(kind.prompt, values(kind.arguments, cwd, home, skills, extra_roots, today))
+        return fill(kind.prompt, values(kind.arguments, cwd, home, skills, extra_roots, today, trust))
     if kind.override:
         return kind.prompt
     role = f"# Your role\n\n{kind.prompt}" if kind.prompt else ""
-    return system_prompt(cwd, home, "\n\n".join(filter(None, (role, _more_folders(extra_roots), skills))))
+    return system_prompt(cwd, home, "\n\n".join(filter(None, (role, _more_folders(extra_roots), skills))), trust)
 
 
 def _more_folders(roots: Sequence[Path]) -> str:
@@ -71,6 +73,7 @@ def values(
     skills: str = "",
     extra_roots: Sequence[Path] = (),
     today: datetime.date | None = None,
+    trust: Trust = EVERYTHING,
 ) -> dict[str, str]:
     """Every variable of kimi-cli with its value, and the template's own. KIMI_NOW has no clock: caches live on the bytes."""
     shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"  # noqa: PTH110
@@ -78,7 +81,7 @@ def values(
         "KIMI_NOW": (today or datetime.date.today()).isoformat(),
         "KIMI_WORK_DIR": str(cwd),
         "KIMI_WORK_DIR_LS": listing(cwd),
-        "KIMI_AGENTS_MD": project_instructions(cwd, home).partition("\n\n")[2],  # without our heading
+        "KIMI_AGENTS_MD": project_instructions(cwd, home, trust).partition("\n\n")[2],  # without our heading
         "KIMI_SKILLS": skills or "No skills found.",
         "KIMI_ADDITIONAL_DIRS_INFO": "\n\n".join(f"### `{root}`\n\n{listing(root)}" for root in extra_roots),
         "KIMI_OS": {"Darwin": "macOS"}.get(platform.system(), platform.system()),

@@ -8,6 +8,9 @@ import os
 import platform
 from pathlib import Path
 
+from kimi_agent.core.secret import is_secret_path
+from kimi_agent.core.trust import EVERYTHING, Trust
+
 INSTRUCTIONS_LIMIT = 32 * 1024
 """Bytes of AGENTS.md text in all; files nearest to the working folder are kept first."""
 
@@ -34,12 +37,12 @@ claim (tests pass, it builds) names its command and result; say what you could n
 """
 
 
-def system_prompt(cwd: Path, home: Path, extra: str = "") -> str:
-    """The whole system prompt for a session in `cwd`; `home` is `$KIMI_HOME`."""
+def system_prompt(cwd: Path, home: Path, extra: str = "", trust: Trust = EVERYTHING) -> str:
+    """The whole system prompt for a session in `cwd`; `home` is `$KIMI_HOME`, `trust` the trust in `cwd`."""
     text = SYSTEM.format(cwd=cwd, system=f"{platform.system()} {platform.machine()}", shell=_shell())
     if (cwd / ".git").exists():
         text += "- The working folder is a git repository.\n"
-    parts = [text.rstrip(), project_instructions(cwd, home), extra.strip()]
+    parts = [text.rstrip(), project_instructions(cwd, home, trust), extra.strip()]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -58,18 +61,28 @@ def instruction_files(cwd: Path, home: Path) -> list[Path]:
     found: list[Path] = []
     for path in candidates:
         with contextlib.suppress(OSError):  # a folder that may not be looked into
-            if path.is_file() and not any(path.samefile(other) for other in found):
+            if path.is_file() and not any(path.samefile(other) for other in found) and not _leads_to_keys(path):
                 found.append(path)
     return found
 
 
-def project_instructions(cwd: Path, home: Path) -> str:
-    budget, kept = INSTRUCTIONS_LIMIT, []
+def _leads_to_keys(path: Path) -> bool:
+    return path.is_symlink() and is_secret_path(os.path.realpath(path))
+
+
+def project_instructions(cwd: Path, home: Path, trust: Trust = EVERYTHING) -> str:
+    """What AGENTS.md files say; empty when there is none."""
+    texts = instruction_texts(cwd, home, trust)
+    return "\n\n".join(["# Instructions of the user and the project", *texts]) if texts else ""
+
+
+def instruction_texts(cwd: Path, home: Path, trust: Trust = EVERYTHING) -> list[str]:
+    """Each file with its path, the most general first; those left out that `trust` refuses."""
+    budget, kept, read = INSTRUCTIONS_LIMIT, [], trust.reader("instructions")
     for path in reversed(instruction_files(cwd, home)):
         try:
-            with path.open("rb") as file:
-                data, size = file.read(budget), os.fstat(file.fileno()).st_size
-        except OSError:
+            data, size = read(path, budget), path.stat().st_size
+        except (OSError, ValueError):
             continue
         text = data.decode("utf-8", "replace").strip()
         if size > budget:
@@ -77,6 +90,4 @@ def project_instructions(cwd: Path, home: Path) -> str:
         budget -= len(data)
         if text:
             kept.append(f"## {path}\n\n{text}")
-    if not kept:
-        return ""
-    return "# Instructions of the user and the project\n\n" + "\n\n".join(reversed(kept))
+    return kept[::-1]

@@ -105,9 +105,14 @@ class Reply:
         return None
 
     def settle(self) -> None:
-        """Give every call its final form and an id that is unique in the session."""
+        """Give every call its final form and an id that is unique in the session. What came twice is one call."""
         calls = []
+        sent: set[tuple[str, str, str]] = set()
         for index, call in sorted(self._calls.items()):
+            whole = (call.id, call.name, "".join(call.arguments))
+            if call.id and whole in sent:
+                continue
+            sent.add(whole)
             call_id = call.id or f"call_{index}"
             number = 1
             while call_id in self._used_ids:

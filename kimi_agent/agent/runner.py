@@ -67,7 +67,7 @@ class Runner(Struct):
                 self._last_count = (self.history.messages, len(self.history.messages), event.context)
             case ev.ToolStarted(_, effects):
                 self._ledger.note(effects)
-            case ev.Rewound() | ev.Compacted() if self._compactor is not None:
+            case ev.Rewound() | ev.Redone() | ev.Compacted() if self._compactor is not None:
                 self._compactor.forget()
             case _:
                 pass

@@ -4,30 +4,32 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from kimi_agent.agent.aside import ask_aside
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.evidence import Ledger, evidence_gate
+from kimi_agent.agent.file_history import FileHistory
 from kimi_agent.agent.goal import GoalKeeper
 from kimi_agent.agent.history import History
+from kimi_agent.agent.late import late_notes
 from kimi_agent.agent.loop import Turn
 from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
 from kimi_agent.agent.session_parts import Listener, SessionParts
-from kimi_agent.agent.store import clean, keepable
+from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
+from kimi_agent.agent.todos import Todos
 from kimi_agent.agent.turns import MAX_WOKEN, Turns
 from kimi_agent.agent.waiting import Waiting
 from kimi_agent.core import event as ev
-from kimi_agent.core.display import Todo, TodoList
+from kimi_agent.core.display import Todo
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.goal import Goal, GoalState
-from kimi_agent.core.message import Image, user_message
+from kimi_agent.core.message import Image
 from kimi_agent.core.provider import Model
-
-MOVED = "[The working folder is now"
+from kimi_agent.core.rules import Rules
 
 
 class Session:
@@ -38,11 +40,11 @@ class Session:
         assert isinstance(started, ev.SessionStarted)
         self.id = started.id
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
-        self.ask, self.redactor = parts.ask, parts.redactor
-        self.skills = parts.skills
+        self.ask, self.redactor, self.box = parts.ask, parts.redactor, parts.box
+        self.skills, self.agent_types = parts.skills, parts.agent_types
+        self.late: Sequence[str] = ()  # what its folder says, and its system prompt does not
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
-        self.todos: tuple[Todo, ...] = ()
-        self._todos_before: list[tuple[Todo, ...]] = []  # of each turn that is not undone
+        self._todos = Todos()
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
         self.plan_file = parts.plan_file
@@ -56,14 +58,16 @@ class Session:
         self._task: asyncio.Task[None] | None = None
         self._watcher: Callable[[ev.Event], None] | None = None
         self._listener: Listener | None = None
-        self._saving = True
+        self.saved = True  # the file holds all that happened
         self._went_well = False  # the last turn was done, or the compaction
         self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
         self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
+        self.files = FileHistory(parts.make_snapshots, self._emit_aside, self.tasks.commands, parts.private)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
             {tool.name: tool for tool in tools}, parts.permissions.gates(parts.gates), parts.permissions,
             parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
+            files=self.files, redactor=self.redactor,
         )  # fmt: skip
         self.runner = Runner(
             self.id, started.system_prompt, caller, None, parts.models, parts.model, parts.thinking, parts.limits,
@@ -73,7 +77,7 @@ class Session:
         self.ledger, self._evidence = Ledger(str(parts.workspace.root), own), parts.evidence
         self.goals = GoalKeeper(caller, self.ledger, parts.permissions.grant, rounds=parts.rounds)
         self._turns = Turns(
-            self.runner, self._turn, self.skills, self.waiting, lambda: self.has_news, turns, self.goals
+            self.runner, self._turn, lambda: self.skills, self.waiting, lambda: self.has_news, turns, self.goals
         )
         self._take_up(log.events)
 
@@ -107,6 +111,10 @@ class Session:
     @thinking.setter
     def thinking(self, value: str | None) -> None:
         self.runner.thinking = value
+
+    @property
+    def todos(self) -> tuple[Todo, ...]:
+        return self._todos.items
 
     @property
     def goal(self) -> Goal | None:
@@ -171,7 +179,7 @@ class Session:
             work.close()
             raise SessionError("a turn is running in this session", "Queue the text, or interrupt the turn.")
         events: asyncio.Queue[ev.Event | None] = asyncio.Queue()
-        self._watcher, self._saving = events.put_nowait, True
+        self._watcher = events.put_nowait
         task = self._task = asyncio.create_task(work)
         task.add_done_callback(lambda _: events.put_nowait(None))
         try:
@@ -188,6 +196,7 @@ class Session:
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
         self._went_well = await self._turns.run(text, images)
+        await self.files.quiet()  # what the person changes from now on is theirs
 
     def _turn(self) -> Turn:
         turn = self.runner.turn()
@@ -242,7 +251,8 @@ class Session:
             note = mode_note(self.runner.history.messages, self.mode, self.plan_file)
             notes += [note] if note else []
             self._mode_told = True
-        return [*notes, *(told_end(task) for task in self.tasks.take_ended())]
+        late = late_notes(self.runner.history.messages, self.late)
+        return [*notes, *late, *(told_end(task) for task in self.tasks.take_ended())]
 
     def listen(self, listener: Listener | None) -> None:
         """Who is told of what happens while no turn runs."""
@@ -264,10 +274,9 @@ class Session:
     # --- what can be changed ------------------------------------------------------------------------------------------
 
     def undo(self, turns: int = 1) -> list[ev.Event]:
-        """Take the last turns out of the history, or the compaction when that came last. Files stay as they are.
+        """Take the last turns out of the history, or the compaction when that came last; of files see rewind.py.
 
-        Raises SessionError while a turn runs, or when there is nothing to undo.
-        """
+        Raises SessionError while a turn runs, or when there is nothing to undo."""
         self._refuse_while_running("undone")
         undone: list[ev.Event] = []
         while self.runner.history.last_is_compaction():  # it may have pruned first and summarised then
@@ -277,6 +286,14 @@ class Session:
         self.runner.history.require_turns(turns)
         return self._change(ev.Rewound(turns=turns))
 
+    def redo(self) -> list[ev.Event]:
+        """Put the turns of the last undo into the history again. Raises SessionError as `undo` does."""
+        self._refuse_while_running("redone")
+        turns = self.runner.history.can_redo
+        if not turns:
+            raise SessionError("there is nothing to redo", "A new turn, and a compaction, end that.")
+        return self._change(ev.Redone(turns))
+
     def fork(self, turns: int = 0) -> "Session":
         """A new session that begins with this history, less its last `turns` turns. Raises SessionError as `undo` does."""
         self._refuse_while_running("forked")
@@ -284,20 +301,6 @@ class Session:
             return self._fork_log(self._log.events)
         self.runner.history.require_turns(turns)
         return self._fork_log([*self._log.events, ev.Rewound(turns=turns)])
-
-    def tell_once(self, text: str, level: Literal["info", "warning"] = "warning") -> None:
-        """A notice, unless this very one is in the log already."""
-        if not any(isinstance(event, ev.Notice) and event.text == text for event in self._log.events):
-            self._change(ev.Notice(level, text))
-
-    def tell_folder(self, recorded: str) -> None:
-        """When the system prompt, or what was told since, names another working folder: tell the model and the person."""
-        folder = clean(str(self.cwd))
-        told = [m.text for m in self.runner.history.messages if m.origin == "agent" and m.text.startswith(MOVED)]
-        text = f"{MOVED} {folder}]"
-        if (told[-1] != text) if told else (folder != recorded):
-            self._change(ev.MessageAdded(user_message(text, origin="agent")))
-            self._change(ev.Notice("warning", f"This session began in {recorded}; it goes on in {folder}."))
 
     def rename(self, title: str) -> list[ev.Event]:
         return self._change(ev.Titled(" ".join(title.split())[:200]))
@@ -313,6 +316,9 @@ class Session:
         self._permissions.mode = mode
         return self._change(ev.ModeChanged(mode))
 
+    def set_rules(self, rules: Rules | None) -> None:
+        self._permissions.rules = rules
+
     def set_model(self, name: str, thinking: str | None = None) -> list[ev.Event]:
         """Go on with another model. Raises KimiError when it is unknown, or while a turn runs."""
         self._refuse_while_running("given another model")
@@ -325,7 +331,6 @@ class Session:
             raise SessionError(f"a session cannot be {verb} while a turn runs", "Interrupt it first (Esc).")
 
     def _change(self, event: ev.Event) -> list[ev.Event]:
-        self._saving = True
         self._emit(event)
         return [event]
 
@@ -335,6 +340,7 @@ class Session:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=1)
         await self.tasks.aclose()
+        await self.files.aclose()
         if self.hooks is not None:
             await self.hooks.aclose()
         self._log.close()
@@ -347,10 +353,10 @@ class Session:
         self._emit(event)
 
     def _emit(self, event: ev.Event, *, aside: bool = False) -> None:
-        """Apply, show and log one event. Raises SessionError once when the log cannot be written.
+        """Apply, show and log one event. What happens `aside` the listener is shown while no turn runs.
 
-        After that the turn closes its history in memory, and the next successful write catches up. What happens `aside` the
-        listener is shown while no turn runs.
+        Raises SessionError, once, when the log cannot be written any more: the turn ends, and the next one goes on in memory
+        until a write catches up. Where nothing could be written from the start, that is told and nothing is raised.
         """
         event, line = keepable(event, self.redactor)
         self._follow(event)
@@ -361,10 +367,13 @@ class Session:
             return
         try:
             self._log.append(event, line)
-        except SessionError:
-            if self._saving:
-                self._saving = False
+            self.saved = True
+        except SessionError as error:
+            before, self.saved = self.saved, False
+            if before and self._log.written:
                 raise
+            if before:
+                self._emit(ev.Notice("warning", f"{error}. It goes on in memory alone."), aside=True)
 
     def _emit_aside(self, event: ev.Event) -> None:
         self._emit(event, aside=True)
@@ -375,20 +384,14 @@ class Session:
 
     def _follow(self, event: ev.Event) -> None:
         self.runner.apply(event)
+        self._permissions.reads.follow(event)
         self.ledger.apply(event)
         self.goals.apply(event)
+        self._todos.apply(event)
         match event:
-            case ev.ToolFinished(_, TodoList(items)):
-                self.todos = items
-            case ev.TurnStarted():
-                self._todos_before.append(self.todos)
-            case ev.Rewound(turns) if 0 < turns <= len(self._todos_before):
-                self._mode_told = False
-                self.todos = self._todos_before[-turns]
-                del self._todos_before[-turns:]
+            case ev.TaskChanged(task) if task.state != "running":
+                self.files.task_ended()
             case ev.Titled(title):
                 self.title = title
-            case ev.ModeChanged() | ev.Compacted():
+            case ev.ModeChanged() | ev.Compacted() | ev.Rewound() | ev.Redone():
                 self._mode_told = False
-            case _:
-                pass

@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from kimi_agent.agent.agent_types import AgentTypes
 from kimi_agent.agent.permissions import Permissions
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog
 from kimi_agent.core import event as ev
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.attach import Attach
 from kimi_agent.core.gate import Gate
 from kimi_agent.core.provider import Model
 from kimi_agent.core.redact import Redactor
+from kimi_agent.core.snapshot import Snapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 
@@ -41,12 +44,14 @@ class SessionParts(Struct, frozen=True):
     """`session_tools` makes the tools that act on the session itself; they keep it and use it when they are called.
 
     `fork_log` makes a session that begins with these events, `attach` reads what mentions in a prompt name, `commands` are the
-    slash commands of front ends. `evidence` says what happens to claims, `rounds` makes a goal of every prompt (see goal.py).
+    slash commands of front ends. `make_snapshots` makes what saves files, `private` is a folder whose files are not saved.
+    `evidence` says what happens to claims, `rounds` makes a goal of every prompt (see goal.py).
     """
 
     log: SessionLog
     scratch: Path
     workspace: Workspace
+    box: BoxView | None
     tools: Sequence[Tool]
     session_tools: Callable[["Session"], Sequence[Tool]]
     gates: Sequence[Gate]
@@ -58,6 +63,7 @@ class SessionParts(Struct, frozen=True):
     thinking: str | None
     limits: Limits
     skills: Library
+    agent_types: AgentTypes
     commands: Mapping[str, Any]
     make_hooks: MakeHooks | None
     attach: Attach | None
@@ -66,3 +72,5 @@ class SessionParts(Struct, frozen=True):
     evidence: Evidence
     rounds: int
     fork_log: Callable[[Sequence[ev.Event]], "Session"]
+    make_snapshots: Callable[[], Snapshots] | None
+    private: str

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from kimi_agent.agent import frontmatter
 from kimi_agent.agent.permissions import is_secret
-from kimi_agent.agent.skills import DESCRIPTION_SIZES, TEXT_LIMIT, Library, Skill, read_head
+from kimi_agent.agent.skills import DESCRIPTION_SIZES, TEXT_LIMIT, Library, Skill
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import SessionError
+from kimi_agent.core.head import read_head
 from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.core.trust import EVERYTHING, Reader, Trust, Untrusted
 
 HEAD_LIMIT = 16 * 1024
 """Bytes of a file that are looked at for its head."""
@@ -44,8 +46,14 @@ class Places(Struct, frozen=True):
     built_in: tuple[Path, ...] = ()
 
 
-def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True) -> Library:
-    """What a session in `cwd` can call: project, user, extra, plugins, built-in; the first name wins."""
+def discover(
+    cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered: bool = True, trust: Trust = EVERYTHING
+) -> Library:
+    """What a session in `cwd` can call: project, user, extra, plugins, built-in; the first name wins.
+
+    Files that `trust` refuses are left out without a word: it knows them.
+    """
+    read_skill, read_command = trust.reader("skill"), trust.reader("command")
     root, project = project_folders(cwd, places.user)
     skills: dict[str, Skill] = {}
     commands: dict[str, Skill] = {}
@@ -64,16 +72,16 @@ def discover(cwd: Path, places: Places, *, reserved: Iterable[str] = (), offered
         wanted += [(folder, None) for folder in (*(root / name for name in places.extra), *places.plugin_skills)]
     wanted += [(folder, None) for folder in places.built_in]
     for folder, inside in wanted:
-        _gather(skills, _skill_files(folder), "skill", inside, broken, plugins=places.plugin_skills)
+        _gather(skills, _skill_files(folder), "skill", inside, broken, read_skill, plugins=places.plugin_skills)
     for folder in project:
         for brand in BRANDS[:2]:
-            _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken)
+            _gather(commands, _command_files(folder / brand / "commands"), "command", root, broken, read_command)
     for folder in user_brands[:2]:
-        _gather(commands, _command_files(folder / "commands"), "command", None, broken)
+        _gather(commands, _command_files(folder / "commands"), "command", None, broken, read_command)
     taken = frozenset(name.casefold() for name in reserved)
     for plugin, folder in places.plugin_commands:
         own: dict[str, Skill] = {}
-        _gather(own, _command_files(folder), "command", None, broken)
+        _gather(own, _command_files(folder), "command", None, broken, read_command)
         for name, command in own.items():
             long = f"{plugin}:{command.name}"
             short = _added(commands, command, "", broken) is command and name not in taken
@@ -145,6 +153,7 @@ def _gather(
     kind: Literal["skill", "command"],
     inside: Path | None,
     broken: list[str],
+    read: Reader,
     plugins: Sequence[Path] = (),
 ) -> None:
     """Add the files whose names are new. Those of a project must lie `inside` it: a link could show what it must not.
@@ -155,8 +164,8 @@ def _gather(
     bound = bound_of(inside) if inside is not None else ""
     for name, path in files:
         try:
-            skill = _load(name, path, kind, bound)
-        except FileNotFoundError:  # a folder beside the skills, or a link to nothing
+            skill = _load(name, path, kind, bound, read, broken)
+        except (FileNotFoundError, Untrusted):  # the first: a folder beside the skills, or a link to nothing
             continue
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
@@ -213,11 +222,12 @@ def _broken_flow(skill: Skill) -> list[str]:
     return []
 
 
-def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -> Skill:
+def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str, read: Reader, told: list[str]) -> Skill:
     if bound:
         check_inside(path, bound)
-    head = read_head(path, HEAD_LIMIT).decode("utf-8", "replace")
+    head = read(path, HEAD_LIMIT).decode("utf-8", "replace")
     values, body = frontmatter.split(head)
+    told += frontmatter.refused(values, one_line(path)) if bound else []
     given = values.get("name") if kind == "skill" else None
     name = re.sub(r"\s+", "-", given.strip() if isinstance(given, str) and given.strip() else name)
     if not NAME.match(name):
@@ -235,6 +245,7 @@ def _load(name: str, path: str, kind: Literal["skill", "command"], bound: str) -
         for_person=_text(values.get("userinvocable", "")).lower() not in ("false", "no", "off"),
         flow=kind == "skill" and _text(values.get("type", "")).lower() == "flow",
         of_project=bool(bound),
+        read=read,
     )
 
 

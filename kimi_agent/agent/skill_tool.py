@@ -1,7 +1,7 @@
 """Skill: the instructions of a skill, read when the model calls for them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -25,8 +25,9 @@ class SkillTool:
     description = "Get the instructions of a skill from the list of skills, before you begin a task that it fits."
     Params: type[Any] = SkillParams
 
-    def __init__(self, library: Library) -> None:
-        self._skills = {skill.name.casefold(): skill for skill in library.for_model()}
+    def __init__(self, library: Callable[[], Library]) -> None:
+        """`library` answers the skills of the session as they are now."""
+        self._library = library
 
     def effects(self, params: SkillParams, ctx: ToolContext) -> Sequence[Effect]:
         return (Effect("read", os.path.realpath(self._find(params.name).path)),)
@@ -44,7 +45,8 @@ class SkillTool:
 
     def _find(self, name: str) -> Skill:
         wanted = name.strip().lstrip("/").casefold().removeprefix("skill:")
-        if wanted not in self._skills:
-            known = ", ".join(list(self._skills)[:100])
+        skills = {skill.name.casefold(): skill for skill in self._library().for_model()}
+        if wanted not in skills:
+            known = ", ".join(list(skills)[:100])
             raise ToolError(f"There is no skill {name!r}. Known: {known}.")
-        return self._skills[wanted]
+        return skills[wanted]

@@ -3,9 +3,7 @@
 Nothing of such a file is executed here, and the file of a project may come from a stranger: it is text for the model, no more.
 """
 
-import os
 import re
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,6 +14,8 @@ from kimi_agent.agent import frontmatter
 from kimi_agent.agent.placeholders import fill
 from kimi_agent.agent.tokens import text_tokens
 from kimi_agent.core.errors import SessionError
+from kimi_agent.core.head import read_head
+from kimi_agent.core.trust import Reader
 
 if TYPE_CHECKING:
     from kimi_agent.agent.flows import FlowRun
@@ -32,7 +32,8 @@ _CALL = re.compile(r"/(?P<name>\w[\w.:-]*)(?:\s+(?P<args>.*))?\Z", re.DOTALL)
 class Skill(Struct, frozen=True):
     """A skill or a custom command. `arguments` are the names that `$name` may stand for, `hint` is for people.
 
-    A skill that is a `flow` holds a diagram, which `/flow:name` walks through.
+    A skill that is a `flow` holds a diagram, which `/flow:name` walks through. `read` reads its file, and refuses what nobody
+    has trusted.
     """
 
     name: str
@@ -45,11 +46,12 @@ class Skill(Struct, frozen=True):
     for_person: bool = True
     flow: bool = False
     of_project: bool = False
+    read: Reader = read_head
 
     def text(self, arguments: str = "") -> str:
         """The instructions with the arguments filled in, and where their files lie. Raises SessionError when they are gone."""
         try:
-            data = read_head(self.path, TEXT_LIMIT + 1)
+            data = self.read(self.path, TEXT_LIMIT + 1)
             _, body = frontmatter.split(data[:TEXT_LIMIT].decode("utf-8", "replace"))
         except OSError as error:
             raise SessionError(f"the {self.kind} {self.name} cannot be read: {error.strerror or error}") from None
@@ -66,7 +68,7 @@ class Skill(Struct, frozen=True):
         from kimi_agent.agent.flows import FlowRun, read_flow
 
         try:
-            flow = read_flow(read_head(self.path, TEXT_LIMIT).decode("utf-8", "replace"))
+            flow = read_flow(self.read(self.path, TEXT_LIMIT).decode("utf-8", "replace"))
         except OSError as error:
             raise SessionError(f"the flow {self.name} cannot be read: {error.strerror or error}") from None
         except ValueError as error:
@@ -165,15 +167,3 @@ def _line(skill: Skill, size: int) -> str:
     if len(text) > size:
         text = text[: size - 1].rstrip() + "…" if size else ""
     return f"- {skill.name}: {text}" if text else f"- {skill.name}"
-
-
-def read_head(path: Path | str, limit: int) -> bytes:
-    """The beginning of a regular file; a pipe in its place would be waited for without end."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb", buffering=0) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("it is no file")
-        data = b""
-        while len(data) < limit and (more := file.read(limit - len(data))):
-            data += more
-        return data

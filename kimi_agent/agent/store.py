@@ -6,7 +6,9 @@ the next record is never glued to it.
 """
 
 import asyncio
+import atexit
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -39,10 +41,7 @@ def encode_line(event: Event) -> bytes:
 
 
 def keepable(event: Event, redactor: Redactor) -> tuple[Event, bytes]:
-    """The event as it may be kept, shown and sent, and its line: no key in it, and no lone surrogate.
-
-    Models and file names have surrogates, JSON cannot.
-    """
+    """The event as it may be kept, shown and sent, and its line: without keys and lone surrogates, which JSON cannot have."""
     try:
         line = encode_line(event)
     except UnicodeEncodeError:
@@ -123,23 +122,25 @@ def _read(path: Path) -> tuple[list[Event], int, int]:
 
 
 class SessionLog:
-    """The open file of one session. Holds an exclusive lock for its life, so that two instances never mix their records."""
+    """The open file of one session. Holds an exclusive lock for its life, so that two instances never mix their records.
+
+    Where the file cannot be written, events are kept in memory, and join it with the first one that can be.
+    """
 
     def __init__(self, path: Path, events: list[Event] | None = None) -> None:
         """`events` are what the file already holds (see `open_log`). A new file is made by the first turn, not before."""
         self.path = path
         self.events: list[Event] = events if events is not None else []
         self.newer = 0  # records of a newer version that were passed over
+        self.written = False  # this process has added to the file
         self._unwritten: list[bytes] = []
         self._fd = -1
         self._begun = False  # whether there is to be a file
 
     def _open(self) -> int:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise SessionError(f"cannot open the session file {self.path}: {error.strerror}") from None
+        """Raises OSError, and SessionError when another kimi holds the file."""
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -161,18 +162,25 @@ class SessionLog:
         """
         self.events.append(event)
         self._unwritten.append(line or encode_line(event))
-        if self._fd < 0:
-            self._begun = self._begun or isinstance(event, _FIRST_WRITTEN)
-            if not self._begun:
-                return
-            self._fd = self._open()
-        self._flush()
+        self._begun = self._begun or self._fd >= 0 or isinstance(event, _FIRST_WRITTEN)
+        if not self._begun:
+            return
+        try:
+            self._flush()
+        except OSError as error:
+            full = "make room on the disk, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+            raise SessionError(
+                f"cannot save the session to {self.path}: {error.strerror}",
+                f"Nothing is lost yet: {full}go on without it being saved.",
+            ) from None
 
     def _flush(self) -> None:
-        if os.fstat(self._fd).st_nlink == 0:  # somebody deleted the file under us: the memory has it all
+        """Raises OSError; then the file ends where it did before."""
+        if self._fd >= 0 and os.fstat(self._fd).st_nlink == 0:  # somebody deleted the file: the memory has it all
             os.close(self._fd)
             self._fd = -1
             self._unwritten = [encode_line(event) for event in self.events]
+        if self._fd < 0:
             self._fd = self._open()
         data = b"".join(self._unwritten)
         start = os.fstat(self._fd).st_size
@@ -180,14 +188,12 @@ class SessionLog:
             written = 0
             while written < len(data):
                 written += os.write(self._fd, data[written:])
-        except OSError as error:
+        except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, start)
-            raise SessionError(
-                f"cannot save the session to {self.path}: {error.strerror}",
-                "Make room on the disk; nothing is lost yet.",
-            ) from None
+            raise
         self._unwritten.clear()
+        self.written = True
 
     async def sync(self) -> None:
         """Ask the disk to keep what is written: a power cut then loses nothing that was acted on."""
@@ -196,29 +202,45 @@ class SessionLog:
                 await asyncio.to_thread(os.fdatasync, self._fd)
 
     def lock(self) -> None:
-        """Open the file and take its lock. Raises SessionError when another kimi holds it."""
-        if self._fd < 0:
-            self._fd, self._begun = self._open(), True
+        """Open the file and take its lock. Raises SessionError when another kimi holds it, or it cannot be opened."""
+        try:
+            if self._fd < 0:
+                self._fd, self._begun = self._open(), True
+        except OSError as error:
+            raise SessionError(f"cannot open the session file {self.path}: {error.strerror}") from None
+
+    def take_up(self) -> int:
+        """Load what the file holds, and go on with it: in memory alone where it can be read but not written.
+
+        Answers the number of damaged lines. Raises SessionError when it is open elsewhere, or cannot be read.
+        """
+        self._begun = True
+        try:
+            self._fd = self._open()
+            _cut_torn_tail(self.path, self._fd)
+        except OSError:
+            self._unwritten.append(b"\n")  # a torn tail that is not cut off stays, as a damaged line of its own
+        self.events, damaged, self.newer = _read(self.path)
+        return damaged
 
     def close(self) -> None:
+        if self._fd >= 0 and self._unwritten:
+            with contextlib.suppress(OSError, SessionError):
+                self._flush()
         self._begun = False
-        if self._fd >= 0:
-            with contextlib.suppress(SessionError):
-                if self._unwritten:
-                    self._flush()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
             with contextlib.suppress(OSError):
-                fcntl.flock(self._fd, fcntl.LOCK_UN)  # a `sync` that still runs keeps the file open for a moment
-            os.close(self._fd)
-            self._fd = -1
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a `sync` that still runs keeps the file open for a moment
+            with contextlib.suppress(OSError):
+                os.close(fd)
 
 
 def open_log(path: Path) -> tuple[SessionLog, int]:
     """Open an existing session for writing; answer the log (its `events` loaded) and the number of damaged lines."""
     log = SessionLog(path)
-    log.lock()
     try:
-        _cut_torn_tail(path, log._fd)
-        log.events, damaged, log.newer = _read(path)
+        damaged = log.take_up()
     except BaseException:
         log.close()
         raise
@@ -229,6 +251,7 @@ def open_log(path: Path) -> tuple[SessionLog, int]:
 
 
 def _cut_torn_tail(path: Path, fd: int) -> None:
+    """Raises OSError when what is torn can neither be kept elsewhere nor be cut off."""
     data = path.read_bytes()
     if not data or data.endswith(b"\n"):
         return
@@ -278,6 +301,21 @@ class SessionStore:
     def scratch(self, session_id: str) -> Path:
         return self.folder / session_id
 
+    def workroom(self, session_id: str) -> Path:
+        """The scratch folder; where nothing can be written there, one that ends with this process."""
+        folder = self.scratch(session_id)
+        above = next(parent for parent in folder.parents if os.path.exists(parent))  # noqa: PTH110 - a closed one is none
+        if os.access(above, os.W_OK | os.X_OK):
+            return folder
+        import tempfile  # a read-only home is rare
+
+        for place in (os.environ.get("XDG_RUNTIME_DIR"), None):
+            with contextlib.suppress(OSError):
+                made = tempfile.mkdtemp(prefix="kimi-", dir=place or None)
+                atexit.register(shutil.rmtree, made, ignore_errors=True)
+                return Path(made)
+        return folder
+
     def create(self, session_id: str) -> SessionLog:
         return SessionLog(self.folder / f"{session_id}.jsonl")
 
@@ -296,6 +334,15 @@ class SessionStore:
         path.unlink()
         (self.folder / f"{path.name}.torn").unlink(missing_ok=True)
         shutil.rmtree(self.scratch(path.stem), ignore_errors=True)
+        self._delete_snapshots(path.stem)
+
+    def _delete_snapshots(self, session_id: str) -> None:
+        """The files that a session has saved; and with the last session of a workspace what its sessions have in common."""
+        for saved in self.folder.parent.glob(f"snapshots/*/sessions/{session_id}"):
+            shutil.rmtree(saved, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                saved.parent.rmdir()  # another session has something in it
+                shutil.rmtree(saved.parent.parent, ignore_errors=True)
 
     def list(self, cwd: Path | None = None) -> Sequence[SessionInfo]:
         """Newest first; those of one folder when `cwd` is given. Sessions without a prompt are left out."""

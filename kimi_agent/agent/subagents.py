@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from kimi_agent.agent.agent_types import CALLERS, AgentType, AgentTypes, allows
+from kimi_agent.agent.agent_types import CALLERS, AgentType, allows
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.history import History, fold
 from kimi_agent.agent.loop import run_turn
@@ -50,7 +51,6 @@ class SubagentParts(Struct, frozen=True):
     """What subagents are made of besides their session. `make_tools` answers fresh tools for a model, `make_prompt` the whole
     system prompt of a type in the session's folder."""
 
-    types: AgentTypes
     models: Callable[[], dict[str, Model]]
     make_tools: Callable[[Model], Sequence[Tool]]
     make_prompt: Callable[[AgentType], str]
@@ -127,9 +127,10 @@ class Subagents:
         return run
 
     def _create(self, order: Order, call_id: str) -> _Run:
-        kind = self._parts.types.get(order.agent_type)
+        types = self._session.agent_types
+        kind = types.get(order.agent_type)
         if kind is None:
-            raise ToolError(f"There is no agent type {order.agent_type!r}. Types: {', '.join(self._parts.types)}.")
+            raise ToolError(f"There is no agent type {order.agent_type!r}. Types: {', '.join(types)}.")
         model = self._model(order.model or kind.model, strict=bool(order.model))
         parent = self._session.runner
         before = parent.history.settled() if kind.context == "fork" else []
@@ -154,7 +155,7 @@ class Subagents:
             known = ", ".join(_lives(self._session.events())) or "there is none"
             raise ToolError(f"There is no subagent {agent_id!r} in this session. Known: {known}.")
         first = life.first
-        kind = self._parts.types.get(first.agent_type)
+        kind = self._session.agent_types.get(first.agent_type)
         if kind is None:
             raise ToolError(f"The type {first.agent_type!r} of the subagent {agent_id} is gone. Start another one.")
         history = History(self._scratch(agent_id))
@@ -181,7 +182,7 @@ class Subagents:
         caller = Caller(
             {tool.name: tool for tool in tools}, own.gates, own.permissions, own.workspace, history.scratch,
             _asking_for(order.description, own.ask), lambda event: self._emit(run, event), own.sync,
-            lambda: run.todos, own.tasks, own.hooks, own.traffic, own.lock,
+            lambda: run.todos, own.tasks, own.hooks, own.traffic, own.lock, own.files, own.redactor,
         )  # fmt: skip
         shares = kind.context != "own"
         specs = parent.specs if shares else None
@@ -297,8 +298,7 @@ def _asking_for(description: str, ask: Ask) -> Ask:
     async def asking(question: Question) -> Answer:
         if not isinstance(question, Permission):
             return Dismissed(NOBODY)
-        q = question
-        return await ask(Permission(q.call, q.effects, q.preview, q.session_scope, q.cwd, description))
+        return await ask(replace(question, agent=description))  # type: ignore[type-var]
 
     return asking
 

@@ -131,6 +131,10 @@ class BackgroundTasks:
     def running(self) -> Sequence[Task]:
         return [self._tasks[task_id] for task_id in self._running]
 
+    def commands(self) -> Sequence[str]:
+        """The ids of the commands that run now."""
+        return [task.id for task in self.running() if task.kind == "command"]
+
     def take_ended(self) -> Sequence[Task]:
         """The tasks that have ended and that the model does not know of yet."""
         ended, self._untold = [self._tasks[task_id] for task_id in self._untold], []

@@ -8,14 +8,12 @@ from typing import Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from kimi_agent.agent.status import STOP_NOTICES, Level, Status
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Display, Todo, TodoList
 from kimi_agent.core.effect import Effect
-from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall
 from kimi_agent.core.task import Task, told_person
-
-Level: TypeAlias = Literal["info", "warning", "error"]
 
 LIVE_OUTPUT_LIMIT = 64_000
 """Characters of live tool output kept per block; the head is dropped, the finished call's display has what matters."""
@@ -85,42 +83,8 @@ AnyBlock: TypeAlias = (
 )
 _REPLY_BLOCKS = (ThoughtBlock, AnswerBlock, CallBlock)
 AnyBlockT = TypeVar("AnyBlockT", bound=AnyBlock)
-
-
-class Status(Struct):
-    """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals.
-
-    `tasks` are those that run in the background, `agent` is the subagent that a nested transcript is about.
-    """
-
-    session_id: str = ""
-    cwd: str = ""
-    model: str = ""
-    mode: ev.Mode = "default"
-    title: str = ""
-    running: bool = False
-    step: int = 0
-    context: int = 0
-    context_size: int = 0
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    cost: float | None = None
-    todos: tuple[Todo, ...] = ()
-    steering: tuple[str, ...] = ()
-    queue: tuple[str, ...] = ()
-    retry: ev.Retrying | None = None
-    goal: Goal | None = None
-    tasks: tuple[Task, ...] = ()
-    agent: ev.SubagentStarted | None = None
-
-
-STOP_NOTICES: dict[ev.Stop, tuple[Level, str]] = {
-    "interrupted": ("info", "Interrupted."),
-    "max_steps": ("warning", "Stopped at the step limit."),
-    "repeated_calls": ("warning", "Stopped: the same tool call was repeated too often."),
-    "rejected": ("info", "Stopped: you rejected a tool call. Say what to do instead."),
-}
+_Begin: TypeAlias = tuple[int, tuple[Todo, ...]]
+"""Of a turn: its first block, its todos before."""
 
 
 class Transcript:
@@ -129,9 +93,8 @@ class Transcript:
         self.subagents: list[CallBlock] = []  # those of the blocks that began one
         self.status = Status()
         self._calls: dict[str, CallBlock] = {}
-        self._turns: list[
-            tuple[int, tuple[Todo, ...]]
-        ] = []  # of each turn not undone: its first block, its todos before
+        self._turns: list[_Begin] = []  # of each turn that is not undone
+        self._undone: list[tuple[list[AnyBlock], list[_Begin], tuple[Todo, ...]]] = []  # what each undo took
         self._step_start = 0  # index in blocks where the running step begins
         self._writing: dict[int, CallBlock] = {}  # by index in the reply being streamed
         self._replying = False  # a reply is being streamed
@@ -160,8 +123,8 @@ class Transcript:
                 return voided if event.attempt else [*voided, *self._tell_later()]
             case ev.Compacted() | ev.Notice() | ev.Evidence() | ev.GoalChanged():
                 return self._tell(event)
-            case ev.Rewound(turns, compaction):
-                return self._rewind(turns, compaction)
+            case ev.Rewound() | ev.Redone():
+                return self._rewind(event)
             case ev.TaskChanged(task):
                 return self._task(task)
             case ev.TurnEnded():
@@ -339,8 +302,11 @@ class Transcript:
 
     # --- turns and status ---------------------------------------------------------------------------------------------
 
-    def _rewind(self, turns: int, compaction: bool) -> list[AnyBlock]:
-        if compaction:
+    def _rewind(self, event: ev.Rewound | ev.Redone) -> list[AnyBlock]:
+        if isinstance(event, ev.Redone):
+            return self._redo()
+        turns = event.turns
+        if event.compaction:
             block = next((b for b in reversed(self.blocks) if isinstance(b, CompactionBlock) and not b.void), None)
             if block is None:
                 return []
@@ -348,9 +314,21 @@ class Transcript:
             return [block]
         if not 0 < turns <= len(self._turns):
             return []
-        start, self.status.todos = self._turns[-turns]
+        begins, todos = self._turns[-turns:], self.status.todos
+        start, self.status.todos = begins[0]
         del self._turns[-turns:]
-        return self._void_from(start)
+        voided = self._void_from(start)
+        self._undone.append((voided, begins, todos))
+        return voided
+
+    def _redo(self) -> list[AnyBlock]:
+        if not self._undone:
+            return []
+        blocks, begins, self.status.todos = self._undone.pop()
+        self._turns += begins
+        for block in blocks:
+            block.void = False
+        return blocks
 
     def _end_turn(self, event: ev.TurnEnded) -> list[AnyBlock]:
         self.status.running, self.status.retry = False, None

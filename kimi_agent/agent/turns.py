@@ -34,7 +34,7 @@ class Turns(Struct):
 
     runner: Runner
     make: Callable[[], Turn]
-    skills: Library
+    skills: Callable[[], Library]
     waiting: Waiting
     has_news: Callable[[], bool]
     count: int
@@ -54,7 +54,7 @@ class Turns(Struct):
                 turn = self.make()
                 if step:
                     turn.take_notes = _first(step, turn.take_notes)
-                if begun := self.skills.script(text):
+                if begun := self.skills().script(text):
                     flow = begun
                     turn.expand = self._expand_first(text, begun)
                 self._begin_goal(turn, text)
@@ -94,9 +94,9 @@ class Turns(Struct):
 
     def _expand_first(self, text: str, flow: "FlowRun") -> Callable[[str], str]:
         """How the prompt that runs a flow is expanded, and texts that join it."""
-        found = self.skills.find(text)
+        found = self.skills().find(text)
         first = flow.start(found[1] if found else "")
-        return lambda given: first if given == text else self.skills.expand(given)
+        return lambda given: first if given == text else self.skills().expand(given)
 
     def _next_step(self, flow: "FlowRun") -> str:
         """What the model is told of the next step of a flow; empty at its end."""

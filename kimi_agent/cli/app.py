@@ -10,7 +10,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from kimi_agent import __version__
-from kimi_agent.cli import completion, configuration, doctor, info, login, plugins, sessions, subcommands, web
+from kimi_agent.cli import (
+    completion,
+    configuration,
+    doctor,
+    info,
+    login,
+    plugins,
+    rules,
+    sessions,
+    subcommands,
+    trust,
+    web,
+)
 from kimi_agent.cli.arguments import normalise
 from kimi_agent.cli.options import Options
 from kimi_agent.core.errors import ConfigError
@@ -40,7 +52,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, login, web, doctor, info, configuration, completion):
+for group in (sessions, plugins, rules, trust, login, web, doctor, info, configuration, completion):
     group.register(app)
 
 
@@ -112,12 +124,19 @@ def root(
         list[Path] | None, Flag("--skills-dir", metavar="DIR", help="Look for skills only there, repeatable.")
     ] = None,
     yolo: Annotated[
-        bool, Flag("-y", "--yolo", "--yes", "--auto-approve", help="Allow every call without asking.")
+        bool, Flag("-y", "--yolo", "--yes", "--auto-approve", help="Allow unasked what the box holds.")
     ] = False,
-    afk: Annotated[
-        bool, Flag("--afk", "--auto", help="Allow every call, and let the model decide its questions.")
-    ] = False,
+    afk: Annotated[bool, Flag("--afk", "--auto", help="The same, and let the model decide its questions.")] = False,
     plan: Annotated[bool, Flag("--plan", help="Plan mode: look, but change nothing.")] = False,
+    require_sandbox: Annotated[
+        bool, Flag("--require-sandbox", help="Do not start where no box holds; the default of -p when CI is set.")
+    ] = False,
+    no_sandbox: Annotated[
+        bool, Flag("--no-sandbox", help="Run commands without a box; every one is asked for then.")
+    ] = False,
+    accept_no_sandbox: Annotated[
+        bool, Flag("--i-accept-no-sandbox", help="Let --yolo and --afk allow commands that no box holds.")
+    ] = False,
     agent: Annotated[
         str, Flag("--agent", metavar="NAME", help="Be another agent: default, okabe, or one of yours.")
     ] = "",
@@ -131,6 +150,10 @@ def root(
         bool, Flag("--screen-reader", help="Line mode in plain words: nothing is drawn, nothing moves.")
     ] = False,
     ui: Annotated[str, Flag("--ui", metavar="NAME", help="The front end: tui, line, or one of a plugin.")] = "",
+    trust: Annotated[
+        bool,
+        Flag("--trust", help="Read what this folder tells the model, in this run, although nobody has trusted it."),
+    ] = False,
     workspace: Annotated[
         str, Flag("--workspace", metavar="NAME", help="Where tools work: local, or one of a plugin.")
     ] = "local",
@@ -156,6 +179,10 @@ def root(
         str, Flag("--provider", metavar="NAME", help="A provider, a kind, scripted:FILE or chaos:SEED[:KIND].")
     ] = "",
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
+    allow: Annotated[
+        list[str] | None, Flag("--allow", metavar="RULE", help="Such as 'Shell(npm test *)', repeatable.")
+    ] = None,
+    deny: Annotated[list[str] | None, Flag("--deny", metavar="RULE", help="Such as 'Shell(curl)', repeatable.")] = None,
     verbose: Annotated[bool, Flag("--verbose", help="Show progress although stderr is no terminal.")] = False,
     debug: Annotated[bool, Flag("--debug", help="Tracebacks, and a log in KIMI_HOME/logs/kimi.log.")] = False,
     max_ralph_iterations: Annotated[

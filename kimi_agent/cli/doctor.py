@@ -37,9 +37,13 @@ def doctor(
     ctx: typer.Context,
     offline: Annotated[bool, typer.Option("--offline", help="Make no request.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Prove what docs/security.md promises, on this machine, and nothing else.")
+    ] = False,
 ) -> None:
     """Check configuration, key, model and the programs that kimi uses. The exit code says whether all is well."""
-    findings = list(examine(ctx.find_object(Options) or Options(), offline=offline))
+    options = ctx.find_object(Options) or Options()
+    findings = list(examine_trust(options) if trust else examine(options, offline=offline))
     if as_json:
         typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
     else:
@@ -66,8 +70,49 @@ def examine(options: Options, *, offline: bool) -> Iterator[Finding]:
         yield from _search(config)
     yield from _servers(options)
     yield _git()
+    if config and config.snapshots.enabled:
+        yield _snapshots(options, config)
     yield _ripgrep()
     yield _terminal()
+
+
+def examine_trust(options: Options) -> Iterator[Finding]:
+    """What holds on this machine: every check of the canary in every rung, then what commands run in."""
+    from kimi_agent.boxed import make_box
+    from kimi_agent.cli.box import box_lines
+    from kimi_agent.workspaces.sandbox.box import RUNGS
+
+    try:
+        config = options.load()
+        boxes = [(rung, make_box(config, options.home, rungs=(rung,))) for rung in RUNGS]
+        chosen = make_box(config, options.home)
+    except KimiError as error:
+        yield Finding("config", "error", str(error), error.hint, error_code(type(error).__name__))
+        return
+    for held, rung, text in box_lines((rung, box.prove()) for rung, box in boxes):
+        yield Finding(f"box {rung}", "ok" if held else "warning", text)
+    state = chosen.prove()
+    if state.rung == "R0":
+        hint = "Every command is asked for. Allow user namespaces, or install bubblewrap (/usr/bin/bwrap)."
+        yield Finding("box", "error", f"commands run in no box: {state.reason}", hint, ExitCode.FAILED)
+    else:
+        residue = f"; not held: {', '.join(state.not_held)}" if state.not_held else ""
+        yield Finding("box", "ok", f"commands run in {state.rung}{residue}")
+        yield from _proofs()
+
+
+def _proofs() -> Iterator[Finding]:
+    """kimi at work, attacked by a model of ours."""
+    import subprocess
+
+    from kimi_agent.cli.proofs import proofs
+
+    try:
+        for held, about, text in proofs():
+            hint = "" if held else "Please report this, with what `kimi info` says: it is a fault of kimi."
+            yield Finding(about, "ok" if held else "error", text, hint, ExitCode.DONE if held else ExitCode.FAILED)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        yield Finding("proofs", "error", f"kimi at work could not be tried: {error}", "", ExitCode.FAILED)
 
 
 def _python() -> Finding:
@@ -158,7 +203,22 @@ def _servers(options: Options) -> Iterator[Finding]:
 
 
 def _git() -> Finding:
-    return _program("git", ["git", "--version"], "Install git: undo and review of changes need it.")
+    return _program("git", ["git", "--version"], "Install git: /undo of what commands changed needs it.")
+
+
+def _snapshots(options: Options, config: Config) -> Finding:
+    """What the saved files of all sessions take."""
+    from kimi_agent.workspaces.snapshots import size_of
+
+    folder = options.home / "snapshots"
+    stores = sorted(path for path in folder.glob("*") if (path / "sessions").is_dir())
+    sizes = {path.name: size_of(path) for path in stores}
+    text = f"{sum(sizes.values()) / 1e6:.1f} MB of {len(sizes)} folder{'s' * (len(sizes) != 1)} in {folder}"
+    full = [name for name, size in sizes.items() if size > config.snapshots.max_total_mb * 1e6]
+    if not full:
+        return Finding("undo", "ok", text)
+    hint = "Nothing new is saved there as a whole. `kimi sessions delete` makes room, max_total_mb in [snapshots] allows more."
+    return Finding("undo", "warning", f"{text}; full: {', '.join(full)}", hint)
 
 
 def _ripgrep() -> Finding:
@@ -175,8 +235,11 @@ def _ripgrep() -> Finding:
 def _program(check: str, command: list[str], hint: str) -> Finding:
     import subprocess
 
+    from kimi_agent.core.environment import child_environment
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        own = child_environment({})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=own)
         return Finding(check, "ok", done.stdout.splitlines()[0] if done.stdout else command[0])
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(check, "warning", f"{command[0]} does not run: {error}", hint)

@@ -25,6 +25,9 @@ class Options(Struct, frozen=True):
     yolo: bool = False
     afk: bool = False
     plan: bool = False
+    require_sandbox: bool = False
+    no_sandbox: bool = False
+    accept_no_sandbox: bool = False
     agent: str = ""
     agent_file: Path | None = None
     print_mode: bool = False
@@ -44,8 +47,11 @@ class Options(Struct, frozen=True):
     config_file: Path | None = None
     provider: str = ""
     base_url: str = ""
+    allow: list[str] | None = None
+    deny: list[str] | None = None
     verbose: bool = False
     debug: bool = False
+    trust: bool = False
 
     @property
     def home(self) -> Path:
@@ -77,6 +83,8 @@ class Options(Struct, frozen=True):
             max_ralph_iterations=self.max_ralph_iterations,
             provider=self.provider,
             base_url=self.base_url,
+            allow=tuple(self.allow or ()),
+            deny=tuple(self.deny or ()),
         )
         return load_config(self.config_path, os.environ, flags, text=self.config)
 
@@ -92,6 +100,7 @@ class Options(Struct, frozen=True):
         for one, other, clash in (
             ("--yolo", "--afk", self.yolo and self.afk),
             ("--config", "--config-file", self.config is not None and self.config_file is not None),
+            ("--require-sandbox", "--no-sandbox", self.require_sandbox and self.no_sandbox),
             ("--agent", "--agent-file", bool(self.agent) and self.agent_file is not None),
             ("--continue", "--resume", self.last and self.session is not None),
             ("--line", "-p and --print", self.line and self.headless),

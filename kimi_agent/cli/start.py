@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from kimi_agent.cli.box import needs_box, require
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
@@ -56,41 +57,44 @@ def start(options: Options) -> int:
     name = "print" if headless else options.ui or ("line" if in_lines else "tui")
     if not headless:
         arguments["look"] = _look(config)
-    if spoken and name == "line":
-        arguments["plain"] = True
-    from kimi_agent.build import build, offers
+    arguments |= {"plain": True} if spoken and name == "line" else {}
+    from kimi_agent.agent.late import left_out
+    from kimi_agent.build import offers
     from kimi_agent.frontends.common.status import unknown_items
     from kimi_agent.plugins.host import host_plugins
+    from kimi_agent.trust_question import told_left_out
 
     plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
     frontend = _frontend(name, plugins)
-    agent = build(
-        config,
-        cwd=cwd,
-        home=options.home,
-        extra_roots=options.extra_roots(),
-        skill_dirs=options.skill_dirs(),
-        plugins=plugins,
-        agent_name=options.agent,
-        agent_file=options.agent_file,
-        workspace=options.workspace,
-    )
+    agent = _agent(config, cwd, options, plugins)
     agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
     agent.mode_after_plan = options.mode_after_plan(config)
     agent.login = _login_for(agent, options)
     agent.remember = lambda key, value: _save(options, key, value)
     if session_id is None and not options.model and agent.main_agent.model in agent.models:
         arguments["model"] = agent.main_agent.model
-    if headless:
-        agent.skills(cwd)
     told = set(config.warnings)
     if headless:
+        agent.skills(cwd)
         _tell_notices(agent, told)
+    if (headless or own) and (paths := left_out(agent, cwd)):
+        sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
     try:
-        return _run(name, frontend(**arguments), agent)
+        return _run(name, frontend(**arguments), agent, boxed=needs_box(options, config, headless=headless))
     finally:
         if headless:  # what was left out when the session was opened
             _tell_notices(agent, told)
+
+
+def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]") -> "Agent":
+    from kimi_agent.build import build
+
+    return build(
+        config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
+        plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
+        trust="always" if options.trust else "", no_box="--no-sandbox was given" if options.no_sandbox else "",
+        accepts_no_box=options.accept_no_sandbox,
+    )  # fmt: skip
 
 
 def _look(config: Config) -> "Look":
@@ -131,13 +135,15 @@ def _frontend(name: str, plugins: "Sequence[Plugin]") -> Any:
         raise ConfigError(f"the front end {name!r} cannot be loaded: {error}") from None
 
 
-def _run(name: str, frontend: Any, agent: "Agent") -> int:
+def _run(name: str, frontend: Any, agent: "Agent", *, boxed: bool) -> int:
     gc.freeze()  # what is loaded by now stays: later collections pass over it
     gc.enable()
     answers = contextlib.redirect_stdout(sys.stderr) if name == "print" else contextlib.nullcontext()
 
     async def drive() -> int:
         try:
+            if boxed and agent.box is not None:
+                await require(agent.box)
             return int(await frontend.run(agent))
         finally:
             await agent.aclose()

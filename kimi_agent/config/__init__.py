@@ -7,7 +7,6 @@ from kimi_agent.config.data import (
     LoopControl,
     McpConfig,
     ModelConfig,
-    NetworkConfig,
     NotificationsConfig,
     Overrides,
     Prices,
@@ -19,6 +18,7 @@ from kimi_agent.config.data import (
     ToolsConfig,
 )
 from kimi_agent.config.load import home_dir, load_config
+from kimi_agent.config.safety import NetworkConfig, SnapshotsConfig, TrustConfig
 
 __all__ = [
     "BackgroundConfig",
@@ -34,9 +34,11 @@ __all__ = [
     "ProviderConfig",
     "ResultFields",
     "ServiceConfig",
+    "SnapshotsConfig",
     "SubagentConfig",
     "ThinkingConfig",
     "ToolsConfig",
+    "TrustConfig",
     "home_dir",
     "load_config",
 ]

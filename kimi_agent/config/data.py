@@ -5,13 +5,15 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-
-def _internal(**options: Any) -> Any:
-    return field(metadata={"internal": True}, **options)
-
-
-def _required(default: Any) -> Any:
-    return field(default=default, metadata={"required": True})
+from kimi_agent.config.fields import internal, required
+from kimi_agent.config.safety import (
+    BoxConfig,
+    NetworkConfig,
+    PermissionConfig,
+    RuleConfig,
+    SnapshotsConfig,
+    TrustConfig,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class ProviderConfig:
 
     IGNORED: ClassVar[frozenset[str]] = frozenset({"oauth", "env"})
 
-    type: str = _required("")
+    type: str = required("")
     base_url: str = ""
     api_key: str = field(default="", repr=False)
     custom_headers: dict[str, str] = field(default_factory=dict, repr=False)
@@ -34,8 +36,8 @@ class ProviderConfig:
 class Prices:
     """Per million tokens, in any currency. `cached` is None where cached input costs the same."""
 
-    input: Annotated[float, Meta(ge=0)] = _required(0.0)
-    output: Annotated[float, Meta(ge=0)] = _required(0.0)
+    input: Annotated[float, Meta(ge=0)] = required(0.0)
+    output: Annotated[float, Meta(ge=0)] = required(0.0)
     cached: Annotated[float, Meta(ge=0)] | None = None
 
 
@@ -51,8 +53,8 @@ class ModelConfig:
         {"display_name", "overrides", "support_efforts", "default_effort", "off_effort"}
     )
 
-    provider: str = _required("")
-    model: str = _required("")
+    provider: str = required("")
+    model: str = required("")
     max_context_size: Annotated[int, Meta(ge=0)] = 0
     capabilities: frozenset[str] | None = None
     prices: Prices | None = None
@@ -82,14 +84,16 @@ class LoopControl:
 class HookConfig:
     """A command that is run at an event, see guides/hooks.md. `timeout` is in seconds, `matcher` a regular expression.
 
-    A `strict` hook that fails or takes too long objects; any other is passed over then.
+    A `strict` hook that fails or takes too long objects; any other is passed over then. An `outside` one runs without the box,
+    with all rights of the user.
     """
 
-    event: str = _required("")
-    command: str = _required("")
+    event: str = required("")
+    command: str = required("")
     matcher: str = ""
     timeout: Annotated[float, Meta(ge=1, le=600)] = 30.0
     strict: bool = False
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +171,6 @@ class ToolsConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class NetworkConfig:
-    """`allow_private` lets FetchURL reach loopback, private and metadata addresses."""
-
-    allow_private: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class ThinkingConfig:
     """`effort` is the model's word for it (`low`, `high`, `max`); `keep` is `all` for preserved thinking."""
 
@@ -202,11 +199,12 @@ class Config:
     `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
     usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
     `reduced_motion` leaves nothing on the screen that counts or moves by itself; `screen_reader` is line mode in plain words.
+    `session_rules` are those of the flags `--allow` and `--deny`.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"telemetry", "token_counting", "image", "identity", "permission"}
+        {"telemetry", "token_counting", "image", "identity"}
         | {"skip_afk_prompt_injection", "is_from_default_location", "experimental"}
     )
 
@@ -239,10 +237,15 @@ class Config:
     plugins: dict[str, dict[str, Any]] = field(default_factory=dict)
     tools: ToolsConfig = field(default_factory=ToolsConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    permission: PermissionConfig = field(default_factory=PermissionConfig)
+    box: BoxConfig = field(default_factory=BoxConfig)
     thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     notifications: NotificationsConfig = field(default_factory=NotificationsConfig)
-    chaos: int | None = _internal(default=None)
-    warnings: tuple[str, ...] = _internal(default=())
+    snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    session_rules: tuple[RuleConfig, ...] = internal(default=())
+    trust: TrustConfig = field(default_factory=TrustConfig)
+    chaos: int | None = internal(default=None)
+    warnings: tuple[str, ...] = internal(default=())
 
     @property
     def effort(self) -> str | None:
@@ -264,3 +267,5 @@ class Overrides:
     max_ralph_iterations: int | None = None
     provider: str = ""
     base_url: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()

@@ -19,7 +19,8 @@ Entries = Sequence[Mapping[str, Any]]
 def save(path: Path, changes: Changes, *, append: Mapping[str, Entries] | None = None, forget: bool = False) -> None:
     """Set each key path of `changes` in the file at `path` (None removes it), keeping all else byte for byte.
 
-    `append` adds entries to arrays of tables (`[[hooks]]`). An inline table or array that something is added to is written
+    `append` adds entries to arrays of tables (`[[hooks]]`, `[[permission.rules]]`).
+    An inline table or array that something is added to is written
     out as proper tables, for inline ones can hold no others.
     Read, change and replacement happen under one lock, the file before is kept as `config.toml.bak`, the mode is 0600.
     `forget` removes that copy instead, so that a removed secret is gone.
@@ -95,6 +96,12 @@ def _append(document: Any, key: str, entries: Entries) -> None:
     import tomlkit
     from tomlkit.items import AoT
 
+    table, dot, last = key.rpartition(".")
+    if dot:
+        if table not in document:
+            document[table] = tomlkit.table(is_super_table=True)
+        _write_out(document, table)
+        document, key = document[table], last
     present = document.get(key)
     if not isinstance(present, AoT):
         inline = document.pop(key).unwrap() if present is not None else []

@@ -49,8 +49,12 @@ class Source:
     data: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def describe(self, problem: Problem) -> str:
-        line = self._line(problem.where)
-        return f"{self.name}:{line}: {problem.text}" if line else f"{self.name}: {problem.text}"
+        return f"{self.place(problem.where)}: {problem.text}"
+
+    def place(self, where: KeyPath) -> str:
+        """File and line of a key."""
+        line = self._line(where)
+        return f"{self.name}:{line}" if line else self.name
 
     def _line(self, where: KeyPath) -> int:
         """Line of the key, else of the nearest table around it; 0 when unknown (no file at all)."""

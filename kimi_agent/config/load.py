@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 from kimi_agent.config.data import Config, ModelConfig, Overrides, ProviderConfig
 from kimi_agent.config.file import Problem, Source, fill, parse_source, read_source
+from kimi_agent.config.rules import placed
+from kimi_agent.config.safety import RuleConfig
 from kimi_agent.config.services import what_is_missing, with_keys, wrong_services
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.hook import HOOK_EVENTS
@@ -60,13 +62,11 @@ def read_config(source: Source) -> Config:
     problems: list[Problem] = []
     config = fill(Config, source.data, problems)
     problems += [*_dangling(config), *_wrong_hooks(config), *_unknown_capabilities(config), *wrong_services(config)]
-    if "permission" in source.data:
-        text = "the rules of [permission] are not followed here: what needs a permission is asked for"
-        problems.append(Problem(("permission", "rules", "0"), text, fatal=False))
     fatal = [source.describe(problem) for problem in problems if problem.fatal]
     if fatal:
         raise ConfigError("\n".join(fatal), "Fix that and start again; the file is left as it is.")
-    return replace(config, warnings=tuple(source.describe(problem) for problem in problems))
+    rules = replace(config.permission, rules=placed(config.permission.rules, source))
+    return replace(config, permission=rules, warnings=tuple(source.describe(problem) for problem in problems))
 
 
 def _dangling(config: Config) -> list[Problem]:
@@ -118,6 +118,9 @@ def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Con
     limits = {name: getattr(flags, name) for name in names}
     given: dict[str, Any] = {name: value for name, value in limits.items() if value is not None}
     config = replace(config, loop_control=replace(config.loop_control, **given))
+    allow = (RuleConfig("allow", pattern, where="--allow") for pattern in flags.allow)
+    deny = (RuleConfig("deny", pattern, where="--deny") for pattern in flags.deny)
+    config = replace(config, session_rules=(*deny, *allow))
     if flags.thinking is not None:
         config = replace(config, default_thinking=flags.thinking)
     if flags.provider or flags.base_url:

@@ -7,13 +7,16 @@ from kimi_agent.core.display import Display
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.record import Record
+from kimi_agent.core.rules import Segment
 
 
 class Permission(Record):
     """May this call run? `preview` is the exact effect: the whole command, the real diff.
 
     `session_scope` says in words what "this session" would cover, empty when it may not be offered. `agent` describes the
-    subagent that wants it, empty for the session's own agent.
+    subagent that wants it, empty for the session's own agent. `segments` are the commands of a command line with what covers
+    each, `reason` says why it is asked for where a rule wants that. `always` are the rules that "always" would add, as a file
+    has them, empty when it may not be offered.
     """
 
     call: ToolCall
@@ -22,6 +25,9 @@ class Permission(Record):
     session_scope: str = ""
     cwd: str = ""
     agent: str = ""
+    segments: tuple[Segment, ...] = ()
+    reason: str = ""
+    always: tuple[str, ...] = ()
 
 
 class Option(Record):
@@ -30,12 +36,13 @@ class Option(Record):
 
 
 class Item(Record):
-    """One question with its options; the person may always write something else."""
+    """One question with its options; `other`: the person may write something else."""
 
     question: str
     options: tuple[Option, ...]
     header: str = ""
     multiple: bool = False
+    other: bool = True
 
 
 class Choice(Record):
@@ -46,7 +53,9 @@ class Choice(Record):
 
 
 class Allow(Record):
-    scope: Literal["once", "session"] = "once"
+    """`always`: for this session, and the rules that the question names are kept for later ones."""
+
+    scope: Literal["once", "session", "always"] = "once"
 
 
 class Deny(Record):

@@ -26,11 +26,16 @@ class Diff(Record):
 
 
 class Terminal(Record):
-    """Output of a command. `exit_code` is None while it runs or when it was killed; `output` may be cut in the middle."""
+    """Output of a command. `exit_code` is None while it runs or when it was killed; `output` may be cut in the middle.
+
+    `box` says which box it ran in, empty where nobody knows; `reason` is why it asks for more than its box.
+    """
 
     command: str
     output: str = ""
     exit_code: int | None = None
+    box: str = ""
+    reason: str = ""
 
 
 class Todo(Record):

@@ -8,10 +8,11 @@ from kimi_agent.core.record import Record
 class Effect(Record):
     """What a call would do. Permission rules match on nothing else.
 
-    `target` is an absolute real path (read, write), a command line (run), a URL (fetch), `server/tool` (mcp) or a background
-    task of this session (stop). `cwd` is the folder of a command that does not run in the session's own.
+    `target` is an absolute real path (read, write), a command line (run), a URL (fetch), `server/tool` (mcp), a background
+    task of this session (stop), or what a command asks for beyond the box (widen): `host` (no box at all), `net:HOST`,
+    `write:PATH`; only a person allows that, each time. `cwd` is the folder of a command that does not run in the session's own.
     """
 
-    kind: Literal["read", "write", "run", "fetch", "mcp", "stop"]
+    kind: Literal["read", "write", "run", "fetch", "mcp", "stop", "widen"]
     target: str
     cwd: str = ""

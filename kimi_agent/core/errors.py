@@ -5,6 +5,7 @@ KimiError
 |-- SessionError                no such session, a session file that cannot be read or written
 |-- PromptRefusedError          a hook of the user's refused the prompt
 |-- NoModelError                nothing to talk to: no key, no local server
+|-- SnapshotError               files could not be saved before a change, or not be brought back
 |-- ToolError                   the model's mistake: its text is the tool's answer
 |   |-- WorkspaceError          a file or process could not be reached
 |   `-- StaleFileError          the file changed since it was read
@@ -47,6 +48,10 @@ class PromptRefusedError(KimiError):
 
 
 class NoModelError(KimiError):
+    pass
+
+
+class SnapshotError(KimiError):
     pass
 
 

@@ -137,6 +137,27 @@ class Rewound(Record):
     compaction: bool = False
 
 
+class Redone(Record):
+    """The `turns` turns of the last `Rewound` are in the history again (`/redo`)."""
+
+    turns: int
+
+
+class FilesChanged(Record):
+    """Files changed, and what they were before is saved. `paths` names the first of them, `files` says how many there are.
+
+    `by` says when: while `calls` acted; or, when it is not known who changed them, while only background `tasks` ran, while
+    another kimi worked in the same folder (`others`), between a crash and the next start (`interrupted`). `undo` and `redo` are
+    the person's. `record` is the id of the whole list in the snapshots.
+    """
+
+    by: Literal["calls", "tasks", "others", "interrupted", "undo", "redo"]
+    files: int
+    record: str
+    paths: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+
 class ModeChanged(Record):
     mode: Mode
 
@@ -237,6 +258,8 @@ Event: TypeAlias = (
     | Compacted
     | Pinned
     | Rewound
+    | Redone
+    | FilesChanged
     | ModeChanged
     | ModelChanged
     | Titled

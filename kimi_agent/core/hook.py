@@ -17,7 +17,8 @@ class Hook(Record):
     """`matcher` is a regular expression that is searched in the event's subject (a tool's name), empty for every one.
 
     `timeout` is in seconds. A `strict` hook that fails or takes too long counts as one that objects. `source` says for people
-    where it comes from, `written` is the command as its author wrote it, where more is run than that.
+    where it comes from, `written` is the command as its author wrote it, where more is run than that. An `outside` one runs
+    without the box.
     """
 
     event: str
@@ -27,6 +28,7 @@ class Hook(Record):
     strict: bool = False
     source: str = ""
     written: str = ""
+    outside: bool = False
 
     @property
     def shown(self) -> str:
@@ -41,8 +43,8 @@ class HookExit(Record):
     stderr: str = ""
 
 
-RunHook: TypeAlias = Callable[[str, bytes, Path, float], Awaitable[HookExit]]
-"""Runs a command line with these bytes on its stdin, in this folder, for so many seconds at most.
+RunHook: TypeAlias = Callable[[str, bytes, Path, float, bool], Awaitable[HookExit]]
+"""Runs a command line with these bytes on its stdin, in this folder, for so many seconds at most; whether without the box.
 
 Cancelled, it kills the command with everything it started. Raises KimiError when the command cannot be started.
 """

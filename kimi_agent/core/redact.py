@@ -1,8 +1,8 @@
 """Keys are replaced, in every form that they usually take, before an event is kept, shown or sent.
 
 Only values that this program knows are found (the keys of its configuration, and variables whose names say that they hold a
-secret); a key that it has never seen is text like any other. What is no event (a whole output in a file of its own, the
-history of prompts) is not looked at.
+secret); a key that it has never seen is text like any other. What is no event passes here, too, before it is written: whole
+outputs in files of their own, piece by piece (`Redactor.stream`), and the history of prompts.
 """
 
 import re
@@ -32,6 +32,8 @@ class Redactor:
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._forms: dict[str, str] = {}
         self._encoded: tuple[bytes, ...] = ()
+        self.raw: Mapping[bytes, bytes] = {}
+        """What is to be replaced in the bytes of an output, and by what; the longest first."""
         for name, value in (secrets or {}).items():
             self.add(name, value)
 
@@ -46,6 +48,14 @@ class Redactor:
         self._encoded = tuple(
             json.dumps(form, ensure_ascii=False)[1:-1].encode(errors="surrogatepass") for form in self._forms
         )
+
+        self.raw = {
+            form.encode("utf-8", "surrogatepass"): mark.encode("utf-8", "replace") for form, mark in self._forms.items()
+        }
+
+    def stream(self) -> "RedactedStream":
+        """For bytes that come in pieces."""
+        return RedactedStream(self)
 
     def finds(self, encoded: bytes) -> bool:
         """Whether JSON holds a secret."""
@@ -68,6 +78,58 @@ class Redactor:
                 return [self.value(item) for item in value]
             case _:
                 return value
+
+
+class RedactedStream:
+    """Bytes with every secret replaced, wherever they are cut. What may be the begin of one is held back until more comes."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = b""
+
+    def feed(self, data: bytes) -> bytes:
+        raw = self._redactor.raw
+        if not raw:
+            return data
+        data = self._held + data
+        end = _safe_end(data, raw)
+        self._held = data[end:]
+        return _replaced(data[:end], raw)
+
+    def end(self) -> bytes:
+        """What was held back."""
+        held, self._held = self._held, b""
+        return _replaced(held, self._redactor.raw)
+
+
+def _replaced(data: bytes, raw: Mapping[bytes, bytes]) -> bytes:
+    for form, mark in raw.items():
+        if form in data:
+            data = data.replace(form, mark)
+    return data
+
+
+def _safe_end(data: bytes, raw: Mapping[bytes, bytes]) -> int:
+    """How much of `data` can be looked at by itself: no secret begins before and ends, or may yet end, behind it.
+
+    Bounded: not more than some lengths of the longest secret are held back.
+    """
+    longest = max(map(len, raw))
+    first = frozenset(form[0] for form in raw)
+    lowest = max(0, len(data) - longest + 1)
+    begun = (at for at in range(lowest, len(data)) if data[at] in first)
+    end = next((at for at in begun if any(form.startswith(data[at:]) for form in raw)), len(data))
+    lowest = max(0, len(data) - 4 * longest)
+    while (cut := min((at for form in raw if (at := _across(data, form, end)) >= 0), default=end)) < end:
+        if cut < lowest:
+            return end
+        end = cut
+    return end
+
+
+def _across(data: bytes, form: bytes, end: int) -> int:
+    """Where `form` lies across `end`; -1 where it does not."""
+    return data.find(form, max(0, end - len(form) + 1), end + len(form) - 1)
 
 
 def _forms(secret: str) -> Iterator[str]:

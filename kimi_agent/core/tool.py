@@ -1,7 +1,7 @@
 """What a tool is: it says what it will do (`effects`), shows it (`preview`), and does it (`run`)."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -10,6 +10,7 @@ from kimi_agent.core.display import Display, Todo
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.message import Image, Text
 from kimi_agent.core.record import Record
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.task import Tasks
 from kimi_agent.core.workspace import Workspace
 
@@ -34,7 +35,7 @@ class ToolContext:
 
     `progress` shows live output to the person. `todos` is the current list. `scratch` is a folder of this session for whole
     outputs that were too long for the history (the model may read it). `call_id` is unique in the session. `tasks` is where
-    work is left that goes on after the call.
+    work is left that goes on after the call; what a tool writes into `scratch` passes `redactor`.
     """
 
     call_id: str
@@ -44,6 +45,7 @@ class ToolContext:
     todos: tuple[Todo, ...]
     scratch: Path
     tasks: Tasks
+    redactor: Redactor = field(default_factory=Redactor)
 
 
 class Tool(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.record import Record
 
 
@@ -19,12 +20,19 @@ class Stat(Record):
 class Exit(Record):
     """How a process ended. `code` is None when it was killed; `timed_out` says that the deadline did it.
 
-    `left_running` says that a background child still holds the output (it goes on running).
+    `left_running` says that a background child still holds the output (it goes on running). `refused` are the requests for the
+    net that the box did not let through; `read_only`: it could write nothing but temporary files, as nobody trusts the folder.
     """
 
     code: int | None
     timed_out: bool = False
     left_running: bool = False
+    refused: tuple[str, ...] = ()
+    read_only: bool = False
+
+
+REPORTS = "reports"
+"""The folder in a session's scratch folder that processes in the box may write."""
 
 
 class Workspace(Protocol):
@@ -72,8 +80,13 @@ class Workspace(Protocol):
         timeout: float,
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
+        access: Access = NO_MORE,
+        descriptors: Sequence[int] = (),
     ) -> Exit:
         """Run a process to its end: `stdin` and then its end on stdin, stdout and stderr merged into `on_output` as they come.
+
+        `access` is what a person granted this one process beyond the workspace's box. `descriptors` of this program are kept
+        open in it; their numbers there are in its variable `KIMI_DESCRIPTORS`, in this order, with spaces.
 
         On timeout (`math.inf`: there is none) and on cancellation the whole process group is killed. Returns at the
         process's own exit, even when a background child still holds the pipe. `env` is added to the workspace's own

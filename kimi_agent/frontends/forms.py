@@ -10,6 +10,7 @@ from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.goal import Goal
 from kimi_agent.core.message import Message, Text, ToolCall
 from kimi_agent.core.record import Record
+from kimi_agent.core.rules import RULE_DENIAL
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import about
 from kimi_agent.frontends.json_lines import Denied, Result, TokenCount, encode
@@ -74,14 +75,17 @@ class Tally:
             self.cost = (self.cost or 0.0) + event.cost
 
     def _note(self, message: Message, within: str = "") -> None:
-        """Plan mode refuses without a question to anybody: only the call's result tells of it."""
+        """Plan mode and rules refuse without a question to anybody: only the call's result tells of it."""
         self._calls |= {(within, call.id): call for call in message.calls}
         if (result := message.result) is None or not result.is_error:
             return
         text = "".join(part.text for part in result.content if isinstance(part, Text))
         call = self._calls.get((within, result.call_id))
-        if call and text.startswith(f"Not allowed: {PLAN_DENIAL}"):
-            self.denied.append(Denied(call.name, tuple(filter(None, [about(call)])), PLAN_DENIAL))
+        if call is None or not text.startswith("Not allowed: "):
+            return
+        reason = text.removeprefix("Not allowed: ").partition("\n")[0]
+        if reason.startswith((PLAN_DENIAL, RULE_DENIAL)):
+            self.denied.append(Denied(call.name, tuple(filter(None, [about(call)])), reason))
 
 
 class Form(Protocol):

@@ -106,11 +106,11 @@ class InterruptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag
 
 
 class AnswerLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="answer", tag_field="type"):
-    """Answers question `id`. A permission: `allow`, with `feedback` for the model when it is "no". A choice: `values`, a list
-    per item; without them the question is dismissed."""
+    """Answers question `id`. A permission: `allow`, with `feedback` for the model when it is "no"; `always` where the question
+    has `always`. A choice: `values`, a list per item; without them the question is dismissed."""
 
     id: str
-    allow: Literal["once", "session", "no"] = "no"
+    allow: Literal["once", "session", "always", "no"] = "no"
     feedback: str = ""
     values: tuple[tuple[str, ...], ...] = ()
 
@@ -239,8 +239,8 @@ def _decode(line: bytes) -> InputLine:
 def _to_answer(question: Question, line: AnswerLine) -> Answer:
     """Raises ValueError when the answer does not fit the question."""
     match question:
-        case Permission(session_scope=scope):
-            if line.allow == "session" and not scope:
+        case Permission(session_scope=scope, always=always):
+            if (line.allow == "session" and not scope) or (line.allow == "always" and not always):
                 raise ValueError("this call can only be allowed once")
             return Deny(line.feedback) if line.allow == "no" else Allow(line.allow)
         case Choice(items=items):

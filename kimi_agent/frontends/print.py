@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 NOBODY = (
     "This is a non-interactive run: nobody can give the permission that this call needs. Do not try to get around it. Go on "
-    "without it if the task allows that; else say in the final answer what was needed. The user can allow it with --yolo."
+    "without it if the task allows that; else say in the final answer what was needed. The user can allow commands with --yolo "
+    "(and --i-accept-no-sandbox where no box holds them), and what the box refuses in [box] of config.toml."
 )
 ANSWERED = ("done", "cut_off")  # how a turn ends that has an answer
 NO_ANSWER = "This is a non-interactive run: nobody can answer. Say in the final answer what you assumed."

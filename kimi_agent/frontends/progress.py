@@ -85,7 +85,7 @@ class Progress:
         for denied in result.denied:
             self._say(f"denied: {plain(denied.tool)} {one_line(', '.join(denied.targets))}")
         if result.exit_code == ExitCode.DENIED:
-            self._say("Run with --yolo to allow everything, or without -p to be asked.")
+            self._say("Run with --yolo to allow what the box holds, or without -p to be asked.")
         if self._shown and result.session_id:
             self._say(f"session: {result.session_id}")
 

@@ -5,7 +5,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from kimi_agent.core.display import Terminal
@@ -14,6 +13,7 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.plugins.manifest import CommandSpec, Manifest
 from kimi_agent.tools.output import HeadTail, Live, spill_path
+from kimi_agent.tools.reports import read_report, report_folder
 
 TIMEOUT_S = 120.0
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -38,14 +38,13 @@ class CommandTool:
         return Terminal(self._line(params))
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        ctx.scratch.mkdir(parents=True, exist_ok=True)
-        output = HeadTail(spill_path(ctx.scratch, "plugin", ctx.call_id))
-        errors = spill_path(ctx.scratch, "plugin-errors", ctx.call_id)
+        ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        output = HeadTail(spill_path(ctx.scratch, "plugin", ctx.call_id), ctx.redactor)
+        errors = spill_path(report_folder(ctx.workspace, ctx.scratch), "plugin-errors", ctx.call_id)
         live = Live(ctx.progress)
 
         def on_output(data: bytes) -> None:
-            output.feed(data)
-            live.feed(data)
+            live.feed(output.feed(data))
 
         try:
             ended = await ctx.workspace.run(
@@ -56,11 +55,12 @@ class CommandTool:
                 on_output=on_output,
                 stdin=_json(params).encode(),
             )
-            said = _tail(errors)
+            said = plain(read_report(errors, _ERRORS).decode("utf-8", "replace")).strip()
         finally:
             live.close()
             output.close()
-            errors.unlink(missing_ok=True)
+            with suppress(OSError):  # it may be anything
+                errors.unlink(missing_ok=True)
         text = output.text().strip()
         failure = f"timed out after {TIMEOUT_S:g} s: killed" if ended.timed_out else f"exit code {ended.code}"
         if ended.code == 0:
@@ -80,13 +80,6 @@ class CommandTool:
 
 def _json(params: Mapping[str, Any]) -> str:
     return json.dumps(params, ensure_ascii=False).encode("utf-8", "replace").decode()
-
-
-def _tail(file: Path) -> str:
-    with suppress(OSError), file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - _ERRORS))
-        return plain(opened.read(_ERRORS).decode("utf-8", "replace")).strip()
-    return ""
 
 
 def _injected(manifest: Manifest) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from kimi_agent.core.environment import persons_environment
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.plugins.archive import unpack
@@ -216,7 +217,7 @@ def _git(folder: Path | None, *arguments: str, own_settings: bool = True, protoc
 
 def _environment(*, own_settings: bool = False, protocols: str = "") -> dict[str, str]:
     env = {
-        **os.environ,
+        **persons_environment(),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ALLOW_PROTOCOL": protocols,

@@ -8,8 +8,10 @@ is no /proc (macOS) only the group is reached.
 import os
 import secrets
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 MARK = "KIMI_RUN"
 """Name of the mark. Its value is `:program:command`, appended to an inherited one, so that an outer agent finds what an inner
@@ -28,21 +30,30 @@ def new_mark(program: str) -> str:
     return mark_of(program, secrets.token_hex(8))
 
 
-def signal_family(leader: int, mark: str, number: signal.Signals) -> None:
-    """Send the signal to every member once. The leader must not have been reaped yet, or have left members behind."""
+def signal_family(leader: int, mark: str, number: signal.Signals) -> dict[int, bytes]:
+    """Send the signal to every member once; answers who they were, for `kill_family`.
+
+    The leader must not have been reaped yet, or have left members behind. They are found before the first one is ended, which
+    may be all that ties another to the family.
+    """
+    members = _members(leader, mark)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
-    for pid in _members(leader, mark):
+    for pid in members:
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
+    return members
 
 
-def kill_family(leader: int, mark: str) -> None:
-    """SIGKILL every member, again until none is left (or `_ROUNDS` are over: a process stuck in the kernel stays)."""
+def kill_family(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyType({})) -> None:
+    """SIGKILL every member, again until none is left (or `_ROUNDS` are over: a process stuck in the kernel stays).
+
+    `known` are members that were found before: what has cut its ties since, and still lives, belongs to them.
+    """
+    first = _members(leader, mark, known)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
-    for _ in range(_ROUNDS):
-        members = _members(leader, mark)
+    for members in (first, *(_members(leader, mark, known) for _ in range(_ROUNDS))):
         if not members:
             return
         for pid in members:
@@ -50,14 +61,15 @@ def kill_family(leader: int, mark: str) -> None:
                 os.kill(pid, signal.SIGKILL)
 
 
-def _members(leader: int, mark: str) -> set[int]:
-    """Living members (zombies left out), by one look at /proc."""
+def _members(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyType({})) -> dict[int, bytes]:
+    """Living members (zombies left out) and when each was started, by one look at /proc."""
     parents: dict[int, int] = {}
+    started: dict[int, bytes] = {}
     found = {leader}
     try:
         pids = [int(name) for name in os.listdir(_PROC) if name.isdigit()]  # noqa: PTH208 - names are all it takes
     except OSError:
-        return set()
+        return {}
     for pid in pids:
         try:
             # The program's name stands in parentheses and may hold anything, so fields are counted from the last one.
@@ -66,12 +78,12 @@ def _members(leader: int, mark: str) -> set[int]:
             continue
         state, parent, group, session = fields[0], *map(int, fields[1:4])
         if state not in (b"Z", b"X"):
-            parents[pid] = parent
-            if leader in (group, session) or _is_marked(pid, mark):
+            parents[pid], started[pid] = parent, fields[19]
+            if leader in (group, session) or known.get(pid) == fields[19] or _is_marked(pid, mark):
                 found.add(pid)
     while children := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= children
-    return (found & parents.keys()) - {os.getpid()}
+    return {pid: started[pid] for pid in (found & parents.keys()) - {os.getpid()}}
 
 
 def _is_marked(pid: int, mark: str) -> bool:

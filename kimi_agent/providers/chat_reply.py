@@ -18,7 +18,7 @@ MAY_BE_EMPTY = ("content_filter", "length")
 
 @dataclass(slots=True, eq=False)
 class OpenCall:
-    """A call being streamed. `waiting` holds arguments that came before the name."""
+    """A call being streamed. It is shown once it has an `id`; `waiting` holds arguments that came before."""
 
     index: int
     raw_id: str
@@ -92,8 +92,8 @@ class Reply:
             self._said_something = True
             yield delta
         for call in self._calls:
-            if not call.name and not call.id:
-                yield from self._open(call, "")
+            if not call.id and not self._is_copy(call):
+                yield from self._open(call, call.name)
         if not self._said_something and not self._calls and self.reason not in MAY_BE_EMPTY:
             raise ConnectionFailed(f"{name} sent an empty reply.")
         if extras := tuple({"call": c.id, "extra_content": c.extra} for c in self._calls if c.extra is not None):
@@ -131,8 +131,8 @@ class Reply:
             call.extra = piece["extra_content"]
         if not call.id:
             call.waiting += arguments
-            call.raw_id = call.raw_id or raw_id
-            if name:
+            call.raw_id, call.name = call.raw_id or raw_id, call.name or name
+            if name and not self._namesakes(call):
                 yield from self._open(call, name)
         elif arguments:
             call.arguments += arguments
@@ -156,6 +156,14 @@ class Reply:
         call = OpenCall(len(self._calls), raw_id)
         self._calls.append(call)
         return call
+
+    def _namesakes(self, call: OpenCall) -> list[OpenCall]:
+        """Other calls of this reply with its id: it may be one of them, sent twice, which its end will show."""
+        return [other for other in self._calls if call.raw_id and other is not call and other.raw_id == call.raw_id]
+
+    def _is_copy(self, call: OpenCall) -> bool:
+        whole = (call.name, call.waiting)
+        return any(other.id and (other.name, other.arguments) == whole for other in self._namesakes(call))
 
     def _open(self, call: OpenCall, name: str) -> Iterator[Delta]:
         call.name, call.id = name, self._ids.assign(call.raw_id, name)

@@ -221,7 +221,7 @@ def _kimi_thinking(thinking: str | None, configured: Any) -> dict[str, Any]:
 
 def wire_id(call_id: str, *, keep: bool) -> str:
     """A call id that the API takes. Two ids that differ stay different: a changed one ends with a checksum of the old."""
-    if keep or re.fullmatch(rf"[a-zA-Z0-9_-]{{1,{MAX_ID}}}", call_id):
+    if (keep and call_id) or re.fullmatch(rf"[a-zA-Z0-9_-]{{1,{MAX_ID}}}", call_id):
         return call_id
     plain = re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)[: MAX_ID - 9]
     return f"{plain}_{zlib.crc32(call_id.encode('utf-8', 'surrogatepass')):08x}"

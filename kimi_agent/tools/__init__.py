@@ -1,9 +1,12 @@
 """The table of built-in tools. A new one is a file in this folder and a line here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.reader import Reader
+from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import Tool
 
 
@@ -15,13 +18,18 @@ def builtin_tools(
     readers: Mapping[str, Reader] | None = None,
     services: Mapping[str, Any] | None = None,
     moves_on_timeout: bool = True,
+    is_private: Callable[[str], bool] = is_secret_path,
+    proved: Callable[[str, Path], Sequence[str] | None] | None = None,
+    box: BoxView | None = None,
 ) -> list[Tool]:
     """Fresh tools for one session, always in the same order: prompt caches live on it.
 
     What a session knows (files read, the shell's folder) lives in these instances. `media` is for models that can see,
     `think` for those that do not reason on their own; `allow_private` lets FetchURL reach loopback and private networks;
     `readers` read documents by suffix, `services` are the configured web services by name.
-    `moves_on_timeout` lets a command that outlives its timeout go on in the background.
+    `moves_on_timeout` lets a command that outlives its timeout go on in the background; `box` is what commands run in.
+    `is_private` says which files (real paths) a search leaves out; `proved` answers how a command line is run that only reads,
+    None for one that may do more.
     """
     from kimi_agent.tools.ask_user import AskUserQuestion
     from kimi_agent.tools.fetch_url import FetchURL
@@ -46,8 +54,8 @@ def builtin_tools(
         StrReplaceFile(files),
         ReadMediaFile() if media else None,
         Glob(),
-        Grep(),
-        Shell(moves_on_timeout=moves_on_timeout),
+        Grep(is_private=is_private),
+        Shell(moves_on_timeout=moves_on_timeout, proved=proved, box=box),
         TaskList(),
         TaskOutput(),
         TaskStop(),

@@ -56,7 +56,7 @@ class FetchURL:
         if page.redirect:
             text = f"{page.url} redirects to another site. Fetch that one to go on: {page.redirect}"
             return text_output(text, Plain(f"redirects to {page.redirect}"))
-        return _answer(page, text, spill_path(ctx.scratch, "fetch", ctx.call_id))
+        return _answer(page, ctx.redactor.text(text), spill_path(ctx.scratch, "fetch", ctx.call_id))
 
 
 async def fetch_text(url: str, allow_private: bool, time_limit_s: float = TIME_LIMIT_S) -> tuple["Page", str]:

@@ -11,8 +11,8 @@ import msgspec
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.globs import glob_regex, split_literal
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
-from kimi_agent.tools.globs import glob_regex, split_literal
 from kimi_agent.tools.recent import newest_first
 from kimi_agent.tools.ripgrep import BASE, TIME_LIMIT_S, find_ripgrep, printable, run_ripgrep, shown_path
 

@@ -3,7 +3,7 @@
 import os
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,9 +13,9 @@ from msgspec import Struct
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.globs import expand_braces, filter_regex
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
-from kimi_agent.tools.globs import expand_braces, filter_regex
 from kimi_agent.tools.recent import newest_first
 from kimi_agent.tools.ripgrep import BASE, TIME_LIMIT_S, Rows, find_ripgrep, printable, run_ripgrep, shown_path
 
@@ -63,8 +63,11 @@ class Grep:
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = GrepParams
 
-    def __init__(self, command: Sequence[str] | None = None) -> None:
-        self._command = command
+    def __init__(
+        self, command: Sequence[str] | None = None, *, is_private: Callable[[str], bool] = is_secret_path
+    ) -> None:
+        """`is_private` says of which files nothing is shown, unless they are named."""
+        self._command, self._is_private = command, is_private
 
     def effects(self, params: GrepParams, ctx: ToolContext) -> Sequence[Effect]:
         if "\0" in params.pattern:
@@ -84,7 +87,7 @@ class Grep:
         if not found.is_dir:
             await ctx.workspace.read(target, 1)  # refuses a pipe or a device, which ripgrep would wait for
         base, name = (target, "") if found.is_dir else (target.parent, target.name)
-        guard = _Guard(base, whole=not found.is_dir)
+        guard = _Guard(base, self._is_private, whole=not found.is_dir)
         raw = await self._search(params, ctx, base, f"./{name}", guard)
         rows = _parsed(raw, params)
         if params.output_mode == "files_with_matches":
@@ -110,9 +113,9 @@ class Grep:
 class _Guard:
     """Keeps what files with secrets hold out of a search of their folder. The gates were told of the folder alone."""
 
-    def __init__(self, base: Path, *, whole: bool) -> None:
+    def __init__(self, base: Path, is_private: Callable[[str], bool], *, whole: bool) -> None:
         """`whole`: the search is of one file, which the gates were told of."""
-        self._base, self._whole = base, whole
+        self._base, self._is_private, self._whole = base, is_private, whole
         self._known: dict[bytes, bool] = {}
 
     def keep(self, row: bytes) -> bool:
@@ -120,13 +123,13 @@ class _Guard:
             return True
         path = row.partition(b"\0")[0]
         if path not in self._known:
-            self._known[path] = is_secret_path(str(self._base / os.fsdecode(path.removeprefix(b"./"))))
+            self._known[path] = self._is_private(str(self._base / os.fsdecode(path.removeprefix(b"./"))))
         return not self._known[path]
 
     def note(self) -> str:
         count = sum(self._known.values())
-        files = "file that usually holds" if count == 1 else "files that usually hold"
-        return f"matches in {count} {files} secrets are left out; name the file as path to search it" if count else ""
+        files = f"{count} {'file that is' if count == 1 else 'files that are'} private (secrets, .kimiignore)"
+        return f"matches in {files} are left out; name the file as path to search it" if count else ""
 
 
 def _wanted(params: GrepParams) -> int:
@@ -162,7 +165,7 @@ def _write_filter(glob: str, scratch: Path) -> Path:
     except ValueError as error:
         raise ToolError(f"Invalid glob: {error}") from None
     lines = [glob[1:]] if glob.startswith("!") else ["*", "!*/", *(f"!{one}" for one in expand_braces(glob))]
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
     file = scratch / f"filter-{secrets.token_hex(6)}"
     file.write_text("\n".join(lines) + "\n", "utf-8", "replace")
     return file
@@ -174,10 +177,14 @@ def _parsed(raw: Rows, params: GrepParams) -> list[Row]:
         rows, other = [Row(path.removeprefix(b"./")) for path in raw.rows], [raw.rest]
     else:
         rows, other, gap = [], [], False
+        begun = b""  # of a path with line breaks in it
         for line in raw.rows:
             path, nul, text = line.partition(b"\0")
             if nul:
-                rows.append(Row(path.removeprefix(b"./"), printable(text).rstrip("\r"), gap))
+                rows.append(Row((begun + path).removeprefix(b"./"), printable(text).rstrip("\r"), gap))
+                begun = b""
+            elif line.startswith(b"./"):
+                begun += line + b"\n"
             else:
                 other.append(line)
             gap = line == b"--"

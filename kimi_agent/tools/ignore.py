@@ -1,47 +1,11 @@
 """Which files .gitignore and .ignore leave out, by ripgrep's rules. Used only where ripgrep is missing."""
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
-from kimi_agent.tools.globs import glob_regex
+from kimi_agent.core.ignore import Rule, parse_rules, verdict
 
 _FILES = (".gitignore", ".ignore")
 """In order of precedence, weakest first: a verdict of any .ignore beats those of all .gitignore."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    regex: re.Pattern[str]
-    folders_only: bool
-    negated: bool
-
-
-def parse_rules(text: str) -> list[Rule]:
-    rules = []
-    for raw in text.splitlines():
-        line = re.sub(r"(?<!\\)\s+$", "", raw)
-        if not line or line.startswith("#"):
-            continue
-        negated = line.startswith("!")
-        line = line[1:] if negated else line
-        bare = line.rstrip("/")
-        if not bare:
-            continue
-        pattern = bare.lstrip("/") if "/" in bare else f"**/{bare}"
-        try:
-            rules.append(Rule(glob_regex(pattern), line.endswith("/"), negated))
-        except ValueError:
-            continue  # git passes over a line that it cannot read, too
-    return rules
-
-
-def verdict(rules: list[Rule], path: str, is_dir: bool) -> bool | None:
-    """True: ignored. False: kept by a `!` line. None: nothing is said about it. The last line that matches decides."""
-    for rule in reversed(rules):
-        if (is_dir or not rule.folders_only) and rule.regex.fullmatch(path):
-            return not rule.negated
-    return None
 
 
 class IgnoreStack:

@@ -1,4 +1,7 @@
-"""Documents of strangers are read in a process of their own: it can be killed, its memory and time are bounded."""
+"""Documents of strangers are read in a process of their own: it can be killed, its memory and time are bounded.
+
+It writes nothing, reaches nobody and reads no file of the person's: see workspaces/sandbox/alone.py, which it begins with.
+"""
 
 import asyncio
 import os
@@ -16,8 +19,9 @@ _MEMORY = 2 << 30  # bytes of address space; a large page takes about 0.4 GB
 _CPU_S = 120
 _ORPHAN_S = 0.5
 """How often the child looks whether it still has its parent."""
+_ALONE = "kimi_agent.workspaces.sandbox.alone"
 _ENV = ("HOME", "PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "VIRTUAL_ENV")
-"""All that the reader of hostile documents is given of the environment: no key, no token."""
+"""All that the reader of hostile documents is given of the environment: what the Python that runs this program needs."""
 
 
 async def isolated(module: str, *arguments: str, document: bytes) -> str:
@@ -26,11 +30,11 @@ async def isolated(module: str, *arguments: str, document: bytes) -> str:
     Raises ToolError with the reason when nothing can be read from it.
     """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", module, *arguments),  # -P: nothing of the working folder is imported
+        *(sys.executable, "-P", "-m", _ALONE, module, *arguments),  # -P: nothing of the working folder is imported
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={name: os.environ[name] for name in _ENV if name in os.environ},
+        env=_environment(),
         start_new_session=True,
     )
     try:
@@ -45,6 +49,14 @@ async def isolated(module: str, *arguments: str, document: bytes) -> str:
         killed = code < 0  # and the lines are a library's warnings
         raise ToolError("it took too much memory or time" if killed or not lines else lines[-1][:500])
     return text.decode("utf-8", "replace")
+
+
+def _environment() -> dict[str, str]:
+    """An entry of PYTHONPATH that is empty or relative is the working folder of a stranger: it is left out."""
+    env = {name: os.environ[name] for name in _ENV if name in os.environ}
+    if "PYTHONPATH" in env:
+        env["PYTHONPATH"] = os.pathsep.join(filter(os.path.isabs, env["PYTHONPATH"].split(os.pathsep)))
+    return env
 
 
 def answer(read: Callable[[bytes], str]) -> int:

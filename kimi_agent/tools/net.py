@@ -3,27 +3,16 @@ metadata services) is not a web page's or a model's to ask for.
 """
 
 import asyncio
-import ipaddress
 import socket
 from urllib.parse import SplitResult, urlsplit
 
 from msgspec import Struct
 
+from kimi_agent.core.address import is_public
 from kimi_agent.core.errors import ToolError
 
 MAX_PAGE_BYTES = 5_000_000
 """Bytes of a page, unpacked, that are read."""
-
-# `is_global` of the interpreter at hand is asked as well, but older ones do not know all of these (CVE-2024-4032).
-_INSIDE_V4 = [
-    *map(ipaddress.IPv4Network, ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16")),
-    *map(ipaddress.IPv4Network, ("172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16")),
-    *map(ipaddress.IPv4Network, ("198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")),
-    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's metadata service, at a public address
-]
-_PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-_DOCUMENTATION_V6 = [ipaddress.IPv6Network("2001:db8::/32"), ipaddress.IPv6Network("3fff::/20")]
-_NAT64 = [ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48")]
 
 
 class Target(Struct, frozen=True):
@@ -68,24 +57,6 @@ def parse_url(url: str) -> Target:
 
 def _path(parts: SplitResult) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public net, also when it wraps an IPv4 address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = _wrapped(ip)
-        if inner is None:
-            return ip in _PUBLIC_V6 and ip.is_global and not any(ip in network for network in _DOCUMENTATION_V6)
-        ip = inner
-    return ip.is_global and not any(ip in network for network in _INSIDE_V4)
-
-
-def _wrapped(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a packet to `ip` ends at: mapped, 6to4, Teredo, NAT64."""
-    if any(ip in network for network in _NAT64):
-        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
 
 
 async def resolve(target: Target, *, allow_private: bool) -> list[str]:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.sanitize import plain
 
 HEAD = TAIL = 12_000  # bytes kept of each end
@@ -18,10 +19,14 @@ _LIVE_BYTES = 8_000  # per interval: more than a screen, and nobody reads faster
 
 
 class HeadTail:
-    """Collects bytes. When they are more than head and tail hold, all of them (up to `FILE_CAP`) are in `path`, too."""
+    """Collects bytes. When they are more than head and tail hold, all of them (up to `FILE_CAP`) are in `path`, too.
 
-    def __init__(self, path: Path) -> None:
+    What `redactor` knows is in none of them.
+    """
+
+    def __init__(self, path: Path, redactor: Redactor | None = None) -> None:
         self.path = path
+        self._stream = (redactor or Redactor()).stream()
         self.total = 0
         self._head = bytearray()
         self._tail = bytearray()
@@ -31,7 +36,12 @@ class HeadTail:
         self._file_error = ""
         self._follows = False
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> bytes:
+        """Take a piece; what of it may be shown now."""
+        return self._take(self._stream.feed(data))
+
+    def _take(self, data: bytes) -> bytes:
+        taken = data
         if self._follows or self.total + len(data) > HEAD + TAIL:
             self._spill(data)
         self.total += len(data)
@@ -43,6 +53,7 @@ class HeadTail:
         self._tail += data[-TAIL:]
         if len(self._tail) > 4 * TAIL:
             del self._tail[:-TAIL]
+        return taken
 
     def follow(self) -> None:
         """From now on all of it is in the file, as soon as it comes. The end is there too when the middle was too long."""
@@ -50,6 +61,8 @@ class HeadTail:
         self._spill(b"")
 
     def close(self) -> None:
+        """There is no more to come."""
+        self._take(self._stream.end())
         if self._file is not None:
             with suppress(OSError):
                 if self._follows and self.total > FILE_CAP:

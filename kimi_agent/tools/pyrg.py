@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from kimi_agent.tools.globs import filter_regex
-from kimi_agent.tools.ignore import IgnoreStack, parse_rules
+from kimi_agent.core.globs import filter_regex
+from kimi_agent.core.ignore import parse_rules
+from kimi_agent.tools.ignore import IgnoreStack
 
 TYPES = {
     "css": "*.css *.scss",

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.task import TaskEnd
 from kimi_agent.core.workspace import Exit, Workspace
 from kimi_agent.tools.output import HeadTail, Live
@@ -17,10 +19,17 @@ class RunningCommand:
     """`run` once; `show` decides meanwhile whether a person sees the output live."""
 
     def __init__(
-        self, workspace: Workspace, argv: Sequence[str], cwd: Path, env: Mapping[str, str], output: HeadTail
+        self,
+        workspace: Workspace,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        output: HeadTail,
+        access: Access = NO_MORE,
+        stdin: bytes = b"",
     ) -> None:
-        self.output = output
-        self._workspace, self._argv, self._cwd, self._env = workspace, argv, cwd, env
+        self.output, self.access = output, access
+        self._workspace, self._argv, self._cwd, self._env, self._stdin = workspace, argv, cwd, env, stdin
         self._live: Live | None = None
         self._ended: Exit | None = None
 
@@ -32,7 +41,12 @@ class RunningCommand:
     async def run(self, timeout: float) -> TaskEnd:
         """Cancelling it kills the command with all that it started. Raises WorkspaceError when it cannot be started."""
         try:
-            ended = self._ended = await self._workspace.run(
+            run = self._workspace.run
+            if self.access != NO_MORE:  # workspaces of plugins may know of no box
+                run = partial(run, access=self.access)
+            if self._stdin:
+                run = partial(run, stdin=self._stdin)
+            ended = self._ended = await run(
                 self._argv, cwd=self._cwd, env=self._env, timeout=timeout, on_output=self._feed
             )
             if ended.left_running and self._live is None:
@@ -50,6 +64,6 @@ class RunningCommand:
         return self._ended
 
     def _feed(self, data: bytes) -> None:
-        self.output.feed(data)
+        shown = self.output.feed(data)
         if self._live is not None:
-            self._live.feed(data)
+            self._live.feed(shown)

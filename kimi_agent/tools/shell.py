@@ -4,16 +4,15 @@ import asyncio
 import math
 import os
 import secrets
-import shlex
-import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from kimi_agent.core.access import BoxView
 from kimi_agent.core.display import Plain, Terminal
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
@@ -22,7 +21,10 @@ from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Exit
 from kimi_agent.tools.hints import NO_EDITOR, hint_for
 from kimi_agent.tools.output import HeadTail, spill_path
+from kimi_agent.tools.programs import program
+from kimi_agent.tools.reports import read_report, report_folder
 from kimi_agent.tools.running import RunningCommand
+from kimi_agent.tools.shell_box import Wider, access_of, effects_of, notes_of, place_of, told, variables_of
 
 _NO_EDITOR_COMMAND = f"sh -c 'echo \"{NO_EDITOR}\" >&2; exit 1'"
 
@@ -45,29 +47,12 @@ _ENV = {
     "PIP_NO_INPUT": "1",
 }
 
-# vi without a terminal waits for keys from its stderr, for ever; with commands of its own (-es, -c, +cmd) it needs none.
-_NO_VI = f"""\
-_kimi_vi() {{
-  case " ${{*:2}}" in
-    *" -"[eEsc-]*|*" +"[!0-9]*|*" -h"*) command "$@" ;;
-    *) echo "{NO_EDITOR}" >&2; return 1 ;;
-  esac
-}}
-vi() {{ _kimi_vi vi "$@"; }}
-vim() {{ _kimi_vi vim "$@"; }}
-nvim() {{ _kimi_vi nvim "$@"; }}
-"""
-# Read by bash before the command, as its BASH_ENV: the command itself stays byte for byte what the model wrote, so exit code,
-# `set -e`, line numbers and syntax errors are those of `bash -c`. A command that sets its own EXIT trap, or that ends in
-# `exec`, leaves no report; the folder then stays what it was.
-_PROLOGUE = """\
-trap '{ trap - DEBUG ERR; set +xv; builtin pwd -P >|"$_KIMI_CWD"; } >/dev/null 2>&1 || :' EXIT
-export -n _KIMI_CWD
-unset BASH_ENV
-"""
+_PROLOGUE = Path(__file__).with_suffix(".bash")
 _SH_PROLOGUE = """trap 'pwd -P >|"$_KIMI_CWD"' EXIT; """
 
 _ARGUMENT_LIMIT = 100_000  # bytes; Linux takes 128 KiB in one argument
+_FROM_STDIN = 'eval "$(IFS= read -rd "" x; printf %s "$x")"'  # builtins alone; what runs finds its input at its end
+_PATH_LIMIT = 4096  # bytes
 
 FOREGROUND_S, FOREGROUND_MAX_S = 60, 600
 MOVED_S = 600
@@ -75,25 +60,34 @@ MOVED_S = 600
 _TIMEOUT = "Seconds, 60 when not given, at most 600; in the background a limit, none when not given"
 
 
+Proved = Callable[[str, Path], Sequence[str] | None]
+
+
 class ShellParams(msgspec.Struct, frozen=True):
     command: str
     timeout: Annotated[int, msgspec.Meta(ge=1, le=86_400, description=_TIMEOUT)] | None = None
     description: Annotated[str, msgspec.Meta(description="A few words for the user")] = ""
     run_in_background: Annotated[bool, msgspec.Meta(description="For servers, watchers and what takes long")] = False
+    access: Annotated[Wider, msgspec.Meta(description="Asks the user for what the box refuses")] | None = None
 
 
 class Shell:
     """Holds no state: the current folder of a session is in a file of its scratch folder, and so survives a resume.
 
-    `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed.
+    `moves_on_timeout`: a command that outlives its timeout goes on in the background instead of being killed. `proved` answers
+    the arguments that run a command line which is proved to read only, in a folder; None for one that may do more. `box` is what
+    commands run in.
     """
 
     name = "Shell"
     description = Path(__file__).with_suffix(".md").read_text("utf-8").strip()
     Params = ShellParams
 
-    def __init__(self, *, moves_on_timeout: bool = True) -> None:
-        self._moves = moves_on_timeout
+    def __init__(
+        self, *, moves_on_timeout: bool = True, proved: Proved | None = None, box: BoxView | None = None
+    ) -> None:
+        self._moves, self._proved, self._box = moves_on_timeout, proved, box
+        self.description += told(box)
 
     def effects(self, params: ShellParams, ctx: ToolContext) -> Sequence[Effect]:
         if not params.command.strip():
@@ -108,20 +102,23 @@ class Shell:
             raise ToolError(f"`timeout` is at most {FOREGROUND_MAX_S} s; what takes longer needs run_in_background.")
         cwd, _ = _kept_folder(ctx.scratch / "cwd", ctx.workspace.root)
         elsewhere = "" if cwd == ctx.workspace.root else os.fsencode(cwd).decode("utf-8", "replace")
-        return (Effect("run", params.command, elsewhere),)
+        access = access_of(params.command, params.access, ctx.workspace, cwd)
+        return (Effect("run", params.command, elsewhere), *effects_of(access))
 
     async def preview(self, params: ShellParams, ctx: ToolContext) -> Terminal:
-        return Terminal(params.command)
+        return Terminal(params.command, reason=params.access.reason if params.access else "")
 
     async def run(self, params: ShellParams, ctx: ToolContext) -> ToolOutput:
-        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        with suppress(OSError):  # a full disk: the command that makes room must run
+            ctx.scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
         kept = ctx.scratch / "cwd"
         cwd, notes = _starting_folder(kept, ctx.workspace.root)
+        proved = self._proved(params.command, cwd) if self._proved is not None else None
         if params.run_in_background:
-            return _start(params, ctx, cwd)
-        report = ctx.scratch / f"cwd-{secrets.token_hex(6)}"
+            return _start(params, ctx, cwd, proved, self._box)
+        report = _report(ctx)
         seconds = params.timeout or FOREGROUND_S
-        command = _command(params, ctx, cwd, report)
+        command = _command(params, ctx, cwd, report, proved, self._box)
         command.show(ctx.progress)
         work = asyncio.create_task(command.run(math.inf if self._moves else seconds))
         moved: Task | None = None
@@ -133,23 +130,54 @@ class Shell:
             if moved is None:
                 work.cancel()  # nothing, when it has ended
                 await asyncio.wait([work])
-                if report.exists() and report.stat().st_size:
-                    report.replace(kept)
-                report.unlink(missing_ok=True)
+                _keep_folder(report, kept)
         if moved is not None:
             return _moved(moved, command.output.text(), seconds)
         ended = Exit(None, timed_out=True) if work.cancelled() else command.exit_of(work)
         new_cwd, _ = _starting_folder(kept, ctx.workspace.root)
         if new_cwd != cwd:
             notes.append(f"the working directory is now {new_cwd}")
-        return _answer(params.command, command.output.text(), ended, notes, seconds)
+        text = command.output.text()
+        notes += notes_of(ended, text, ctx.workspace, self._box, command.access)
+        ran_in = place_of(ended, self._box, command.access)
+        return _answer(Terminal(params.command, text, ended.code, box=ran_in), ended, notes, seconds)
 
 
-def _command(params: ShellParams, ctx: ToolContext, cwd: Path, report: Path) -> RunningCommand:
-    """`report` is where it writes the folder in which it ended."""
-    argv, env = _invocation(params.command, ctx.scratch)
-    output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id))
-    return RunningCommand(ctx.workspace, argv, cwd, env | {"_KIMI_CWD": str(report)}, output)
+def _command(
+    params: ShellParams, ctx: ToolContext, cwd: Path, report: Path, proved: Sequence[str] | None, box: BoxView | None
+) -> RunningCommand:
+    """`report` is where it writes the folder in which it ended; `proved` are the arguments for a command that goes nowhere."""
+    output = HeadTail(spill_path(ctx.scratch, "shell", ctx.call_id), ctx.redactor)
+    if proved is not None:
+        return RunningCommand(ctx.workspace, proved, cwd, {}, output)
+    argv, env, stdin = _invocation(params.command, program("bash", ctx.workspace))
+    access = access_of(params.command, params.access, ctx.workspace, cwd)
+    env = env | variables_of(access, ctx.workspace, box) | {"_KIMI_CWD": str(report)}
+    return RunningCommand(ctx.workspace, argv, cwd, env, output, access, stdin)
+
+
+def _report(ctx: ToolContext) -> Path:
+    """Where a command writes the folder in which it ended."""
+    try:
+        return report_folder(ctx.workspace, ctx.scratch) / f"cwd-{secrets.token_hex(6)}"
+    except OSError:  # a full disk
+        return Path(os.devnull)
+
+
+def _keep_folder(report: Path, kept: Path) -> None:
+    """Remember for the next command what this one has reported."""
+    if folder := read_report(report, _PATH_LIMIT):
+        with suppress(OSError):
+            new = kept.with_name(f"cwd-{secrets.token_hex(6)}")
+            new.write_bytes(folder)
+            new.replace(kept)
+    _remove(report)
+
+
+def _remove(report: Path) -> None:
+    if str(report) != os.devnull:
+        with suppress(OSError):  # it may be anything
+            report.unlink(missing_ok=True)
 
 
 def _title(params: ShellParams) -> str:
@@ -157,9 +185,11 @@ def _title(params: ShellParams) -> str:
     return f"{params.command}  # {params.description}" if params.description.strip() else params.command
 
 
-def _start(params: ShellParams, ctx: ToolContext, cwd: Path) -> ToolOutput:
+def _start(
+    params: ShellParams, ctx: ToolContext, cwd: Path, proved: Sequence[str] | None, box: BoxView | None
+) -> ToolOutput:
     """Start the command as a background task."""
-    command = _command(params, ctx, cwd, Path(os.devnull))
+    command = _command(params, ctx, cwd, Path(os.devnull), proved, box)
     task = ctx.tasks.start(
         "command", _title(params), command.run(math.inf), call_id=ctx.call_id, output=command.output.path,
         limit=params.timeout,
@@ -188,7 +218,7 @@ def _move(
         return None
     command.show(None)
     command.output.follow()
-    work.add_done_callback(lambda _: report.unlink(missing_ok=True))
+    work.add_done_callback(lambda _: _remove(report))
     return task
 
 
@@ -206,7 +236,8 @@ def _about(task: Task) -> str:
     )
 
 
-def _answer(command: str, text: str, ended: Exit, notes: list[str], seconds: int) -> ToolOutput:
+def _answer(shown: Terminal, ended: Exit, notes: list[str], seconds: int) -> ToolOutput:
+    text = shown.output
     failed = ended.timed_out or ended.code != 0
     if ended.timed_out:
         notes.insert(0, f"timed out after {seconds} s: killed, with everything it had started")
@@ -222,8 +253,7 @@ def _answer(command: str, text: str, ended: Exit, notes: list[str], seconds: int
     if failed and (hint := hint_for(text)):
         notes.append(hint)
     lines = [text.rstrip("\n")] if text.strip() else [] if notes else ["[no output]"]
-    display = Terminal(command, text, ended.code)
-    return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), display, is_error=failed)
+    return text_output("\n".join([*lines, *(f"[{note}]" for note in notes)]), shown, is_error=failed)
 
 
 def _signal_name(code: int) -> str:
@@ -251,26 +281,12 @@ def _kept_folder(kept: Path, root: Path) -> tuple[Path, Path | None]:
     return (cwd, None) if cwd.is_dir() else (root, cwd)
 
 
-def _invocation(command: str, scratch: Path) -> tuple[list[str], dict[str, str]]:
-    """The argument list and the environment for `command`."""
-    if shutil.which("bash") is None:
-        return ["sh", "-c", _SH_PROLOGUE + command], _ENV
-    users_own = os.environ.get("BASH_ENV", "")
-    prologue = _PROLOGUE + _NO_VI + (f'export BASH_ENV={shlex.quote(users_own)}\n. "$BASH_ENV"\n' if users_own else "")
-    file = scratch / "bash_env"
-    _write_if_new(file, prologue)
-    env = _ENV | {"BASH_ENV": str(file)}
+def _invocation(command: str, bash: str | None) -> tuple[list[str], dict[str, str], bytes]:
+    """The arguments, environment and input for `command`. Nothing of it lies where a command could change it."""
+    if bash is None:
+        return ["sh", "-c", _SH_PROLOGUE + command], _ENV, b""
+    env = _ENV | {"BASH_ENV": str(_PROLOGUE), "_KIMI_NO_EDITOR": NO_EDITOR}
     script = os.fsencode(command)
     if len(script) <= _ARGUMENT_LIMIT:
-        return ["bash", "-c", command], env
-    script_file = scratch / f"command-{secrets.token_hex(6)}.sh"
-    script_file.write_bytes(script)
-    return ["bash", str(script_file)], env
-
-
-def _write_if_new(file: Path, text: str) -> None:
-    """Whole or not at all: another call may read the file in this moment."""
-    if not file.exists() or file.read_text("utf-8") != text:
-        new = file.with_name(f"{file.name}-{secrets.token_hex(6)}")
-        new.write_text(text, "utf-8")
-        new.replace(file)
+        return [bash, "-c", command, "bash"], env, b""
+    return [bash, "-c", _FROM_STDIN, "bash"], env, script

@@ -5,20 +5,47 @@ import os
 import stat as stat_module
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kimi_agent.core.access import NO_MORE, Access
 from kimi_agent.core.errors import WorkspaceError
-from kimi_agent.core.workspace import Exit, Stat
+from kimi_agent.core.workspace import REPORTS, Exit, Stat
 from kimi_agent.workspaces.replace import key_of, replace_file
 from kimi_agent.workspaces.trouble import worded
+
+if TYPE_CHECKING:
+    from kimi_agent.workspaces.sandbox.box import Box
 
 _INLINE = 1 << 16
 """Bytes up to which a read is quicker than the thread that would do it."""
 
 
-class LocalWorkspace:
-    """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file."""
+_STREAMS = frozenset(
+    {"/proc/kmsg", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe", "/proc/acpi/event"}
+)
+"""Regular files by their looks, pipes by their nature."""
 
-    def __init__(self, root: Path, extra_roots: Iterable[Path] = ()) -> None:
+
+class LocalWorkspace:
+    """Files and processes of this machine, as the user who runs the program. Holds no lock and no open file.
+
+    `box` is what processes run in, None for no box; `scratch` is the session's own folder, of which
+    they may read all and write `reports`. While `is_read_only`, they write nothing else. `passed` are variables that they get
+    although they are on no list (see core/environment.py).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        extra_roots: Iterable[Path] = (),
+        *,
+        box: "Box | None" = None,
+        scratch: Path | None = None,
+        is_read_only: Callable[[], bool] = lambda: False,
+        passed: Sequence[str] = (),
+    ) -> None:
+        self._box, self._scratch, self._is_read_only, self._passed = box, scratch, is_read_only, tuple(passed)
+        self.reports = scratch / REPORTS if scratch is not None else None
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
 
@@ -31,7 +58,8 @@ class LocalWorkspace:
         except UnicodeEncodeError:
             raise WorkspaceError("The path contains a character that no file name can have.") from None
         expanded = os.path.expanduser(path) if path.startswith("~") else path  # noqa: PTH111 - Path would raise for ~nobody
-        return Path(os.path.realpath(self.root / expanded))
+        real = Path(os.path.realpath(self.root / expanded))
+        return (_by_shown_name(real) or real) if "\ufffd" in path else real
 
     def contains(self, path: Path) -> bool:
         return any(path.is_relative_to(root) for root in (self.root, *self.extra_roots))
@@ -69,10 +97,40 @@ class LocalWorkspace:
         timeout: float,
         on_output: Callable[[bytes], None],
         stdin: bytes = b"",
+        access: Access = NO_MORE,
+        descriptors: Sequence[int] = (),
     ) -> Exit:
         from kimi_agent.workspaces.process import run_process
+        from kimi_agent.workspaces.spawn import room_of
 
-        return await run_process(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, stdin=stdin)
+        room = room_of(self._box, self.root, self.extra_roots, self._scratch, self._is_read_only)
+        return await run_process(
+            argv,
+            cwd=cwd,
+            env=env,
+            timeout=timeout,
+            on_output=on_output,
+            stdin=stdin,
+            room=room,
+            access=access,
+            passed=self._passed,
+            descriptors=descriptors,
+        )
+
+
+def _by_shown_name(path: Path) -> Path | None:
+    """The one file whose name is no UTF-8 and is shown, with its bad bytes replaced, as that of `path`, which is not there."""
+    if os.path.lexists(path):
+        return None
+    try:
+        found = [entry for entry in path.parent.iterdir() if _shown(entry) == path.name]
+    except OSError:
+        return None
+    return Path(os.path.realpath(found[0])) if len(found) == 1 else None
+
+
+def _shown(path: Path) -> str:
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 def _stat_of(found: os.stat_result) -> Stat:
@@ -97,6 +155,8 @@ def _read(path: Path, limit: int | None, offset: int) -> bytes:
 
 
 def _refuse_special(path: Path, mode: int) -> None:
+    if str(path) in _STREAMS:
+        raise WorkspaceError(f"{path} is a stream of the kernel: what is read of it is gone for everybody else.")
     if stat_module.S_ISREG(mode):
         return
     if stat_module.S_ISDIR(mode):

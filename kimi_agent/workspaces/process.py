@@ -3,19 +3,18 @@
 import asyncio
 import os
 import signal
-import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from kimi_agent.core.access import NO_MORE, Access
+from kimi_agent.core.environment import child_environment
 from kimi_agent.core.errors import WorkspaceError
-from kimi_agent.core.redact import is_secret_name
 from kimi_agent.core.workspace import Exit
 from kimi_agent.processes.family import MARK, kill_family, new_mark, signal_family
 from kimi_agent.processes.watcher import watcher
+from kimi_agent.workspaces.spawn import BOX_FAILED, BoxError, NotStarted, Room, Spawned, spawn
 
 _CHUNK = 1 << 16  # bytes per read: what a pipe holds
 _DRAIN_S = 0.2  # after the process's own exit: time for what it started to write its last words and let go of the pipe
@@ -23,9 +22,6 @@ _TIMEOUT_GRACE_S = 1.0  # between SIGTERM and SIGKILL, when the deadline passed
 _CANCEL_GRACE_S = 0.1  # the same, when a person waits for the interrupt
 _DROPPED = 64 << 20  # bytes that a process may write after its command has ended; nobody reads them
 _REAP_S = 1.0  # a process stuck in the kernel outlives SIGKILL: it is not waited for longer than this
-
-PASSED = "KIMI_PASS_ENV"
-"""Names, with commas, of variables that commands get although they look like secrets."""
 
 
 async def run_process(
@@ -36,17 +32,29 @@ async def run_process(
     timeout: float,
     on_output: Callable[[bytes], None],
     stdin: bytes = b"",
+    room: Room | None = None,
+    access: Access = NO_MORE,
+    passed: Sequence[str] = (),
+    descriptors: Sequence[int] = (),
 ) -> Exit:
     """Run `argv` in its own session with `stdin` on its stdin; stdout and stderr go, merged, to `on_output` as they come.
 
+    `room` is the box that it runs in, with what `access` adds; None: it runs in none. A box that cannot be made is told as
+    output and the code 125: the command has not run then.
+
     Returns within `_DRAIN_S` of the process's own exit, whoever still holds the pipe then; that one goes on running until
     this program ends, and what it writes is dropped. On timeout (seconds), on cancellation and when `on_output` raises,
-    the process and all it started get SIGTERM and, after a short grace, SIGKILL. `env` is added to this process's
-    environment without its secrets. A process that died of a signal by itself has the code 128 + signal, as in a shell.
+    the process and all it started get SIGTERM and, after a short grace, SIGKILL. `env` is added to what
+    `child_environment` leaves of this process's, with what the person has `passed` by name. A process that died of a signal
+    by itself has the code 128 + signal, as in a shell.
 
     Raises WorkspaceError when the process cannot be started.
     """
-    child = _Child(argv, cwd, env, on_output, stdin)
+    try:
+        child = await _start(argv, cwd, child_environment(env, passed), on_output, stdin, room, access, descriptors)
+    except BoxError as error:
+        on_output(f"kimi: the box could not be made, so the command was not run: {error}\n".encode())
+        return Exit(BOX_FAILED)
     try:
         try:
             async with asyncio.timeout(timeout):
@@ -54,6 +62,8 @@ async def run_process(
         except TimeoutError:
             await child.stop(_TIMEOUT_GRACE_S)
             return Exit(None, timed_out=True)
+        if isinstance(child.failure, NotStarted):
+            raise _not_started(child.failure, argv, cwd)
         if child.failure is None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_S):
@@ -63,8 +73,8 @@ async def run_process(
             raise child.failure
         if not child.closed.is_set():
             child.drop_output()
-            return Exit(child.code, left_running=True)
-        return Exit(child.code)
+            return child.ended(left_running=True)
+        return child.ended()
     except asyncio.CancelledError:
         await child.stop(_CANCEL_GRACE_S)
         raise
@@ -72,11 +82,29 @@ async def run_process(
         child.release()
 
 
-def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without secrets, except those that the user passes by name, and with `extra`."""
-    passed = frozenset(os.environ.get(PASSED, "").replace(",", " ").split())
-    kept = {name: value for name, value in os.environ.items() if name in passed or not is_secret_name(name)}
-    return kept | dict(extra)
+async def _start(
+    argv: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    on_output: Callable[[bytes], None],
+    stdin: bytes,
+    room: Room | None,
+    access: Access,
+    kept: Sequence[int],
+) -> "_Child":
+    mark = new_mark(watcher().mark)
+    pipe, write_end = os.pipe()
+    try:
+        with _input(stdin) as given:
+            spawned = await spawn(argv, cwd, {**env, MARK: mark}, given, write_end, room, access, kept)
+    except BaseException as error:
+        os.close(pipe)
+        if isinstance(error, OSError | ValueError):
+            raise _not_started(error, argv, cwd) from error
+        raise
+    finally:
+        os.close(write_end)
+    return _Child(spawned, mark, pipe, on_output)
 
 
 class _Child:
@@ -85,9 +113,7 @@ class _Child:
     asyncio's own subprocess waits for the end of the output before it reports the exit, so pipe and exit are watched here.
     """
 
-    def __init__(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], on_output: Callable[[bytes], None], stdin: bytes
-    ) -> None:
+    def __init__(self, spawned: Spawned, mark: str, pipe: int, on_output: Callable[[bytes], None]) -> None:
         self.exited = asyncio.Event()
         self.closed = asyncio.Event()
         self.settled = asyncio.Event()
@@ -96,43 +122,30 @@ class _Child:
         self._on_output = on_output
         self._dropped: int | None = None  # bytes since nobody reads the output any more
         self._loop = asyncio.get_running_loop()
-        self._watcher = watcher()
-        self._mark = new_mark(self._watcher.mark)
-        self._pipe, write_end = os.pipe()
-        try:
-            with _input(stdin) as given:
-                self._process = subprocess.Popen(
-                    list(argv),
-                    cwd=cwd,
-                    env=child_environment(env) | {MARK: self._mark},
-                    stdin=given,
-                    stdout=write_end,
-                    stderr=write_end,
-                    start_new_session=True,
-                )
-        except (OSError, ValueError) as error:
-            os.close(self._pipe)
-            raise _not_started(error, argv, cwd) from error
-        finally:
-            os.close(write_end)
-        self._watcher.started(self._process.pid)
+        self._spawned, self._mark, self._pipe = spawned, mark, pipe
+        self._watched = True
         os.set_blocking(self._pipe, False)
         self._loop.add_reader(self._pipe, self._read)
-        self._pidfd = self._watch()
+        self._loop.add_reader(spawned.news, self._hear)
 
     async def stop(self, grace_s: float) -> None:
         """End the whole family. Cancelling this skips the grace, never the kill."""
+        known: dict[int, bytes] = {}
         try:
-            signal_family(self._process.pid, self._mark, signal.SIGTERM)
+            known = signal_family(self._spawned.pid, self._mark, signal.SIGTERM)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
                     await self.exited.wait()
                     await self.closed.wait()
         finally:
-            kill_family(self._process.pid, self._mark)
+            kill_family(self._spawned.pid, self._mark, known)
         with suppress(TimeoutError):
             async with asyncio.timeout(_REAP_S):
                 await self.exited.wait()
+
+    def ended(self, *, left_running: bool = False) -> Exit:
+        said = self._spawned
+        return Exit(self.code, left_running=left_running, refused=tuple(said.refused), read_only=said.read_only)
 
     def drop_output(self) -> None:
         """Go on reading, so that what runs on is not ended by its first word, until there has been a flood."""
@@ -142,7 +155,7 @@ class _Child:
     def release(self) -> None:
         if self._dropped is None:
             self._close_pipe()
-        self._close_pidfd()
+        self._unwatch()
 
     def _drop(self, data: bytes) -> None:
         self._dropped = (self._dropped or 0) + len(data)
@@ -164,28 +177,17 @@ class _Child:
             self._close_pipe()
             self.settled.set()
 
-    def _watch(self) -> int:
-        """Have the exit noticed: by a pidfd (its number is returned), or by a thread where there is none (-1)."""
+    def _hear(self) -> None:
         try:
-            pidfd: int = os.pidfd_open(self._process.pid)
-        except (AttributeError, OSError):
-            threading.Thread(target=self._wait_in_thread, daemon=True).start()
-            return -1
-        self._loop.add_reader(pidfd, self._reap)
-        return pidfd
-
-    def _wait_in_thread(self) -> None:
-        code = self._process.wait()
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(self._ended, code)
-
-    def _reap(self) -> None:
-        self._close_pidfd()
-        self._ended(self._process.wait())
-
-    def _ended(self, code: int) -> None:
-        self._watcher.ended(self._process.pid)
-        self.code = code if code >= 0 else 128 - code
+            code = self._spawned.collect()
+        except NotStarted as error:
+            self.failure, code = error, None
+        else:
+            if code is None:  # more is to come
+                return
+        self._unwatch()
+        watcher().ended(self._spawned.pid)
+        self.code = code
         self.exited.set()
         self.settled.set()
 
@@ -196,23 +198,27 @@ class _Child:
             self._pipe = -1
             self.closed.set()
 
-    def _close_pidfd(self) -> None:
-        if self._pidfd >= 0:
-            self._loop.remove_reader(self._pidfd)
-            os.close(self._pidfd)
-            self._pidfd = -1
+    def _unwatch(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._spawned.news)
+            self._spawned.close()
 
 
 @contextmanager
-def _input(data: bytes) -> Iterator[int | IO[bytes]]:
+def _input(data: bytes) -> Iterator[int]:
     """What a child reads: a file without a name, so that no pipe has to be fed while it runs."""
     if not data:
-        yield subprocess.DEVNULL
+        nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            yield nothing
+        finally:
+            os.close(nothing)
         return
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.seek(0)
-        yield file
+        yield file.fileno()
 
 
 def _not_started(error: Exception, argv: Sequence[str], cwd: Path) -> WorkspaceError:

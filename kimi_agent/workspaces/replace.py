@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from kimi_agent.core.errors import StaleFileError, WorkspaceError
+from kimi_agent.workspaces.exchange import exchange
 
 _LOCK_WAIT = 1.0
 """Seconds to wait for another program that replaces a file in the same folder. The lock is held for milliseconds; a
@@ -81,37 +82,61 @@ def _write_by_rename(path: Path, data: bytes, before: os.stat_result | None, exp
     except OSError as error:
         raise (_CannotRename(error) if error.errno in _NEEDS_IN_PLACE else error) from None
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            _write_all(file.fileno(), data)
-            if before is not None:
-                _copy_attributes(path, before, file.fileno())
-            os.fsync(file.fileno())
+        _write_all(descriptor, data)
+        if before is not None:
+            _copy_attributes(path, before, descriptor)
+        os.fsync(descriptor)
         with _locked_folder(path.parent) as folder:
             _check(path, expect)
-            _put(temporary, path, new=before is None)
+            _put(temporary, path, before)
             if folder is not None:
                 with suppress(OSError):  # some file systems cannot sync a folder
                     os.fsync(folder)
-            return path.stat()
+        return os.fstat(descriptor)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # whatever it is now: the change is made, or it is not
+            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.close(descriptor)
 
 
-def _put(temporary: Path, path: Path, *, new: bool) -> None:
-    """A new file is linked, not renamed: a link fails when somebody else has made the file since the last look."""
+def _put(temporary: Path, path: Path, before: os.stat_result | None) -> None:
+    """A new file is linked, not renamed: a link fails when somebody else has made the file since the last look.
+
+    For the same reason a file is exchanged with the new one, and exchanged back when it was another than the one expected.
+    """
     try:
-        if new:
+        if before is None:
             try:
                 path.hardlink_to(temporary)
-                temporary.unlink()  # here and not later: it changes the key
+                with suppress(OSError):
+                    temporary.unlink()  # here and not later: it changes the key
                 return
             except FileExistsError:
                 raise StaleFileError(f"{path} has been created meanwhile. Read it first.") from None
             except OSError:
                 pass  # a file system without hard links
+        elif exchange(temporary, path):
+            if _looks(temporary) != _looks_of(before):
+                exchange(temporary, path)
+                raise StaleFileError(f"{path} has changed meanwhile. Read it again.")
+            return
         temporary.replace(path)
     except OSError as error:
         raise (_CannotRename(error) if error.errno in _NEEDS_IN_PLACE else error) from None
+
+
+def _looks_of(found: os.stat_result) -> tuple[int, ...]:
+    """What a rename leaves as it is: the change time is not among it."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _looks(path: Path) -> tuple[int, ...]:
+    """As `_looks_of`, of what is there now; nothing when it cannot be looked at."""
+    try:
+        return _looks_of(path.lstat())
+    except OSError:
+        return ()
 
 
 def _copy_attributes(path: Path, before: os.stat_result, descriptor: int) -> None:
@@ -138,6 +163,8 @@ def _write_in_place(path: Path, data: bytes, expect: str | None) -> os.stat_resu
             descriptor = file.fileno()
             old = file.readall()
             with _backup(path, old):
+                if key_of(os.fstat(descriptor)) != expect:
+                    raise StaleFileError(f"{path} has changed meanwhile. Read it again.")
                 try:
                     _reserve(descriptor, len(data))
                     _overwrite(descriptor, data)
@@ -186,7 +213,8 @@ def _backup(path: Path, old: bytes) -> Iterator[None]:
             os.fsync(file.fileno())
         yield
     finally:
-        copy.unlink(missing_ok=True)
+        with suppress(OSError):
+            copy.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -201,7 +229,8 @@ def _locked_folder(folder: Path) -> Iterator[int | None]:
         _lock(descriptor)
         yield descriptor
     finally:
-        os.close(descriptor)
+        with suppress(OSError):
+            os.close(descriptor)
 
 
 def _lock(descriptor: int) -> None:

@@ -587,7 +587,7 @@ def test_tools_and_models_that_nobody_has_are_told(tmp_path: Path):
     head = "tools: NoSuchTool, ReadFile, SearchWeb, greet, mcp__git__log, Read*\ndisallowedTools: Shel\nmodel: nosuch\n"
     path = markdown(kimi.work / ".kimi" / "agents", "v", head=head)
     for flags in ([], ["--agent", "v"]):
-        done = kimi.run("-p", "x", "--provider", kimi.scenario([{"text": "Done."}]), *flags)
+        done = kimi.run("--trust", "-p", "x", "--provider", kimi.scenario([{"text": "Done."}]), *flags)
         assert done.stdout == "Done.\n", done.stderr
         told = [line for line in done.stderr.splitlines() if "The agent type v" in line]
         assert told == [
@@ -616,7 +616,7 @@ def test_the_flags_start_the_agent_of_a_file(tmp_path: Path):
     shutil.copytree(CORPUS / "kimi-cli", kimi.work / ".kimi/agents")
     steps = [{"text": "Hello"}]
     for flags in (["--agent-file", ".kimi/agents/minimal/agent.yaml"], ["--agent", "MY-agent"]):
-        done = kimi.run(*flags, "-p", "hi", "--provider", kimi.scenario(steps))
+        done = kimi.run(*flags, "--trust", "-p", "hi", "--provider", kimi.scenario(steps))
         assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
     prompts = [path.read_text() for path in (kimi.home / "sessions").glob("*.jsonl")]
     assert len(prompts) == 2
@@ -630,7 +630,7 @@ def test_the_model_is_offered_the_subagents_of_its_file_and_no_others(tmp_path: 
     shutil.copytree(CORPUS / "kimi-cli", kimi.work / ".kimi/agents")
     with FakeAPI([[{"text": "Hello"}]]) as api:
         kimi.use(api.url)
-        done = kimi.run(*flags, "-p", "hi")
+        done = kimi.run(*flags, "--trust", "-p", "hi")
     assert (done.returncode, done.stdout) == (0, "Hello\n"), done.stderr
     (tool,) = [tool["function"] for tool in api.requests[0].json["tools"] if tool["function"]["name"] == "Agent"]
     assert "- coder: Handle coding tasks\n- reviewer: Code review expert" in tool["description"]

@@ -64,8 +64,8 @@ class Life:
 
     async def live(self, steps: int) -> None:
         for number in range(steps):
-            deeds = [self.ask, self.compact, self.undo, self.resume, self.fork, self.change_context]
-            (deed,) = self.dice.choices(deeds, [45, 12, 12, 8, 7, 16])
+            deeds = [self.ask, self.compact, self.undo, self.redo, self.resume, self.fork, self.change_context]
+            (deed,) = self.dice.choices(deeds, [42, 11, 14, 9, 7, 6, 15])
             try:
                 await deed(number)
             except SessionError:
@@ -87,6 +87,10 @@ class Life:
 
     async def undo(self, number: int) -> None:
         for event in self.session.undo(self.dice.randrange(1, 4)):
+            self.screen.apply(event)
+
+    async def redo(self, number: int) -> None:
+        for event in self.session.redo():
             self.screen.apply(event)
 
     async def change_context(self, number: int) -> None:

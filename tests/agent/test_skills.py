@@ -403,5 +403,5 @@ def test_the_tool_asks_before_a_secret_file(tree: Path):
     path = library.skills["x"].path
     path.unlink()
     path.symlink_to(write(tree / "user/.ssh/id_rsa", "KEY"))
-    [effect] = SkillTool(library).effects(SkillTool.Params("x"), None)  # type: ignore[arg-type]
+    [effect] = SkillTool(lambda: library).effects(SkillTool.Params("x"), None)  # type: ignore[arg-type]
     assert effect.target == str(tree / "user/.ssh/id_rsa")

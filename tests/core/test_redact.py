@@ -2,6 +2,8 @@
 
 import base64
 import json
+import re
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import msgspec
@@ -24,6 +26,40 @@ def test_every_form_is_found(before: str, after: str) -> None:
         assert redactor.finds(msgspec.json.encode({"a": [text]}))
     for encode in (base64.b64encode, base64.urlsafe_b64encode):
         assert MARK in redactor.text(encode(whole.encode()).decode())
+
+
+KEYS = {"ONE": "sesame-open", "TWO": "sesame-open-wide", "THREE": "wide-1234sesame"}
+SMALL = st.lists(
+    st.sampled_from(["sesame-open", "-wide", "wide-1234sesame", "sesame", "-open", "s", "\n", "wide-"]), max_size=12
+)
+
+
+@given(texts=SMALL, cuts=st.lists(st.integers(0, 90)))
+def test_no_cut_of_a_stream_lets_a_key_through(texts: list[str], cuts: list[int]) -> None:
+    data = "".join(texts).encode()
+    stream = Redactor(KEYS).stream()
+    ends = [0, *sorted(cuts), len(data)]
+    out = b"".join(stream.feed(data[start:end]) for start, end in pairwise(ends)) + stream.end()
+    assert not any(key.encode() in out for key in KEYS.values())
+    marks = re.sub(rb"\[redacted: \w+\]", b"|", out)
+    assert set(re.split(rb"\|", marks)) <= {data[a:b] for a in range(len(data) + 1) for b in range(a, len(data) + 1)}
+    if not any(key in data.decode() for key in KEYS.values()):
+        assert out == data
+
+
+def test_a_stream_holds_little_back_and_every_form_is_found_in_it() -> None:
+    redactor = Redactor({"KIMI_API_KEY": KEY})
+    whole = KEY.encode() + base64.b64encode(KEY.encode()) + KEY.encode().hex().encode()
+    stream = redactor.stream()
+    out = b"".join(stream.feed(bytes([each])) for each in whole + b"\n") + stream.end()
+    assert out.count(MARK.encode()) == 3
+    stream = redactor.stream()
+    given_bytes = kept = 0
+    for _ in range(300):
+        given_bytes += 10_000
+        kept += len(stream.feed(b"sk-A" * 2_500))
+        assert given_bytes - kept < 4 * 200
+    assert Redactor().stream().feed(b"as it is") == b"as it is"
 
 
 @given(st.text())

@@ -26,7 +26,7 @@ def reply(body):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.nightly) for seed in range(4, 50))])
 def test_killed_and_resumed(tmp_path: Path, seed: int):
     chance = random.Random(seed)
     with FakeAPI(reply, strict=True) as api:

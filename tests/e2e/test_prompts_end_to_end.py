@@ -38,10 +38,10 @@ def texts(body: Any) -> list[str]:
 def converse(kimi: Program, mode: str, prompt: str, *seen: str) -> str:
     """Type a prompt and wait until all of `seen` is on the screen; answers what was printed."""
     if mode == "print":
-        done = kimi.run("--yolo", "--output-format", "json", "-p", prompt)
+        done = kimi.run("--trust", "--yolo", "--output-format", "json", "-p", prompt)
         assert done.returncode == 0, done.stderr
         return str(json.loads(done.stdout)["result"])
-    argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else [])]
+    argv = [*KIMI, "--trust", "--yolo", *(["--line"] if mode == "line" else [])]
     with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
         screen.wait_for("\n>" if mode == "line" else "❯")
         screen.type(prompt)
@@ -101,7 +101,7 @@ def test_a_side_question_is_answered_while_a_turn_runs(tmp_path: Path, mode: str
         kimi = program(tmp_path, api.url)
         gate = kimi.folder / "gate"
         os.mkfifo(gate)
-        argv = [*KIMI, "--yolo", *(["--line"] if mode == "line" else []), "Work."]
+        argv = [*KIMI, "--trust", "--yolo", *(["--line"] if mode == "line" else []), "Work."]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work, columns=100, lines=30) as screen:
             screen.wait_for("cat ../gate")
             screen.type("/btw where is the total?")
@@ -128,7 +128,7 @@ def test_hooks_are_told_of_subagents(tmp_path: Path):
     with FakeAPI(reply, strict=True) as api:
         kimi = program(tmp_path, api.url)
         hooks = "".join(
-            f'\n[[hooks]]\nevent = "{event}"\nmatcher = "{matcher}"\ncommand = "cat >> ../{event}-{matcher}.jsonl"\n'
+            f'\n[[hooks]]\nevent = "{event}"\nmatcher = "{matcher}"\ncommand = "cat >> {event}-{matcher}.jsonl"\n'
             for event in ("SubagentStart", "SubagentStop")
             for matcher in ("explore", "coder")
         )
@@ -136,11 +136,11 @@ def test_hooks_are_told_of_subagents(tmp_path: Path):
         done = kimi.run("-p", "Let somebody look.")
     assert (done.returncode, done.stdout) == (0, "Done.\n"), done.stderr
     started, stopped = (
-        json.loads((tmp_path / f"Subagent{word}-explore.jsonl").read_text()) for word in ("Start", "Stop")
+        json.loads((kimi.work / f"Subagent{word}-explore.jsonl").read_text()) for word in ("Start", "Stop")
     )
     assert (started["agent_name"], started["prompt"]) == ("explore", "Look at the shop.")
     assert (stopped["agent_name"], stopped["response"]) == ("explore", "It sells things.")
     for told in (started, stopped):
         assert told["cwd"] == str(kimi.work)
         assert Path(told["transcript_path"]).stem == told["session_id"]
-    assert not list(tmp_path.glob("*-coder.jsonl")), "the matcher is the type"
+    assert not list(kimi.work.glob("*-coder.jsonl")), "the matcher is the type"

@@ -29,8 +29,8 @@ def test_a_skill_is_called_by_name_in_a_script(kimi: Program) -> None:
     (kimi.work / ".claude" / "skills" / "bad.md").write_text("---\n")
     with FakeAPI(answer, strict=True) as api:
         kimi.use(api.url)
-        done = kimi.run("-p", "/review src")
-        elsewhere = kimi.run("--skills-dir", str(kimi.home), "-p", "/review src")
+        done = kimi.run("--trust", "-p", "/review src")
+        elsewhere = kimi.run("--trust", "--skills-dir", str(kimi.home), "-p", "/review src")
     assert done.stdout == "heard=src listed=True\n", done.stderr
     assert "bad.md is left out" in done.stderr
     assert (elsewhere.returncode, elsewhere.stdout) == (2, "")
@@ -40,7 +40,7 @@ def test_a_skill_is_called_by_name_in_a_script(kimi: Program) -> None:
 def test_a_skill_is_called_by_name_in_a_shell(kimi: Program) -> None:
     with FakeAPI(answer, strict=True) as api:
         kimi.use(api.url)
-        terminal = Terminal(kimi, "--line", NO_COLOR="1")
+        terminal = Terminal(kimi, "--trust", "--line", NO_COLOR="1")
         terminal.expect("/help")
         terminal.type("/skill:nope\n")
         terminal.expect("no command /skill:nope")

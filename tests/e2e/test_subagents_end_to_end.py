@@ -172,7 +172,7 @@ def test_killed_in_the_middle_each_is_taken_up_by_its_id(tmp_path: Path):
         if name := name_in(body):
             if any("Go on with it." in text for text in texts(body)):
                 return [{"text": f"{name} has done its part."}]
-            return work(name, body, f"echo {name} >> log.txt; echo {name} > ../begun; sleep 600")
+            return work(name, body, f"echo {name} >> log.txt; echo {name} > begun; sleep 600")
         if "What became of it?" not in texts(body)[-1]:
             return orders()
         if len(results(body)) == 3:
@@ -183,10 +183,10 @@ def test_killed_in_the_middle_each_is_taken_up_by_its_id(tmp_path: Path):
 
     with FakeAPI(reply, strict=True) as api:
         kimi = repository(tmp_path, api.url)
-        os.mkfifo(kimi.folder / "begun")
+        os.mkfifo(kimi.work / "begun")
         argv = [*KIMI, "--yolo", "-p", "Let three work on it."]
         with PtyScreen(argv, env=kimi.environment(), cwd=kimi.work) as screen:
-            first = (kimi.folder / "begun").read_text()
+            first = (kimi.work / "begun").read_text()
             screen.child.send_signal(signal.SIGKILL)
             screen.child.wait(20)
         done = kimi.run("--yolo", "-C", "-p", "What became of it?")

@@ -212,7 +212,7 @@ def test_tasks_can_be_looked_at_and_stopped_and_a_new_session_asks(tmp_path: Pat
 
 def until_begun(kimi: Program, screen: PtyScreen) -> None:
     """The command runs, and so does all that it leaves running: the mark is in what bash has started, not in bash."""
-    while not (kimi.folder / "begun").exists() or not living_with(f"MARK={kimi.folder}"):
+    while not (kimi.work / "begun").exists() or not living_with(f"MARK={kimi.folder}"):
         assert screen.child.poll() is None, screen.text
         screen.sees("never", within=0.02)
 
@@ -222,7 +222,7 @@ def until_begun(kimi: Program, screen: PtyScreen) -> None:
 def test_no_end_of_kimi_leaves_a_task(tmp_path: Path, mode: str, number: signal.Signals):
     if mode != "print" and number == signal.SIGINT:
         pytest.skip("Ctrl-C is a key there")
-    left = "(setsid nohup sleep 600 >/dev/null 2>&1 &); touch ../begun; sleep 600"
+    left = "(setsid nohup sleep 600 >/dev/null 2>&1 &); touch begun; sleep 600"
     with FakeAPI(background(tmp_path, left, timeout=900), strict=True) as api:
         kimi = program(tmp_path, api.url)
         argv = {"print": ["-p", "go"], "tui": ["go"], "line": ["--line", "go"]}[mode]
@@ -236,7 +236,7 @@ def test_no_end_of_kimi_leaves_a_task(tmp_path: Path, mode: str, number: signal.
 
 
 def test_a_session_taken_up_after_kill_9_knows_what_was_lost(tmp_path: Path):
-    with FakeAPI(background(tmp_path, "touch ../begun; sleep 600"), strict=True) as api:
+    with FakeAPI(background(tmp_path, "touch begun; sleep 600"), strict=True) as api:
         kimi = program(tmp_path, api.url)
         with PtyScreen([*KIMI, "--yolo", "--line", "go"], env=kimi.environment(), cwd=kimi.work) as screen:
             until_begun(kimi, screen)

@@ -241,7 +241,7 @@ def test_the_program_speaks_on_any_terminal(tmp_path: Path, flags: tuple[str, ..
 
 def test_a_paste_of_lines_is_one_prompt_and_what_was_being_typed_comes_back_after_a_question(tmp_path: Path) -> None:
     kimi = Program(tmp_path)
-    call = {"name": "Shell", "arguments": {"command": "echo done"}}
+    call = {"name": "Shell", "arguments": {"command": "touch done"}}
     typed = Event()
 
     def reply(request: object) -> list[dict[str, object]]:

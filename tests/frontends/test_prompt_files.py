@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from kimi_agent.core.redact import Redactor
 from kimi_agent.frontends.common.editor import edit
 from kimi_agent.frontends.common.history import LIMIT, TAIL, PromptHistory
+from kimi_agent.frontends.common.unsent import Unsent
 
 
 def history(folder: Path) -> PromptHistory:
@@ -93,3 +95,15 @@ async def test_what_an_editor_leaves(tmp_path: Path, writes: bytes | None, code:
 
 async def test_no_editor_no_change(tmp_path: Path) -> None:
     assert await edit([str(tmp_path / "missing")], "text") is None
+
+
+def test_a_key_that_was_typed_is_not_stored(tmp_path: Path) -> None:
+    hide = Redactor({"A_KEY": "sk-canary-123"}).text
+    typed = PromptHistory(tmp_path / "work", tmp_path, hide)
+    typed.add("use sk-canary-123 now")
+    assert typed.entries == ["use sk-canary-123 now"]
+    assert PromptHistory(tmp_path / "work", tmp_path).entries == ["use [redacted: A_KEY] now"]
+    unsent = Unsent(tmp_path, "s", tmp_path, hide)
+    unsent.keep(["and sk-canary-123"])
+    assert "redacted: A_KEY" in next(tmp_path.glob("drafts/*/*.json")).read_text()
+    assert not any(b"sk-canary-123" in file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())

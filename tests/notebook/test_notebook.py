@@ -120,6 +120,7 @@ async def test_output_of_processes_and_of_stderr_is_seen_and_shown_live(notebook
 async def test_secrets_stay_with_kimi(place: ToolContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what the next kernel of a resumed session is told; and no process is left when it is closed."""
     monkeypatch.setenv("MY_API_KEY", "sk-1")
+    monkeypatch.setenv("KIMI_PASS_ENV", "NOTEBOOK_TEST")
     monkeypatch.setenv("NOTEBOOK_TEST", mark := f"mark{os.getpid()}")
     (tmp_path / "work").mkdir()
     ctx = make_context(tmp_path / "work")

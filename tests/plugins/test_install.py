@@ -362,10 +362,8 @@ def test_addresses_that_are_refused(source: str) -> None:
 
 
 def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) -> None:
-    """As kimi-code lays them out; the hook runs in the plugin's folder and is told where that is."""
-    check = (
-        'cat >/dev/null; echo "$PWD" > told; test "$PWD" = "$KIMI_PLUGIN_ROOT" && echo "no shells today" >&2; exit 2\n'
-    )
+    """As kimi-code lays them out; the hook runs in the plugin's folder, which it cannot change, and is told where that is."""
+    check = 'cat >/dev/null; touch told 2>/dev/null; test "$PWD" = "$KIMI_PLUGIN_ROOT" && echo "no shells today" >&2; exit 2\n'
     hooks = [{"event": "PreToolUse", "matcher": "^Bash$", "command": "sh ./check.sh"}]
     source = write_plugin(
         tmp_path / "bundle",
@@ -393,8 +391,7 @@ def test_a_bundle_adds_skills_commands_and_hooks(kimi: Program, tmp_path: Path) 
     assert "Count twice." in done.stdout
     assert "Hook PreToolUse `sh ./check.sh` objected" in done.stdout
     assert not (kimi.work / "ran").exists()
-    assert (kimi.home / "plugins" / "bundle" / "told").read_text().strip() == str(kimi.home / "plugins" / "bundle")
-    assert states(kimi)["bundle"] == "changed"  # the hook wrote into its own folder
+    assert not (kimi.home / "plugins" / "bundle" / "told").exists()  # no child of ours writes into kimi's own home
 
 
 def test_a_tool_with_the_name_of_one_of_ours_is_told_before_it_is_installed(kimi: Program, tmp_path: Path) -> None:

@@ -166,9 +166,14 @@ async def reply_to(items: list[dict[str, Any]], kind: str = "kimi", request: Req
             id="neither index nor id, the first without arguments",
         ),
         pytest.param(
-            [call_piece(0, "f:0", "f", "{}"), call_piece(1, "f:0", "f", "{}")],
-            [["f:0", "f", "{}"], ["f:1", "f", "{}"]],
+            [call_piece(0, "f:0", "f", "{}"), call_piece(1, "f:0", "f", '{"x"'), call_piece(1, None, None, ":1}")],
+            [["f:0", "f", "{}"], ["f:1", "f", '{"x":1}']],
             id="duplicate ids",
+        ),
+        pytest.param(
+            [call_piece(0, "f:0", "f", "{}"), call_piece(1, "f:0", "f", "{"), call_piece(1, None, None, "}")],
+            [["f:0", "f", "{}"]],
+            id="one call sent twice",
         ),
         pytest.param(
             [call_piece(3, "a", None, ""), call_piece(3, None, None, '{"x"'), call_piece(3, None, "f", ":1}")],

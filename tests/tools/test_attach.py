@@ -250,7 +250,9 @@ async def test_a_text_full_of_mentions_takes_no_time(folder: Path) -> None:
 async def test_what_is_attached_stands_below_the_prompt(tmp_path: Path) -> None:
     house = House(tmp_path, ListProvider([say("ok")]))
     (tmp_path / "work" / "f.txt").write_text("x\n" * 2000)
-    house.agent.make_attach = lambda model: make_attach({}, media=True, allow_private=False, is_secret=is_secret)
+    house.agent.make_attach = lambda model, folder: make_attach(
+        {}, media=True, allow_private=False, is_secret=is_secret
+    )
     async with asyncio.timeout(20):
         events = await play(house.open(), "sum up @f.txt")
     prompt, attached = house.provider.requests[0].messages

@@ -10,11 +10,11 @@ from tool_context import NoTasks
 from kimi_agent.core.ask import Answer, Dismissed, Question
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
+from kimi_agent.core.globs import expand_braces, glob_regex, split_literal
 from kimi_agent.core.message import Text
 from kimi_agent.core.schema import tool_spec
 from kimi_agent.core.tool import ToolContext
 from kimi_agent.tools.glob import Glob, GlobParams
-from kimi_agent.tools.globs import expand_braces, glob_regex, split_literal
 from kimi_agent.workspaces.local import LocalWorkspace
 
 

@@ -379,6 +379,6 @@ async def test_matches_in_secret_files_are_left_out_of_a_search_of_their_folder(
         assert "a.py" in text
         assert ".env\n" not in text
         assert "config.toml" not in text
-        assert "matches in 2 files that usually hold secrets are left out" in text
+        assert "matches in 2 files that are private (secrets, .kimiignore) are left out" in text
     asked = await run(grep, context(root), "api_key", path=".env", output_mode="content")
     assert "api_key = 1" in asked, "the gates are told of the file itself"

@@ -2,12 +2,14 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from boxes import workspace
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tool_context import NoTasks
@@ -21,7 +23,6 @@ from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.tools.output import FILE_CAP, HEAD, TAIL, HeadTail, Live, spill_path
 from kimi_agent.tools.shell import Shell, ShellParams
-from kimi_agent.workspaces.local import LocalWorkspace
 
 
 async def nobody(question: Question) -> Answer:
@@ -31,7 +32,8 @@ async def nobody(question: Question) -> Answer:
 def context(tmp_path: Path, progress: Callable[[str], None] = lambda text: None) -> ToolContext:
     root = tmp_path / "project"
     root.mkdir(exist_ok=True)
-    return ToolContext("Shell:1", LocalWorkspace(root), nobody, progress, (), tmp_path / "scratch", NoTasks())
+    scratch = tmp_path / "scratch"
+    return ToolContext("Shell:1", workspace(root, scratch), nobody, progress, (), scratch, NoTasks())
 
 
 async def run(ctx: ToolContext, command: str, timeout: int | None = None) -> tuple[str, ToolOutput]:
@@ -116,7 +118,7 @@ async def test_a_folder_that_is_gone_leads_back_to_the_root(tmp_path: Path) -> N
     text, _ = await run(ctx, "pwd")
     assert text.startswith(f"{root}\n[the working directory {root}/sub is gone; this ran in {root}]")
     assert (await run(ctx, "pwd"))[0] == str(root)
-    root.rmdir()
+    shutil.rmtree(root)
     with pytest.raises(WorkspaceError, match="no such folder"):
         await run(ctx, "pwd")
 
@@ -180,6 +182,9 @@ def test_a_command_behaves_as_in_bash_itself(tmp_path: Path, pieces: list[str], 
         stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
+        preexec_fn=lambda: [
+            signal.signal(number, signal.SIG_DFL) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+        ],
     )
     _, output = asyncio.run(run(ctx, command))
     shown = output.for_user
@@ -188,13 +193,6 @@ def test_a_command_behaves_as_in_bash_itself(tmp_path: Path, pieces: list[str], 
     ours = "".join(line for line in shown.output.splitlines(True) if "_KIMI_CWD" not in line)
     assert re.sub(r"kill \d+", "kill", ours) == re.sub(r"kill \d+", "kill", plain.stdout)
     assert shown.exit_code == code
-
-
-async def test_a_users_own_bash_env_still_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "it's mine").write_text("greet() { echo hello; }\n")
-    monkeypatch.setenv("BASH_ENV", str(tmp_path / "it's mine"))
-    ctx = context(tmp_path)
-    assert (await run(ctx, "greet; bash -c greet"))[0] == "hello\nhello"
 
 
 async def test_a_command_longer_than_an_argument_may_be(tmp_path: Path) -> None:
@@ -293,15 +291,16 @@ async def test_a_timeout_keeps_what_was_printed(tmp_path: Path) -> None:
 
 async def test_a_background_child_is_told_and_left_alone(tmp_path: Path) -> None:
     text, output = await run(context(tmp_path), "sleep 300 & echo $!")
-    pid = int(text.splitlines()[0])
     assert "background process goes on running" in text
     assert not output.is_error
-    os.kill(pid, 9)
+    assert (await run(context(tmp_path), f"kill -9 {text.splitlines()[0]}"))[
+        0
+    ] == "[no output]"  # its number is the box's
 
 
 async def test_a_background_child_with_its_own_output_is_no_matter(tmp_path: Path) -> None:
     text, _ = await run(context(tmp_path), "sleep 300 >/dev/null 2>&1 & echo $!")
-    os.kill(int(text), 9)
+    assert (await run(context(tmp_path), f"kill -9 {text}"))[0] == "[no output]"
 
 
 @pytest.mark.parametrize(

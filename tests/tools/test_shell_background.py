@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from boxes import workspace
 from processes import living_with
 from tool_context import Person, call, text_of
 
@@ -20,7 +21,6 @@ from kimi_agent.tools.shell import Shell
 from kimi_agent.tools.task_list import TaskList
 from kimi_agent.tools.task_output import TaskOutput
 from kimi_agent.tools.task_stop import TaskStop
-from kimi_agent.workspaces.local import LocalWorkspace
 
 
 class Desk:
@@ -36,8 +36,8 @@ class Desk:
 
     def context(self, call_id: str = "Shell:1", progress: Callable[[str], None] | None = None) -> ToolContext:
         show = progress or self.shown.append
-        workspace = LocalWorkspace(self.folder / "project")
-        return ToolContext(call_id, workspace, Person(), show, (), self.folder / "scratch", self.tasks)
+        place = workspace(self.folder / "project", self.folder / "scratch")
+        return ToolContext(call_id, place, Person(), show, (), self.folder / "scratch", self.tasks)
 
     def task(self) -> Task:
         return self.tasks.list()[0]
@@ -199,7 +199,7 @@ async def test_what_a_command_leaves_running_is_told(desk: Desk) -> None:
     await call(Shell(), desk.context(), command="sleep 600 & echo $!", run_in_background=True)
     await desk.ended.wait()
     pid, told = Path(desk.task().output).read_text().splitlines()
-    os.kill(int(pid), 9)
+    await call(Shell(), desk.context("Shell:2"), command=f"kill -9 {pid}")  # its number is the box's
     assert "what it started runs on until kimi ends" in told
 
 

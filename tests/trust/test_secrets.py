@@ -1,4 +1,4 @@
-"""Keys that kimi knows reach no log, no screen and no request, in any form (T57, T58); whole outputs in files of their own do."""
+"""Keys that kimi knows reach no log, no screen, no file and no request, in any form (T57, T58)."""
 
 import base64
 import os
@@ -24,8 +24,8 @@ LEAK = (
 )
 
 
-def shell(command: str) -> dict[str, Any]:
-    return {"call": {"name": "Shell", "arguments": {"command": command}}}
+def shell(command: str, **more: Any) -> dict[str, Any]:
+    return {"call": {"name": "Shell", "arguments": {"command": command} | more}}
 
 
 def leaks(data: bytes) -> list[bytes]:
@@ -38,7 +38,19 @@ def test_a_key_that_a_command_prints_is_kept_and_sent_nowhere(tmp_path: Path) ->
     (kimi.work / "AGENTS.md").write_text(f"The key is {KEY}.")
     read = {"call": {"name": "ReadFile", "arguments": {"path": "key.txt"}}}
     sub = {"call": {"name": "Agent", "arguments": {"description": "look", "prompt": "Look at key.txt"}}}
-    steps = [[shell("sh leak.sh")], [read], [sub], [read], [{"text": "Seen."}], [{"text": f"It is {KEY}."}]]
+    behind = shell("sh flood.sh", run_in_background=True)
+    flood = f"for i in $(seq 2000); do echo '{TOKEN}{KEY}'; printf %s '{KEY}'; done; echo the end"
+    (kimi.work / "flood.sh").write_text(flood)
+    steps = [
+        [shell("sh flood.sh")],
+        [behind],
+        [shell("sh leak.sh")],
+        [read],
+        [sub],
+        [read],
+        [{"text": "Seen."}],
+        [{"text": f"It is {KEY}."}],
+    ]
     (kimi.work / "leak.sh").write_text(LEAK)
     with FakeAPI(steps, strict=True) as api:
         kimi.use(api.url, key=KEY)
@@ -53,6 +65,7 @@ def test_a_key_that_a_command_prints_is_kept_and_sent_nowhere(tmp_path: Path) ->
     assert not leaks(done.stdout.encode() + done.stderr.encode())
     kept = [file for file in kimi.home.rglob("*") if file.is_file() and file != kimi.config]
     assert {file.name for file in kept} >= {"kimi.log"}
+    assert len([file for file in kept if file.name.startswith("shell-")]) == 2, "whole outputs"
     assert {file: leaks(file.read_bytes()) for file in kept if leaks(file.read_bytes())} == {}
 
 

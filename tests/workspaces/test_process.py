@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from boxes import room
 
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
@@ -30,7 +31,12 @@ async def shell(
 ) -> tuple[Exit, bytes]:
     chunks: list[bytes] = []
     found = await run_process(
-        ["bash", "-c", command], cwd=tmp_path, env=env or {}, timeout=timeout, on_output=chunks.append
+        ["bash", "-c", command],
+        cwd=tmp_path,
+        env=env or {},
+        timeout=timeout,
+        on_output=chunks.append,
+        room=room(tmp_path),
     )
     return found, b"".join(chunks)
 
@@ -127,6 +133,7 @@ async def test_nothing_survives(tmp_path: Path, command: str, way: str) -> None:
             env=mark,
             timeout=0.3 if way == "timeout" else 60,
             on_output=on_output,
+            room=room(tmp_path),
         )
     )
     await started.wait()
@@ -146,12 +153,33 @@ async def test_nothing_survives(tmp_path: Path, command: str, way: str) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("deaf", ["", "trap '' TERM; "], ids=["", "deaf"])
+async def test_what_cuts_its_ties_is_known_by_its_parents(tmp_path: Path, deaf: str) -> None:
+    """It has left the session and the mark is gone from its environment; its parent dies of the first signal."""
+    trace = f"TRACE={tmp_path}"
+    command = f'env -i {trace} setsid bash -c "{deaf}sleep 300; true" & sleep 300'
+    running = asyncio.create_task(
+        run_process(["bash", "-c", command], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None)
+    )
+    while len(living_with(trace)) < 2:
+        await asyncio.sleep(0.01)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    async with asyncio.timeout(10):
+        while living_with(trace):
+            await asyncio.sleep(0.01)
+
+
 async def test_the_callback_may_refuse(tmp_path: Path) -> None:
     def refuse(data: bytes) -> None:
         raise OSError("no room")
 
     with pytest.raises(OSError, match="no room"):
-        await run_process(["yes"], cwd=tmp_path, env={"REFUSED": str(tmp_path)}, timeout=60, on_output=refuse)
+        await run_process(
+            ["yes"], cwd=tmp_path, env={"REFUSED": str(tmp_path)}, timeout=60, on_output=refuse, room=room(tmp_path)
+        )
     assert living_with(str(tmp_path)) == []
 
 
@@ -166,9 +194,12 @@ async def test_the_callback_may_refuse(tmp_path: Path) -> None:
     ],
 )
 async def test_what_cannot_start_says_why(tmp_path: Path, argv: list[str], folder: str, words: str) -> None:
+    await shell("true", tmp_path)  # the first command of all opens what all of them use
     before = open_descriptors()
     with pytest.raises(WorkspaceError, match=words):
-        await run_process(argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None)
+        await run_process(
+            argv, cwd=tmp_path / folder, env={}, timeout=9, on_output=lambda data: None, room=room(tmp_path)
+        )
     assert open_descriptors() == before
 
 
@@ -179,20 +210,13 @@ SECRETS = re.findall(
     PGPASSWORD MYSQL_PWD DB_PASS SSH_PASSPHRASE MY_SECRET SECRET_KEY GOOGLE_APPLICATION_CREDENTIALS DOCKER_AUTH_CONFIG
     CI_JOB_TOKEN GH_PAT""",
 )
-HARMLESS = re.findall(
-    r"\w+",
-    "API_KEYBOARD TOKENIZERS_PARALLELISM SSH_AUTH_SOCK GIT_ASKPASS XAUTHORITY PASSENGER_APP KEYMAP AUTHOR MONKEY",
-)
 
 
 async def test_secrets_stay_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SECRETS:
         monkeypatch.setenv(name, "sesame")
-    for name in HARMLESS:
-        monkeypatch.setenv(name, "kept")
     _, output = await shell("env", tmp_path, env={"ADDED": "yes"})
     assert b"sesame" not in output
-    assert {f"{name}=kept".encode() for name in HARMLESS} <= set(output.splitlines())
     assert {b"ADDED=yes", b"PWD=" + os.fsencode(tmp_path)} <= set(output.splitlines())
 
 
@@ -207,11 +231,12 @@ async def test_secrets_that_the_user_names_are_passed_on(tmp_path: Path, monkeyp
     ]
 
 
-async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [300, pytest.param(5000, marks=pytest.mark.nightly)])
+async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path, number: int) -> None:
     await shell("true", tmp_path)
     before, others = open_descriptors(), children()
-    for number in range(300):
-        if number % 10:
+    for each in range(number):
+        if each % 10:
             await shell("true", tmp_path)
         else:
             await asyncio.wait([task := asyncio.create_task(shell("sleep 60", tmp_path))], timeout=0.001)
@@ -221,21 +246,10 @@ async def test_no_zombie_and_no_descriptor_is_left(tmp_path: Path) -> None:
     assert children() <= others
 
 
-async def test_a_gigabyte_in_one_line_streams(tmp_path: Path) -> None:
-    size = 0
-
-    def count(data: bytes) -> None:
-        nonlocal size
-        size += len(data)
-        assert len(data) <= 1 << 16
-
-    argv = ["bash", "-c", "head -c 1000000000 /dev/zero"]
-    assert await run_process(argv, cwd=tmp_path, env={}, timeout=100, on_output=count) == Exit(0)
-    assert size == 1_000_000_000
-
-
 async def test_the_loop_stays_free_while_output_floods(tmp_path: Path) -> None:
-    running = asyncio.create_task(run_process(["yes"], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None))
+    running = asyncio.create_task(
+        run_process(["yes"], cwd=tmp_path, env={}, timeout=60, on_output=lambda data: None, room=room(tmp_path))
+    )
     for _ in range(200):
         await asyncio.sleep(0)
     running.cancel()
@@ -250,11 +264,14 @@ ORPHANS = (
 PARENT = """
 import asyncio, os, sys
 from pathlib import Path
+from boxes import room
 from kimi_agent.workspaces.process import run_process
 
 async def main():
     async def run(command):
-        await run_process(["bash", "-c", command], cwd=Path.cwd(), env={}, timeout=60, on_output=lambda data: None)
+        await run_process(
+            ["bash", "-c", command], cwd=Path.cwd(), env={}, timeout=60, on_output=lambda data: None, room=room(Path.cwd())
+        )
     if sys.argv[2] == "between calls":
         await run(sys.argv[1].replace("env -i ", ""))
         print("ready", flush=True)
@@ -279,7 +296,7 @@ async def test_nothing_outlives_this_program(tmp_path: Path, moment: str, end: s
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PARENT, ORPHANS, moment, end),
         cwd=tmp_path,
-        env={**os.environ, "ORPHAN_TEST": str(tmp_path)},
+        env={**os.environ, "ORPHAN_TEST": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)},
         stdout=asyncio.subprocess.PIPE,
     )
     assert program.stdout is not None
@@ -308,10 +325,10 @@ def working_in(folder: Path) -> list[str]:
 async def test_what_is_given_on_stdin_is_read_to_its_end(tmp_path: Path) -> None:
     """More than a pipe holds, and a process that never looks at it, are no trouble."""
     data, out = b"0123456789" * 50_000, bytearray()
-    options = {"cwd": tmp_path, "env": {}, "timeout": 30, "stdin": data}
+    options = {"cwd": tmp_path, "env": {}, "timeout": 30, "stdin": data, "room": room(tmp_path)}
     assert (await run_process(["cat"], on_output=out.extend, **options)).code == 0
     assert bytes(out) == data
     assert (await run_process(["true"], on_output=out.extend, **options)).code == 0
     out.clear()
-    await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend)
+    await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend, room=room(tmp_path))
     assert not out

@@ -17,6 +17,15 @@ _TELLING = ("command", "code", "query", "url", "path", "name", "description")
 """Arguments that say what a call is about, the most telling first."""
 
 
+def effect_words(effect: Effect) -> tuple[str, str]:
+    """What an effect does, and to what."""
+    if effect.kind != "widen":
+        return effect.kind, effect.target
+    what, _, name = effect.target.partition(":")
+    words = {"net": ("reach", name), "write": ("write", name)}
+    return words.get(what, ("run", "outside of the box, with all your rights"))
+
+
 def one_line(text: str, width: int = 100) -> str:
     """The first line of `text`, sanitised and cut to `width` characters; an ellipsis says that something is missing."""
     lines = plain(text).strip().splitlines() or [""]
@@ -73,6 +82,12 @@ def relative(path: str, root: str) -> str:
     return path
 
 
+def box_note(display: Display | None) -> str:
+    """The box that a command ran in, where it was not the usual one: none, a lesser one, read-only, or one that reaches hosts."""
+    box = display.box if isinstance(display, Terminal) else ""
+    return "" if box in ("box R3 · net off", "box R2 · net off") else box
+
+
 def outcome(display: Display | None, result: str, is_error: bool, root: str = "") -> str:
     """What came of a call, in one line."""
     match display:
@@ -81,7 +96,7 @@ def outcome(display: Display | None, result: str, is_error: bool, root: str = ""
         case Terminal(output=output, exit_code=code):
             lines = plain(output).strip().splitlines()
             end = "killed" if code is None else f"exit {code}" if code else ""
-            return ", ".join(filter(None, [end, one_line(lines[-1]) if lines else "no output"]))
+            return ", ".join(filter(None, [end, box_note(display), one_line(lines[-1]) if lines else "no output"]))
         case TodoList(items=items):
             return f"{sum(item.status == 'done' for item in items)} of {len(items)} done"
         case Pictures(text=text, images=images):

@@ -9,6 +9,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+from kimi_agent.core.environment import persons_environment
 from kimi_agent.core.sanitize import plain
 
 FALLBACKS = ("code --wait", "vim", "vi", "nano")
@@ -36,7 +37,7 @@ async def edit(command: list[str], text: str) -> str | None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
-        process = await asyncio.create_subprocess_exec(*command, name)
+        process = await asyncio.create_subprocess_exec(*command, name, env=persons_environment())
         try:
             return _read(path) if await process.wait() == 0 else None
         except asyncio.CancelledError:

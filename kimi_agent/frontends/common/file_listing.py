@@ -4,10 +4,15 @@ import os
 import re
 import subprocess
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 from msgspec import Struct
+
+from kimi_agent.core.access import BoxError, BoxView
+from kimi_agent.core.environment import child_environment
 
 MAX_FILES = 500_000
 BATCH_BYTES = 65_536
@@ -38,6 +43,10 @@ _ALL_BUT_NAME = re.compile(r".*/(?!\n)")
 _LISTED_FOLDER = re.compile(r"^.*/$", re.MULTILINE)
 
 
+Run: TypeAlias = Callable[[Sequence[str], Mapping[str, str], Path], Generator[bytes, None, None]]
+"""Runs a program with an environment in a folder; see `core.access.BoxView.output`."""
+
+
 class Batch(Struct, frozen=True):
     """Paths, each between two newlines. `lowered` is of the same length, letter for letter; `names` are the last parts of it."""
 
@@ -53,14 +62,33 @@ def batch_of(lines: str) -> Batch:
     return Batch(text, small, _ALL_BUT_NAME.sub("", small))
 
 
-def batches(root: Path) -> Iterator[Batch]:
+def run_here(argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Generator[bytes, None, None]:
+    """What a program prints, in pieces as they come, in no box. Raises OSError."""
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=nothing, stdin=nothing, env=env, cwd=cwd) as child:
+        assert child.stdout is not None
+        try:
+            while piece := os.read(child.stdout.fileno(), BATCH_BYTES):
+                yield piece
+        finally:
+            child.kill()  # when nobody wants the rest
+
+
+def lister(box: BoxView | None, *, trusted: bool) -> Run | None:
+    """What runs git for the list of files of a folder, None for nothing."""
+    if not trusted:
+        return None
+    return run_here if box is None else box.output
+
+
+def batches(root: Path, run: Run | None = run_here) -> Iterator[Batch]:
     """Files and their folders below `root`, relative, folders with a final slash; what git ignores is left out.
 
-    Never raises: what cannot be read is not listed. Blocks while it reads.
+    `run` runs git; where it is None git is not asked. Never raises: what cannot be read is not listed. Blocks while it reads.
     """
     folders: set[str] = set()
     left = MAX_FILES
-    for paths in _found(root):
+    for paths in _found(root, run) if run is not None else _walked(root):
         left -= paths.count("\n")
         new = _new_folders(paths, folders)
         yield batch_of(paths + "".join(f"{folder}\n" for folder in new))
@@ -75,36 +103,27 @@ def lowered(text: str) -> str:
     return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 
-def _found(root: Path) -> Iterator[str]:
+def _found(root: Path, run: Run) -> Iterator[str]:
     """Paths, each with a newline behind it."""
     listed = False
     for command in (_TRACKED, _UNTRACKED):
-        for names in _of_git([*_GIT, "-C", str(root), *command]):
+        for names in _of_git([*_GIT, "-C", str(root), *command], root, run):
             listed = True
             yield names
     if not listed:  # no repository, or one that ignores this folder
         yield from _walked(root)
 
 
-def _of_git(command: list[str]) -> Iterator[str]:
-    environ = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+def _of_git(command: list[str], root: Path, run: Run) -> Iterator[str]:
+    rest = b""
     try:
-        child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, env=environ
-        )
-    except OSError:
-        return
-    assert child.stdout is not None
-    with child.stdout as pipe:
-        try:
-            rest = b""
-            while chunk := os.read(pipe.fileno(), BATCH_BYTES):
-                whole, zero, rest = (rest + chunk).rpartition(b"\0")
+        with closing(run(command, child_environment({"GIT_OPTIONAL_LOCKS": "0"}), root)) as pieces:
+            for piece in pieces:
+                whole, zero, rest = (rest + piece).rpartition(b"\0")
                 if zero:
                     yield _lines(whole + zero)
-        finally:
-            child.kill()  # when nobody wants the rest
-            child.wait()
+    except (OSError, BoxError):
+        return
 
 
 def _lines(names: bytes) -> str:

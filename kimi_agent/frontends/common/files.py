@@ -5,17 +5,21 @@ import os
 import re
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 
-from kimi_agent.frontends.common.file_listing import Batch, batches
+from kimi_agent.core.head import read_head
+from kimi_agent.core.sanitize import plain
+from kimi_agent.frontends.common.file_listing import Batch, Run, batches, run_here
 from kimi_agent.frontends.common.file_search import SHOWN, search
 
 FRESH_S = 3.0
 """A listing is used for this long before it is made again, in the background."""
 COST_SHARE = 10
 """And for this many times what it took to make."""
+HEAD_BYTES = 4096
+"""Of a file of git that is looked at."""
 MORE_S = 0.01
 """Seconds before the first search in a listing that is not finished; each next one waits twice as long."""
 _HIDDEN_FOLDER = re.compile(r"(?:^|/)\.[^/]*/")
@@ -35,10 +39,13 @@ def mention_of(path: str) -> str:
 
 
 class FileIndex:
-    """Paths below a folder, relative, folders with a final slash; what git ignores is left out."""
+    """Paths below a folder, relative, folders with a final slash; what git ignores is left out.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    `git` answers what runs git, None while it must not run: in a folder that the person does not trust.
+    """
+
+    def __init__(self, root: Path, git: Callable[[], Run | None] = lambda: run_here) -> None:
+        self.root, self._git = root, git
         self._began = time.time()
         self._mentioned: dict[str, float] = {}
         self._batches: list[Batch] = []
@@ -71,7 +78,7 @@ class FileIndex:
         loop, listed = asyncio.get_running_loop(), asyncio.Event()
 
         def list_all() -> None:
-            for batch in batches(self.root):
+            for batch in batches(self.root, self._git()):
                 growing.append(batch)
             with suppress(RuntimeError):  # the program has ended
                 loop.call_soon_threadsafe(listed.set)
@@ -172,9 +179,14 @@ def git_branch(folder: Path) -> str:
         dot = parent / ".git"
         try:
             if dot.is_file():
-                dot = parent / dot.read_text().removeprefix("gitdir:").strip()
-            head = (dot / "HEAD").read_text().strip()
-        except (OSError, UnicodeDecodeError):
+                dot = parent / _first_line(dot).removeprefix("gitdir:").strip()
+            head = _first_line(dot / "HEAD")
+        except (OSError, ValueError):
             continue
         return head.removeprefix("ref: refs/heads/") if head.startswith("ref:") else head[:8]
     return ""
+
+
+def _first_line(file: Path) -> str:
+    """Of a file that a stranger may have made: a pipe, a device, or larger than the memory. Raises OSError, ValueError."""
+    return plain(read_head(file, HEAD_BYTES).decode()).strip().partition("\n")[0]

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from kimi_agent.core.sanitize import plain
@@ -19,9 +20,11 @@ FOUND = 50
 class PromptHistory:
     """Entries of one folder, oldest first. The file is shared by all sessions there, each line appended in one write."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, hide: Callable[[str], str] = str) -> None:
+        """`hide` takes the keys out of what is stored."""
         digest = hashlib.md5(str(folder).encode(), usedforsecurity=False).hexdigest()
         self.path = home / "user-history" / f"{digest}.jsonl"
+        self._hide = hide
         self.entries = self._load()
         self._position = len(self.entries)
         self._draft = ""
@@ -36,7 +39,7 @@ class PromptHistory:
                 with os.fdopen(descriptor, "r+b", buffering=0) as file:
                     end = file.seek(0, os.SEEK_END)
                     torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"  # a line that a crash cut short
-                    line = json.dumps({"content": text}, ensure_ascii=False).encode(errors="replace")
+                    line = json.dumps({"content": self._hide(text)}, ensure_ascii=False).encode(errors="replace")
                     file.write((b"\n" if torn else b"") + line + b"\n")
         self._position, self._draft = len(self.entries), ""
 

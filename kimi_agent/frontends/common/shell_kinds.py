@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from kimi_agent.core.environment import persons_environment
 from kimi_agent.frontends.common.shell_marks import MARK
 
 _TRIGGER = b' __kimi_begin; \\eval "$__kimi_command"; __kimi_end\r'
@@ -168,10 +169,15 @@ PS2=
 
 def users_shell(environ: Mapping[str, str]) -> str:
     """The program: `SHELL`, else what the system has for this user, else sh."""
-    for path in (environ.get("SHELL", ""), _registered()):
-        if os.path.isabs(path) and os.access(path, os.X_OK):  # noqa: PTH117 - an empty Path is the current folder
-            return path
-    return "/bin/sh"
+    given = environ.get("SHELL", "")
+    if _runs(given):
+        return given
+    registered = _registered()  # which may talk to a daemon
+    return registered if _runs(registered) else "/bin/sh"
+
+
+def _runs(path: str) -> bool:
+    return os.path.isabs(path) and os.access(path, os.X_OK)  # noqa: PTH117 - an empty Path is the current folder
 
 
 def _registered() -> str:
@@ -200,7 +206,8 @@ def prepare(shell: str, folder: Path, nonce: str, environ: Mapping[str, str], *,
         scripts[kind].replace("@RC@", "" if bare else _RC.get(kind, "")).replace("@FILE@", f"'{folder / COMMAND_FILE}'")
     )
     start.write_text(text.replace("@MARK@", f"{MARK};{nonce}").replace("@NONCE@", nonce))
-    env = {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+    own = persons_environment(environ)
+    env = {name: value for name, value in own.items() if name not in ("COLUMNS", "LINES")}
     if kind == "bash":
         return Start([shell, "--rcfile", str(start), "-i"], env)
     if kind == "fish":

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kimi_agent.agent.transcript import Status
+from kimi_agent.agent.status import Status
+from kimi_agent.core.access import BoxView, box_words
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 
-PLACE = ("mode", "model", "thinking", "title", "folder", "branch")
+PLACE = ("mode", "box", "model", "thinking", "title", "folder", "branch")
 """Items that say where one is."""
 NUMBERS = ("goal", "tasks", "todos", "context", "cost", "cached", "tokens")
 """Items that say how far it has come."""
@@ -57,6 +58,13 @@ def thinking_word(thinking: str | None) -> str:
     return (
         "" if thinking is None else f"thinking {thinking}" if thinking in ("on", "off") else f"{one_line(thinking, 12)}"
     )
+
+
+def box_word(box: BoxView | None, *, read_only: bool = False) -> str:
+    """The box that commands run in, and its net; empty while nobody knows."""
+    if box is None or box.state is None:
+        return ""
+    return box_words(box.state, box.hosts, read_only=read_only)
 
 
 def home_relative(folder: Path) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 KEEP_S = 0.5
@@ -17,11 +17,12 @@ class Unsent:
     """`unsent.json` in the session's folder: there only while there is something to keep. Nothing here ever raises.
 
     Before its first turn there is no session that one could go on with. What is written then is a draft of the folder
-    `cwd`, which the next session that begins there takes over, once the program that kept it is gone.
+    `cwd`, which the next session that begins there takes over, once the program that kept it is gone. `hide` takes the keys out.
     """
 
-    def __init__(self, home: Path, session_id: str, cwd: Path) -> None:
+    def __init__(self, home: Path, session_id: str, cwd: Path, hide: Callable[[str], str] = str) -> None:
         digest = hashlib.md5(str(cwd).encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
+        self._hide = hide
         self._log = home / "sessions" / f"{session_id}.jsonl"
         self._file = home / "sessions" / session_id / "unsent.json"
         self._draft = home / "drafts" / digest / f"{secrets.token_hex(8)}.json"
@@ -71,7 +72,7 @@ class Unsent:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8", closefd=False) as written:
-                json.dump(texts, written)
+                json.dump([self._hide(text) for text in texts], written)
             if file == self._draft:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             part.replace(file)

@@ -1,11 +1,13 @@
 """Line mode: a conversation that scrolls. It owns no screen of its own: what was printed stays, as in any shell."""
 
+import asyncio
 import errno
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kimi_agent.agent.late import trusts
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
@@ -17,6 +19,10 @@ from kimi_agent.frontends.line.shell import LineShell
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
+
+
+WARM_S = 0.2
+"""Seconds after which the box is proved: the first paint comes before it."""
 
 
 class LineFrontend:
@@ -54,6 +60,8 @@ class LineFrontend:
         shell.start(self._prompt)
         try:
             with ending_with(lambda code: self._end(shell, code)):
+                if agent.box is not None and trusts(agent, shell.session.cwd):  # else nothing is run before a command
+                    asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
                 await shell.screen.run()
         except OSError as error:
             if error.errno != errno.EIO:
@@ -61,7 +69,9 @@ class LineFrontend:
             self._code = ExitCode.HUNG_UP
         await shell.close()
         if self._code != ExitCode.HUNG_UP:
-            shell.screen.line(f"Session {shell.session.id} is kept. Go on with: kimi -r {shell.session.id}", "dim")
+            name = f"Session {shell.session.id}"
+            kept = f"{name} is kept. Go on with: kimi -r {shell.session.id}"
+            shell.screen.line(kept if shell.session.saved else f"{name} could not be saved.", "dim")
         return self._code
 
     def _make_screen(self, owner: Owner) -> Screen:

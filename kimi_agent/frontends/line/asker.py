@@ -145,7 +145,8 @@ class Asker:
             picked = wording.item_answer(item, text)
             if picked is not None:
                 return picked
-            self._screen.line(f"Type a number from 1 to {len(item.options)}, or your own words.", "warning")
+            own = ", or your own words" if item.other else ""
+            self._screen.line(f"Type a number from 1 to {len(item.options)}{own}.", "warning")
         return None
 
     def _print(self, lines: Lines) -> None:

@@ -64,7 +64,7 @@ class LineCompleter(Completer):
                     yield completion
             return
         if self._files is None or self._files.root != self._owner.folder():
-            self._files = FileIndex(self._owner.folder())
+            self._files = FileIndex(self._owner.folder(), self._owner.runs_git)
         start, query = mention
         answers, found = self._files.search(query), list[Completion]()
         async for paths in answers:

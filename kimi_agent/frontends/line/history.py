@@ -18,7 +18,7 @@ class LineHistory(History):
 
     def _store(self) -> PromptHistory:
         if self._stored is None:
-            self._stored = PromptHistory(self._owner.folder(), self._owner.home())
+            self._stored = PromptHistory(self._owner.folder(), self._owner.home(), self._owner.hide)
         return self._stored
 
     def load_history_strings(self) -> list[str]:

@@ -5,10 +5,12 @@ from typing import Literal
 from kimi_agent.core.ask import Allow, Deny, Item, Permission
 from kimi_agent.core.display import Diff, Display, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.sanitize import visible
+from kimi_agent.frontends.common.describe import effect_words
+from kimi_agent.frontends.common.segments import WORDS, always_words, told_segments
 from kimi_agent.frontends.line.screen import Lines, Style
 from kimi_agent.frontends.line.words import diff_head, diff_words, spelled
 
-_YES, _NO = ("1", "y", "yes"), ("3", "n", "no")
+_YES, _NO, _ALWAYS = ("1", "y", "yes"), ("3", "n", "no"), ("a", "always")
 
 
 def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
@@ -19,9 +21,16 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
     who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
     lines: Lines = [(f"{visible(question.call.name)} asks for permission{who}{where}:", "question")]
     lines += _preview(question)
+    for segment in told_segments(question):
+        why = f"  ({visible(segment.why)})" if segment.why else ""
+        lines.append((f"  {WORDS[segment.verdict]:<9} {visible(segment.text)}{why}", ""))
+    if question.reason:
+        lines.append((f"  asked because {visible(question.reason)}", ""))
     lines.append(("  1  yes, once", ""))
     if question.session_scope:
         lines.append((f"  2  yes, for this session: {visible(question.session_scope)}", ""))
+    if always := always_words(question):
+        lines.append((f"  a  yes, {visible(always)}", ""))
     lines.append(("  3  no", ""))
     lines.append(("  4  no, and say what to do instead", ""))
     return lines
@@ -30,7 +39,7 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
 def _preview(question: Permission) -> Lines:
     shown: Lines = [] if question.preview is None else display_lines(question.preview)
     seen = "\n".join(text for text, _ in shown)
-    effects = [f"  {effect.kind}: {visible(effect.target)}" for effect in question.effects]
+    effects = [f"  {kind}: {visible(target)}" for kind, target in map(effect_words, question.effects)]
     missing: Lines = [(line, "") for line in effects if line.split(": ", 1)[1] not in seen]
     if not shown and not missing:
         return [(f"  {line}", "") for line in visible(question.call.arguments).split("\n")]
@@ -43,11 +52,10 @@ def display_lines(display: Display) -> Lines:
         case Diff(path=path, unified=unified, added=added, removed=removed, created=created):
             head = f"  {'new file ' if created else ''}{visible(path)} (+{added} -{removed})"
             return [(head, "bold"), *((f"  {visible(line)}", diff_style(line)) for line in unified.split("\n") if line)]
-        case Terminal(command=command):
-            return [
-                (f"  $ {line}" if n == 0 else f"    {line}", "bold")
-                for n, line in enumerate(visible(command).split("\n"))
-            ]
+        case Terminal(command=command, reason=reason):
+            lines = [f"  $ {line}" if n == 0 else f"    {line}" for n, line in enumerate(visible(command).split("\n"))]
+            because: Lines = [(f"  because: {visible(reason)}", "")] if reason else []
+            return [*((line, "bold") for line in lines), *because]
         case Plain(text=text) | Pictures(text=text):
             return [(f"  {line}", "") for line in visible(text).split("\n")]
         case TodoList(items=items):
@@ -65,9 +73,16 @@ def _spoken_permission(question: Permission) -> Lines:
     lines += shown
     if len(lines) == 1:
         lines.append(f"Arguments: {spelled(question.call.arguments)}")
+    for segment in told_segments(question):
+        why = f": {spelled(segment.why)}" if segment.why else ""
+        lines.append(f"{spelled(segment.text)}, {WORDS[segment.verdict]}{why}.")
+    if question.reason:
+        lines.append(f"Asked because {spelled(question.reason)}.")
     lines += ["Answers:", "1: yes, once."]
     if question.session_scope:
         lines.append(f"2: yes, for this session: {spelled(question.session_scope)}.")
+    if always := always_words(question):
+        lines.append(f"a: yes, {spelled(always)}.")
     return [(line, "") for line in [*lines, "3: no.", "4: no, and say what to do instead."]]
 
 
@@ -102,7 +117,8 @@ def diff_style(line: str) -> Style:
 
 
 def permission_label(question: Permission) -> str:
-    return "Allow? (1, 2, 3, 4) " if question.session_scope else "Allow? (1, 3, 4) "
+    keys = ["1", *(["2"] if question.session_scope else []), *(["a"] if question.always else []), "3", "4"]
+    return f"Allow? ({', '.join(keys)}) "
 
 
 def permission_answer(question: Permission, text: str) -> Allow | Deny | Literal["feedback"] | None:
@@ -120,6 +136,8 @@ def permission_answer(question: Permission, text: str) -> Allow | Deny | Literal
         return Allow()
     if word == "2" and question.session_scope:
         return Allow("session")
+    if word in _ALWAYS and question.always:
+        return Allow("always")
     if word in _NO:
         return Deny()
     return "feedback" if word == "4" else None
@@ -149,14 +167,16 @@ def item_label(item: Item) -> str:
     if not item.options:
         return "Answer (nothing: no answer) "
     how = "numbers such as 1,3" if item.multiple else f"1-{len(item.options)}"
+    if not item.other:
+        return f"Answer ({how}; nothing: no answer) "
     return f"Answer ({how}, or your own words; nothing: no answer) "
 
 
 def item_answer(item: Item, text: str) -> tuple[str, ...] | None:
-    """Labels picked, or the words written; None when a number is out of range."""
+    """Labels picked, or the words written; None when a number is out of range, or words are no answer."""
     words = text.replace(",", " ").split()
     if not all(word.isdecimal() for word in words) or (len(words) > 1 and not item.multiple):
-        return (text.strip(),)
+        return (text.strip(),) if item.other else None
     numbers = [int(word) for word in words]
     if not item.options or not all(1 <= number <= len(item.options) for number in numbers):
         return None if item.options else (text.strip(),)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from kimi_agent.commands import Command
 from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
+from kimi_agent.frontends.common.file_listing import Run
 from kimi_agent.frontends.common.shell_complete import Candidates
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
@@ -28,6 +29,14 @@ class Owner(Protocol):
 
     def folder(self) -> Path:
         """The session's folder."""
+        ...
+
+    def hide(self, text: str) -> str:
+        """A text as it may be stored: without keys."""
+        ...
+
+    def runs_git(self) -> Run | None:
+        """What runs git to list the session's folder, None for nothing."""
         ...
 
     def known_commands(self) -> Sequence[Command]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent import commands
+from kimi_agent.agent.late import trusts
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Option
 from kimi_agent.core.errors import KimiError
@@ -16,6 +17,7 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import retrying
 from kimi_agent.frontends.common.editor import editor_command
+from kimi_agent.frontends.common.file_listing import Run, lister
 from kimi_agent.frontends.common.keymap import keymap, shown
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.common.look import Look
@@ -23,6 +25,7 @@ from kimi_agent.frontends.common.notify import Notifier
 from kimi_agent.frontends.common.shell_complete import Candidates
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.asker import Asker
+from kimi_agent.frontends.line.beginning import begin, notices
 from kimi_agent.frontends.line.instead import KEYS, WORDS, Instead
 from kimi_agent.frontends.line.jobs import Jobs
 from kimi_agent.frontends.line.listing import ListingReader
@@ -55,7 +58,7 @@ class LineShell:
         look: Look = Look(),  # noqa: B008 - frozen
     ) -> None:
         self._look, self._keymap = look, keymap(look.keys)
-        self.agent = agent
+        self.agent, self.hide = agent, agent.redactor.text
         self.screen = make_screen(self)
         self._notifier = Notifier(look.notifications, self.screen.control)
         self._asker = Asker(self.screen, self._notifier.question)
@@ -107,8 +110,8 @@ class LineShell:
         self.screen.refresh()
 
     def _view_of(self, session: "Session") -> View:
-        unsent = Unsent(self.agent.home, session.id, session.cwd)
-        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent)
+        unsent, trusted = Unsent(self.agent.home, session.id, session.cwd, self.hide), partial(trusts, self.agent)
+        return View(self.screen, session, self._look, self._asker.shown, unsent=unsent, trusts=trusted)
 
     def copy(self, text: str) -> bool:
         return self.screen.copy(text)
@@ -136,17 +139,13 @@ class LineShell:
 
     def start(self, prompt: str) -> None:
         """Show the session that was opened, and run a first prompt if there is one."""
-        for notice in (*self.agent.notices, *(self._notices_of_keys() if self.screen.obeys else ())):
+        for notice in notices(self, self._keymap, self._look):
             self.screen.line(plain(notice), "warning")
         self.screen.line("/help lists the commands.", "dim")
         self.switch(self.session)
+        begin(self, self._jobs)
         if prompt:
             self._jobs.start(prompt, lambda: self._converse(prompt))
-
-    def _notices_of_keys(self) -> list[str]:
-        from kimi_agent.frontends.line.keys import untold
-
-        return [*self._keymap.notices, *untold(self._look.keys)]
 
     # --- screen.Owner: keys -----------------------------------------------------------------------------------------
 
@@ -242,7 +241,7 @@ class LineShell:
     def toggle_shell(self) -> None:
         self._shell.on = not self._shell.on
         if self.screen.speaks:
-            self.screen.line(f"Shell mode is {'on: ! alone leaves it' if self._shell.on else 'off'}.")
+            self.screen.line(f"Shell mode is {'on, in no box: ! alone leaves it' if self._shell.on else 'off'}.")
         self.screen.refresh()
 
     def feeding(self) -> bool:
@@ -304,6 +303,9 @@ class LineShell:
     def folder(self) -> Path:
         return self.session.cwd
 
+    def runs_git(self) -> Run | None:
+        return lister(self.session.box, trusted=trusts(self.agent, self.session.cwd))
+
     def known_commands(self) -> list[commands.Command]:
         return commands.available(self.session)
 
@@ -324,7 +326,7 @@ class LineShell:
             doing = f"Ctrl-C stops it, {self._key('suspend')} suspends it"
         elif self._shell.on and self._shell.last is not None and not doing:
             doing = f"{self._key('give_output')} gives the output to the model"
-        return " | ".join(filter(None, [doing, *items]))
+        return " | ".join(filter(None, [doing, "your own shell, in no box" if self._shell.on else "", *items]))
 
     # --- work ---------------------------------------------------------------------------------------------------------
 
@@ -369,8 +371,7 @@ class LineShell:
             await self.run(watched())
         except KimiError as error:
             self.screen.line(plain(error.full), "error")
-        texts = self._take_all()
-        if texts and not (end and end.stop == "done"):
+        if (texts := self._take_all()) and not (end and end.stop == "done"):
             self.screen.restore("\n\n".join(texts))
             return ()
         return texts

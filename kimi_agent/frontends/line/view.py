@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.transcript import PromptBlock, Transcript
@@ -11,7 +12,7 @@ from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
-from kimi_agent.frontends.common.status import home_relative, numbers, thinking_word
+from kimi_agent.frontends.common.status import box_word, home_relative, numbers, thinking_word
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.drawn import Drawn
@@ -38,9 +39,10 @@ class View:
         shown: Collection[str] = (),
         clock: Callable[[], float] = time.monotonic,
         unsent: Unsent | None = None,
+        trusts: Callable[[Path], bool] = lambda folder: True,
     ) -> None:
         self._screen, self._session, self._look, self._clock = screen, session, look, clock
-        self._unsent = unsent
+        self._unsent, self._trusts = unsent, trusts
         self._talk = Conversation(session, clock, still=look.still)
         root = str(session.cwd)
         self._drawer = Drawer(
@@ -115,6 +117,7 @@ class View:
         session, status = self._session, self.transcript.status
         place = {
             "mode": session.mode if session.mode != "default" else "",
+            "box": box_word(session.box, read_only=not self._trusts(session.cwd)),
             "model": plain(session.model.name) or "no model",
             "thinking": thinking_word(session.thinking),
             "title": one_line(status.title, 40),

@@ -258,6 +258,10 @@ class KimiApp(SessionApp):
         self.composer.set_shell(self.shell.on)
         self.update_bars()
 
+    def on_ready(self) -> None:
+        """After the first paint."""
+        self._settling.warm_box()
+
     def action_suspend_process(self) -> None:
         """Ctrl-Z: what runs in shell mode, else kimi itself."""
         if self.shell.feeding:

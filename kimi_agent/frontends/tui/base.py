@@ -12,18 +12,21 @@ from textual.timer import Timer
 
 from kimi_agent import __version__
 from kimi_agent.agent.agent import Agent
+from kimi_agent.agent.late import trusts
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
-from kimi_agent.commands import available, find, looks_like_command
+from kimi_agent.commands import find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.conversation import Conversation
+from kimi_agent.frontends.common.file_listing import lister
 from kimi_agent.frontends.common.files import FileIndex, git_branch
 from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.status import box_word
 from kimi_agent.frontends.common.unsent import KEEP_S, Unsent
 from kimi_agent.frontends.tui.commanding import CANCEL, Commanding
 from kimi_agent.frontends.tui.draw.local import IntroBlock
@@ -31,6 +34,7 @@ from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette, palett
 from kimi_agent.frontends.tui.graphics import pictures_of
 from kimi_agent.frontends.tui.pasting import Pasting
 from kimi_agent.frontends.tui.questions import Questions
+from kimi_agent.frontends.tui.settling import Settling
 from kimi_agent.frontends.tui.shell import TuiShell
 from kimi_agent.frontends.tui.shellmode import ShellMode
 from kimi_agent.frontends.tui.themes import DARK, TERMINAL, THEMES, theme_name
@@ -40,7 +44,7 @@ from kimi_agent.frontends.tui.waking import Waking
 from kimi_agent.frontends.tui.widgets.bars import ActivityBar, StatusBar, WaitingTexts
 from kimi_agent.frontends.tui.widgets.composer import Composer
 from kimi_agent.frontends.tui.widgets.panel import LOW_ROWS, TINY_ROWS, AskPanel
-from kimi_agent.frontends.tui.widgets.popup import Completion
+from kimi_agent.frontends.tui.widgets.popup import completions
 
 HINT_S = 2.0
 INTERRUPT = (("Esc", "interrupt"),)
@@ -50,14 +54,6 @@ HINTS = (
     ("Ctrl-X", "your own shell", "Shift-Tab", "plan mode"),
     ("Esc", "interrupt", "Ctrl-C twice", "leave"),
 )
-
-
-def completions(session: Session) -> list[Completion]:
-    return [
-        Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help)
-        for c in available(session)
-        for name in (c.name, *(alias for alias in c.aliases if alias.startswith("skill:")))
-    ]
 
 
 class SessionApp(OrderedApp):
@@ -99,10 +95,10 @@ class SessionApp(OrderedApp):
         session = agent.open(session_id, ask=self.asker.ask, cwd=cwd, mode=mode, model=model)
         self.talk = Conversation(session, clock, still=look.still)
         self.commands = TuiShell(self, agent, session)
-        self.waking = Waking(self)
+        self.waking, self._settling = Waking(self), Settling(self)
         self.palette: Palette = PLAIN_PALETTE
         self._first_prompt = prompt
-        self._unsent = Unsent(agent.home, session.id, session.cwd)
+        self._unsent = Unsent(agent.home, session.id, session.cwd, agent.redactor.text)
         self._keeping: Timer | None = None
         self._hint = ""
         self._branch = ""
@@ -116,8 +112,8 @@ class SessionApp(OrderedApp):
         self.status.items = look.status_line
         self.composer = Composer(
             completions(session),
-            FileIndex(session.cwd),
-            PromptHistory(session.cwd, agent.home),
+            self._files(session),
+            PromptHistory(session.cwd, agent.home, agent.redactor.text),
         )
         self.shell = ShellMode(self, session.cwd)
         self.pasting = Pasting(self)
@@ -154,8 +150,7 @@ class SessionApp(OrderedApp):
         self.composer.area.focus()
         self.open(self.talk.session)
         self.view.show([NoticeBlock(0, "warning", text) for text in self.agent.notices])
-        if self._first_prompt:
-            self.submit(self._first_prompt)
+        self._settling.begin(self._first_prompt)
 
     def set_theme(self, wanted: str) -> bool:
         """Draw with `dark`, `light`, `auto`, ...; False, and nothing changes, when no colours are wanted at all."""
@@ -187,14 +182,18 @@ class SessionApp(OrderedApp):
         self.shell.move(session.cwd)
         self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
-            self.composer.files = FileIndex(session.cwd)
-            self.composer.history = PromptHistory(session.cwd, self.agent.home)
+            self.composer.files = self._files(session)
+            self.composer.history = PromptHistory(session.cwd, self.agent.home, self.agent.redactor.text)
         self._branch = git_branch(session.cwd)
-        self._unsent = Unsent(self.agent.home, session.id, session.cwd)
+        self._unsent = Unsent(self.agent.home, session.id, session.cwd, self.agent.redactor.text)
         if kept := self._unsent.kept():
             self.commands.put(plain(kept))
             self.notify_hint("What was not sent is in the prompt again")
         self.update_bars()
+
+    def _files(self, session: Session) -> FileIndex:
+        trust = self.agent.trust(session.cwd)
+        return FileIndex(session.cwd, lambda: lister(session.box, trusted=not trust.left_out))
 
     @on(Composer.Edited)
     def _keep_soon(self) -> None:
@@ -296,7 +295,7 @@ class SessionApp(OrderedApp):
     def submit(self, text: str) -> None:
         """What Enter does with a text: a shell command, a slash command, a turn, or a place in the queue."""
         session = self.talk.session
-        if self.shell.take(text):
+        if self.shell.take(text) or self._settling.holds(text):
             return
         if self._is_command(text):
             self.commanding.start(text)
@@ -362,8 +361,9 @@ class SessionApp(OrderedApp):
         status = self.talk.transcript.status
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
-            status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on
-        )
+            status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,
+            box=box_word(self.talk.session.box, read_only=not trusts(self.agent, self.talk.session.cwd)),
+        )  # fmt: skip
         self.composer.feeding = self.shell.feeding
         self._say_activity()
         self.waiting.update(status.steering, status.queue)

@@ -40,5 +40,6 @@ class TuiFrontend:
             raise app.fault
         session = app.talk.session
         if any(isinstance(event, ev.TurnStarted) for event in session.events()):
-            sys.stdout.write(f"To go on with this session: kimi -r {session.id}\n")
+            kept = f"To go on with this session: kimi -r {session.id}"
+            sys.stdout.write(f"{kept if session.saved else 'This session could not be saved.'}\n")
         return app.return_code or 0

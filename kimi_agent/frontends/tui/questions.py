@@ -70,7 +70,13 @@ class Questions:
         panel, self.panel = self.panel, None
         if panel is None:
             return
-        if isinstance(panel, QuestionPanel) and (text := panel.question.text) and not self._in_a_card(text):
+        reviewed = isinstance(panel, QuestionPanel) and panel.items[0].other  # else it was only to be looked at
+        if (
+            isinstance(panel, QuestionPanel)
+            and reviewed
+            and (text := panel.question.text)
+            and not self._in_a_card(text)
+        ):
             self._app.view.show([NoteBlock(plain(text))])  # a plan that was reviewed stays
         if self._above is None:
             await panel.remove()

@@ -9,6 +9,7 @@ from kimi_agent import __version__
 from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tokens import history_tokens
 from kimi_agent.core import event as ev
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.message import Image, Message, Part, Text, Think, ToolCall, ToolResult, tool_message, user_message
 from kimi_agent.core.redact import Redactor
 
@@ -171,9 +172,15 @@ def _events(session: Imported, agent: str, system_prompt: str) -> Iterator[ev.Ev
 
 
 def system_prompt_for(cwd: str, home: Path) -> str:
-    """What a new session in that folder would be told."""
+    """What a new session in that folder would be told: nothing of a folder that is asked about and that nobody has trusted."""
     from kimi_agent.agent.prompt import system_prompt
     from kimi_agent.agent.skill_files import Places, discover
+    from kimi_agent.config.load import read_file
+    from kimi_agent.folder_trust import trust_of
 
     folder = Path(cwd)
-    return system_prompt(folder, home, discover(folder, Places(home, Path.home())).listing())
+    try:
+        trust = trust_of(read_file(home / "config.toml").trust.folders, home)(folder)
+    except ConfigError:
+        trust = trust_of("ask", home)(folder)
+    return system_prompt(folder, home, discover(folder, Places(home, Path.home()), trust=trust).listing(), trust)

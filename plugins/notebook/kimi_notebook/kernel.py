@@ -1,11 +1,13 @@
 """One Jupyter kernel: a process of the workspace, spoken to through sockets in a private folder, never over the network."""
 
 import asyncio
+import json
 import math
 import shutil
+import socket
 import sys
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -29,10 +31,29 @@ _LAST_WORDS = 2000
 
 # The folder of the session joins the import path only when the kernel itself is loaded: a module of its own that happens to
 # be called like one of the kernel's does not break it.
+# In a box nobody makes a socket that leads out: the kernel is given those that this program listens at, and only accepts. The
+# one that it makes itself, for its forks, is bound to all addresses of the box (there is but the loopback), because libzmq looks
+# at the list of them, which is refused, before it binds to one.
 _LAUNCH = """\
-import sys
+import os, sys, tempfile
 sys.path[:] = [path for path in sys.path if path]
 import logging
+import zmq
+given = dict(zip(sys.argv.pop(1).split("\\n"), map(int, os.environ.pop("KIMI_DESCRIPTORS").split())))
+try:
+    os.mkdir(os.environ["IPYTHONDIR"])
+    boxed = False
+except OSError:
+    os.environ["IPYTHONDIR"] = tempfile.mkdtemp(prefix="ipython-")
+    boxed = True
+bind = zmq.Socket.bind
+def take_given(self, address):
+    if address in given:
+        self.setsockopt(zmq.USE_FD, given.pop(address))
+    elif boxed:
+        address = address.replace("tcp://127.0.0.1:", "tcp://*:")
+    return bind(self, address)
+zmq.Socket.bind = take_given
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 from ipykernel import kernelapp
 kernelapp.launch_new_instance()
@@ -47,12 +68,16 @@ class KernelDied(Exception):
 
 
 def run_kernel(
-    workspace: Workspace, python: str, connection: Path, on_output: Callable[[bytes], None]
+    workspace: Workspace,
+    python: str,
+    connection: Path,
+    listening: Mapping[str, socket.socket],
+    on_output: Callable[[bytes], None],
 ) -> Coroutine[Any, Any, Exit]:
     """The one place where a kernel is started: in the session's folder, with the environment that commands get.
 
     It runs until it is cancelled; then all that it started is killed. `connection` lies in the private folder that kernel
-    and client share.
+    and client share; `listening` are the sockets of the kernel by their addresses.
     """
     env = {
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
@@ -62,8 +87,24 @@ def run_kernel(
         "PAGER": "cat",
         "GIT_TERMINAL_PROMPT": "0",
     }
-    argv = [python or sys.executable, "-c", _LAUNCH, "-f", str(connection), *_OPTIONS]
-    return workspace.run(argv, cwd=workspace.root, env=env, timeout=math.inf, on_output=on_output)
+    argv = [python or sys.executable, "-c", _LAUNCH, "\n".join(listening), "-f", str(connection), *_OPTIONS]
+    descriptors = [each.fileno() for each in listening.values()]
+    return workspace.run(
+        argv, cwd=workspace.root, env=env, timeout=math.inf, on_output=on_output, descriptors=descriptors
+    )
+
+
+def _listen(connection: Path) -> dict[str, socket.socket]:
+    """Sockets at all addresses of a connection file."""
+    given = json.loads(connection.read_text())
+    listening: dict[str, socket.socket] = {}
+    for name in ("shell", "iopub", "stdin", "control", "hb"):
+        path = f"{given['ip']}-{given[f'{name}_port']}"
+        made = listening[f"ipc://{path}"] = socket.socket(socket.AF_UNIX)
+        made.bind(path)
+        made.listen()
+        made.setblocking(False)
+    return listening
 
 
 class Kernel:
@@ -97,7 +138,8 @@ class Kernel:
             said.extend(data)
             del said[:-_LAST_WORDS]
 
-        process = asyncio.create_task(run_kernel(workspace, python, file, on_output))
+        listening = _listen(file)
+        process = asyncio.create_task(run_kernel(workspace, python, file, listening, on_output))
         kernel = cls(process, client, context, folder)
         kernel.said = said
         try:
@@ -110,6 +152,9 @@ class Kernel:
         except BaseException:
             await kernel.aclose()
             raise
+        finally:
+            for each in listening.values():
+                each.close()
         return kernel
 
     @property

@@ -12,6 +12,7 @@ from kimi_agent.core.display import Display, Pictures, Terminal
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.message import Image, Text
+from kimi_agent.core.redact import Redactor
 from kimi_agent.core.tool import ToolContext, ToolOutput, text_output
 from kimi_agent.tools.output import HeadTail, Live, spill_path
 from kimi_notebook.cell import Cell
@@ -71,14 +72,14 @@ class Notebook:
     async def _run(self, params: NotebookParams, ctx: ToolContext) -> ToolOutput:
         notes: list[str] = []
         kernel = await self._running(ctx, notes)
-        text, live = HeadTail(spill_path(ctx.scratch, "notebook", ctx.call_id)), Live(ctx.progress)
+        text, live = HeadTail(spill_path(ctx.scratch, "notebook", ctx.call_id), ctx.redactor), Live(ctx.progress)
         cell = Cell(text, live)
         try:
             reply = await self._execute(kernel, params, cell, notes)
         finally:
             live.close()
             text.close()
-            notes += _record(ctx.scratch / RECORD, params.code, cell)
+            notes += _record(ctx.scratch / RECORD, params.code, cell, ctx.redactor)
         failed = cell.failed or reply is None
         if reply is not None and reply["lost"]:
             notes.append("output was lost: a single piece of it was too large")
@@ -152,9 +153,9 @@ class Notebook:
         return ToolOutput(parts, shown or Terminal(command, said, int(failed)), is_error=failed)
 
 
-def _record(file: Path, code: str, cell: Cell) -> list[str]:
+def _record(file: Path, code: str, cell: Cell, redactor: Redactor) -> list[str]:
     """Add a line for ExportNotebook; answers notes."""
-    line = json.dumps({"code": code, "count": cell.count, "outputs": cell.record}) + "\n"
+    line = json.dumps(redactor.value({"code": code, "count": cell.count, "outputs": cell.record})) + "\n"
     try:
         with file.open("a", encoding="utf-8") as record:
             record.write(line)

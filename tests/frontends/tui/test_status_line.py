@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tui_house import house, screen_text, shell
 
-from kimi_agent.agent.transcript import Status
+from kimi_agent.agent.status import Status
 from kimi_agent.core.display import Todo
 from kimi_agent.frontends.common.status import NUMBERS, PLACE, number, numbers, thinking_word, unknown_items
 

@@ -218,7 +218,7 @@ def test_a_theme_is_kept_for_later_sessions(kimi: Program, start: Start) -> None
 
 
 def test_a_question_rings_and_is_shown_on_the_desktop(kimi: Program, start: Start) -> None:
-    call = {"call": {"name": "Shell", "arguments": {"command": "echo hello"}}}
+    call = {"call": {"name": "Shell", "arguments": {"command": "touch hello"}}}
     screen = start([call], [{"text": "no more"}], TERM_PROGRAM="iTerm.app")
     screen.type("say hello\r")
     screen.expect("wants to run a command")

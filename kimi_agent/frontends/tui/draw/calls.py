@@ -6,11 +6,12 @@ from rich.style import Style
 from rich.text import Text
 
 from kimi_agent.agent.transcript import CallBlock, Transcript
+from kimi_agent.core.access import NO_BOX
 from kimi_agent.core.display import Diff, Pictures, Plain, Terminal, TodoList
 from kimi_agent.core.message import ToolCall
 from kimi_agent.core.sanitize import coloured, plain
 from kimi_agent.frontends.common import subagent
-from kimi_agent.frontends.common.describe import headline, one_line, seconds
+from kimi_agent.frontends.common.describe import box_note, headline, one_line, seconds
 from kimi_agent.frontends.common.plan import reviewed_plan
 from kimi_agent.frontends.tui.draw.canvas import GUTTER, Canvas
 from kimi_agent.frontends.tui.draw.lines import Decor, Line, clip, fold, indent, spread, wrap
@@ -123,6 +124,8 @@ def _numbers(block: CallBlock, canvas: Canvas) -> Text:
         return Text(subagent.used(block.nested, elapsed), palette.muted)
     if isinstance(block.display, Terminal) and block.display.exit_code:
         parts.append((f"exit {block.display.exit_code}", palette.error))
+    if note := box_note(block.display):
+        parts.append((note, palette.warning if note == NO_BOX else palette.muted))
     if took := duration(block.seconds):
         parts.append((took, palette.muted))
     text = Text()

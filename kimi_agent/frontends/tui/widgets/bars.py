@@ -10,7 +10,8 @@ from rich.text import Text
 from textual.strip import Strip
 from textual.widget import Widget
 
-from kimi_agent.agent.transcript import Status
+from kimi_agent.agent.status import Status
+from kimi_agent.core.access import NO_BOX
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.look import STATUS_ITEMS
@@ -110,6 +111,10 @@ class WaitingTexts(LinesView):
         return [*lines, [Segment("   "), *segments(key_hints(KEYS, palette, width - 3))]]
 
 
+BOX_WIDTH = 60
+"""Columns from which on the status line says which box holds; that none does it says everywhere."""
+
+
 class StatusBar(Bar):
     """Where one is on the left, how far it has come on the right: `items`, the most important first.
 
@@ -117,10 +122,13 @@ class StatusBar(Bar):
     """
 
     items: tuple[str, ...] = STATUS_ITEMS
-    _shown: tuple[Status, Path, str, str | None, bool] | None = None
+    _shown: tuple[Status, Path, str, str | None, bool, str] | None = None
 
-    def update(self, status: Status, *, cwd: Path, branch: str, thinking: str | None, shell: bool) -> None:
-        self._shown = (status, cwd, branch, thinking, shell)
+    def update(
+        self, status: Status, *, cwd: Path, branch: str, thinking: str | None, shell: bool, box: str = ""
+    ) -> None:
+        """`shell`: shell mode is on, which is outside of the `box`."""
+        self._shown = (status, cwd, branch, thinking, shell, box)
         if self.size.width:  # before the first layout there is no room to fit anything into
             self._compose_line(*self._shown)
 
@@ -128,7 +136,9 @@ class StatusBar(Bar):
         if self._shown:
             self._compose_line(*self._shown)
 
-    def _compose_line(self, status: Status, cwd: Path, branch: str, thinking: str | None, shell: bool) -> None:
+    def _compose_line(
+        self, status: Status, cwd: Path, branch: str, thinking: str | None, shell: bool, box: str
+    ) -> None:
         palette, width = self.palette, max(20, self.size.width - 2)
         right = numbers(status, self.items)[::-1]
         while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
@@ -137,8 +147,12 @@ class StatusBar(Bar):
         left = Text(" ")
         if shell:
             left.append("shell ", palette.warning + BOLD)
+            left.append("· no box " if box else "", palette.muted)
         elif "mode" in self.items and status.mode in MODES:
             left.append(f"{MODES[status.mode]} ", (palette.accent if status.mode == "plan" else palette.warning) + BOLD)
+        if box and not shell and "box" in self.items and (width >= BOX_WIDTH or box == NO_BOX):
+            left.append(f"{box} ", palette.error + BOLD if box == NO_BOX else palette.muted)
+            left.append("· ", palette.muted)
         room = width - left.cell_len - cell_len(figures) - 3
         name = "" if shell else clip(self._model(status, thinking), max(8, room // 2))
         if name:

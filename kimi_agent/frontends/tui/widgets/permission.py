@@ -12,9 +12,10 @@ from textual.app import ComposeResult
 from kimi_agent.core.ask import Allow, Answer, Deny, Permission
 from kimi_agent.core.display import Diff, Plain, Terminal
 from kimi_agent.core.sanitize import visible
-from kimi_agent.frontends.common.describe import relative
+from kimi_agent.frontends.common.describe import effect_words, relative
 from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.look import Diffs
+from kimi_agent.frontends.common.segments import WORDS, always_words, told_segments
 from kimi_agent.frontends.tui.draw.blanks import blanks_of_command, blanks_of_diff
 from kimi_agent.frontends.tui.draw.canvas import GUTTER
 from kimi_agent.frontends.tui.draw.code import highlight
@@ -24,6 +25,7 @@ from kimi_agent.frontends.tui.widgets.panel import TINY_ROWS, AskPanel, LinesVie
 
 BOLD = Style(bold=True)
 VERBS = {
+    "widen": "wants a command to reach beyond the box",
     "run": "wants to run a command",
     "write": "wants to change a file",
     "fetch": "wants to fetch from the network",
@@ -31,13 +33,15 @@ VERBS = {
     "read": "wants to read outside of the project",
     "stop": "wants to stop a background task",
 }
-ANSWERS: dict[str, Answer] = {"1": Allow("once"), "2": Allow("session"), "3": Deny()}
+ANSWERS: dict[str, Answer] = {"1": Allow("once"), "2": Allow("session"), "a": Allow("always"), "3": Deny()}
 BLANK = Segment(" " * GUTTER)
 KEY_BLANK = Segment(" " * (GUTTER + 3))
 
 
 class PermissionPanel(AskPanel):
-    """1 once, 2 for this session, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it can be."""
+    """1 once, 2 for this session, A always, 3 no, 4 no with feedback; arrows and Enter do as well; Ctrl-E makes it as high as it
+    can be.
+    """
 
     refusal = Deny()
 
@@ -87,6 +91,7 @@ class PermissionPanel(AskPanel):
         return [
             ("1", "Yes, this once"),
             *([("2", f"Yes, and for the rest of this session: {visible(scope)}")] if scope else []),
+            *([("a", f"Yes, and {visible(always)}")] if (always := always_words(self.question)) else []),
             ("3", "No"),
             ("4", "No, and say what to do instead"),
         ]
@@ -94,7 +99,9 @@ class PermissionPanel(AskPanel):
     def _draw_title(self, width: int) -> Sequence[Line]:
         effects = self.question.effects
         kinds = [
-            kind for kind in ("run", "mcp", "fetch", "write", "read", "stop") if any(e.kind == kind for e in effects)
+            kind
+            for kind in ("widen", "run", "mcp", "fetch", "write", "read", "stop")
+            if any(e.kind == kind for e in effects)
         ]
         verb = VERBS[kinds[0]] if kinds else "wants to run"
         if isinstance(preview := self.question.preview, Diff) and preview.created:
@@ -108,7 +115,7 @@ class PermissionPanel(AskPanel):
 
     def draw_body(self, width: int) -> Sequence[Line]:
         inner = width - GUTTER - 1
-        return indent([*self._preview(inner), *self._targets(inner)], BLANK, BLANK)
+        return indent([*self._preview(inner), *self._segments(inner), *self._targets(inner)], BLANK, BLANK)
 
     def _preview(self, width: int) -> list[Line]:
         palette = self.palette
@@ -132,20 +139,34 @@ class PermissionPanel(AskPanel):
             case _:
                 return fold(Text(visible(self.question.call.arguments), palette.text), width)
 
+    def _segments(self, width: int) -> list[Line]:
+        """The commands of a command line with what covers each, and why a rule wants it asked for."""
+        palette = self.palette
+        styles = {"allow": palette.success, "ask": palette.warning, "deny": palette.error}
+        lines: list[Line] = []
+        for segment in told_segments(self.question):
+            mark = Text(f"{WORDS[segment.verdict]:<9} ", styles[segment.verdict])
+            why = f"  {visible(segment.why)}" if segment.why else ""
+            lines += wrap(mark + Text.assemble((visible(segment.text), palette.text), (why, palette.muted)), width)
+        if self.question.reason:
+            lines += wrap(Text(f"asked because {visible(self.question.reason)}", palette.warning), width)
+        return [[], *lines] if lines else []
+
     def _targets(self, width: int) -> list[Line]:
         """What the effects name beyond the preview: real paths, hosts, the folder of a command."""
-        question, palette = self.question, self.palette
+        question, palette, reason = self.question, self.palette, ""
         match question.preview:
-            case Terminal(command=command):
+            case Terminal(command=command, reason=reason):
                 shown = command.strip()
             case Diff(path=path):
                 shown = path
             case _:
                 shown = ""
-        lines: list[Line] = []
+        lines: list[Line] = wrap(Text(f"because: {visible(reason)}", palette.text), width) if reason else []
         for effect in question.effects:
             if effect.target.strip() != shown:
-                words = Text.assemble((f"{effect.kind} ", palette.muted), (visible(effect.target), palette.muted))
+                kind, target = effect_words(effect)
+                words = Text.assemble((f"{kind} ", palette.muted), (visible(target), palette.muted))
                 lines += wrap(words, width)
         if question.cwd and isinstance(question.preview, Terminal):
             elsewhere = bool(self.folder) and question.cwd != self.folder
@@ -171,7 +192,7 @@ class PermissionPanel(AskPanel):
             self._options.redraw()
             self.call_after_refresh(self._reveal)
             return
-        key = self.choices[self.selected][0] if event.key == "enter" else event.character
+        key = self.choices[self.selected][0] if event.key == "enter" else (event.character or "").lower()
         if key not in [choice for choice, _ in self.choices]:
             return
         if key == "4":

@@ -10,6 +10,8 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from kimi_agent.agent.session import Session
+from kimi_agent.commands import available
 from kimi_agent.frontends.tui.draw.lines import clip, clip_start
 from kimi_agent.frontends.tui.draw.palette import PLAIN_PALETTE, Palette
 
@@ -24,6 +26,15 @@ class Completion:
     label: str
     help: str = ""
     from_start: bool = False
+
+
+def completions(session: Session) -> list[Completion]:
+    """The slash commands of a session."""
+    return [
+        Completion(f"/{name}", f"/{name} {c.usage}".strip(), c.help)
+        for c in available(session)
+        for name in (c.name, *(alias for alias in c.aliases if alias.startswith("skill:")))
+    ]
 
 
 class Popup(Widget):

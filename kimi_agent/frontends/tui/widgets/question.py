@@ -26,6 +26,8 @@ OTHER = "Something else"
 class QuestionPanel(AskPanel):
     """Up, Down and digits choose, Space marks where several may be marked, Enter goes on, Left, Right and Tab change the tab.
 
+    Where a question allows it, its last option is to write something else.
+
     Several questions end with a review of the answers, which Enter sends. A question's text, such as a plan under review,
     stands above it and scrolls.
     """
@@ -82,7 +84,9 @@ class QuestionPanel(AskPanel):
         lines.append([])
         self._rows = []
         options = [(visible(o.label), visible(o.description)) for o in item.options]
-        for number, (label, description) in enumerate([*options, (OTHER, visible(self.other[self.tab]))]):
+        if item.other:
+            options.append((OTHER, visible(self.other[self.tab])))
+        for number, (label, description) in enumerate(options):
             self._rows.append(len(lines))
             chosen = number == self.cursor[self.tab]
             box = ("[x] " if number in self.picked[self.tab] else "[ ] ") if item.multiple else ""
@@ -168,7 +172,7 @@ class QuestionPanel(AskPanel):
 
     def _press_in_question(self, event: events.Key) -> None:
         item = self.items[self.tab]
-        count = len(item.options) + 1
+        count = len(item.options) + item.other
         match event.key:
             case "up" | "down":
                 step = 1 if event.key == "down" else -1
