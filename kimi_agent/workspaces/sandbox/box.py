@@ -129,9 +129,7 @@ class Box:
         if not hosts or self.prove().rung == "R1":
             return Grant()
         loop, known = asyncio.get_running_loop(), self._proxies.setdefault(placed.zygote, [])
-        proxy = next(
-            (proxy for proxy in known if proxy.loop is loop), None
-        )  # one of another loop, which has ended, serves nobody
+        proxy = next((each for each in known if each.loop is loop), None)  # that of a loop that has ended serves nobody
         if proxy is None:
             proxy = Proxy()
             await proxy.start(await asyncio.to_thread(placed.zygote.listen))

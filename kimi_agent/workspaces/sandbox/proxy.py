@@ -70,7 +70,7 @@ class Proxy:
         self._grants = {word: known for word, known in self._grants.items() if known is not grant}
 
     async def aclose(self) -> None:
-        if self._server is not None:
+        if self._server is not None and self.loop is asyncio.get_running_loop():
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
