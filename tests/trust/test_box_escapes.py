@@ -67,6 +67,12 @@ async def test_what_a_command_leaves_in_the_place_of_its_report_stops_nobody(des
     assert desk.mine.read_text() == "mine\n"
 
 
+async def test_a_refused_path_is_told_of_where_the_command_was(desk: Desk) -> None:
+    """Not where the session began: what the model asks for then is what it needs."""
+    assert 'write ["/opt/new"]' in await desk("cd /opt && touch new")
+    assert 'write ["/opt/new"]' in await desk("touch new")
+
+
 async def test_what_a_command_plants_does_not_run_in_one_that_the_person_lets_out(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

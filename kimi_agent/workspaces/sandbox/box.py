@@ -66,6 +66,14 @@ class Box:
         """Whether there may be a box here, as far as one can see without trying."""
         return not self._off and sys.platform == "linux"
 
+    def opens(self, root: Path) -> bool:
+        """Whether commands may write in this working folder, as far as one can see before the box is proved."""
+        from kimi_agent.workspaces.sandbox.policy import is_workable
+
+        user_home, home = os.path.realpath(self.places.user_home), os.path.realpath(self.places.home)
+        without = not self.possible or (self._state is not None and self._state.rung == "R0")
+        return without or is_workable(os.path.realpath(root), user_home, home)
+
     def warm(self, proved: Callable[[], None] = lambda: None) -> None:
         """Prove the box in a thread, so that the first command does not wait for it; `proved` is called there, at the end."""
         threading.Thread(target=self._prove_quietly, args=(proved,), name="box", daemon=True).start()
