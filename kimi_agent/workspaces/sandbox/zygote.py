@@ -20,7 +20,7 @@ from typing import Any
 
 from kimi_agent.workspaces.sandbox import kernel, landlock
 from kimi_agent.workspaces.sandbox.child import IGNORED, supervise
-from kimi_agent.workspaces.sandbox.profile import Profile
+from kimi_agent.workspaces.sandbox.profile import FILES, Profile
 from kimi_agent.workspaces.sandbox.wire import receive, send
 
 _NAMESPACES = kernel.NEW_USER | kernel.NEW_PIDS | kernel.NEW_IPC | kernel.NEW_UTS | kernel.NEW_NET
@@ -241,9 +241,19 @@ class Zygote:
 
 
 def _make(path: str) -> bool:
-    """Whether there was no folder at `path`, and is one now."""
+    """Whether there was nothing at `path`, and is a placeholder now."""
+    content = FILES.get(os.path.basename(path))
     try:
-        os.mkdir(path)
+        if content is None:
+            os.mkdir(path)
+        else:  # never without its content: another git may look at any moment
+            made = f"{path}.kimi-{os.getpid()}"
+            with open(made, "xb") as file:
+                file.write(content)
+            try:
+                os.link(made, path)
+            finally:
+                os.unlink(made)
     except OSError:
         return False
     return True
@@ -251,7 +261,13 @@ def _make(path: str) -> bool:
 
 def _remove(path: str) -> None:
     with contextlib.suppress(OSError):  # the person has put something into it: then it is theirs
-        os.rmdir(path)
+        if not os.path.isfile(path):
+            os.rmdir(path)
+        else:
+            with open(path, "rb") as file:
+                if file.read(64) != FILES[os.path.basename(path)]:
+                    return
+            os.unlink(path)
 
 
 def _remove_tree(folder: str) -> None:
