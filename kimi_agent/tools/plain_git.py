@@ -4,13 +4,13 @@ import os
 import re
 from pathlib import Path
 
-_SEPARATOR = re.compile(r" *(?:(?:&&|\|\||\|(?!&))\s*|(?:;|\n)[; \n]*(?![|&]))")
+_SEPARATOR = re.compile(r" *(?:(?:&&|\|\||\|(?!&))[ \n]*|(?:;|\n)[; \n]*(?![|&]))")
 _DISCARDED = re.compile(r"(?:[12]?> ?/dev/null|2>&1)(?=[ \n;|]|&&|$)")
 _FILTERS = frozenset({"cat", "cut", "echo", "grep", "head", "ls", "pwd", "tail", "tr", "true", "wc"})
 """Programs that write nowhere but to their output, whatever their arguments are."""
-_HEREDOC = r"""<< ?(?P<{0}q>['"])(?P<{0}end>\w+)(?P={0}q)"""
+_HEREDOC = r"""<< ?(?P<{0}q>['"])(?P<{0}end>\w+)(?P={0}q)(?=[ \n;|&])"""
 _BODY = r"""\n(?P<{0}text>(?:(?![\t ]*(?P={0}end)).*\n)*)(?P={0}end)"""  # no line begins as the end does: no bash ends it sooner
-_TEXT = re.compile(rf"""\$\(cat {_HEREDOC.format("c")} *{_BODY.format("c")}\s*\)""")
+_TEXT = re.compile(rf"""\$\(cat {_HEREDOC.format("c")} *{_BODY.format("c")}\n[ \n]*\)""")
 """`$(cat <<'EOF'`, lines, `EOF`, `)`: in double quotes a literal text."""
 _INPUT = re.compile(rf"""{_HEREDOC.format("i")}(?P<rest>[^\n<]*){_BODY.format("i")}(?=\n|$)""")
 _WORD = re.compile(rf"""(?:[A-Za-z0-9_@%+:,./^=~-]|\\[ '"]|'[^']*'|"{_TEXT.pattern}"|"(?:[^"$`\\]|\\["\\$`])*")+""")
@@ -48,7 +48,7 @@ def git_folder(command: str, cwd: Path) -> str:
 
     Another repository than the person's may say what git runs: in its company no repository is changed.
     """
-    parts = _split(command.strip()) if is_git_alone(command) else []
+    parts = _split(command.strip(" \n")) if is_git_alone(command) else []
     sure = not {";", "||"}.intersection(joint for joint, _ in parts)  # then nothing goes on where `cd` has failed
     folders, found = {os.path.realpath(cwd)}, set()
     for number, (joint, words) in enumerate(parts):
@@ -69,7 +69,7 @@ def is_git_alone(command: str) -> bool:
     Output may go to /dev/null; a literal heredoc is a word or an input like others, as models write the messages of commits. No
     option before git's command (they change which repository and which settings hold), none that runs another program.
     """
-    parts = _split(command.strip())
+    parts = _split(command.strip(" \n"))
     return all(_is_harmless(words) for _, words in parts) and any(words[0] == "git" for _, words in parts)
 
 
@@ -97,7 +97,7 @@ def _is_doubtful(word: str, command: str) -> bool:
 def _split(command: str) -> list[tuple[str, list[str]]]:
     """The words of each part, with what joins it to the one before; nothing when something is not literal."""
     parts: list[tuple[str, list[str]]] = [("", [])]
-    at = 0
+    at = 0 if "\0" not in command else len(command)
     while at < len(command):
         if match := _SEPARATOR.match(command, at):
             if not parts[-1][1]:
