@@ -8,7 +8,7 @@ _SEPARATOR = re.compile(r" *(?:(?:&&|\|\||\|(?!&))\s*|(?:;|\n)[; \n]*(?![|&]))")
 _DISCARDED = re.compile(r"(?:[12]?> ?/dev/null|2>&1)(?=[ \n;|]|&&|$)")
 _FILTERS = frozenset({"cat", "cut", "echo", "grep", "head", "ls", "pwd", "tail", "tr", "true", "wc"})
 """Programs that write nowhere but to their output, whatever their arguments are."""
-_HEREDOC = r"""<< ?(?P<{0}q>['"])(?P<{0}end>\w+)(?P={0}q)"""
+_HEREDOC = r"""<< ?(?P<{0}q>['"])(?P<{0}end>\w+)(?P={0}q)(?=[ \n;|&])"""
 _BODY = r"""\n(?P<{0}text>(?:(?![\t ]*(?P={0}end)).*\n)*)(?P={0}end)"""  # no line begins as the end does: no bash ends it sooner
 _TEXT = re.compile(rf"""\$\(cat {_HEREDOC.format("c")} *{_BODY.format("c")}\s*\)""")
 """`$(cat <<'EOF'`, lines, `EOF`, `)`: in double quotes a literal text."""
@@ -124,7 +124,7 @@ def _unquoted(word: str) -> str:
     return "".join(
         piece["one"]
         or piece["single"]
-        or piece["ctext"]
+        or (piece["ctext"] or "").rstrip("\n")
         or re.sub(r'\\(["\\$`])', r"\1", piece["double"] or "")
         or piece["bare"]
         or ""
