@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RUNGS: tuple[Rung, ...] = ("R3", "R2", "R1")
 _LANDLOCK = 3  # the ABI below which Landlock forgets truncation and renaming
 CACHES = {"GOCACHE": "go-build", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "YARN_CACHE_FOLDER": "yarn"}
+ALONE = dict.fromkeys(["npm_config_fetch_retries", "PIP_RETRIES", "UV_HTTP_RETRIES", "CARGO_NET_RETRY"], "0")
+"""Where no host can be reached: npm else tries for 70 seconds, and nobody learns why."""
 """Variables for the caches of programs that fail where they cannot write one; folders among the box's temporary files."""
 
 
@@ -135,7 +137,7 @@ class Box:
 
         hosts = (*self.hosts, *access.hosts)
         if not hosts or self.prove().rung == "R1":
-            return Grant()
+            return Grant(variables=dict(ALONE))
         loop, known = asyncio.get_running_loop(), self._proxies.setdefault(placed.zygote, [])
         proxy = next((each for each in known if each.loop is loop), None)  # that of a loop that has ended serves nobody
         if proxy is None:
