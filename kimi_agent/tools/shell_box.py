@@ -111,9 +111,12 @@ def notes_of(
     if state.rung == "R0":
         return [UNBOXED]
     notes = [f"the box did not let through: {why}" for why in ended.refused]
-    if ended.code == 0 or ended.timed_out:
-        return notes
     end = output[-_END:]
+    lost = "|" in command and (
+        _NO_NET_WORDS.search(end) or "Read-only file system" in end
+    )  # the code is that of `tail`
+    if (ended.code == 0 and not lost) or ended.timed_out:
+        return notes
     if _NO_SOCKET.search(end):
         notes.append(
             f"box {state.rung}: Unix and raw sockets are refused here, TCP on localhost works; if it must be, `access`: outside"

@@ -75,11 +75,21 @@ async def test_a_host_that_was_refused_is_named(tmp_path: Path) -> None:
     assert 'call again with `access`: hosts ["pypi.org"] and the reason; the user decides]' in said
 
 
+async def test_a_pipe_hides_no_refusal(tmp_path: Path) -> None:
+    """The code of `npm install 2>&1 | tail` is that of `tail`."""
+    shell, ctx = shell_in(tmp_path)
+    lost = "echo 'npm error reason: getaddrinfo EAI_AGAIN registry.npmjs.org'"
+    assert 'hosts ["registry.npmjs.org"]' in text_of(await call(shell, ctx, command=f"{lost} 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command=lost)), "it has done what it was to do"
+    assert 'write ["/opt/new"]' in text_of(await call(shell, ctx, command="touch /opt/new 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command="echo '/etc/x: Permission denied' | tail -3"))
+
+
 async def test_who_can_reach_nobody_does_not_try_again(tmp_path: Path) -> None:
     """A package manager that waits and tries again outlives the call, and the model never reads what was refused."""
     retries = "echo $PIP_RETRIES $npm_config_fetch_retries $UV_HTTP_RETRIES $CARGO_NET_RETRY"
     shell, ctx = shell_in(tmp_path)
-    assert "0 0 0 0" in text_of(await call(shell, ctx, command=retries))
+    assert "1 0 0 0" in text_of(await call(shell, ctx, command=retries))
 
 
 async def test_a_socket_that_was_refused_is_explained(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 RUNGS: tuple[Rung, ...] = ("R3", "R2", "R1")
 _LANDLOCK = 3  # the ABI below which Landlock forgets truncation and renaming
 CACHES = {"GOCACHE": "go-build", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "YARN_CACHE_FOLDER": "yarn"}
-ALONE = dict.fromkeys(["npm_config_fetch_retries", "PIP_RETRIES", "UV_HTTP_RETRIES", "CARGO_NET_RETRY"], "0")
-"""Where no host can be reached: npm else tries for 70 seconds, and nobody learns why."""
+ALONE = {"npm_config_fetch_retries": "0", "PIP_RETRIES": "1", "UV_HTTP_RETRIES": "0", "CARGO_NET_RETRY": "0"}
+"""Where no host can be reached: npm else tries for 70 seconds, and nobody learns why. pip tells why when it tries again."""
 """Variables for the caches of programs that fail where they cannot write one; folders among the box's temporary files."""
 
 
