@@ -71,11 +71,11 @@ class Box:
 
     def opens(self, root: Path) -> bool:
         """Whether commands may write in this working folder, as far as one can see before the box is proved."""
-        from kimi_agent.workspaces.sandbox.policy import is_workable
+        from kimi_agent.workspaces.sandbox.policy import holds_more
 
         user_home, home = os.path.realpath(self.places.user_home), os.path.realpath(self.places.home)
         without = not self.possible or (self._state is not None and self._state.rung == "R0")
-        return without or is_workable(os.path.realpath(root), user_home, home)
+        return without or not holds_more(os.path.realpath(root), user_home, home)
 
     def warm(self, proved: Callable[[], None] = lambda: None) -> None:
         """Prove the box in a thread, so that the first command does not wait for it; `proved` is called there, at the end."""
