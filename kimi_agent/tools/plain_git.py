@@ -124,7 +124,7 @@ def _unquoted(word: str) -> str:
     return "".join(
         piece["one"]
         or piece["single"]
-        or piece["ctext"]
+        or (piece["ctext"] or "").rstrip("\n")
         or re.sub(r'\\(["\\$`])', r"\1", piece["double"] or "")
         or piece["bare"]
         or ""

@@ -29,6 +29,7 @@ GIT_ALONE = (
     "cd, echo, head, grep and the like (`git add -A && git commit -m 'x'`); write files in another call. Its hooks and config "
     "change not at all"
 )
+_NO_SOCKET = re.compile(r"(?i)(?:\bsocket\b|_socket\.)[^\n]*(?:\n[^\n]*)?operation not permitted|listen EPERM")
 _PLACEHOLDER = re.compile(r"\.kimi/?['\"]?: Device or resource busy")
 _SILENT_GIT = re.compile(r"\bgit +stash\b")
 _END = 4000  # characters of the output in which a refusal is looked for
@@ -110,10 +111,17 @@ def notes_of(
     if state.rung == "R0":
         return [UNBOXED]
     notes = [f"the box did not let through: {why}" for why in ended.refused]
-    if ended.code == 0 or ended.timed_out:
-        return notes
     end = output[-_END:]
-    if ended.read_only and _READ_ONLY.search(end):
+    lost = "|" in command and (
+        _NO_NET_WORDS.search(end) or "Read-only file system" in end
+    )  # the code is that of `tail`
+    if (ended.code == 0 and not lost) or ended.timed_out:
+        return notes
+    if _NO_SOCKET.search(end):
+        notes.append(
+            f"box {state.rung}: Unix and raw sockets are refused here, TCP on localhost works; if it must be, `access`: outside"
+        )
+    elif ended.read_only and _READ_ONLY.search(end):
         notes.append(UNTRUSTED)
     elif found := _refused_path(end, workspace, cwd):
         notes.append(f"box {state.rung}: {found}")

@@ -1,6 +1,7 @@
 """The box as the model and the person meet it: Shell, permissions, the command line, hooks."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,31 @@ async def test_a_host_that_was_refused_is_named(tmp_path: Path) -> None:
     shell, ctx = shell_in(tmp_path)
     said = text_of(await call(shell, ctx, command="echo 'curl: (6) Could not resolve host: pypi.org'; exit 6"))
     assert 'call again with `access`: hosts ["pypi.org"] and the reason; the user decides]' in said
+
+
+async def test_a_pipe_hides_no_refusal(tmp_path: Path) -> None:
+    """The code of `npm install 2>&1 | tail` is that of `tail`."""
+    shell, ctx = shell_in(tmp_path)
+    lost = "echo 'npm error reason: getaddrinfo EAI_AGAIN registry.npmjs.org'"
+    assert 'hosts ["registry.npmjs.org"]' in text_of(await call(shell, ctx, command=f"{lost} 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command=lost)), "it has done what it was to do"
+    assert 'write ["/opt/new"]' in text_of(await call(shell, ctx, command="touch /opt/new 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command="echo '/etc/x: Permission denied' | tail -3"))
+
+
+async def test_who_can_reach_nobody_does_not_try_again(tmp_path: Path) -> None:
+    """A package manager that waits and tries again outlives the call, and the model never reads what was refused."""
+    retries = "echo $PIP_RETRIES $npm_config_fetch_retries $UV_HTTP_RETRIES $CARGO_NET_RETRY"
+    shell, ctx = shell_in(tmp_path)
+    assert "1 0 0 0" in text_of(await call(shell, ctx, command=retries))
+
+
+async def test_a_socket_that_was_refused_is_explained(tmp_path: Path) -> None:
+    shell, ctx = shell_in(tmp_path)
+    python = f"{sys.executable} -I -c 'import socket; socket.socket(socket.AF_UNIX)'"
+    assert "Unix and raw sockets are refused here" in text_of(await call(shell, ctx, command=python))
+    node = "echo 'Error: listen EPERM: operation not permitted /x/a.pipe'; exit 1"
+    assert "Unix and raw sockets are refused here" in text_of(await call(shell, ctx, command=node))
 
 
 async def test_the_repository_has_its_own_words(tmp_path: Path) -> None:
@@ -180,6 +206,7 @@ NOT_GIT_ALONE = [
     "git commit -m \"$(cat <<'EOF' ; id\nx\nEOF\n)\"", "git commit -F - <<'EOF' ; id\nx\nEOF",
     "git commit -F - <<'EOF'\nx\n EOF\nEOF",
     "git rebase \"$(cat <<'E'\n--exec=id\nE\n)\"", "git commit $(cat <<'EOF'\n--exec\nEOF\n)", "GIT_EDITOR=id git rebase -i x",
+    "git commit -F - <<'A'B\nx\nA\ngit log\nAB",
     "git log '--out'put=x", 'git log "--out"put=x', "git log \\\nid", "git log\n&& id", "git commit <<'A' <<'B'\nx\nA\ny\nB",
     "git commit -m \"$(cat <<'EOF'\nx\nEOF\n)$(id)\"",
 ]  # fmt: skip

@@ -125,7 +125,9 @@ class LineShell:
     def keys(self) -> Sequence[tuple[str, str]]:
         return [(keys, help_) for _, keys, help_ in self._keymap.rows(line=True)] if self.screen.obeys else WORDS
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
+        if text:
+            self.show(text)
         return await self._asker.choose(title, options)
 
     async def browse(self, listing: Listing) -> str | None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from kimi_agent.workspaces.sandbox.proxy import Grant, Proxy
 
 CACHES = {"GOCACHE": "go-build", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "YARN_CACHE_FOLDER": "yarn"}
+ALONE = {"npm_config_fetch_retries": "0", "PIP_RETRIES": "1", "UV_HTTP_RETRIES": "0", "CARGO_NET_RETRY": "0"}
+"""Where no host can be reached: npm else tries for 70 seconds, and nobody learns why. pip tells why when it tries again."""
 """Variables for the caches of programs that fail where they cannot write one; folders among the box's temporary files."""
 
 
@@ -68,11 +70,11 @@ class Box:
 
     def opens(self, root: Path) -> bool:
         """Whether commands may write in this working folder, as far as one can see before the box is proved."""
-        from kimi_agent.workspaces.sandbox.policy import is_workable
+        from kimi_agent.workspaces.sandbox.policy import holds_more
 
         user_home, home = os.path.realpath(self.places.user_home), os.path.realpath(self.places.home)
         without = not self.possible or (self._state is not None and self._state.rung == "R0")
-        return without or is_workable(os.path.realpath(root), user_home, home)
+        return without or not holds_more(os.path.realpath(root), user_home, home)
 
     def warm(self, proved: Callable[[], None] = lambda: None) -> None:
         """Prove the box in a thread, so that the first command does not wait for it; `proved` is called there, at the end."""
@@ -134,7 +136,7 @@ class Box:
 
         hosts = (*self.hosts, *access.hosts)
         if not hosts or self.prove().rung == "R1":
-            return Grant()
+            return Grant(variables=dict(ALONE))
         loop, known = asyncio.get_running_loop(), self._proxies.setdefault(placed.zygote, [])
         proxy = next((each for each in known if each.loop is loop), None)  # that of a loop that has ended serves nobody
         if proxy is None:

@@ -116,7 +116,11 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
 
 def is_workable(path: str, user_home: str, home: str) -> bool:
     """Whether commands may write in a working folder: not where everything of the person, or of kimi, would be writable."""
-    return os.path.isdir(path) and not inside(user_home, path) and not inside(home, path) and not inside(path, home)
+    return os.path.isdir(path) and not holds_more(path, user_home, home)
+
+
+def holds_more(path: str, user_home: str, home: str) -> bool:
+    return inside(user_home, path) or inside(home, path) or inside(path, home)
 
 
 def _real(paths: Sequence[str]) -> list[str]:
