@@ -26,12 +26,12 @@ OUTSIDE = {"reason": "for this test", "outside": True}
 class Desk:
     """A working folder, the session's scratch folder, and a file of the person beside both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rung: str = "") -> None:
         self.work, self.scratch, self.mine = folder / "work", folder / "scratch", folder / "mine"
         for path in (self.work, self.scratch):
             path.mkdir()
         self.mine.write_text("mine\n")
-        box = box_of(offered()[0])
+        box = box_of(rung or offered()[0])
         self.shell = Shell(box=box)
         workspace = LocalWorkspace(self.work, box=box, scratch=self.scratch)
         self.ctx = make_context(self.work, workspace=workspace, scratch=self.scratch)
@@ -115,11 +115,20 @@ def test_git_alone_works_in_one_folder(tmp_path: Path) -> None:
     assert git_folder("git status; cd sub; git log", tmp_path) == ""
 
 
-@pytest.fixture
-def repository(desk: Desk) -> Path:
+def make_repository(folder: Path) -> None:
     who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for words in (["init", "-q", "-b", "main"], [*who, "commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=desk.work, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+        subprocess.run(["git", *words], cwd=folder, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+
+
+def is_taken(control: Path) -> bool:
+    """Whether a command has written what git obeys. A placeholder of the box may still be there for a moment."""
+    return control.exists() and b"pwned" in control.read_bytes()
+
+
+@pytest.fixture
+def repository(desk: Desk) -> Path:
+    make_repository(desk.work)
     return desk.work
 
 
@@ -144,7 +153,7 @@ async def test_git_alone_is_the_real_git_and_changes_one_repository(
                    "git fetch ssh://h/x", "git log | head -3", "git fetch ext::id", "git tag -s t -m x"):  # fmt: skip
         await desk(f"cd {desk.work}")
         await desk(attack)
-        assert not (desk.work / ".git/commondir").exists(), attack
+        assert not is_taken(desk.work / ".git/commondir"), attack
         assert (desk.work / ".git/HEAD").exists(), attack
     assert (desk.work / "ran").exists(), "the payload of the other repository has run, and reached its own alone"
     await desk(f"cd {desk.work}")
@@ -153,6 +162,47 @@ async def test_git_alone_is_the_real_git_and_changes_one_repository(
     for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
         monkeypatch.setenv(name, "a@b.c")
     assert "second" in await desk("git add a && git commit -m second"), who
+
+
+CONTROL = [
+    "commondir",
+    "config.worktree",
+    "modules/libs/sub/config",
+    "modules/libs/sub/commondir",
+    "modules/libs/sub/hooks/x",
+]
+
+
+@pytest.mark.parametrize("rung", [rung for rung in offered() if rung != "R1"])
+@pytest.mark.parametrize("runs", ["a hook of the person", "a repository below"])
+async def test_what_runs_beside_git_alone_does_not_take_the_repository_over(
+    tmp_path: Path, rung: str, runs: str
+) -> None:
+    """Whatever git runs may write `.git`: no file may come to be there that makes the person's next git run something."""
+    desk = Desk(tmp_path, rung)
+    git = desk.work / ".git"
+    make_repository(desk.work)
+    (git / "modules/libs/sub/objects").mkdir(parents=True)  # submodules are called after their paths
+    (git / "modules/libs/sub/HEAD").write_text("ref: refs/heads/main\n")
+    (git / "modules/libs/sub/config").write_text("")
+    writes = "; ".join(f"mkdir -p {git}/modules/libs/sub/hooks; echo pwned > {git / name}" for name in CONTROL)
+    payload = f"#!/bin/sh\n{writes}\ntouch {desk.work}/ran\ncat\n"
+    if runs == "a hook of the person":
+        subprocess.run(["git", "config", "core.hooksPath", "hooks"], cwd=desk.work, check=True)
+        plant = f"mkdir hooks; printf '%s' '{payload}' > hooks/post-index-change; chmod +x hooks/*; touch a"
+    else:
+        plant = f"""
+        mkdir evil; cd evil; git init -q; printf '%s' '{payload}' > pay; chmod +x pay
+        git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m x
+        git config core.fsmonitor ./pay; cp pay .git/hooks/post-index-change; cd ..
+        """
+    assert "exit code" not in await desk(plant)
+    await desk("git add evil" if runs != "a hook of the person" else "git add a")
+    assert "exit code" not in await desk("git add -A && git status --ignore-submodules=none")
+    assert (desk.work / "ran").exists() is (runs == "a hook of the person")
+    assert [name for name in CONTROL if is_taken(git / name)] == []
+    clean = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+    assert subprocess.run(["git", "log", "--oneline"], cwd=desk.work, env=clean, capture_output=True, check=True).stdout
 
 
 async def test_what_was_granted_to_one_command_is_of_no_use_to_the_next(tmp_path: Path) -> None:
