@@ -14,6 +14,7 @@ from kimi_program import Program
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.access import Access
+from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.tools.plain_git import git_folder, is_git_alone
 from kimi_agent.tools.shell import Shell
 from kimi_agent.workspaces.local import LocalWorkspace
@@ -260,6 +261,43 @@ def test_no_mode_writes_outside_of_the_folder(tmp_path: Path, flag: str) -> None
     assert not (tmp_path / ".ssh").exists()
     assert (kimi.work / "in").exists()
     assert (tmp_path / "opened/in").exists()
+
+
+SWAPS = """import ctypes, os, sys
+libc = ctypes.CDLL(None)
+os.mkdir("real")
+os.symlink(sys.argv[1], "link")
+os.rename("real", "t")
+open("begun", "w").close()
+while True:
+    libc.renameat2(-100, b"t", -100, b"link", 2)
+"""
+
+
+def test_a_command_that_swaps_a_folder_for_a_link_leads_no_tool_away(tmp_path: Path) -> None:
+    """A command of the background changes what a path leads to, thousands of times a second, while kimi's own tools write."""
+    kimi = Program(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (kimi.work / "swap.py").write_text(SWAPS)
+    start = f"{sys.executable} swap.py {theirs} >/dev/null 2>&1 & until [ -e begun ]; do sleep 0.01; done"
+    writes = [{"call": {"name": "WriteFile", "arguments": {"path": f"t/{n}/in", "content": "x"}}} for n in range(150)]
+    steps = [
+        [{"call": {"name": "Shell", "arguments": {"command": start}}}],
+        writes[:75],
+        writes[75:],
+        [{"text": "Done."}],
+    ]
+    kimi.run("-p", "go", "--yolo", "--provider", kimi.scenario(*steps))
+    assert (kimi.work / "begun").exists()
+    assert [path for path in theirs.rglob("*") if path.is_file()] == []
+
+
+async def test_a_path_that_has_become_a_link_since_it_was_permitted_is_not_read(desk: Desk) -> None:
+    path = desk.ctx.workspace.resolve("t/mine")
+    (desk.work / "t").symlink_to(desk.mine.parent)
+    with pytest.raises(WorkspaceError, match="symbolic link"):
+        await desk.ctx.workspace.read(path)
 
 
 def test_a_grant_of_git_holds_in_the_folders_of_the_session(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from kimi_agent.core.access import Access
 from kimi_agent.core.record import Record
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.workspace import REPORTS
-from kimi_agent.workspaces.sandbox.profile import FILES, Profile, inside
+from kimi_agent.workspaces.sandbox.placeholders import FILES
+from kimi_agent.workspaces.sandbox.profile import Profile, inside
 
 KEY_STORES = (
     ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".config/gcloud", ".config/gh", ".config/rclone", ".config/git/credentials",
@@ -32,7 +33,7 @@ OF_KIMI = ("skills", "agents", "prompts", "commands", "plugins", "plans", "hooks
 SCRIPTS = (".sh", ".bash", ".zsh", ".py", ".js", ".ts", ".rb", ".pl", ".md", ".txt")
 """What of kimi's own home commands may read: these folders, and files that end so (scripts of hooks). Nothing else of it."""
 GUARDED = frozenset({".git", ".kimi"})
-MASKED = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*")
+MASKED = (".env", ".env.*", ".env~", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*")
 """Secret files in a working folder, by name. Others with settings in them (.npmrc) are what the project's programs need."""
 _GIT_RUNS, _GIT_LEADS = ("config", "config.worktree", "info", "hooks"), ("commondir", "gitdir")
 """What of a repository makes git run something, or look elsewhere: read-only for git as well."""

@@ -3,17 +3,13 @@
 import json
 from collections.abc import Iterable
 
-FILES = {"commondir": b".\n", "config.worktree": b""}
-"""Placeholders that are files, by name, with content that changes nothing for any git that reads them meanwhile."""
-
 
 class Profile:
     """Real absolute paths. What is nowhere named can be read and not written.
 
-    `writable` trees may be written, `readonly` parts of them not. `placeholders` are such parts that need not exist: an empty
-    folder, or a file of `FILES`, is there while a command runs, so that none can come to be. `hidden` can neither be read nor
-    written, except `shown` and `writable` parts of it. `sockets`: those of the internet can be made; they reach this box's own
-    loopback.
+    `writable` trees may be written, `readonly` parts of them not. `placeholders` are such parts that need not exist: something
+    empty is there while a command runs, so that none can come to be. `hidden` can neither be read nor written, except `shown`
+    and `writable` parts of it. `sockets`: those of the internet can be made; they reach this box's own loopback.
     """
 
     __slots__ = ("hidden", "placeholders", "readonly", "shown", "sockets", "writable")
