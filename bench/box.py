@@ -17,8 +17,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 from measure import table  # noqa: E402
 
 from kimi_agent.workspaces.process import run_process  # noqa: E402
-from kimi_agent.workspaces.sandbox.box import RUNGS, Box  # noqa: E402
+from kimi_agent.workspaces.sandbox.box import Box  # noqa: E402
 from kimi_agent.workspaces.sandbox.policy import Places  # noqa: E402
+from kimi_agent.workspaces.sandbox.proof import RUNGS  # noqa: E402
 from kimi_agent.workspaces.spawn import Room, room_of  # noqa: E402
 
 COMMAND = ["bash", "-c", "true"]

@@ -52,8 +52,9 @@ def make_box(config: Config, home: Path, off: str = "", rungs: Sequence[Rung] = 
     """
     from kimi_agent.core.address import host_name
     from kimi_agent.core.environment import is_pattern
-    from kimi_agent.workspaces.sandbox.box import RUNGS, Box
+    from kimi_agent.workspaces.sandbox.box import Box
     from kimi_agent.workspaces.sandbox.policy import Places
+    from kimi_agent.workspaces.sandbox.proof import RUNGS
 
     given = config.box
     try:

@@ -72,7 +72,9 @@ class Shell(Protocol):
         """The keys as they are now and what they do; none where there are no keys but those of the terminal."""
         ...
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None: ...
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
+        """The number of an option; None when it was closed. `text` is what it is about, Markdown that is shown above."""
+
     async def browse(self, listing: Listing) -> str | None:
         """Let the person look through a list; the id of the row that they picked, None when they closed it."""
         ...

@@ -33,7 +33,6 @@ async def ask_about(shell: "Shell", files: Sequence[Return]) -> list[Return] | N
     restored: list[Return] = []
     for number, each in enumerate(files):
         left = len(files) - number
-        shell.show(await _three_ways(shell.session, each))
         options = [
             Option("Keep it as it is now"),
             Option(
@@ -42,7 +41,8 @@ async def ask_about(shell: "Shell", files: Sequence[Return]) -> list[Return] | N
         ]
         if left > 1:
             options += [Option(f"Keep all {left} that are left"), Option(f"Restore all {left} that are left")]
-        picked = await shell.choose(f"{name_of(shell.session, each.path)}: {_WHY[each.doubt]} What now?", options)
+        title = f"{name_of(shell.session, each.path)}: {_WHY[each.doubt]} What now?"
+        picked = await shell.choose(title, options, await _three_ways(shell.session, each))
         if picked is None:
             return None
         if picked in (1, 3):

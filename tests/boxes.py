@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from kimi_agent.workspaces.local import LocalWorkspace
-from kimi_agent.workspaces.sandbox.box import RUNGS, Box
+from kimi_agent.workspaces.sandbox.box import Box
 from kimi_agent.workspaces.sandbox.policy import Folders, Places
+from kimi_agent.workspaces.sandbox.proof import RUNGS
 from kimi_agent.workspaces.spawn import Room
 
 NOWHERE = "/nonexistent/home"

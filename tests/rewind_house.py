@@ -134,7 +134,9 @@ class AnsweringShell:
     def put(self, text: str) -> None:
         self.prompt = text
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
+        if text:
+            self.show(text)
         self.asked.append(title)
         if not self.answers:
             raise AssertionError(f"asked: {title}")

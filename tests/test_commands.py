@@ -79,7 +79,7 @@ class RecordingShell:
         picked = self._picks.pop(0) if self._picks else None
         return None if picked is None else rows[picked].id
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
         self.titles += [option.label for option in options]
         return self._picks.pop(0) if self._picks else None
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from kimi_agent.agent.asking import NOT_RUN, Batch, Rejected, internal_error, pe
 from kimi_agent.agent.file_history import FileHistory, Window
 from kimi_agent.agent.history import output_file
 from kimi_agent.agent.permissions import Permissions
+from kimi_agent.agent.settled import settled
 from kimi_agent.agent.traffic import Traffic, conflict
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Ask
@@ -170,14 +172,15 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
     except (ToolError, ValueError) as error:
         item.output = text_output(f"{call.name}: {error}", is_error=True)
         return item
-    _foresee(item)
+    _foresee(caller, item)
     return item
 
 
-def _foresee(item: Prepared) -> None:
-    """What the call would do if it ran now."""
+def _foresee(caller: Caller, item: Prepared) -> None:
+    """What the call would do if it ran now; from now on its paths lead where they do at this moment."""
     assert item.tool is not None
     assert item.ctx is not None
+    item.ctx = replace(item.ctx, workspace=settled(caller.workspace))
     try:
         item.effects = tuple(item.tool.effects(item.params, item.ctx))
     except (ToolError, ValueError) as error:
@@ -202,7 +205,7 @@ async def _run_after(
         if any(not task.cancelled() and isinstance(task.exception(), Rejected) for task in before):
             raise Rejected(NOT_RUN)
         if item.output is None:
-            _foresee(item)  # the calls before it may have changed what a path or a link leads to
+            _foresee(caller, item)  # the calls before it may have changed what a path or a link leads to
     seconds = 0.0
     if item.output is None:
         item.output = await permit(caller, item, batch)
@@ -233,7 +236,7 @@ async def _act_in_traffic(caller: Caller, item: Prepared, batch: Batch) -> float
 async def _permit_now(caller: Caller, item: Prepared, batch: Batch) -> None:
     """Permit what the call would do at this very moment. What a person said yes to, and nothing else, is done for it."""
     while item.output is None:
-        _foresee(item)
+        _foresee(caller, item)
         if item.output is None and item.agreed not in (None, item.effects):
             item.output = text_output(CHANGED, is_error=True)
         agreed = item.agreed
@@ -269,7 +272,7 @@ def _rewrite(caller: Caller, item: Prepared, given: dict[str, Any]) -> None:
         return
     caller.emit(ev.Notice("info", f"A hook changed the input of {call.name} to {call.arguments[:300]}"))
     item.remarks.append(f"A hook of the user changed the input of this call to {call.arguments[:2000]}")
-    _foresee(item)
+    _foresee(caller, item)
 
 
 async def _show_result_to_hooks(caller: Caller, item: Prepared, output: ToolOutput) -> None:

@@ -80,7 +80,7 @@ def examine_trust(options: Options) -> Iterator[Finding]:
     """What holds on this machine: every check of the canary in every rung, then what commands run in."""
     from kimi_agent.boxed import make_box
     from kimi_agent.cli.box import box_lines
-    from kimi_agent.workspaces.sandbox.box import RUNGS
+    from kimi_agent.workspaces.sandbox.proof import RUNGS
 
     try:
         config = options.load()

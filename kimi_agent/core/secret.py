@@ -7,7 +7,8 @@ from itertools import pairwise
 from pathlib import PurePath
 
 NAMES = (
-    ".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc", ".pypirc",
+    ".env", ".env.*", ".env~", ".envrc", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", ".netrc", ".npmrc",
+    ".pypirc", ".pgpass", "*.ppk", "*.jks", "*.keystore",
     ".git-credentials", "credentials", "credentials.*", ".credentials.*", "*.p12", "*.pfx", "*.kdbx", "secrets.*",
     ".claude.json*", ".mcp.json", "mcp.json", "mcp.json.*",
 )  # fmt: skip

@@ -136,6 +136,7 @@ def _covers(flag: str, other: str) -> bool:
 def _lettered(flag: str, given: set[str]) -> bool:
     """`-rf` as `-r -f`, `-fr`, `-vrf`, or as the long flags that begin with these letters, and the other way round."""
     letters = {letter for word in given if not word.startswith("--") for letter in word[1:]}
+    letters |= {"r"} if "R" in letters else set()  # to rm, cp and grep they are one
     initials = {word[2] for word in given if word.startswith("--") and len(word) > 2}
     if flag.startswith("--"):
         return flag[2:3] in letters

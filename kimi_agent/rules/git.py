@@ -192,9 +192,20 @@ def repository_problem(folder: str, roots: Sequence[str]) -> str:
     return _git_folder_problem(place / ".git")
 
 
+_PLACEHOLDERS = {"commondir": b".\n", "config.worktree": b""}
+"""What the box has there while git changes the repository. It says nothing."""
+
+
+def _is_placeholder(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode) and path.read_bytes() == _PLACEHOLDERS.get(path.name)
+    except OSError:
+        return False
+
+
 def _git_folder_problem(folder: Path) -> str:
     for name in ("commondir", "config.worktree", "modules", "objects/info/alternates"):
-        if (folder / name).exists() or (folder / name).is_symlink():
+        if os.path.lexists(folder / name) and not _is_placeholder(folder / name):
             return f"the repository has a {name}, which is not looked at"
     try:
         attributes = (folder / "info" / "attributes").read_bytes()[:CONFIG_BYTES]

@@ -25,7 +25,9 @@ WRAPPERS = (
         " proot fakeroot faketime proxychains proxychains4 torsocks torify caffeinate chronic ts retry hyperfine at batch"
         " crontab start-stop-daemon daemonize tini dumb-init gosu su-exec direnv dotenv op aws-vault bundle npx bunx pnpx"
         " uvx pipx npm pnpm yarn bun uv poetry pipenv pdm hatch rye conda mamba micromamba tox nox cargo go rustup asdf"
-        " mise rtx nvm fnm volta pyenv rbenv"
+        " mise rtx nvm fnm volta pyenv rbenv setpriv setarch linux32 linux64 i386 x86_64 choom cgexec eatmydata rlwrap"
+        " sg capsh nix nix-shell guix aa-exec runcon ld.so ld-linux.so.2 ld-linux-x86-64.so.2 ld-linux-aarch64.so.1"
+        " ld-musl-x86_64.so.1 ld-musl-aarch64.so.1"
     )
     | SHELLS
 )
@@ -40,7 +42,7 @@ GIT_RUNS = _names(
 EVALUATORS = INTERPRETERS | _names(
     "eval trap alias su ssh mosh watch env xargs parallel find fd fdfind script at batch crontab docker podman"
     " kubectl nsenter chroot entr flock sudo doas source . hyperfine strace systemd-run mapfile readarray complete"
-    " bind"
+    " bind sg capsh nix-shell man less tar zip rsync sort split dc m4 ftp compgen fzf"
 )
 """Programs that may run what stands in a string."""
 

@@ -264,7 +264,7 @@ class Reader:
     def _value(self, name: str, default: str = "") -> str:
         if _FIELD.match(name):
             return " "
-        values = self.values.get(name, [])
+        values = [UNKNOWN] if "IFS" in self.values else self.values.get(name, [])
         return values[-1] if values else default or UNKNOWN
 
     # --- words and commands -------------------------------------------------------------------------------------------

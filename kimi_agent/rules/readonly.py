@@ -163,6 +163,10 @@ def _xxd(words: Sequence[str]) -> str:
     return "flags that are written together are read otherwise" if joined else ""
 
 
+def _strings(words: Sequence[str]) -> str:
+    return "`@FILE` stands for the words in a file" if any(word.startswith("@") for word in words) else ""
+
+
 # --- find -------------------------------------------------------------------------------------------------------------
 
 _FIND_ALONE = "-print -print0 -prune -empty -depth -true -false -not ! -o -or -a -and ( ) , -mount -xdev"
@@ -261,7 +265,7 @@ READERS: dict[str, Reader] = {
     "od": Reader("abcdfilosxv", "AjNt", "", "--address-radix --skip-bytes --read-bytes --format --width"),
     "xxd": Reader("abCeiup", "cgls", most=1, check=_xxd, mixed=False),
     "hexdump": Reader("bcCdovx", "ns", most=10),
-    "strings": Reader("afow", "nte", "--all --print-file-name", "--bytes --radix --encoding"),
+    "strings": Reader("afow", "nte", "--all --print-file-name", "--bytes --radix --encoding", check=_strings),
     "base64": Reader("di", "w", "--decode --ignore-garbage", "--wrap", value=NUMBER, most=1, mixed=False),
     "md5sum": _SUM, "sha1sum": _SUM, "sha224sum": _SUM, "sha256sum": _SUM, "sha384sum": _SUM, "sha512sum": _SUM,
     "b2sum": _SUM, "cksum": Reader(),

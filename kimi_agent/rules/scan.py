@@ -7,7 +7,7 @@ expansions, subshells, heredocs, comments both as comments and as commands. What
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 from msgspec import Struct
@@ -82,7 +82,15 @@ class _Scanner:
         if "\n" in text and (not whole or "<<" in text):  # a quote in what is no command may have hidden the next line
             for line in text.split("\n"):
                 inside(line)
-        for string in strings if evaluates else ():
+        if evaluates:
+            self._look_at_what_is_said(strings, inside)
+
+    def _look_at_what_is_said(self, strings: Iterable[str], inside: Callable[[str], None]) -> None:
+        """What is quoted, and what is printed, may be a script for a program of the line."""
+        for found in [*self.found]:
+            if name_of(found.words[0]) in ("echo", "printf") and len(found.words) > 1:
+                self.found[Found(found.words[1:], loose=True)] = None
+        for string in strings:
             inside(string.lstrip("!"))  # git runs `!command` of an alias
 
     def _look_behind_patterns(self, text: str, inside: Callable[[str], None]) -> None:
@@ -96,7 +104,9 @@ class _Scanner:
     def _look_through_quotes(self, text: str) -> None:
         """As if no quote were there: for text whose quotes do not close, and for programs in strings."""
         bare = re.sub(r"[\\'\"]", " ", text)
-        for part in re.split(r"[;&|\n\r(){}`,\[\]<>]", bare):
+        parts = re.split(r"[;&|\n\r(){}`\[\]<>]", bare)
+        listed = [part.replace(",", " ") for part in parts if "," in part]  # a command as a list of words
+        for part in (*",".join(parts).split(","), *listed):
             if words := part.split():
                 self.found[Found(tuple(words), loose=True)] = None
                 self.words.update(words)

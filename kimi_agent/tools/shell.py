@@ -138,7 +138,7 @@ class Shell:
         if new_cwd != cwd:
             notes.append(f"the working directory is now {new_cwd}")
         text = command.output.text()
-        notes += notes_of(ended, text, ctx.workspace, self._box, command.access)
+        notes += notes_of(params.command, new_cwd, ended, text, ctx.workspace, self._box, command.access)
         ran_in = place_of(ended, self._box, command.access)
         return _answer(Terminal(params.command, text, ended.code, box=ran_in), ended, notes, seconds)
 

@@ -25,9 +25,13 @@ UNTRUSTED = (
     "user, --trust trusts it for one run"
 )
 GIT_ALONE = (
-    "a repository changes only by a command of git alone (piped into head, grep and the like, but with no other program in it), "
-    "its hooks not at all"
+    "a repository changes only by a command of git alone: literal words, no option before git's command, no other program than "
+    "cd, echo, head, grep and the like (`git add -A && git commit -m 'x'`); write files in another call. Its hooks and config "
+    "change not at all"
 )
+_NO_SOCKET = re.compile(r"(?i)(?:\bsocket\b|_socket\.)[^\n]*(?:\n[^\n]*)?operation not permitted|listen EPERM")
+_PLACEHOLDER = re.compile(r"\.kimi/?['\"]?: Device or resource busy")
+_SILENT_GIT = re.compile(r"\bgit +stash\b")
 _END = 4000  # characters of the output in which a refusal is looked for
 _REFUSED_PATH = re.compile(
     r"(?P<path>(?:/|\./|\.\./)?[\w.@+~-][^\s:'\"`]*|/)['\"`]?:? ?(?:\([^)]*\))?:? *"
@@ -97,21 +101,32 @@ def place_of(ended: Exit, box: BoxView | None, access: Access) -> str:
     return NO_BOX if access.outside else box_words(box.state, (*box.hosts, *access.hosts), read_only=ended.read_only)
 
 
-def notes_of(ended: Exit, output: str, workspace: Workspace, box: BoxView | None, access: Access) -> list[str]:
-    """What the box did to a command, in sentences for the model."""
+def notes_of(
+    command: str, cwd: Path, ended: Exit, output: str, workspace: Workspace, box: BoxView | None, access: Access
+) -> list[str]:
+    """What the box did to a command that ended in `cwd`, in sentences for the model."""
     state = box.state if box is not None else None
     if state is None or access.outside:
         return []
     if state.rung == "R0":
         return [UNBOXED]
     notes = [f"the box did not let through: {why}" for why in ended.refused]
-    if ended.code == 0 or ended.timed_out:
-        return notes
     end = output[-_END:]
-    if ended.read_only and _READ_ONLY.search(end):
+    lost = "|" in command and (
+        _NO_NET_WORDS.search(end) or "Read-only file system" in end
+    )  # the code is that of `tail`
+    if (ended.code == 0 and not lost) or ended.timed_out:
+        return notes
+    if _NO_SOCKET.search(end):
+        notes.append(
+            f"box {state.rung}: Unix and raw sockets are refused here, TCP on localhost works; if it must be, `access`: outside"
+        )
+    elif ended.read_only and _READ_ONLY.search(end):
         notes.append(UNTRUSTED)
-    elif found := _refused_path(end, workspace):
+    elif found := _refused_path(end, workspace, cwd):
         notes.append(f"box {state.rung}: {found}")
+    elif _PLACEHOLDER.search(end):
+        notes.append(f"box {state.rung}: an empty .kimi stands there while a command runs; all else was done")
     elif not ended.refused and _NO_NET_WORDS.search(end):
         match = _NO_NAME.search(end)
         host = next(filter(None, match.groups()), "") if match else ""
@@ -120,13 +135,15 @@ def notes_of(ended: Exit, output: str, workspace: Workspace, box: BoxView | None
             f"box {state.rung}: commands reach no network but localhost. If the task needs it, call again with `access`: {asks} "
             "and the reason; the user decides"
         )
+    elif not (access.git or ended.refused or end.strip()) and _SILENT_GIT.search(command):
+        notes.append(f"box {state.rung}: {GIT_ALONE}")  # it fails without a word
     return notes
 
 
-def _refused_path(output: str, workspace: Workspace) -> str:
+def _refused_path(output: str, workspace: Workspace, cwd: Path) -> str:
     """What to say of a path that could not be written or read because of the box; empty when it was none."""
     for match in reversed(list(_REFUSED_PATH.finditer(output))):
-        path = os.path.realpath(workspace.root / (match["path"] or match["named"]))
+        path = os.path.realpath(cwd / (match["path"] or match["named"]))
         read_only = "Read-only" in match[0] or "Errno 30" in match[0] or "EROFS" in match[0]
         if ".git" in Path(path).parts:
             return GIT_ALONE

@@ -143,6 +143,9 @@ def _read(path: Path, limit: int | None, offset: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         _refuse_special(path, os.fstat(descriptor).st_mode)
+        opened = Path(f"/proc/self/fd/{descriptor}")
+        if opened.is_symlink() and os.path.realpath(opened) != str(path):
+            raise WorkspaceError(f"{path} is not what was opened: a part of the path has become a symbolic link.")
         if offset:
             file.seek(offset)
         if limit is None:

@@ -21,6 +21,10 @@ _NEEDS_IN_PLACE = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.EXDEV
 """What a rename answers where the file itself may still be writable: a folder that is not, a single mounted file."""
 
 
+_FOLDERS = "/proc/self/fd"
+_ELSEWHERE = "{} leads somewhere else now: a part of the path has become a symbolic link."
+
+
 def key_of(found: os.stat_result) -> str:
     """Differs after every change of the file. It has the change time too, because tools set the modification time back."""
     return f"{found.st_dev}.{found.st_ino}.{found.st_size}.{found.st_mtime_ns}.{found.st_ctime_ns}"
@@ -33,10 +37,15 @@ def replace_file(path: Path, data: bytes, expect: str | None) -> os.stat_result:
     content or the new, except where links or rights force writing in place. Raises StaleFileError, WorkspaceError, OSError;
     then the content is what it was.
     """
-    before = _check(path, expect)
-    if before is None:
+    if _check(path, expect) is None:
         path.parent.mkdir(parents=True, exist_ok=True)
-    elif not os.access(path, os.W_OK):  # a rename would get around the file's own mode
+    with _pinned(path) as pinned:
+        return _replace(pinned, data, expect)
+
+
+def _replace(path: Path, data: bytes, expect: str | None) -> os.stat_result:
+    before = _check(path, expect)
+    if before is not None and not os.access(path, os.W_OK):  # a rename would get around the file's own mode
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     if before is not None and before.st_nlink > 1:
         return _write_in_place(path, data, expect)
@@ -54,23 +63,47 @@ class _CannotRename(Exception):
         self.cause = cause
 
 
-def _check(path: Path, expect: str | None) -> os.stat_result | None:
-    if os.path.realpath(path) != str(path):
-        raise StaleFileError(f"{path} leads somewhere else now: a part of the path has become a symbolic link.")
+@contextmanager
+def _pinned(path: Path) -> Iterator[Path]:
+    """`path` by way of its open folder: a command that puts a link in the place of a folder does not lead the writing away."""
+    if not Path(_FOLDERS).is_dir():
+        yield path
+        return
+    folder = os.open(path.parent, getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        found = path.stat()
+        pinned = Path(_FOLDERS, str(folder), path.name)
+        if _named(pinned) != str(path):
+            raise StaleFileError(_ELSEWHERE.format(path))
+        yield pinned
+    finally:
+        os.close(folder)
+
+
+def _named(path: Path) -> str:
+    """How people name a path that may be pinned."""
+    if path.parent.parent != Path(_FOLDERS):
+        return str(path)
+    return os.path.join(os.readlink(path.parent), path.name)  # noqa: PTH115, PTH118 - as it is, not as a path is written
+
+
+def _check(path: Path, expect: str | None) -> os.stat_result | None:
+    name = _named(path)
+    if os.path.realpath(path) != name:
+        raise StaleFileError(_ELSEWHERE.format(name))
+    try:
+        found = path.lstat()
     except FileNotFoundError:
         if expect is None:
             return None
-        raise StaleFileError(f"{path} has been deleted meanwhile.") from None
+        raise StaleFileError(f"{name} has been deleted meanwhile.") from None
     if stat_module.S_ISDIR(found.st_mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
     if not stat_module.S_ISREG(found.st_mode):
-        raise WorkspaceError(f"{path} is not a regular file.")
+        raise WorkspaceError(f"{name} is not a regular file.")
     if expect is None:
-        raise StaleFileError(f"{path} has been created meanwhile. Read it first.")
+        raise StaleFileError(f"{name} has been created meanwhile. Read it first.")
     if key_of(found) != expect:
-        raise StaleFileError(f"{path} has changed meanwhile. Read it again.")
+        raise StaleFileError(f"{name} has changed meanwhile. Read it again.")
     return found
 
 
@@ -113,13 +146,13 @@ def _put(temporary: Path, path: Path, before: os.stat_result | None) -> None:
                     temporary.unlink()  # here and not later: it changes the key
                 return
             except FileExistsError:
-                raise StaleFileError(f"{path} has been created meanwhile. Read it first.") from None
+                raise StaleFileError(f"{_named(path)} has been created meanwhile. Read it first.") from None
             except OSError:
                 pass  # a file system without hard links
         elif exchange(temporary, path):
             if _looks(temporary) != _looks_of(before):
                 exchange(temporary, path)
-                raise StaleFileError(f"{path} has changed meanwhile. Read it again.")
+                raise StaleFileError(f"{_named(path)} has changed meanwhile. Read it again.")
             return
         temporary.replace(path)
     except OSError as error:
@@ -159,12 +192,12 @@ def _write_in_place(path: Path, data: bytes, expect: str | None) -> os.stat_resu
     """For files whose inode must stay. A copy of the old content lies beside it until the new one is on the disk."""
     with _locked_folder(path.parent):
         _check(path, expect)
-        with path.open("r+b", buffering=0) as file:
+        with open(path, "r+b", buffering=0, opener=_no_link) as file:
             descriptor = file.fileno()
             old = file.readall()
             with _backup(path, old):
                 if key_of(os.fstat(descriptor)) != expect:
-                    raise StaleFileError(f"{path} has changed meanwhile. Read it again.")
+                    raise StaleFileError(f"{_named(path)} has changed meanwhile. Read it again.")
                 try:
                     _reserve(descriptor, len(data))
                     _overwrite(descriptor, data)
@@ -172,6 +205,10 @@ def _write_in_place(path: Path, data: bytes, expect: str | None) -> os.stat_resu
                     _overwrite(descriptor, old)
                     raise
                 return os.fstat(descriptor)
+
+
+def _no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _reserve(descriptor: int, size: int) -> None:

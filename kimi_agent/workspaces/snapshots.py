@@ -38,6 +38,7 @@ ONLY_EDITS = (
     "/rewind."
 )
 NO_GIT = f"git was not found: {ONLY_EDITS} Install git."
+NO_PROJECT = f"{{}} holds more than a project, and commands write nothing there: {ONLY_EDITS}"
 
 
 class WorkspaceSnapshots:
@@ -52,7 +53,10 @@ class WorkspaceSnapshots:
         self._objects = Objects(self._own / "objects", self._store / "objects")
         program = find_git([workspace.root, *workspace.extra_roots])
         self._git = Git(program, self._store, box) if program else None
+        self._box = box
         self.why_not_whole = "" if program else NO_GIT
+        if not self._roots():
+            self.why_not_whole = NO_PROJECT.format(workspace.root)
         self._trees: dict[Path, Tree] = {}
         roots = [workspace.root, *workspace.extra_roots]
         self._others = Others(home / "snapshots" / "acting", session_id, roots)
@@ -169,12 +173,17 @@ class WorkspaceSnapshots:
 
     def _all_trees(self) -> list[Tree]:
         """One per folder of the workspace; what lies in another one belongs to that."""
-        roots = [self._workspace.root, *self._workspace.extra_roots]
+        roots = self._roots()
         roots = [root for root in roots if not any(root != other and root.is_relative_to(other) for other in roots)]
         for root in dict.fromkeys(roots):
             if root not in self._trees:
                 self._trees[root] = self._tree(root)
         return [self._trees[root] for root in dict.fromkeys(roots)]
+
+    def _roots(self) -> list[Path]:
+        """The folders that commands may write: a whole home is not read where the box keeps them from it."""
+        roots = [self._workspace.root, *self._workspace.extra_roots]
+        return [root for root in roots if self._box is None or self._box.opens(root)]
 
     def _tree(self, root: Path) -> Tree:
         if not self._trees and not (self._own / "index").is_file() and size_of(self._store) > self._limits.bytes:

@@ -1,5 +1,6 @@
 import fnmatch
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,8 +122,8 @@ def test_the_parameters_have_their_official_names() -> None:
 @given(st.text("ab*?[]!-.\\", max_size=8), st.text("ab-.!]", max_size=6))
 def test_names_match_as_in_fnmatch(pattern: str, name: str) -> None:
     if "\\" not in pattern and "^" not in pattern and "**" not in pattern and pattern not in ("", "."):
-        expected = fnmatch.fnmatchcase(name, pattern)
-        assert bool(glob_regex(pattern).fullmatch(name)) == expected
+        with suppress(ValueError):  # `[z-a]` is told, where fnmatch finds nothing
+            assert bool(glob_regex(pattern).fullmatch(name)) == fnmatch.fnmatchcase(name, pattern)
 
 
 @given(st.text("az/*?[]{},!\\^-&|~", max_size=20), st.text(max_size=10))

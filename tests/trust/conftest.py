@@ -3,7 +3,7 @@
 import pytest
 from boxes import offered
 
-from kimi_agent.workspaces.sandbox.box import RUNGS
+from kimi_agent.workspaces.sandbox.proof import RUNGS
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,9 @@ from kimi_agent.core.access import NO_MORE, Access, BoxState
 from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.core.workspace import Exit
 from kimi_agent.workspaces.process import run_process
-from kimi_agent.workspaces.sandbox.box import RUNGS, Box
+from kimi_agent.workspaces.sandbox.box import Box
 from kimi_agent.workspaces.sandbox.policy import Folders, Places, make_profile
+from kimi_agent.workspaces.sandbox.proof import RUNGS
 from kimi_agent.workspaces.spawn import room_of
 
 PYTHON = shlex.quote(sys.executable)

@@ -14,6 +14,7 @@ from kimi_program import Program
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.access import Access
+from kimi_agent.core.errors import WorkspaceError
 from kimi_agent.tools.plain_git import git_folder, is_git_alone
 from kimi_agent.tools.shell import Shell
 from kimi_agent.workspaces.local import LocalWorkspace
@@ -26,12 +27,12 @@ OUTSIDE = {"reason": "for this test", "outside": True}
 class Desk:
     """A working folder, the session's scratch folder, and a file of the person beside both."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rung: str = "") -> None:
         self.work, self.scratch, self.mine = folder / "work", folder / "scratch", folder / "mine"
         for path in (self.work, self.scratch):
             path.mkdir()
         self.mine.write_text("mine\n")
-        box = box_of(offered()[0])
+        box = box_of(rung or offered()[0])
         self.shell = Shell(box=box)
         workspace = LocalWorkspace(self.work, box=box, scratch=self.scratch)
         self.ctx = make_context(self.work, workspace=workspace, scratch=self.scratch)
@@ -65,6 +66,12 @@ async def test_what_a_command_leaves_in_the_place_of_its_report_stops_nobody(des
     await desk(command)
     assert await desk("pwd") == str(desk.work)
     assert desk.mine.read_text() == "mine\n"
+
+
+async def test_a_refused_path_is_told_of_where_the_command_was(desk: Desk) -> None:
+    """Not where the session began: what the model asks for then is what it needs."""
+    assert 'write ["/opt/new"]' in await desk("cd /opt && touch new")
+    assert 'write ["/opt/new"]' in await desk("touch new")
 
 
 async def test_what_a_command_plants_does_not_run_in_one_that_the_person_lets_out(
@@ -115,11 +122,20 @@ def test_git_alone_works_in_one_folder(tmp_path: Path) -> None:
     assert git_folder("git status; cd sub; git log", tmp_path) == ""
 
 
-@pytest.fixture
-def repository(desk: Desk) -> Path:
+def make_repository(folder: Path) -> None:
     who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     for words in (["init", "-q", "-b", "main"], [*who, "commit", "-q", "--allow-empty", "-m", "first"]):
-        subprocess.run(["git", *words], cwd=desk.work, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+        subprocess.run(["git", *words], cwd=folder, check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": os.devnull})
+
+
+def is_taken(control: Path) -> bool:
+    """Whether a command has written what git obeys. A placeholder of the box may still be there for a moment."""
+    return control.exists() and b"pwned" in control.read_bytes()
+
+
+@pytest.fixture
+def repository(desk: Desk) -> Path:
+    make_repository(desk.work)
     return desk.work
 
 
@@ -144,7 +160,7 @@ async def test_git_alone_is_the_real_git_and_changes_one_repository(
                    "git fetch ssh://h/x", "git log | head -3", "git fetch ext::id", "git tag -s t -m x"):  # fmt: skip
         await desk(f"cd {desk.work}")
         await desk(attack)
-        assert not (desk.work / ".git/commondir").exists(), attack
+        assert not is_taken(desk.work / ".git/commondir"), attack
         assert (desk.work / ".git/HEAD").exists(), attack
     assert (desk.work / "ran").exists(), "the payload of the other repository has run, and reached its own alone"
     await desk(f"cd {desk.work}")
@@ -153,6 +169,47 @@ async def test_git_alone_is_the_real_git_and_changes_one_repository(
     for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL"):
         monkeypatch.setenv(name, "a@b.c")
     assert "second" in await desk("git add a && git commit -m second"), who
+
+
+CONTROL = [
+    "commondir",
+    "config.worktree",
+    "modules/libs/sub/config",
+    "modules/libs/sub/commondir",
+    "modules/libs/sub/hooks/x",
+]
+
+
+@pytest.mark.parametrize("rung", [rung for rung in offered() if rung != "R1"])
+@pytest.mark.parametrize("runs", ["a hook of the person", "a repository below"])
+async def test_what_runs_beside_git_alone_does_not_take_the_repository_over(
+    tmp_path: Path, rung: str, runs: str
+) -> None:
+    """Whatever git runs may write `.git`: no file may come to be there that makes the person's next git run something."""
+    desk = Desk(tmp_path, rung)
+    git = desk.work / ".git"
+    make_repository(desk.work)
+    (git / "modules/libs/sub/objects").mkdir(parents=True)  # submodules are called after their paths
+    (git / "modules/libs/sub/HEAD").write_text("ref: refs/heads/main\n")
+    (git / "modules/libs/sub/config").write_text("")
+    writes = "; ".join(f"mkdir -p {git}/modules/libs/sub/hooks; echo pwned > {git / name}" for name in CONTROL)
+    payload = f"#!/bin/sh\n{writes}\ntouch {desk.work}/ran\ncat\n"
+    if runs == "a hook of the person":
+        subprocess.run(["git", "config", "core.hooksPath", "hooks"], cwd=desk.work, check=True)
+        plant = f"mkdir hooks; printf '%s' '{payload}' > hooks/post-index-change; chmod +x hooks/*; touch a"
+    else:
+        plant = f"""
+        mkdir evil; cd evil; git init -q; printf '%s' '{payload}' > pay; chmod +x pay
+        git -c user.name=a -c user.email=a@b.c commit -q --allow-empty -m x
+        git config core.fsmonitor ./pay; cp pay .git/hooks/post-index-change; cd ..
+        """
+    assert "exit code" not in await desk(plant)
+    await desk("git add evil" if runs != "a hook of the person" else "git add a")
+    assert "exit code" not in await desk("git add -A && git status --ignore-submodules=none")
+    assert (desk.work / "ran").exists() is (runs == "a hook of the person")
+    assert [name for name in CONTROL if is_taken(git / name)] == []
+    clean = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+    assert subprocess.run(["git", "log", "--oneline"], cwd=desk.work, env=clean, capture_output=True, check=True).stdout
 
 
 async def test_what_was_granted_to_one_command_is_of_no_use_to_the_next(tmp_path: Path) -> None:
@@ -204,6 +261,43 @@ def test_no_mode_writes_outside_of_the_folder(tmp_path: Path, flag: str) -> None
     assert not (tmp_path / ".ssh").exists()
     assert (kimi.work / "in").exists()
     assert (tmp_path / "opened/in").exists()
+
+
+SWAPS = """import ctypes, os, sys
+libc = ctypes.CDLL(None)
+os.mkdir("real")
+os.symlink(sys.argv[1], "link")
+os.rename("real", "t")
+open("begun", "w").close()
+while True:
+    libc.renameat2(-100, b"t", -100, b"link", 2)
+"""
+
+
+def test_a_command_that_swaps_a_folder_for_a_link_leads_no_tool_away(tmp_path: Path) -> None:
+    """A command of the background changes what a path leads to, thousands of times a second, while kimi's own tools write."""
+    kimi = Program(tmp_path)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (kimi.work / "swap.py").write_text(SWAPS)
+    start = f"{sys.executable} swap.py {theirs} >/dev/null 2>&1 & until [ -e begun ]; do sleep 0.01; done"
+    writes = [{"call": {"name": "WriteFile", "arguments": {"path": f"t/{n}/in", "content": "x"}}} for n in range(150)]
+    steps = [
+        [{"call": {"name": "Shell", "arguments": {"command": start}}}],
+        writes[:75],
+        writes[75:],
+        [{"text": "Done."}],
+    ]
+    kimi.run("-p", "go", "--yolo", "--provider", kimi.scenario(*steps))
+    assert (kimi.work / "begun").exists()
+    assert [path for path in theirs.rglob("*") if path.is_file()] == []
+
+
+async def test_a_path_that_has_become_a_link_since_it_was_permitted_is_not_read(desk: Desk) -> None:
+    path = desk.ctx.workspace.resolve("t/mine")
+    (desk.work / "t").symlink_to(desk.mine.parent)
+    with pytest.raises(WorkspaceError, match="symbolic link"):
+        await desk.ctx.workspace.read(path)
 
 
 def test_a_grant_of_git_holds_in_the_folders_of_the_session(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The box as the model and the person meet it: Shell, permissions, the command line, hooks."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,52 @@ async def test_a_path_that_was_refused_is_named_with_the_way_to_ask(tmp_path: Pa
     assert "[box" not in said
 
 
+async def test_what_the_box_puts_there_is_named_when_it_cannot_be_removed(tmp_path: Path) -> None:
+    shell, ctx = shell_in(tmp_path)
+    said = text_of(await call(shell, ctx, command="git init -q && touch a && git clean -fd"))
+    if "Device or resource busy" in said:  # R1 puts nothing there
+        assert "an empty .kimi stands there while a command runs; all else was done]" in said
+    assert not (ctx.workspace.root / "a").exists()
+
+
 async def test_a_host_that_was_refused_is_named(tmp_path: Path) -> None:
     shell, ctx = shell_in(tmp_path)
     said = text_of(await call(shell, ctx, command="echo 'curl: (6) Could not resolve host: pypi.org'; exit 6"))
     assert 'call again with `access`: hosts ["pypi.org"] and the reason; the user decides]' in said
 
 
+async def test_a_pipe_hides_no_refusal(tmp_path: Path) -> None:
+    """The code of `npm install 2>&1 | tail` is that of `tail`."""
+    shell, ctx = shell_in(tmp_path)
+    lost = "echo 'npm error reason: getaddrinfo EAI_AGAIN registry.npmjs.org'"
+    assert 'hosts ["registry.npmjs.org"]' in text_of(await call(shell, ctx, command=f"{lost} 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command=lost)), "it has done what it was to do"
+    assert 'write ["/opt/new"]' in text_of(await call(shell, ctx, command="touch /opt/new 2>&1 | tail -3"))
+    assert "[box" not in text_of(await call(shell, ctx, command="echo '/etc/x: Permission denied' | tail -3"))
+
+
+async def test_who_can_reach_nobody_does_not_try_again(tmp_path: Path) -> None:
+    """A package manager that waits and tries again outlives the call, and the model never reads what was refused."""
+    retries = "echo $PIP_RETRIES $npm_config_fetch_retries $UV_HTTP_RETRIES $CARGO_NET_RETRY"
+    shell, ctx = shell_in(tmp_path)
+    assert "1 0 0 0" in text_of(await call(shell, ctx, command=retries))
+
+
+async def test_a_socket_that_was_refused_is_explained(tmp_path: Path) -> None:
+    shell, ctx = shell_in(tmp_path)
+    python = f"{sys.executable} -I -c 'import socket; socket.socket(socket.AF_UNIX)'"
+    assert "Unix and raw sockets are refused here" in text_of(await call(shell, ctx, command=python))
+    node = "echo 'Error: listen EPERM: operation not permitted /x/a.pipe'; exit 1"
+    assert "Unix and raw sockets are refused here" in text_of(await call(shell, ctx, command=node))
+
+
 async def test_the_repository_has_its_own_words(tmp_path: Path) -> None:
     shell, ctx = shell_in(tmp_path)
     said = text_of(await call(shell, ctx, command="echo 'bash: .git/config: Read-only file system'; exit 1"))
     assert "a repository changes only by a command of git alone" in said
+    said = text_of(await call(shell, ctx, command="echo >x && git stash 2>/dev/null || exit 1"))
+    assert "a repository changes only by a command of git alone" in said, "it says nothing when it may not write"
+    assert "git alone" not in text_of(await call(shell, ctx, command="git diff --quiet 2>/dev/null >&2 || exit 1"))
 
 
 async def test_where_nothing_holds_every_result_says_so(tmp_path: Path) -> None:
@@ -149,7 +186,11 @@ async def test_without_a_box_every_command_is_asked_for(mode: Any, expected: Any
 GIT_ALONE = [
     "git add -A && git commit -qm x && git log --oneline | head -3", "git status 2>&1 | grep -c M || true; git tag v1 >/dev/null",
     "git commit -m 'a b'", "git add -A && git commit -m x", "cd sub && git status; git log -3",
-    'git commit -m "two words"', "git push;",
+    'git commit -m "two words"', "git push;", "git add -A\ngit commit -m x\n", "git add -A &&\n  git commit -m x",
+    "git commit -m \"$(cat <<'EOF'\nfeat: it's `x` (a \"b\") $y\n\nbody\nEOF\n)\" && git status",
+    'git commit -m "feat!: \\"x\\" \\$5"',
+    "git commit -F - <<'EOF' && git log -1\n$x; id\nEOF\ngit status", "cat <<\"E\" | git commit -F -\nx\nE",
+    "git commit -m 'it'\\''s'", "GIT_EDITOR=true git rebase --continue",
 ]  # fmt: skip
 NOT_GIT_ALONE = [
     "git log | sort -o .git/HEAD", "git log | tee x", "git log > x", "git log >/dev/null2", "git log |& cat", "git log |",
@@ -160,6 +201,14 @@ NOT_GIT_ALONE = [
     "git rebase --exec id", "git rebase -x id HEAD", "git submodule foreach id", "git bisect run id",
     "git fetch --upload-pack=id", "make && git commit", "git log > .git/config", "git commit -m \"`id`\"",
     "git 'commit", "\\git commit", "/tmp/git commit", "git commit -m x || id", "git commit -m x;;id", "&& git add",
+    'git commit -m "$(cat <<EOF\n$(id)\nEOF\n)"', "git commit -F - <<EOF\n$(id)\nEOF", "git commit -F - <<'EOF'\nm\nEOF\nid",
+    "git commit -m \"$(cat <<'EOF'\nx\nEOF)\nid\nEOF\n)\"", "git commit -m \"$(cat <<'EOF'\nx\nEOF\nid)\"",
+    "git commit -m \"$(cat <<'EOF' ; id\nx\nEOF\n)\"", "git commit -F - <<'EOF' ; id\nx\nEOF",
+    "git commit -F - <<'EOF'\nx\n EOF\nEOF",
+    "git rebase \"$(cat <<'E'\n--exec=id\nE\n)\"", "git commit $(cat <<'EOF'\n--exec\nEOF\n)", "GIT_EDITOR=id git rebase -i x",
+    "git commit -F - <<'A'B\nx\nA\ngit log\nAB",
+    "git log '--out'put=x", 'git log "--out"put=x', "git log \\\nid", "git log\n&& id", "git commit <<'A' <<'B'\nx\nA\ny\nB",
+    "git commit -m \"$(cat <<'EOF'\nx\nEOF\n)$(id)\"",
 ]  # fmt: skip
 
 

@@ -81,6 +81,23 @@ def test_what_is_denied_is_denied_in_disguise(folder: Path, disguise: str) -> No
 @pytest.mark.parametrize(
     "line",
     [
+        "rm -R -f x", "rm -Rf x", "echo rm -rf x | sh", "printf rm -rf x | bash", ". <(echo rm -rf x)",
+        "python3 -c \"import subprocess as s; s.run(['rm', '-rf', 'x'])\"", "perl -e 'system(\"rm\",\"-rf\",\"x\")'",
+        "/lib64/ld-linux-x86-64.so.2 /bin/rm -rf x", "setpriv rm -rf x", "setarch x86_64 rm -rf x", "linux64 rm -rf x",
+        "choom -n 0 -- rm -rf x", "capsh -- -c 'rm -rf x'", "sg g 'rm -rf x'", "eatmydata rm -rf x", "rlwrap rm -rf x",
+        "nix develop -c rm -rf x", "nix-shell --run 'rm -rf x'", "man -P 'rm -rf x' ls", "less +'!rm -rf x' a",
+        "zip a b -T -TT 'rm -rf x'", "rsync -e 'rm -rf x' a b", "sort --compress-program='rm -rf x' a",
+        "split --filter='rm -rf x' a", "dc -e '!rm -rf x'", "compgen -C 'rm -rf x' a",
+        "tar --checkpoint-action=exec='rm -rf x' -cf a b",
+    ],
+)  # fmt: skip
+def test_what_runs_others_in_its_own_way_hides_nothing(folder: Path, line: str) -> None:
+    assert run(book(folder, ["deny Shell(rm -rf)"]), line).verdict == "deny"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
         "r''m x", "r\\m x", '"r"m x', "$'\\x72m' x", "$'\\162m' x", "rm$IFS-rf", "rm${IFS}x", "{rm,-rf,x}", "RM x",
         "/bin/r? x", "/bin/r[m] x", "x=rm; $x y", "x=r; ${x}m y", "${y:-rm} x", "r$@m x", "\u0433m x", "ｒｍ x", "rm\\\n x",
         "r\\\nm x",
@@ -90,7 +107,9 @@ def test_spellings_of_a_name_are_one_name(folder: Path, line: str) -> None:
     assert run(book(folder, ["deny Shell(rm)"]), line).verdict == "deny"
 
 
-@pytest.mark.parametrize("line", ["$(echo rm) x", "$X y", "$(printf 'r%s' m) x", "git $CMD", "eval $X"])
+@pytest.mark.parametrize(
+    "line", ["$(echo rm) x", "$X y", "$(printf 'r%s' m) x", "git $CMD", "eval $X", "IFS=,; c=rm,x; $c"]
+)
 def test_what_only_the_run_can_tell_is_asked_for(folder: Path, line: str) -> None:
     assert run(book(folder, ["deny Shell(rm)", "deny Shell(git push)"]), line).verdict == "ask"
 

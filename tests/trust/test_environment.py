@@ -15,6 +15,7 @@ from kimi_program import Program
 from kimi_agent.core.environment import child_environment, persons_environment
 from kimi_agent.frontends.common.editor import edit
 from kimi_agent.frontends.common.shell_kinds import prepare
+from kimi_agent.workspaces.sandbox.box import ALONE
 
 KIMI = str(Path(sys.executable).with_name("kimi"))
 STRACE = shutil.which("strace")
@@ -33,7 +34,7 @@ DROPPED = {
     "XDG_RUNTIME_DIR": "/run/user/1", "WHATEVER": "1", "RIPGREP_CONFIG_PATH": "/x",
     "LC_NAME": "AKIAIOSFODNN7EXAMPLE", "PIP_INDEX_URL": "https://me:pass@example.com/simple", "NODE_ENV_COPY": "secretsecret",
 }  # fmt: skip
-OF_THE_BOX = {"TMPDIR", "GOCACHE", "npm_config_cache", "UV_CACHE_DIR", "YARN_CACHE_FOLDER", "KIMI_RUN"}
+OF_THE_BOX = {"TMPDIR", "GOCACHE", "npm_config_cache", "UV_CACHE_DIR", "YARN_CACHE_FOLDER", "KIMI_RUN", *ALONE}
 OF_SHELL = {
     "PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_TERMINAL_PROMPT", "GIT_ASKPASS",
     "GCM_INTERACTIVE", "SSH_ASKPASS_REQUIRE", "SUDO_ASKPASS", "DEBIAN_FRONTEND", "PIP_NO_INPUT", "BASH_ENV", "_KIMI_CWD",

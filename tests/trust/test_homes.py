@@ -97,3 +97,20 @@ def test_odd_homes(kimi: Program, env: dict[str, str], code: int, said: str) -> 
     assert (done.returncode, done.stdout) == (code, "" if code else "Done.\n"), done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("place", ["its home", "/"])
+def test_a_home_is_not_read_where_commands_write_nothing(kimi: Program, place: str) -> None:
+    """A person's whole home, keys and all, is no project: only what edits name is saved."""
+    (kimi.folder / "mine").write_text("mine\n")
+    write = {"call": {"name": "WriteFile", "arguments": {"path": str(kimi.work / "new"), "content": "x"}}}
+    scenario = kimi.scenario(
+        [{"call": {"name": "Shell", "arguments": {"command": "make"}}}], [write], [{"text": "Done."}]
+    )
+    argv = [sys.executable, "-m", "kimi_agent", "--provider", scenario, "--yolo", "-p", "Hello"]
+    cwd = kimi.folder if place == "its home" else Path(place)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd=cwd, env=kimi.environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert f"{cwd} holds more than a project" in done.stderr
+    assert "Install git" not in done.stderr
+    assert not list(kimi.home.rglob("index")), "no list of all files"

@@ -47,6 +47,26 @@ def test_esc_esc_in_the_full_screen_brings_files_back_and_redo_takes_them(tmp_pa
         assert screen.wait_end() == 0
 
 
+def test_the_full_screen_shows_the_three_ways_and_the_question_side_by_side(tmp_path: Path) -> None:
+    """Nothing that the answer depends on lies behind the question."""
+    kimi = Program(tmp_path)
+    long = "x" * 60
+    call = {"call": {"name": "Shell", "arguments": {"command": f"rm -f thesis.txt; echo {long} > note.txt"}}}
+    with FullScreen(kimi, "--yolo", "--provider", kimi.scenario([call], [{"text": "Written."}])) as screen:
+        screen.expect("❯")
+        screen.type("write\r")
+        screen.expect("Written.")
+        (kimi.work / "note.txt").write_text("mine\n")
+        screen.type("/undo files\r")
+        screen.until(lambda: "Keep it as it is now" in screen.visible)
+        assert f"+{long}" in screen.visible
+        screen.type("\x1b")
+        screen.until(lambda: "Keep it as it is now" not in screen.visible)
+        assert (kimi.work / "note.txt").read_text() == "mine\n", "closed, all stays as it is"
+        screen.type("\x04\x04")
+        assert screen.wait_end() == 0
+
+
 @pytest.mark.parametrize("flags", [["--line"], ["--screen-reader"]], ids=["line", "spoken"])
 def test_line_mode_asks_about_what_the_person_changed_since(tmp_path: Path, flags: list[str]) -> None:
     kimi = Program(tmp_path)

@@ -83,8 +83,12 @@ class Asker:
         if guarded:
             self._screen.set_aside()
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+    async def choose(
+        self, title: str, options: Sequence[Option], before: Callable[[], None] = lambda: None
+    ) -> int | None:
+        """As `read`."""
         async with self._turn():
+            before()
             return await self._choose(title, options)
 
     async def _choose(self, title: str, options: Sequence[Option]) -> int | None:

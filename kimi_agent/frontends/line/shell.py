@@ -125,8 +125,8 @@ class LineShell:
     def keys(self) -> Sequence[tuple[str, str]]:
         return [(keys, help_) for _, keys, help_ in self._keymap.rows(line=True)] if self.screen.obeys else WORDS
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
-        return await self._asker.choose(title, options)
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
+        return await self._asker.choose(title, options, lambda: self.show(text) if text else None)
 
     async def browse(self, listing: Listing) -> str | None:
         return await ListingReader(listing, self.screen, self._asker.read).browse()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
-from kimi_agent.core.ask import Option
+from kimi_agent.core.ask import Choice, Chosen, Item, Option
 from kimi_agent.core.event import Event
 from kimi_agent.core.listing import Listing
 from kimi_agent.frontends.common.keymap import keymap
@@ -56,7 +56,12 @@ class TuiShell:
     def keys(self) -> Sequence[tuple[str, str]]:
         return [(keys, help_) for _, keys, help_ in keymap(self._app.look.keys).rows(line=False)]
 
-    async def choose(self, title: str, options: Sequence[Option]) -> int | None:
+    async def choose(self, title: str, options: Sequence[Option], text: str = "") -> int | None:
+        if text:  # a dialog would lie on it
+            item = Item(title, tuple(options), other=False)
+            answer = await self.session.ask(Choice((item,), text))
+            labels = answer.values[0] if isinstance(answer, Chosen) and answer.values else ()
+            return next((number for number, option in enumerate(options) if option.label in labels), None)
         return await self._open(PickScreen(title, options, self._app.palette))
 
     async def browse(self, listing: Listing) -> str | None:

@@ -9,13 +9,14 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from kimi_agent.core.access import Access, BoxError, BoxState, Check, Rung
+from kimi_agent.core.access import Access, BoxError, BoxState, Rung
+from kimi_agent.workspaces.sandbox.proof import RUNGS, NothingHolds, proof
 
 if TYPE_CHECKING:
     from kimi_agent.workspaces.sandbox.client import Zygote
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from kimi_agent.workspaces.sandbox.profile import Profile
     from kimi_agent.workspaces.sandbox.proxy import Grant, Proxy
 
-RUNGS: tuple[Rung, ...] = ("R3", "R2", "R1")
-_LANDLOCK = 3  # the ABI below which Landlock forgets truncation and renaming
 CACHES = {"GOCACHE": "go-build", "npm_config_cache": "npm", "UV_CACHE_DIR": "uv", "YARN_CACHE_FOLDER": "yarn"}
+ALONE = {"npm_config_fetch_retries": "0", "PIP_RETRIES": "1", "UV_HTTP_RETRIES": "0", "CARGO_NET_RETRY": "0"}
+"""Where no host can be reached: npm else tries for 70 seconds, and nobody learns why. pip tells why when it tries again."""
 """Variables for the caches of programs that fail where they cannot write one; folders among the box's temporary files."""
 
 
@@ -66,6 +67,14 @@ class Box:
     def possible(self) -> bool:
         """Whether there may be a box here, as far as one can see without trying."""
         return not self._off and sys.platform == "linux"
+
+    def opens(self, root: Path) -> bool:
+        """Whether commands may write in this working folder, as far as one can see before the box is proved."""
+        from kimi_agent.workspaces.sandbox.policy import holds_more
+
+        user_home, home = os.path.realpath(self.places.user_home), os.path.realpath(self.places.home)
+        without = not self.possible or (self._state is not None and self._state.rung == "R0")
+        return without or not holds_more(os.path.realpath(root), user_home, home)
 
     def warm(self, proved: Callable[[], None] = lambda: None) -> None:
         """Prove the box in a thread, so that the first command does not wait for it; `proved` is called there, at the end."""
@@ -127,7 +136,7 @@ class Box:
 
         hosts = (*self.hosts, *access.hosts)
         if not hosts or self.prove().rung == "R1":
-            return Grant()
+            return Grant(variables=dict(ALONE))
         loop, known = asyncio.get_running_loop(), self._proxies.setdefault(placed.zygote, [])
         proxy = next((each for each in known if each.loop is loop), None)  # that of a loop that has ended serves nobody
         if proxy is None:
@@ -200,30 +209,12 @@ class Box:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _best(self) -> BoxState:
-        from kimi_agent.workspaces.sandbox.canary import RESIDUE
-
-        reasons: list[tuple[str, str]] = []
-        for rung in () if self._off else self._rungs:
-            reason, checks = trouble(rung), []
-            if not reason:
-                try:
-                    checks = self._try(rung)
-                except (BoxError, OSError, ValueError) as error:
-                    reason = str(error)
-            failed = [check.name for check in checks if not check.held]
-            if checks and RESIDUE[rung].issuperset(failed):
-                return BoxState(rung, tuple(reasons), tuple(checks))
-            reasons.append((rung, reason or f"the canary got through: {', '.join(failed)}"))
-        return BoxState("R0", tuple(reasons) or (("R3", self._off),))
-
-    def _try(self, rung: Rung) -> list[Check]:
-        from kimi_agent.workspaces.sandbox import canary
-        from kimi_agent.workspaces.sandbox.client import Zygote
-
-        with _folder() as folder:
-            profile = canary.prepare(folder)
-            with contextlib.closing(Zygote(rung, folder, profile, removes=True)) as zygote:
-                return canary.examine(zygote, folder, profile)
+        if self._off:
+            return BoxState("R0", (("R3", self._off),))
+        try:
+            return proof(self._rungs)
+        except NothingHolds as nothing:
+            return BoxState("R0", nothing.reasons)
 
     def _own_folder(self) -> Path:
         """Where the temporary files of commands are; made anew when it has gone."""
@@ -254,36 +245,7 @@ class Box:
                 zygote.close()
 
 
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    import tempfile
-
-    from kimi_agent.workspaces.sandbox.client import lay_out
-
-    with tempfile.TemporaryDirectory(prefix="kimi-box-", ignore_cleanup_errors=True) as name:
-        folder = Path(os.path.realpath(name))
-        lay_out(folder)
-        yield folder
-
-
 def _identities(profile: "Profile") -> list[tuple[int, int]]:
     """What is at the writable paths now: a view that was made of a folder does not show the one that took its place."""
     found = [os.stat(path) for path in profile.writable if os.path.exists(path)]
     return [(stat.st_dev, stat.st_ino) for stat in found]
-
-
-def trouble(rung: Rung) -> str:
-    """Why a rung cannot be had here, as far as one can see without trying; empty when it may be tried."""
-    from kimi_agent.workspaces.sandbox import bwrap, landlock, seccomp
-
-    if sys.platform != "linux":
-        return f"there is no box for {sys.platform} yet"
-    if not seccomp.supported():
-        return f"there is no table of system calls for {os.uname().machine}"
-    if rung == "R2":
-        return bwrap.trouble()
-    if rung == "R1" and (found := landlock.abi()) < _LANDLOCK:
-        return (
-            f"Landlock {f'of ABI {found} is too old' if found else 'is not in this kernel'} (ABI {_LANDLOCK} is needed)"
-        )
-    return ""

@@ -46,7 +46,7 @@ def _view(profile: Profile, folder: Path) -> Iterator[tuple[str, ...]]:
                 covered.append(path)
                 yield "--tmpfs", path
             else:
-                yield "--ro-bind", str(folder / "nothing" / ("folder" if os.path.isdir(path) else "file")), path
+                yield _nothing(folder, path)
         if path in visible:
             yield "--bind" if path in writable else "--ro-bind", path, path
     for path in covered:
@@ -58,6 +58,13 @@ def _view(profile: Profile, folder: Path) -> Iterator[tuple[str, ...]]:
     for path in sorted(kept):
         if any(inside(path, root) for root in writable):
             yield "--ro-bind-try", path, path
+    for path in profile.hidden:  # each of those shows again what is hidden in it
+        if os.path.lexists(path) and path not in visible and any(inside(path, root) for root in kept):
+            yield _nothing(folder, path)
+
+
+def _nothing(folder: Path, path: str) -> tuple[str, ...]:
+    return "--ro-bind", str(folder / "nothing" / ("folder" if os.path.isdir(path) else "file")), path
 
 
 def _between(paths: Sequence[str], roots: Sequence[str]) -> set[str]:

@@ -13,6 +13,7 @@ from kimi_agent.core.access import Access
 from kimi_agent.core.record import Record
 from kimi_agent.core.secret import is_secret_path
 from kimi_agent.core.workspace import REPORTS
+from kimi_agent.workspaces.sandbox.placeholders import FILES
 from kimi_agent.workspaces.sandbox.profile import Profile, inside
 
 KEY_STORES = (
@@ -32,10 +33,11 @@ OF_KIMI = ("skills", "agents", "prompts", "commands", "plugins", "plans", "hooks
 SCRIPTS = (".sh", ".bash", ".zsh", ".py", ".js", ".ts", ".rb", ".pl", ".md", ".txt")
 """What of kimi's own home commands may read: these folders, and files that end so (scripts of hooks). Nothing else of it."""
 GUARDED = frozenset({".git", ".kimi"})
-MASKED = (".env", ".env.*", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*")
+MASKED = (".env", ".env.*", ".env~", "*.pem", "*.key", "id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*")
 """Secret files in a working folder, by name. Others with settings in them (.npmrc) are what the project's programs need."""
-_GIT_CONTROL = ("config", "config.worktree", "info", "commondir", "gitdir")
+_GIT_RUNS, _GIT_LEADS = ("config", "config.worktree", "info", "hooks"), ("commondir", "gitdir")
 """What of a repository makes git run something, or look elsewhere: read-only for git as well."""
+_GIT_DATA = frozenset({"objects", "refs", "logs", "lfs", *_GIT_RUNS})
 
 _DEPTH, _ENTRIES = 4, 4_000  # of the look for repositories and secret files in a folder
 _FRESH_S = 5.0
@@ -85,22 +87,25 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
     own = [path for path in (folders.scratch, f"{folders.scratch}.jsonl") if folders.scratch and os.path.exists(path)]
     scripts = [entry.path for entry in _entries(home) if entry.is_file() and entry.name.endswith(SCRIPTS)]
     shown = [*(f"{home}/{name}" for name in OF_KIMI), *scripts, *own, *_real(places.readable)]
-    found = [_look(root, int(time.monotonic() / _FRESH_S)) for root in roots]
+    when = time.monotonic() if access.git else time.monotonic() // _FRESH_S
+    found = [_look(root, when) for root in roots]
     repositories = [path for guarded, _ in found for path in guarded]
     secrets = [path for _, secret in found for path in secret]
     writable = [*roots, *granted, os.path.join(box, "tmp"), *(f"{path}/{REPORTS}" for path in own[:1])]
-    readonly, hooks = [*repositories], []
+    readonly, kept, strangers = [*repositories], [], []
     if access.git and any(inside(access.git, root) for root in roots):
         gits = [git for entry in _git_around(access.git) for git in _own_gits(entry, roots)]
         writable += gits
         freed = [path for path in repositories if _is_of(_git_folders([path]), gits)]
         readonly = [path for path in repositories if path not in freed]
         readonly += [path for git in {*gits, *_git_folders(freed)} for path in _control(git)]
-        hooks = [f"{git}/hooks" for git in gits]
+        kept = [f"{folder}/{name}" for git in gits for folder in _all_of(git) for name in ("hooks", *FILES)]
     locked = _git_folders([path for path in readonly if path in repositories])
+    if access.git:  # git looks into repositories below the one that it works in, and runs what they say
+        strangers = [path for git in locked for path in _control(git, _GIT_RUNS)]
     readonly += [git for git in locked if any(inside(git, root) for root in roots)]
-    placeholders = [*(f"{root}/.kimi" for root in roots), *hooks]
-    hidden = [*_hidden(user_home), home, *secrets]
+    placeholders = [*(f"{root}/.kimi" for root in roots), *kept]
+    hidden = [*_hidden(user_home), home, *secrets, *strangers]
     return Profile(
         writable=_sorted(writable),
         readonly=_sorted(path for path in readonly if path not in {*granted, *placeholders}),
@@ -112,7 +117,11 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
 
 def is_workable(path: str, user_home: str, home: str) -> bool:
     """Whether commands may write in a working folder: not where everything of the person, or of kimi, would be writable."""
-    return os.path.isdir(path) and not inside(user_home, path) and not inside(home, path) and not inside(path, home)
+    return os.path.isdir(path) and not holds_more(path, user_home, home)
+
+
+def holds_more(path: str, user_home: str, home: str) -> bool:
+    return inside(user_home, path) or inside(home, path) or inside(path, home)
 
 
 def _real(paths: Sequence[str]) -> list[str]:
@@ -130,7 +139,7 @@ def _hidden(user_home: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=32)
-def _look(root: str, when: int) -> tuple[list[str], list[str]]:
+def _look(root: str, when: float) -> tuple[list[str], list[str]]:
     """The guarded folders and files of a tree, and its secret files: a bounded look from the top down, once per `when`."""
     guarded: list[str] = []
     secret: list[str] = []
@@ -242,10 +251,22 @@ def _pointed(file: str, word: str) -> str:
     return os.path.realpath(os.path.join(os.path.dirname(file), text.removeprefix(word).strip()))
 
 
-def _control(git: str) -> Iterator[str]:
+def _control(git: str, names: Sequence[str] = (*_GIT_RUNS, *_GIT_LEADS)) -> Iterator[str]:
     """What stays read-only in a repository, and in those of its submodules and worktrees, when git may write it."""
-    inner = [entry.path for name in ("modules", "worktrees") for entry in _entries(f"{git}/{name}")]
-    for folder in (git, *inner):
-        for name in (*_GIT_CONTROL, "hooks"):
+    for folder in _all_of(git):
+        for name in names:
             if os.path.lexists(f"{folder}/{name}"):
                 yield f"{folder}/{name}"
+
+
+def _all_of(git: str) -> list[str]:
+    """A repository, and those of its submodules, which may be called `a/b` and have their own, and of its worktrees."""
+    found, folders = [git], [f"{git}/modules", f"{git}/worktrees"]
+    for folder in folders:
+        for entry in _entries(folder):
+            if entry.name not in _GIT_DATA and entry.is_dir(follow_symlinks=False):
+                folders.append(entry.path)
+                found += [entry.path] if os.path.lexists(f"{entry.path}/HEAD") else []
+        if len(folders) > _ENTRIES:
+            break
+    return found

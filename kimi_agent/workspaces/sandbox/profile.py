@@ -7,8 +7,8 @@ from collections.abc import Iterable
 class Profile:
     """Real absolute paths. What is nowhere named can be read and not written.
 
-    `writable` trees may be written, `readonly` parts of them not. `placeholders` are such parts that need not exist: an empty
-    folder is there while a command runs, so that none can come to be. `hidden` can neither be read nor written, except `shown`
+    `writable` trees may be written, `readonly` parts of them not. `placeholders` are such parts that need not exist: something
+    empty is there while a command runs, so that none can come to be. `hidden` can neither be read nor written, except `shown`
     and `writable` parts of it. `sockets`: those of the internet can be made; they reach this box's own loopback.
     """
 

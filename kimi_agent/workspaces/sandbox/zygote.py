@@ -20,6 +20,7 @@ from typing import Any
 
 from kimi_agent.workspaces.sandbox import kernel, landlock
 from kimi_agent.workspaces.sandbox.child import IGNORED, supervise
+from kimi_agent.workspaces.sandbox.placeholders import make, remove
 from kimi_agent.workspaces.sandbox.profile import Profile
 from kimi_agent.workspaces.sandbox.wire import receive, send
 
@@ -42,7 +43,7 @@ def main(arguments: "list[str]") -> None:
     removed, profile, *command = rest
     kernel.set_title(b"kimi-box")
     sock = socket.socket(fileno=int(descriptor))
-    made = [path for path in Profile.decoded(profile).placeholders if _make(path)] if command else []
+    made = [path for path in Profile.decoded(profile).placeholders if make(path)] if command else []
     try:
         zygote = _start(sock, rung, folder, command)
     except OSError as error:
@@ -54,7 +55,7 @@ def main(arguments: "list[str]") -> None:
     if zygote:
         os.waitpid(zygote, 0)
     for path in made:
-        _remove(path)
+        remove(path)
     if removed:
         _remove_tree(removed)
 
@@ -160,7 +161,7 @@ class Zygote:
                     break
                 self._answer(message, descriptors)
         for path in {path for paths in self._placeholders.values() for path in paths}:
-            _remove(path)
+            remove(path)
         self._end_families()
 
     def _settle(self) -> None:
@@ -208,7 +209,7 @@ class Zygote:
 
     def _place(self, path: str) -> bool:
         """Have a folder at `path`; whether it is ours, and is to be removed when no command needs it any more."""
-        return any(path in paths for paths in self._placeholders.values()) or _make(path)
+        return any(path in paths for paths in self._placeholders.values()) or make(path)
 
     def _reap(self) -> None:
         while True:
@@ -221,7 +222,7 @@ class Zygote:
             left = self._placeholders.pop(pid, ())
             for path in left:
                 if not any(path in paths for paths in self._placeholders.values()):
-                    _remove(path)
+                    remove(path)
 
     def _end_families(self) -> None:
         """Without a pid namespace the supervisors' families outlive this process: they are its children once the supervisors are
@@ -240,20 +241,6 @@ class Zygote:
                 os.waitpid(pid, 0)
 
 
-def _make(path: str) -> bool:
-    """Whether there was no folder at `path`, and is one now."""
-    try:
-        os.mkdir(path)
-    except OSError:
-        return False
-    return True
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(OSError):  # the person has put something into it: then it is theirs
-        os.rmdir(path)
-
-
 def _remove_tree(folder: str) -> None:
     """The box's own folder, with the temporary files of its commands."""
     for parent, folders, files, descriptor in os.fwalk(folder, topdown=False):
@@ -265,7 +252,7 @@ def _remove_tree(folder: str) -> None:
                     os.unlink(name, dir_fd=descriptor)
             except OSError:
                 continue
-    _remove(folder)
+    remove(folder)
 
 
 def _bring_up_loopback() -> None:
