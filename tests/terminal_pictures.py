@@ -122,8 +122,9 @@ def placeholders(screen: Any) -> dict[tuple[int, int], tuple[int, int, int]]:
     for y in range(screen.lines):
         for x in range(screen.columns):
             cell = screen.buffer[y][x]
-            if cell.data[0] == "\U0010eeee":
-                assert len(cell.data) == 3
+            if (
+                cell.data[0] == "\U0010eeee" and len(cell.data) == 3
+            ):  # one whose marks are still on their way is none yet
                 found[x, y] = int(cell.fg, 16), mark(cell.data[1]), mark(cell.data[2])
     return found
 
