@@ -57,9 +57,9 @@ class LineFrontend:
         except KimiError as error:
             sys.stderr.write(f"kimi: {error.full}\n")
             return error_code(type(error).__name__)
-        shell.start(self._prompt)
         try:
             with ending_with(lambda code: self._end(shell, code)):
+                shell.start(self._prompt)  # who sees the prompt may type, and what is typed outlives a signal
                 if agent.box is not None and trusts(agent, shell.session.cwd):  # else nothing is run before a command
                     asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
                 await shell.screen.run()
