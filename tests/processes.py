@@ -16,6 +16,18 @@ def living_with(value: str) -> list[str]:
     return found
 
 
+def working_in(folder: Path) -> list[str]:
+    """Processes whose working folder this is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append(process.name)
+        except OSError:
+            continue
+    return found
+
+
 def wait_until_gone(value: str, seconds: float = 20.0) -> None:
     """Wait for the end of every process whose environment holds `value`. Fails when one does not end."""
     deadline = time.monotonic() + seconds

@@ -122,7 +122,7 @@ def test_the_parameters_have_their_official_names() -> None:
 @given(st.text("ab*?[]!-.\\", max_size=8), st.text("ab-.!]", max_size=6))
 def test_names_match_as_in_fnmatch(pattern: str, name: str) -> None:
     if "\\" not in pattern and "^" not in pattern and "**" not in pattern and pattern not in ("", "."):
-        with suppress(ValueError):  # `[z-a]` is told, where fnmatch finds nothing
+        with suppress(*[ValueError] * ("-" in pattern)):  # `[z-a]` is told, where fnmatch finds nothing
             assert bool(glob_regex(pattern).fullmatch(name)) == fnmatch.fnmatchcase(name, pattern)
 
 

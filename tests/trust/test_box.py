@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from boxes import box as box_of
 from boxes import offered
+from processes import working_in
 
 from kimi_agent.core.access import NO_MORE, Access, BoxState
 from kimi_agent.core.errors import WorkspaceError
@@ -138,17 +139,6 @@ def wait_for(condition: Any) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def working_in(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink() == folder:
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
 
 
 # --- repositories -----------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from boxes import box as box_of
 from kimi_program import Program, Terminal
+from processes import working_in
 
 from kimi_agent.workspaces.process import run_process
 from kimi_agent.workspaces.spawn import room_of
@@ -146,14 +147,3 @@ async def test_what_a_command_takes_ends_with_it_and_kimi_goes_on(tmp_path: Path
     while working_in(tmp_path):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
-
-
-def working_in(folder: Path) -> list[str]:
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if (process / "cwd").readlink() == folder:
-                found.append(process.name)
-        except OSError:
-            continue
-    return found
