@@ -63,13 +63,19 @@ OPENED = re.compile(r'open(?:at|at2)?\((?:AT_FDCWD, )?"(?P<path>[^"]*)", (?P<fla
 def traced(kimi: Program, *arguments: str) -> list[str]:
     """The command that runs kimi and writes down what it opens, runs and connects to."""
     calls = "trace=open,openat,openat2,execve,execveat,connect,fork,vfork,clone,clone3"
-    return [STRACE or "", "-f", "-qq", "-s", "400", "-o", str(kimi.folder / "calls"), "-e", calls, KIMI, *arguments]
+    # a file for each thread: in one file for all, calls of two threads break each other's lines in two
+    return [STRACE or "", "-ff", "-qq", "-s", "400", "-o", str(kimi.folder / "calls"), "-e", calls, KIMI, *arguments]
+
+
+def calls_of(kimi: Program) -> list[str]:
+    traces = kimi.folder.glob("calls.*")
+    return [line for trace in traces for line in trace.read_text(errors="replace").splitlines()]
 
 
 def read_in(kimi: Program) -> set[str]:
     """The files of the folder that were read: what was only listed is no file."""
     found = set()
-    for line in (kimi.folder / "calls").read_text(errors="replace").splitlines():
+    for line in calls_of(kimi):
         if (match := OPENED.search(line)) and int(match["result"]) >= 0 and "O_DIRECTORY" not in match["flags"]:
             path = os.path.normpath(kimi.work / match["path"])
             if path.startswith(f"{kimi.work}/"):
@@ -79,14 +85,14 @@ def read_in(kimi: Program) -> set[str]:
 
 def ran(kimi: Program) -> list[str]:
     """Programs after the first, which is kimi, and new processes (a thread is none)."""
-    lines = (kimi.folder / "calls").read_text(errors="replace").splitlines()
+    lines = calls_of(kimi)
     programs = [line for line in lines if "execve" in line and line.endswith("= 0")]
     children = [line for line in lines if re.search(r"\b(v?fork|clone3?)\(", line) and "CLONE_THREAD" not in line]
     return [*programs[1:], *children]
 
 
 def connections(kimi: Program) -> list[str]:
-    return [line for line in (kimi.folder / "calls").read_text(errors="replace").splitlines() if "connect(" in line]
+    return [line for line in calls_of(kimi) if "connect(" in line]
 
 
 @pytest.mark.skipif(STRACE is None, reason="strace is not installed")
