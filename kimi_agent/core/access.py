@@ -15,12 +15,14 @@ class Access(Record):
 
     `write` are real absolute paths, `hosts` names that can be reached through the proxy; `outside`: it runs without a box.
     `git`: it was proved to be git alone, so the repository that this folder lies in may change, but not its hooks and settings.
+    `net`: it shares the network of this machine, as MCP servers do; no command of the model ever has that.
     """
 
     write: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
     outside: bool = False
     git: str = ""
+    net: bool = False
 
 
 NO_MORE = Access()

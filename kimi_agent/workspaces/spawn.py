@@ -79,22 +79,24 @@ async def spawn(
     room: Room | None,
     access: Access,
     kept: Sequence[int] = (),
+    errors: int | None = None,
 ) -> Spawned:
     """Start `argv` with just this environment, stdout and stderr both to `output`. The descriptors stay the caller's.
 
-    `kept` are more descriptors for it, whose numbers there are in the variable `DESCRIPTORS`.
+    `errors` is where stderr goes instead; `kept` are more descriptors for it, whose numbers there are in `DESCRIPTORS`.
 
     The watcher knows of it then. Raises BoxError when the box cannot be made; OSError and ValueError when the process cannot be
     started.
     """
     if room is None or access.outside:
-        return _Direct(argv, cwd, env, stdin, output, kept)
+        return _Direct(argv, cwd, env, stdin, output, kept, errors)
     if (await asyncio.to_thread(room.box.prove)).rung == "R0":
-        return _Direct(argv, cwd, env, stdin, output, kept)
+        return _Direct(argv, cwd, env, stdin, output, kept, errors)
     read_only = room.is_read_only()
     placed = await asyncio.to_thread(room.box.place, room.folders, access, read_only=read_only)
     way = await room.box.way_out(placed, access)
-    ends = [os.dup(end) for end in (stdin, output, *kept)]  # the thread's own, also when nobody waits for it any more
+    given = (stdin, output, output if errors is None else errors, *kept)
+    ends = [os.dup(end) for end in given]  # the thread's own, also when nobody waits for it any more
     own = {**env, **way.variables, **_named(range(3, 3 + len(kept)))}
     work = asyncio.to_thread(_start_boxed, room.box, placed, argv, own, cwd, ends)
     starting = asyncio.ensure_future(work)
@@ -127,7 +129,7 @@ def _start_boxed(
     box: Box, placed: Placed, argv: Sequence[str], env: Mapping[str, str], cwd: Path, ends: Sequence[int]
 ) -> tuple[int, int]:
     try:
-        pid, report = box.start(placed, argv, env, cwd, ends[0], ends[1], kept=ends[2:])
+        pid, report = box.start(placed, argv, env, cwd, ends[0], ends[1], ends[2], kept=ends[3:])
         watcher().started(pid)  # here, and not when the loop comes to it: this program may be killed before
         return pid, report
     finally:
@@ -146,7 +148,14 @@ class _Direct:
     """A process in no box, watched by a pidfd, or by a thread where there is none."""
 
     def __init__(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdin: int, output: int, kept: Sequence[int]
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: int,
+        output: int,
+        kept: Sequence[int],
+        errors: int | None,
     ) -> None:
         self._process = subprocess.Popen(
             list(argv),
@@ -155,7 +164,7 @@ class _Direct:
             pass_fds=kept,
             stdin=stdin,
             stdout=output,
-            stderr=output,
+            stderr=output if errors is None else errors,
             start_new_session=True,
         )
         self.pid = self._process.pid

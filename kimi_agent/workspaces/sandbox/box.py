@@ -134,6 +134,8 @@ class Box:
         """How a command reaches the hosts that the configuration and `access` name. Raises BoxError."""
         from kimi_agent.workspaces.sandbox.proxy import Grant, Proxy
 
+        if access.net:
+            return Grant()
         hosts = (*self.hosts, *access.hosts)
         if not hosts or self.prove().rung == "R1":
             return Grant(variables=dict(ALONE))
@@ -228,10 +230,13 @@ class Box:
         return self._folder
 
     def _zygote(self, rung: Rung, profile: "Profile") -> "Zygote":
-        """The one that can have this view: of R2 each has one alone. The first one removes our folder, however this ends."""
+        """The one that can have this view: of R2 each has one alone, and what shares the machine's network has its own.
+
+        The first one removes our folder, however this ends.
+        """
         from kimi_agent.workspaces.sandbox.client import Zygote
 
-        view = f"{profile.encoded()} {_identities(profile)}" if rung == "R2" else ""
+        view = f"{profile.encoded()} {_identities(profile)}" if rung == "R2" else "net" * profile.net
         if view not in self._zygotes:
             assert self._folder is not None
             self._zygotes[view] = Zygote(rung, self._folder, profile, removes=not self._zygotes)

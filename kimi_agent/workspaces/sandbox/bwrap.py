@@ -26,7 +26,8 @@ def trouble() -> str:
 def bwrap_command(profile: Profile, folder: Path, inner: Sequence[str]) -> list[str]:
     """The command that runs `inner` in the view of `profile`; `folder` is the box's own."""
     parts = [
-        *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--as-pid-1"),
+        *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--as-pid-1"),
+        *(() if profile.net else ("--unshare-net",)),
         *("--ro-bind", "/", "/", "--dev", "/dev", "--tmpfs", "/dev/shm", "--proc", "/proc"),  # noqa: S108
     ]
     parts += [part for path in _KERNELS if os.path.exists(path) for part in ("--ro-bind", path, path)]

@@ -93,7 +93,7 @@ def _become(rung: str, request: "dict[str, Any]", profile: Profile, given: "list
             landlock.restrict(
                 list(profile.writable), unread=list(profile.hidden) if rung == "R1" else None, shown=profile.shown
             )
-        seccomp.restrict(sockets=profile.sockets and rung != "R1")
+        seccomp.restrict(sockets=profile.net or (profile.sockets and rung != "R1"), net=profile.net)
     except BaseException as error:
         _say_box_failed(output, error)
         os._exit(BOX_FAILED)

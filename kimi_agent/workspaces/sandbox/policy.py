@@ -112,6 +112,7 @@ def make_profile(places: Places, folders: Folders, box: str, access: Access, *, 
         placeholders=_sorted(placeholders),
         hidden=_sorted(path for path in hidden if path not in {*granted, *roots, *_real(places.readable)}),
         shown=_sorted(path for path in shown if os.path.exists(path)),
+        net=access.net,
     )
 
 

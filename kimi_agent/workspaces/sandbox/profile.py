@@ -9,10 +9,11 @@ class Profile:
 
     `writable` trees may be written, `readonly` parts of them not. `placeholders` are such parts that need not exist: something
     empty is there while a command runs, so that none can come to be. `hidden` can neither be read nor written, except `shown`
-    and `writable` parts of it. `sockets`: those of the internet can be made; they reach this box's own loopback.
+    and `writable` parts of it. `sockets`: those of the internet can be made; they reach this box's own loopback, or, with
+    `net`, whatever this machine reaches.
     """
 
-    __slots__ = ("hidden", "placeholders", "readonly", "shown", "sockets", "writable")
+    __slots__ = ("hidden", "net", "placeholders", "readonly", "shown", "sockets", "writable")
 
     def __init__(
         self,
@@ -22,6 +23,7 @@ class Profile:
         hidden: Iterable[str] = (),
         shown: Iterable[str] = (),
         sockets: bool = True,
+        net: bool = False,
     ) -> None:
         self.writable = tuple(writable)
         self.readonly = tuple(readonly)
@@ -29,6 +31,7 @@ class Profile:
         self.hidden = tuple(hidden)
         self.shown = tuple(shown)
         self.sockets = sockets
+        self.net = net
 
     def encoded(self) -> str:
         """As JSON; equal profiles have equal texts."""

@@ -24,11 +24,12 @@ _LOOPBACK = """\
 (allow network-bind network-inbound (local ip "localhost:*"))
 (allow network-outbound (remote ip "localhost:*"))
 """
+_NETWORK = "(allow network*)\n"
 
 
 def seatbelt_profile(profile: Profile) -> str:
     """The text of a profile. The last rule that matches holds, so what narrows comes after what it narrows."""
-    return _HEAD + "".join(_rules(profile)) + (_LOOPBACK if profile.sockets else "")
+    return _HEAD + "".join(_rules(profile)) + (_NETWORK if profile.net else _LOOPBACK if profile.sockets else "")
 
 
 def _rules(profile: Profile) -> Iterator[str]:

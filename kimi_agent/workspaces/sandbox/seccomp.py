@@ -14,7 +14,7 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 _EPERM, _ENOSYS = 1, 38
 _NUMBER, _ARCHITECTURE, _FIRST, _SECOND = 0, 4, 16, 24  # offsets in struct seccomp_data
 _X32 = 0x4000_0000
-_INET, _INET6 = 2, 10
+_INET, _INET6, _NETLINK = 2, 10, 16
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
 _DENIED = {  # name: number on x86_64, on aarch64
@@ -41,19 +41,20 @@ def supported() -> bool:
     return os.uname().machine in _MACHINES
 
 
-def restrict(*, sockets: bool) -> None:
+def restrict(*, sockets: bool, net: bool = False) -> None:
     """Take the calls away from this process and its children. `sockets`: those of the internet's families can be made.
 
-    They lead nowhere but to this machine's own loopback in a network namespace. Raises OSError for a machine without table.
+    They lead nowhere but to this machine's own loopback in a network namespace. `net`: there is none, and interfaces may be
+    asked for. Raises OSError for a machine without table.
     """
-    code = program(os.uname().machine, sockets=sockets)
+    code = program(os.uname().machine, sockets=sockets, net=net)
     buffer = ctypes.create_string_buffer(code)
     kernel.no_new_privileges()
     filter_ = struct.pack("@HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
     kernel.prctl(22, 2, "seccomp", filter_)
 
 
-def program(machine: str, *, sockets: bool) -> bytes:
+def program(machine: str, *, sockets: bool, net: bool = False) -> bytes:
     """The BPF program for a machine's architecture. Raises OSError for one without table."""
     if machine not in _MACHINES:
         raise OSError(_ENOSYS, f"seccomp: no table of system calls for {machine}")
@@ -69,7 +70,8 @@ def program(machine: str, *, sockets: bool) -> bytes:
     code += _argument(special["clone"], _FIRST, [_op(_ANY_BIT, 0, 1, kernel.NEW_USER), deny])
     stolen = [_op(_EQUAL, 1, 0, _TIOCSTI), _op(_EQUAL, 0, 1, _TIOCLINUX), deny]
     code += _argument(special["ioctl"], _SECOND, stolen)
-    families = [_op(_EQUAL, 2, 0, _INET), _op(_EQUAL, 1, 0, _INET6)] if sockets else []
+    allowed = [*((_INET, _INET6) if sockets else ()), *((_NETLINK,) if net else ())]
+    families = [_op(_EQUAL, len(allowed) - place, 0, family) for place, family in enumerate(allowed)]
     code += _argument(special["socket"], _FIRST, [*families, deny])
     return b"".join([*code, _op(_RETURN, 0, 0, _ALLOW)])
 

@@ -45,7 +45,7 @@ def main(arguments: "list[str]") -> None:
     sock = socket.socket(fileno=int(descriptor))
     made = [path for path in Profile.decoded(profile).placeholders if make(path)] if command else []
     try:
-        zygote = _start(sock, rung, folder, command)
+        zygote = _start(sock, rung, folder, command, net=Profile.decoded(profile).net)
     except OSError as error:
         send(sock, {"error": error.strerror or str(error)})
         zygote = 0
@@ -60,13 +60,13 @@ def main(arguments: "list[str]") -> None:
         _remove_tree(removed)
 
 
-def _start(sock: socket.socket, rung: str, folder: str, command: "list[str]") -> int:
-    """Fork the zygote, in namespaces of its own where the rung has them."""
+def _start(sock: socket.socket, rung: str, folder: str, command: "list[str]", *, net: bool) -> int:
+    """Fork the zygote, in namespaces of its own where the rung has them; with `net` it keeps this machine's network."""
     janitor = os.getpid()
     mapped = None
     if rung == "R3":
         mapped = _map_users(janitor)
-        kernel.unshare(_NAMESPACES)
+        kernel.unshare(_NAMESPACES & ~kernel.NEW_NET if net else _NAMESPACES)
         os.write(mapped[1], b"x")
         os.waitpid(mapped[0], 0)
         if not _is_mapped():
@@ -259,7 +259,10 @@ def _bring_up_loopback() -> None:
     import fcntl
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
+        asked = struct.pack("16sH14x", b"lo", 0)
+        (flags,) = struct.unpack("16xH14x", fcntl.ioctl(any_socket, 0x8913, asked))  # SIOCGIFFLAGS
+        if not flags & 1:  # that of this machine is up, and not ours to change
+            fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x41))  # SIOCSIFFLAGS: up, running
 
 
 def _release() -> "tuple[int, ...]":
