@@ -1,0 +1,82 @@
+"""The HTTP client below a server's transport. It imports httpx2, so it is imported where a connection begins."""
+
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
+
+import httpx2
+
+from kimi_agent import __version__
+from kimi_agent.mcp.http import Heard
+
+GOODBYE = 2.0
+"""Seconds for the request that ends a session: nobody waits for a server that is gone."""
+PACKED = 64
+"""A compressed answer may have this part of the bytes of a plain one: it can be unpacked to more than a hundred times as many."""
+
+
+class TooLarge(httpx2.StreamError):
+    """An answer with more bytes than are taken. The SDK makes the call fail with these words."""
+
+
+class Bounded(httpx2.AsyncByteStream):
+    """A body of at most `limit` bytes."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int) -> None:
+        self._inner, self._limit = inner, limit
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        count = 0
+        async for chunk in self._inner:
+            count += len(chunk)
+            if count > self._limit:
+                raise TooLarge(f"the server's answer is larger than {self._limit} bytes")
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def client(
+    heard: Heard, headers: Mapping[str, str], auth: httpx2.Auth | None, timeout: httpx2.Timeout, largest: int
+) -> httpx2.AsyncClient:
+    """A client for one server: its `headers` go nowhere else, since the SDK follows no redirect to another origin, and
+    requests of an `auth` are not merged with them."""
+    own = {"user-agent": f"kimi-agent/{__version__}", **{name.lower(): value for name, value in headers.items()}}
+    return httpx2.AsyncClient(
+        headers=own,
+        auth=auth,
+        timeout=timeout,
+        event_hooks={"request": [_patient], "response": [partial(_noted, heard), partial(_bounded, largest)]},
+    )
+
+
+async def _patient(request: httpx2.Request) -> None:
+    """A stream of news may be quiet for hours; the end of a session is waited for only shortly."""
+    times = request.extensions.get("timeout", {})
+    listens = "text/event-stream" in request.headers.get("accept", "") and request.method == "GET"
+    if listens or request.headers.get("mcp-method") == "subscriptions/listen":
+        request.extensions["timeout"] = {**times, "read": None}
+    elif request.method == "DELETE":
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), GOODBYE)
+
+
+async def _noted(heard: Heard, response: httpx2.Response) -> None:
+    """405 is a server without a stream of news, or without an end of sessions: no refusal. What an `auth` asks in between
+    does not have the client's own headers."""
+    status = response.status_code
+    if status < 400 or status == 405 or "user-agent" not in response.request.headers:
+        return
+    heard.status = status
+    heard.www_authenticate = ", ".join(response.headers.get_list("www-authenticate"))
+    heard.url = str(response.request.url.copy_with(userinfo=b"", query=None, fragment=None))
+    heard.retry_after = response.headers.get("retry-after", "")
+    heard.in_session = "mcp-session-id" in response.request.headers
+
+
+async def _bounded(largest: int, response: httpx2.Response) -> None:
+    """An event stream is endless, and each of its events is bounded by the SDK."""
+    if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+        return
+    packed = response.headers.get("content-encoding", "identity").lower() != "identity"
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = Bounded(response.stream, largest // PACKED if packed else largest)
