@@ -1,0 +1,150 @@
+"""MCP servers as the rest of the program sees them: their states, and what they offer besides tools."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+from kimi_agent.core.ask import Ask
+from kimi_agent.core.message import Image, Text
+from kimi_agent.core.record import Record
+from kimi_agent.core.tool import Tool
+
+Status: TypeAlias = Literal["disabled", "needs-approval", "connecting", "ready", "needs-auth", "failed"]
+
+
+class Held(Record):
+    """A tool whose definition is not what was seen before. It is not offered until a person accepts `now`."""
+
+    name: str
+    before: str
+    now: str
+
+
+class ServerState(Record):
+    """What is known of a server at one moment; all texts are safe to show.
+
+    `where` is its command or address, `source` the file that defines it. `detail` says why it is not ready, `hint` what to do,
+    `stderr` are the last lines of that. `dropped` are tools that cannot be used, with the reason. `box` is what it runs in,
+    empty for one that runs elsewhere; `protocol` the revision that was agreed on.
+    """
+
+    name: str
+    status: Status
+    scope: str = ""
+    transport: str = ""
+    where: str = ""
+    source: str = ""
+    detail: str = ""
+    hint: str = ""
+    stderr: tuple[str, ...] = ()
+    tools: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[tuple[str, str], ...] = ()
+    held: tuple[Held, ...] = ()
+    prompts: int = 0
+    resources: int = 0
+    instructions: str = ""
+    protocol: str = ""
+    version: str = ""
+    box: str = ""
+    definition: str = ""
+
+
+class Argument(Record):
+    name: str
+    description: str = ""
+    required: bool = False
+
+
+class Prompt(Record):
+    """A prompt of a server: `/server:name` with its arguments."""
+
+    server: str
+    name: str
+    description: str = ""
+    arguments: tuple[Argument, ...] = ()
+
+
+class Resource(Record):
+    """A resource, or a template of some (its `uri` has `{parts}` then): `@server:uri`."""
+
+    server: str
+    uri: str
+    name: str = ""
+    description: str = ""
+    media_type: str = ""
+    template: bool = False
+
+
+class ToolSource(Protocol):
+    """Tools that come and go while a session runs."""
+
+    def declared(self, window: int) -> Sequence[Tool]:
+        """Those that the model is told of in every request, for a context window of so many tokens (0: unknown)."""
+        ...
+
+    def find(self, name: str) -> Tool | None:
+        """One that can be called by that name, told of or not."""
+        ...
+
+    def names(self) -> Sequence[str]: ...
+
+
+class Servers(ToolSource, Protocol):
+    """The MCP servers of sessions in one folder."""
+
+    def start(self) -> None:
+        """Connect to every server that may be, in the background. Once; more calls do nothing."""
+        ...
+
+    def states(self) -> Sequence[ServerState]: ...
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call `changed` whenever a state does; the answer ends that."""
+        ...
+
+    def attend(self, ask: Ask) -> None:
+        """Who answers what servers ask for while no call runs."""
+        ...
+
+    async def settled(self) -> None:
+        """Wait until no server is connecting any more."""
+        ...
+
+    async def reload(self) -> Sequence[str]:
+        """Read the files again and follow them; what has changed, in words. Raises ConfigError."""
+        ...
+
+    async def reconnect(self, name: str) -> None:
+        """Raises ConfigError for an unknown name."""
+        ...
+
+    async def set_enabled(self, name: str, *, enabled: bool) -> None:
+        """For this run. Raises ConfigError for an unknown name."""
+        ...
+
+    async def approve(self, name: str) -> None:
+        """Take the definition of a project as it is now. Raises ConfigError."""
+        ...
+
+    async def accept(self, name: str) -> None:
+        """Take the changed tools of a server as they are now. Raises ConfigError."""
+        ...
+
+    async def prompts(self) -> Sequence[Prompt]: ...
+
+    async def prompt(self, server: str, name: str, arguments: Mapping[str, str]) -> str:
+        """Its text. Raises ToolError."""
+        ...
+
+    async def complete(
+        self, server: str, of: Prompt | Resource, argument: str, value: str, known: Mapping[str, str] = ...
+    ) -> Sequence[str]:
+        """What a server proposes for an argument; nothing when it does not."""
+        ...
+
+    async def resources(self) -> Sequence[Resource]: ...
+
+    async def read(self, server: str, uri: str) -> tuple[Text | Image, ...]:
+        """Raises ToolError."""
+        ...
+
+    async def aclose(self) -> None: ...
