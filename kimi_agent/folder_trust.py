@@ -4,9 +4,10 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from kimi_agent.agent.skill_files import BRANDS, GENERIC, project_folders, project_root
+from kimi_agent.agent.skill_files import BRANDS, GENERIC, project_folders
 from kimi_agent.builtin import SKILLS
 from kimi_agent.config import Config
+from kimi_agent.core.project import project_root
 from kimi_agent.core.trust import EVERYTHING, Trust
 from kimi_agent.plugin import Plugin
 

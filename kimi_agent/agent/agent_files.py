@@ -24,11 +24,12 @@ from kimi_agent.agent.agent_types import (
     as_main,
     as_subagent,
 )
-from kimi_agent.agent.skill_files import NAME, bound_of, entries, is_folder, one_line, project_folders, project_root
+from kimi_agent.agent.skill_files import NAME, bound_of, entries, is_folder, one_line, project_folders
 from kimi_agent.agent.skills import TEXT_LIMIT
 from kimi_agent.agent.tool_names import our_name, split_names
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.head import read_head
+from kimi_agent.core.project import project_root
 from kimi_agent.core.trust import EVERYTHING, Reader, Trust, Untrusted
 
 FOLDERS = (".kimi", ".kimi-code", ".agents", ".claude")

@@ -15,6 +15,7 @@ from kimi_agent.agent.skills import DESCRIPTION_SIZES, TEXT_LIMIT, Library, Skil
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import SessionError
 from kimi_agent.core.head import read_head
+from kimi_agent.core.project import project_root
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.trust import EVERYTHING, Reader, Trust, Untrusted
 
@@ -87,11 +88,6 @@ def discover(
             short = _added(commands, command, "", broken) is command and name not in taken
             commands.setdefault(long.casefold(), command if short else replace(command, name=long))
     return Library(skills, commands, tuple(broken), taken, offered)
-
-
-def project_root(cwd: Path) -> Path:
-    """The nearest folder with a repository, else `cwd`."""
-    return next((folder for folder in (cwd, *cwd.parents) if os.path.exists(folder / ".git")), cwd)  # noqa: PTH110
 
 
 def project_folders(cwd: Path, user: Path) -> tuple[Path, list[Path]]:

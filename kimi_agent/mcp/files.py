@@ -1,0 +1,234 @@
+"""Where MCP servers are written down: flags, files of the person and of the project, plugins. One bad entry costs only itself.
+
+| scope | file | whose |
+|---|---|---|
+| flag | `--mcp-config-file FILE`, `--mcp-config JSON` | this run's |
+| local | `$KIMI_HOME/mcp-local.json`: `{"projects": {"/root": {"mcpServers": {...}}}}` | the person's, for one project |
+| project | `.mcp.json`, `.kimi/mcp.json`, `.kimi-code/mcp.json` of the folder and of its repository | a stranger's |
+| user | `$KIMI_HOME/mcp.json` | the person's |
+| plugin | its manifest | trusted with the plugin |
+
+Of entries with one name the first of this order holds, as a whole.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.project import project_root
+from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.mcp.definition import Scope, Server
+from kimi_agent.mcp.document import Document, Table, parse_document, read_document
+from kimi_agent.mcp.entry import LONGEST_NAME, EntryError, parse_entry
+
+PROJECT_FILES = (".kimi/mcp.json", ".kimi-code/mcp.json", ".mcp.json")
+"""In one folder, the first of these holds; `add --scope project` writes the last."""
+KEY = "mcpServers"
+_OTHER_KEYS = ("servers", "mcp_servers", "mcpservers", "context_servers", "mcp")
+_SHOWN = 500  # characters of a problem
+
+
+class Flags(Struct, frozen=True):
+    """`--mcp-config-file`, `--mcp-config`, and the names of `--trust-mcp`, which are approved for this run."""
+
+    files: tuple[Path, ...] = ()
+    texts: tuple[str, ...] = ()
+    trusted: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises ConfigError for a flag that cannot be read: what is asked for in so many words is not passed over."""
+        for document in self.documents():
+            if isinstance(document, ConfigError):
+                raise document
+
+    def documents(self) -> Iterator[Document | ConfigError]:
+        """The last flag first: it holds."""
+        for text in reversed(self.texts):
+            yield _text_of_flag(text)
+        for path in reversed(self.files):
+            try:
+                found = read_document(path.expanduser(), only_regular=False)
+                yield found or ConfigError(f"--mcp-config-file: there is no file {path}")
+            except ConfigError as error:
+                yield error
+
+
+class Found(Struct, frozen=True):
+    """`servers` are those that hold, in the order of precedence; `hidden` those of the same names that do not.
+
+    `problems` are sentences for the person, each with its file and line.
+    """
+
+    servers: tuple[Server, ...] = ()
+    problems: tuple[str, ...] = ()
+    hidden: tuple[Server, ...] = ()
+
+
+def user_file(home: Path) -> Path:
+    return home / "mcp.json"
+
+
+def local_file(home: Path) -> Path:
+    return home / "mcp-local.json"
+
+
+def project_file(folder: Path) -> Path:
+    """Where `add --scope project` writes to."""
+    return project_root(folder) / PROJECT_FILES[-1]
+
+
+def project_files(home: Path, folder: Path) -> Iterator[Path]:
+    """The files that a project around `folder` may have, the nearest first. The person's own is none of them."""
+    for near in dict.fromkeys((folder, project_root(folder))):
+        for path in (near / name for name in PROJECT_FILES):
+            if os.path.realpath(path) != os.path.realpath(user_file(home)):
+                yield path
+
+
+def find_servers(
+    home: Path,
+    folder: Path,
+    flags: Flags = Flags(),  # noqa: B008 - immutable
+    plugins: Mapping[str, Mapping[str, Any]] = {},
+    *,
+    project: bool = True,
+) -> Found:
+    """Every server that is written down for `folder` (real, absolute), by what holds. `project` False reads no file of a project.
+
+    Never raises for what stands in a file: it becomes a problem, and the rest is found.
+    """
+    reading = _Reading()
+    for found in flags.documents():
+        reading.document(found, "flag")
+    reading.local(home, folder)
+    for path in project_files(home, folder) if project else ():
+        reading.file(path, "project")
+    if not flags.files:
+        reading.file(user_file(home), "user")
+    for name, entry in plugins.items():
+        reading.entry(name, entry, "plugin", "a plugin", None)
+    return reading.result()
+
+
+class _Reading:
+    """Gathers servers in the order in which they hold."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Server]] = {}
+        self._problems: list[str] = []
+
+    def file(self, path: Path, scope: Scope) -> None:
+        try:
+            found = read_document(path)
+        except ConfigError as error:
+            self.document(error, scope)
+            return
+        if found is not None:
+            self.document(found, scope)
+
+    def document(self, document: Document | ConfigError, scope: Scope) -> None:
+        if isinstance(document, ConfigError):
+            self._problems.append(document.full)
+            return
+        self._problems += document.repeated()
+        self.servers(document, document.data, scope)
+
+    def local(self, home: Path, folder: Path) -> None:
+        """Of `mcp-local.json`, the part of this project."""
+        try:
+            document = read_document(local_file(home))
+        except ConfigError as error:
+            self._problems.append(error.full)
+            return
+        if document is None:
+            return
+        self._problems += document.repeated()
+        projects = document.data.get("projects", {})
+        if not isinstance(projects, Table):
+            self._problems.append(f'{document.place(document.data, "projects")}: "projects" must be an object')
+            return
+        root = os.path.realpath(project_root(folder))
+        for path, part in projects.items():
+            if not _leads_to(path, root):
+                continue
+            if isinstance(part, Table):
+                self.servers(document, part, "local")
+            else:
+                self._problems.append(f"{document.place(projects, path)}: a project must be an object")
+
+    def servers(self, document: Document, table: Table, scope: Scope) -> None:
+        """`mcpServers` of a table, or what is to be done where it has another name."""
+        if KEY not in table:
+            self._problems += _misplaced(document, table)
+            return
+        entries = table[KEY]
+        if not isinstance(entries, Table):
+            self._problems.append(f'{document.place(table, KEY)}: "{KEY}" must be an object')
+            return
+        for name, entry in entries.items():
+            self.entry(name, entry, scope, document.place(entries, name), document)
+
+    def entry(self, name: str, entry: Any, scope: Scope, source: str, document: Document | None) -> None:
+        def told(fault: EntryError, what: str) -> str:
+            inside = isinstance(entry, Table) and fault.key in entry and document is not None
+            place = document.place(entry, fault.key) if inside and document else source
+            return f'{place}: MCP server "{name[:LONGEST_NAME]}"{what}: {fault}'
+
+        try:
+            server, notes = parse_entry(name, entry, scope=scope, source=source)
+        except EntryError as fault:
+            self._problems.append(told(fault, " is left out"))
+            return
+        self._problems += [told(note, "") for note in notes]
+        self._found.setdefault(name, []).append(server)
+
+    def result(self) -> Found:
+        hidden = []
+        for name, (first, *rest) in self._found.items():
+            hidden += rest
+            for other in rest:
+                if _differ(first, other):
+                    where = f"{other.source} ({other.scope})"
+                    self._problems.append(f'{first.source}: MCP server "{name}" holds, not the other one of {where}')
+        servers = tuple(first for first, *_ in self._found.values())
+        return Found(servers, tuple(dict.fromkeys(map(_shown, self._problems))), tuple(hidden))
+
+
+def _leads_to(path: str, root: str) -> bool:
+    try:
+        return path.startswith("/") and os.path.realpath(path) == root
+    except ValueError:  # a NUL, half a character
+        return False
+
+
+def _differ(one: Server, other: Server) -> bool:
+    return replace(one, scope=other.scope, source=other.source) != other  # type: ignore[type-var]
+
+
+def _misplaced(document: Document, table: Table) -> Iterator[str]:
+    """The servers may stand under another program's key, or right at the top."""
+    for key in _OTHER_KEYS:
+        if isinstance(table.get(key), dict):
+            yield f'{document.place(table, key)}: the servers stand under "{key}": rename it to "{KEY}"'
+            return
+    for key, value in table.items():
+        if isinstance(value, dict) and value.keys() & {"command", "url"}:
+            yield f'{document.place(table, key)}: the servers stand at the top: put them into {{"{KEY}": {{...}}}}'
+            return
+
+
+def _text_of_flag(text: str) -> Document | ConfigError:
+    try:
+        return parse_document(text, "--mcp-config")
+    except ConfigError as error:
+        hint = "" if text.lstrip().startswith("{") else "It takes JSON; --mcp-config-file takes a file."
+        return ConfigError(str(error), hint)
+
+
+def _shown(problem: str) -> str:
+    return visible(" ".join(plain(problem).split()))[:_SHOWN]
