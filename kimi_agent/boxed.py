@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.session_parts import MakeHooks
-from kimi_agent.config import Config
+from kimi_agent.config import Config, SnapshotsConfig
 from kimi_agent.core.access import Rung
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.event import Event
 from kimi_agent.core.hook import Hook
+from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.trust import Trust
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.parts import Parts
@@ -107,3 +108,17 @@ def workspaces_of(
     return lambda folder, scratch: LocalWorkspace(
         folder, extra_roots, box=box, scratch=scratch, is_read_only=caution(folder), passed=passed
     )
+
+
+def snapshots_of(
+    given: SnapshotsConfig, home: Path, place: str = "local", box: "Box | None" = None
+) -> MakeSnapshots | None:
+    """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
+
+    def make(session_id: str, workspace: Workspace) -> Snapshots:
+        from kimi_agent.workspaces.snapshot_tree import Limits
+        from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
+
+        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given), box)
+
+    return make if given.enabled and place == "local" else None

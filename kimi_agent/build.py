@@ -15,9 +15,9 @@ from kimi_agent.agent.runner import Limits
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
-from kimi_agent.boxed import caution_of, hooks_of, make_box, workspaces_of
+from kimi_agent.boxed import caution_of, hooks_of, make_box, snapshots_of, workspaces_of
 from kimi_agent.builtin import SKILLS, builtin_plugin, sees
-from kimi_agent.config import Config, ModelConfig, SnapshotsConfig
+from kimi_agent.config import Config, ModelConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.access import BoxView
 from kimi_agent.core.attach import Attach
@@ -26,17 +26,16 @@ from kimi_agent.core.errors import KimiError, NoModelError
 from kimi_agent.core.event import Event
 from kimi_agent.core.provider import Endpoint, Model, Prices, Provider
 from kimi_agent.core.redact import Redactor, secret_variables
-from kimi_agent.core.snapshot import MakeSnapshots, Snapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.trust import EVERYTHING, Trust
-from kimi_agent.core.workspace import Workspace
 from kimi_agent.folder_trust import own_folders, settings_left_out, trust_of
+from kimi_agent.mcp_servers import servers_of
 from kimi_agent.parts import Parts, assemble
 from kimi_agent.plugin import Host, Plugin
 from kimi_agent.policy import Policies
 
 if TYPE_CHECKING:
-    from kimi_agent.workspaces.sandbox.box import Box
+    from kimi_agent.mcp.files import Flags
 
 SERVED_TIMEOUT = 5.0
 """Seconds that a server gets to list its models."""
@@ -57,12 +56,14 @@ def build(
     trust: str = "",
     no_box: str = "",
     accepts_no_box: bool = False,
+    mcp: "Flags | None" = None,
+    headless: bool = False,
 ) -> Agent:
     """Put the agent together. Raises ConfigError for a configuration that cannot work.
 
     `agent_name` and `agent_file` choose the type of the main agent, see docs/guides/agents.md; `workspace` is where its tools
     work, by name. `trust` is `ask` or `always`, empty for what the configuration says. `no_box` says why child processes run in
-    no box, empty where they do; commands are then asked for unless `accepts_no_box`.
+    no box; commands are then asked for unless `accepts_no_box`. `mcp` are flags; `headless`: there is nobody to ask.
     """
     plugin_agents = [folder for plugin in plugins for folder in plugin.agents]
     redactor = redactor_of(config)
@@ -114,6 +115,7 @@ def build(
         export=lambda events, path: export_session(agent.redactor, events, path),
         make_snapshots=snapshots_of(config.snapshots, home, workspace, box),
     )
+    agent.make_servers = servers_of(agent, config, parts, box, mcp, caution, reads_projects=not headless)
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
     return agent
@@ -181,20 +183,6 @@ def export_session(redactor: Redactor, events: Sequence[Event], path: Path) -> N
 def redactor_of(config: Config) -> Redactor:
     """Knows the keys of the configuration and of the environment."""
     return Redactor(secret_variables(os.environ) | keys_of(config))
-
-
-def snapshots_of(
-    given: SnapshotsConfig, home: Path, place: str = "local", box: "Box | None" = None
-) -> MakeSnapshots | None:
-    """What makes the saved files of a session. They lie on this machine, and only what lies there is saved."""
-
-    def make(session_id: str, workspace: Workspace) -> Snapshots:
-        from kimi_agent.workspaces.snapshot_tree import Limits
-        from kimi_agent.workspaces.snapshots import WorkspaceSnapshots
-
-        return WorkspaceSnapshots(home.resolve(), session_id, workspace, Limits.of(given), box)
-
-    return make if given.enabled and place == "local" else None
 
 
 def configure_models(agent: Agent, config: Config, parts: Parts) -> None:

@@ -22,6 +22,7 @@ from kimi_agent.agent.resumed import model_names, tell_what_changed
 from kimi_agent.agent.runner import Limits, Models
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.session_parts import Evidence, MakeHooks, SessionParts
+from kimi_agent.agent.session_servers import take_servers
 from kimi_agent.agent.skill_tool import SkillTool
 from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionLog, SessionStore, clean
@@ -36,6 +37,7 @@ from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
 from kimi_agent.core.rules import Rules
 from kimi_agent.core.secret import is_secret_path
+from kimi_agent.core.servers import Servers
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.trust import EVERYTHING, Trust
@@ -85,9 +87,11 @@ class Agent(Struct):
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     make_snapshots: MakeSnapshots | None = None
+    make_servers: Callable[[Path], Servers | None] = lambda folder: None  # the MCP servers of sessions in a folder
     trust: Callable[[Path], Trust] = lambda folder: EVERYTHING  # the trust in a folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
+    _servers: dict[Path, Servers | None] = field(default_factory=dict)
     _sessions: list[Session] = field(default_factory=list)
 
     def open(
@@ -134,6 +138,12 @@ class Agent(Struct):
             self._libraries[folder] = found
         return self._libraries[folder]
 
+    def servers(self, folder: Path) -> Servers | None:
+        """The MCP servers of sessions in `folder`: these share them, so that none is started twice."""
+        if folder not in self._servers:
+            self._servers[folder] = self.make_servers(folder)
+        return self._servers[folder]
+
     def look_again(self, folder: Path) -> None:
         """Forget the skills of a folder: something has changed there."""
         self._libraries.pop(folder, None)
@@ -152,6 +162,9 @@ class Agent(Struct):
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()
+        for servers in self._servers.values():
+            if servers is not None:
+                await servers.aclose()
         if self.box is not None:
             await self.box.aclose()
 
@@ -244,6 +257,7 @@ class Agent(Struct):
             session.mode_before_plan = self.mode_after_plan
         self._sessions.append(session)
         session.late = late_of(self, session)
+        take_servers(session, self.servers(folder))
         return session
 
     def _session_tools(self, session: Session, others: Sequence[Tool]) -> Sequence[Tool]:

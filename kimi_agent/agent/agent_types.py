@@ -12,6 +12,8 @@ from msgspec.structs import replace
 from kimi_agent.agent.tokens import text_tokens
 from kimi_agent.agent.tool_names import OURS
 from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.core.servers import ToolSource
+from kimi_agent.core.tool import Tool
 
 LISTING_TOKENS = 390
 """What the listing in the description of the Agent tool may cost; the fewest words of a line are its name."""
@@ -209,3 +211,19 @@ def _line(kind: AgentType, size: int) -> str:
     if len(text) > size:
         text = text[: size - 1].rstrip() + "…" if size else ""
     return f"- {kind.name}: {text}" if text else f"- {kind.name}"
+
+
+class AllowedTools:
+    """Of tools that come and go, those that a type of agent may have."""
+
+    def __init__(self, tools: ToolSource, kind: AgentType) -> None:
+        self._tools, self._kind = tools, kind
+
+    def declared(self, window: int) -> Sequence[Tool]:
+        return [tool for tool in self._tools.declared(window) if allows(self._kind, tool.name)]
+
+    def find(self, name: str) -> Tool | None:
+        return self._tools.find(name) if allows(self._kind, name) else None
+
+    def names(self) -> Sequence[str]:
+        return [name for name in self._tools.names() if allows(self._kind, name)]

@@ -25,6 +25,7 @@ from kimi_agent.core.gate import Gate
 from kimi_agent.core.message import Message, Text, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.redact import Redactor
 from kimi_agent.core.schema import validate
+from kimi_agent.core.servers import ToolSource
 from kimi_agent.core.task import Tasks
 from kimi_agent.core.tool import Content, Tool, ToolContext, ToolOutput, text_output
 from kimi_agent.core.workspace import Workspace
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 OUTPUT_LIMIT = 100_000
 """Characters of one result that join the history. Tools bound themselves well below; this holds for every tool there may be."""
+KNOWN = 100
+"""Names of tools that an unknown name is answered with."""
 SHOWN_LIMIT = 4_000
 """Characters of live output that an interrupted call leaves in the history."""
 CANCEL_GRACE = 0.15
@@ -48,7 +51,7 @@ NOT_BEGUN = "Interrupted by the user before the call began. Nothing was done."
 
 
 class Caller(Struct):
-    """What calls need. `emit` logs and shows an event; `todos` gives the current list.
+    """What calls need. `emit` logs and shows an event; `todos` gives the current list; `more` has tools that come and go.
 
     A session's agent and its subagents have one each, and share `traffic`, `permissions` and the `lock` under which people
     are asked.
@@ -69,6 +72,11 @@ class Caller(Struct):
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     files: FileHistory | None = None
     redactor: Redactor = field(default_factory=Redactor)
+    more: ToolSource | None = None
+
+    def tool(self, name: str) -> Tool | None:
+        """Of two of one name the fixed one: nothing that comes later stands in for it."""
+        return self.tools.get(name) or (self.more.find(name) if self.more is not None else None)
 
 
 class Prepared(Struct):
@@ -146,9 +154,9 @@ async def _abandon(caller: Caller, prepared: Sequence[Prepared], tasks: Sequence
 
 def prepare(caller: Caller, call: ToolCall) -> Prepared:
     """Check a call before anything runs. A bad call becomes an answer that says precisely what was expected."""
-    item = Prepared(call, caller.tools.get(call.name))
+    item = Prepared(call, caller.tool(call.name))
     if item.tool is None:
-        known = ", ".join(caller.tools)
+        known = ", ".join([*caller.tools, *(caller.more.names() if caller.more is not None else ())][:KNOWN])
         item.output = text_output(f"There is no tool {call.name[:60]!r} for you. Tools: {known}.", is_error=True)
         return item
 
@@ -160,7 +168,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
     item.ctx = ToolContext(
         call_id=call.id,
         workspace=caller.workspace,
-        ask=_locked(caller),
+        ask=locked_ask(caller),
         progress=progress,
         todos=caller.todos(),
         scratch=caller.scratch,
@@ -189,7 +197,9 @@ def _foresee(caller: Caller, item: Prepared) -> None:
         item.output = internal_error(item.call, error)
 
 
-def _locked(caller: Caller) -> Ask:
+def locked_ask(caller: Caller) -> Ask:
+    """People are asked one question at a time."""
+
     async def ask(question: Any) -> Answer:
         async with caller.lock:
             return await caller.ask(question)

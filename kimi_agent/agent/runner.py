@@ -76,8 +76,15 @@ class Runner(Struct):
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools as the model sees them: made when they are first asked for, which is after the first prompt is drawn."""
         if self._specs is None:
-            self._specs = tuple(tool_spec(tool) for tool in self.caller.tools.values())
+            more = self.caller.more.declared(self.model.context_size) if self.caller.more is not None else ()
+            fixed = self.caller.tools
+            tools = [*fixed.values(), *(tool for tool in more if tool.name not in fixed)]
+            self._specs = tuple(map(tool_spec, tools))
         return self._specs
+
+    def declare_anew(self) -> None:
+        """Tell the model of other tools from the next request on: what it has read before is not cached any more then."""
+        self._specs = None
 
     @property
     def counted(self) -> tuple[int, int]:

@@ -30,6 +30,7 @@ from kimi_agent.core.goal import Goal, GoalState
 from kimi_agent.core.message import Image
 from kimi_agent.core.provider import Model
 from kimi_agent.core.rules import Rules
+from kimi_agent.core.servers import Servers
 
 
 class Session:
@@ -42,6 +43,7 @@ class Session:
         self.workspace, self.cwd = parts.workspace, parts.workspace.root
         self.ask, self.redactor, self.box = parts.ask, parts.redactor, parts.box
         self.skills, self.agent_types = parts.skills, parts.agent_types
+        self.servers: Servers | None = None  # of MCP
         self.late: Sequence[str] = ()  # what its folder says, and its system prompt does not
         self.commands = parts.commands  # slash commands by name, for `commands.py` alone
         self._todos = Todos()
@@ -61,8 +63,8 @@ class Session:
         self.saved = True  # the file holds all that happened
         self._went_well = False  # the last turn was done, or the compaction
         self.hooks = parts.make_hooks(self.id, self.cwd, log.path, self._emit, turns > 0) if parts.make_hooks else None
-        self.tasks = BackgroundTasks(self._emit_aside, self._wake, parts.max_tasks)
-        self.files = FileHistory(parts.make_snapshots, self._emit_aside, self.tasks.commands, parts.private)
+        self.tasks = BackgroundTasks(self.emit_aside, self._wake, parts.max_tasks)
+        self.files = FileHistory(parts.make_snapshots, self.emit_aside, self.tasks.commands, parts.private)
         tools = [*parts.tools, *parts.session_tools(self)]
         caller = Caller(
             {tool.name: tool for tool in tools}, parts.permissions.gates(parts.gates), parts.permissions,
@@ -195,6 +197,8 @@ class Session:
 
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
+        if self.servers is not None:
+            self.servers.start()
         self._went_well = await self._turns.run(text, images)
         await self.files.quiet()  # what the person changes from now on is theirs
 
@@ -252,6 +256,7 @@ class Session:
             notes += [note] if note else []
             self._mode_told = True
         late = late_notes(self.runner.history.messages, self.late)
+        late += self.servers.take_notes(self.id) if self.servers is not None else []
         return [*notes, *late, *(told_end(task) for task in self.tasks.take_ended())]
 
     def listen(self, listener: Listener | None) -> None:
@@ -267,7 +272,7 @@ class Session:
 
         def show(event: ev.Event) -> None:
             if isinstance(event, ev.Usage):
-                self.emit_nested(ev.Nested("btw", event))
+                self.emit_aside(ev.Nested("btw", event))
 
         return await ask_aside(self.runner, self.redactor.text(question), show)
 
@@ -375,11 +380,8 @@ class Session:
             if before:
                 self._emit(ev.Notice("warning", f"{error}. It goes on in memory alone."), aside=True)
 
-    def _emit_aside(self, event: ev.Event) -> None:
-        self._emit(event, aside=True)
-
-    def emit_nested(self, event: ev.Nested) -> None:
-        """Log and show what a subagent does, which may be in the background."""
+    def emit_aside(self, event: ev.Event) -> None:
+        """Log and show what happens beside the turn: in the background, in a subagent."""
         self._emit(event, aside=True)
 
     def _follow(self, event: ev.Event) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from kimi_agent.agent.agent_types import CALLERS, AgentType, allows
+from kimi_agent.agent.agent_types import CALLERS, AgentType, AllowedTools, allows
 from kimi_agent.agent.calls import Caller
 from kimi_agent.agent.history import History, fold
 from kimi_agent.agent.loop import run_turn
@@ -183,6 +183,7 @@ class Subagents:
             {tool.name: tool for tool in tools}, own.gates, own.permissions, own.workspace, history.scratch,
             _asking_for(order.description, own.ask), lambda event: self._emit(run, event), own.sync,
             lambda: run.todos, own.tasks, own.hooks, own.traffic, own.lock, own.files, own.redactor,
+            AllowedTools(own.more, kind) if own.more is not None else None,
         )  # fmt: skip
         shares = kind.context != "own"
         specs = parent.specs if shares else None
@@ -219,7 +220,7 @@ class Subagents:
         run.runner.apply(event)
         if isinstance(event, ev.ToolFinished) and isinstance(event.display, TodoList):
             run.todos = event.display.items
-        self._session.emit_nested(ev.Nested(run.call_id, event))
+        self._session.emit_aside(ev.Nested(run.call_id, event))
 
     # --- running ------------------------------------------------------------------------------------------------------
 

@@ -157,9 +157,23 @@ class SubagentConfig:
 
 @dataclass(frozen=True, slots=True)
 class McpConfig:
+    """MCP servers. A call is given up when a server has said nothing for `tool_timeout_ms`; `client.tool_call_timeout_ms` is its
+    older name. Definitions that take more than `tools_share` of the context window are found by a search instead.
+    """
+
     client: dict[str, Any] = field(default_factory=dict)
     startup_timeout_ms: Annotated[int, Meta(gt=0)] = 30_000
     tool_timeout_ms: Annotated[int, Meta(gt=0)] = 60_000
+    tools_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+
+    @property
+    def tool_timeout(self) -> float:
+        """In seconds."""
+        older = self.client.get("tool_call_timeout_ms")
+        given = (
+            older if isinstance(older, int) and older > 0 and self.tool_timeout_ms == 60_000 else self.tool_timeout_ms
+        )
+        return given / 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,19 @@ class Servers(ToolSource, Protocol):
         """Wait until no server is connecting any more."""
         ...
 
+    async def required(self) -> Sequence[str]:
+        """Wait for the servers without which a run is not to begin; what is wrong with them, in words."""
+        ...
+
+    def take_notes(self, session: str) -> list[str]:
+        """What the model of a session has to be told of servers that are ready, once."""
+        ...
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What is wrong with the files of definitions, in words."""
+        ...
+
     async def reload(self) -> Sequence[str]:
         """Read the files again and follow them; what has changed, in words. Raises ConfigError."""
         ...

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -21,6 +22,8 @@ from kimi_agent.mcp.stdio import Process, stdio_transport
 if TYPE_CHECKING:
     from mcp import Client, types
 
+AGAIN_S = 30.0
+"""After a failed start, calls do not make another one for so long."""
 TRIES = (0.5, 1.0, 2.0)
 """Seconds before each further try, where the network or a server has a bad moment."""
 
@@ -45,7 +48,7 @@ class Connection:
         self.remarks: dict[int, str] = {}  # on results, by id: what the SDK would have thrown them away for
         self.calls = 0  # that run
         self.asking = 0  # questions of the server that wait for a person
-        self._changed = changed
+        self._changed, self._failed_at = changed, 0.0
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
         self.down = asyncio.Event()  # the owner has left
@@ -60,6 +63,10 @@ class Connection:
         self._stop, self._settled, self.down = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._owner = asyncio.create_task(self._live(), name=f"mcp {self.server.name}")
 
+    @property
+    def started(self) -> bool:
+        return self._owner is not None
+
     async def settled(self) -> None:
         await self._settled.wait()
 
@@ -67,6 +74,15 @@ class Connection:
     def alive(self) -> bool:
         """Whether a request can be sent, as far as one can see."""
         return self.client is not None and not self.process.closed.is_set()
+
+    @property
+    def may_be_back(self) -> bool:
+        """Whether another try is worth its time: it was up and has gone, a person has signed in, or a while has passed."""
+        if self.status == "needs-auth":
+            from kimi_agent.mcp.oauth import has_tokens
+
+            return has_tokens(self.server, self.link.home)
+        return self.failure is None or time.monotonic() - self._failed_at > AGAIN_S
 
     async def restart(self) -> None:
         """Connect anew; callers that come meanwhile wait for the same connection."""
@@ -99,7 +115,7 @@ class Connection:
         except asyncio.CancelledError:
             raise
         except BaseException as error:  # the SDK raises groups; none of it may reach the session
-            self.failure = error
+            self.failure, self._failed_at = error, time.monotonic()
             problem = start_problem(self.server, error, self.process, self.heard, self._patience)
             self._see("needs-auth" if problem.auth else "failed", problem)
         finally:

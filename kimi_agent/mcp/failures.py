@@ -52,13 +52,11 @@ def start_problem(server: Server, error: BaseException, process: Process, heard:
         return Problem(
             f"{server.url} answered {_said(heard.cause)}", passing=heard.status == 429 or heard.status >= 500
         )
+    if isinstance(first, TimeoutError):
+        return Problem(f"it did not answer within {seconds:g} s", "`startupTimeoutMs` in its entry gives it more time.")
     if server.transport == "stdio" and (ended := _ended(server, process)):
         return ended
     match first:
-        case TimeoutError():
-            return Problem(
-                f"it did not answer within {seconds:g} s", "`startupTimeoutMs` in its entry gives it more time."
-            )
         case BoxError():
             return Problem(f"its box could not be made: {first}", '"box": false in its entry starts it without one.')
         case KimiError():

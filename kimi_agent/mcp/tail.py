@@ -4,6 +4,7 @@ from kimi_agent.core.sanitize import plain, visible
 
 KEPT = 4096
 """Bytes."""
+_LINE = 300  # characters
 
 
 class Tail:
@@ -21,4 +22,4 @@ class Tail:
         """The last lines, safe for a terminal; a first one that was cut is left out."""
         lines = plain(self._held.decode("utf-8", "replace")).splitlines()
         cut = self.size > len(self._held) and len(lines) > 1
-        return [visible(line) for line in lines[cut:] if line.strip()][-most:]
+        return [visible(line)[:_LINE] for line in lines[cut:] if line.strip()][-most:]

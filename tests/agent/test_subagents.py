@@ -450,6 +450,6 @@ async def test_what_happens_in_the_background_while_the_end_of_a_turn_is_shown_i
         if isinstance(event, ev.TurnEnded):
             await asyncio.sleep(0)
             await asyncio.sleep(0)  # the turn is over, this screen is slow
-            session.emit_nested(late)
+            session.emit_aside(late)
     assert shown[-1] == late
     assert session.events()[-1] == late

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent.agent.late import trusts
+from kimi_agent.agent.session_servers import warm
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.exit import ExitCode, error_code
@@ -60,8 +61,8 @@ class LineFrontend:
         try:
             with ending_with(lambda code: self._end(shell, code)):
                 shell.start(self._prompt)  # who sees the prompt may type, and what is typed outlives a signal
-                if agent.box is not None and trusts(agent, shell.session.cwd):  # else nothing is run before a command
-                    asyncio.get_running_loop().call_later(WARM_S, agent.box.warm)
+                if trusts(agent, shell.session.cwd):  # else nothing is run before a command
+                    asyncio.get_running_loop().call_later(WARM_S, warm, shell.session)
                 await shell.screen.run()
         except OSError as error:
             if error.errno != errno.EIO:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.late import left_out, trusts
+from kimi_agent.agent.session_servers import warm
 from kimi_agent.frontends.common.keymap import Keymap
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.trust_command import settle_trust
@@ -26,8 +27,8 @@ def begin(shell: "LineShell", jobs: "Jobs") -> None:
     async def settle() -> None:
         if not await settle_trust(shell):
             jobs.take_waiting()
-        elif shell.agent.box is not None and trusts(shell.agent, shell.session.cwd):
-            shell.agent.box.warm()
+        elif trusts(shell.agent, shell.session.cwd):
+            warm(shell.session)
 
     if left_out(shell.agent, shell.session.cwd):
         jobs.start("", settle)

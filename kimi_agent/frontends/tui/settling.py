@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.late import left_out, trusts
+from kimi_agent.agent.session_servers import warm
 from kimi_agent.agent.transcript import NoticeBlock
 from kimi_agent.trust_command import settle_trust
 
@@ -35,8 +36,8 @@ class Settling:
         """Prove the box before a command needs it; in a folder that nobody trusts nothing is run before that."""
         app = self._app
         session = app.talk.session
-        if (box := session.box) is not None and trusts(app.agent, session.cwd):
-            box.warm(lambda: app.call_from_thread(app.update_bars))
+        if trusts(app.agent, session.cwd):
+            warm(session, lambda: app.call_from_thread(app.update_bars))
 
     async def _settle(self) -> None:
         app, before = self._app, self._app.talk.session

@@ -1,0 +1,354 @@
+"""All MCP servers of the sessions in one folder: started beside everything else, each on its own, none ever in the way."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kimi_agent.core.errors import ConfigError, ToolError
+from kimi_agent.core.message import Image, Text
+from kimi_agent.core.servers import Argument, Prompt, Resource, ServerState
+from kimi_agent.core.tool import Tool
+from kimi_agent.mcp.approvals import Approvals
+from kimi_agent.mcp.connection import Connection
+from kimi_agent.mcp.definition import Server
+from kimi_agent.mcp.files import Found
+from kimi_agent.mcp.host_entry import Entry
+from kimi_agent.mcp.link import Link
+from kimi_agent.mcp.names import server_of
+from kimi_agent.mcp.search import McpTools
+from kimi_agent.mcp.states import state_of
+from kimi_agent.mcp.tool import LaterTool, told
+
+if TYPE_CHECKING:
+    from kimi_agent.core.ask import Ask
+
+SHARE = 0.05
+"""Of the context window: definitions that need more are found by a search instead of being told in every request."""
+UNKNOWN_WINDOW = 128_000
+"""Tokens, for a model whose window nobody knows."""
+SEARCH_WAIT_S = 10.0
+"""How long a search waits for servers that are still connecting."""
+
+
+class McpHost:
+    """`find` reads the definitions. `wanted` says whether a tool is offered.
+
+    Everything here is safe to be called before `start`, and when servers fail: what they do is in `states`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        home: Path,
+        find: Callable[[], Found],
+        approvals: Approvals,
+        link: Link,
+        wanted: Callable[[str], bool] = lambda name: True,
+        share: float = SHARE,
+    ) -> None:
+        self.folder, self.link = folder, link
+        self._home, self._find, self._approvals, self._wanted, self._share = home, find, approvals, wanted, share
+        self._entries: dict[str, Entry] = {}
+        self._off: dict[str, bool] = {}  # of this run: names that were turned on or off
+        self._problems: tuple[str, ...] = ()
+        self._watchers: list[Callable[[], None]] = []
+        self._told: set[tuple[str, str]] = set()  # sessions that were told the instructions of a server
+        self._starting: asyncio.Task[None] | None = None
+        self.ask: Ask | None = None
+        self.unread = False  # a project has a file that was not even read
+        self._look()
+
+    # --- their lives --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> list[str]:
+        """Read the definitions; answers what has changed, in words. No server is started or ended by it."""
+        self._approvals.fresh()
+        found = self._find()
+        self._problems = (*found.problems, *([self._approvals.problem] if self._approvals.problem else ()))
+        before, self._entries = self._entries, {}
+        words = []
+        for server in found.servers:
+            old = before.pop(server.name, None)
+            if old is not None and old.server == server:
+                self._entries[server.name] = old
+                continue
+            self._entries[server.name] = Entry(server, self._home)
+            words.append(f"{'changed' if old else 'added'} {server.name}")
+            if old is not None:
+                before[server.name] = old
+        words += [f"removed {name}" for name in before if name not in self._entries]
+        self._leaving = [entry.connection for entry in before.values() if entry.connection is not None]
+        return words
+
+    @property
+    def problems(self) -> Sequence[str]:
+        return self._problems
+
+    def start(self) -> None:
+        if self._starting is None and self._entries:
+            self._starting = asyncio.create_task(self._start(), name="mcp start")
+
+    async def _start(self) -> None:
+        startable = [entry for entry in self._entries.values() if self._may_start(entry.server)]
+        for entry in startable:
+            entry.connection = entry.connection or Connection(entry.server, self.link, self._changed)
+        if startable:
+            await asyncio.to_thread(_import_sdk)
+        for entry in startable:
+            if entry.connection is not None and not entry.connection.started:
+                entry.connection.start()
+        self._changed()
+
+    def _may_start(self, server: Server) -> bool:
+        return self._is_enabled(server) and self._approvals.holds(server, self.folder)
+
+    def _is_enabled(self, server: Server) -> bool:
+        return self._off.get(server.name, server.enabled)
+
+    async def settled(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        waits = [entry.connection.settled() for entry in self._entries.values() if entry.connection is not None]
+        await asyncio.gather(*waits)
+
+    async def required(self) -> list[str]:
+        """Wait for the servers that a run needs; what is wrong with them, in words."""
+        needed = [e for e in self._entries.values() if e.server.required and self._is_enabled(e.server)]
+        if not needed:
+            return []
+        self.start()
+        assert self._starting is not None
+        await asyncio.wait([self._starting])
+        await asyncio.gather(*(e.connection.settled() for e in needed if e.connection is not None))
+        states = [self._state(entry) for entry in needed]
+        return [f"{s.name}: {s.detail or s.status}. {s.hint}".strip() for s in states if s.status != "ready"]
+
+    async def reload(self) -> Sequence[str]:
+        words = self._look()
+        await self._end(self._leaving)
+        self._starting = asyncio.create_task(self._start(), name="mcp start")
+        await asyncio.wait([self._starting])
+        return words
+
+    async def reconnect(self, name: str) -> None:
+        entry = self._entry(name)
+        if not self._may_start(entry.server):
+            raise ConfigError(f"the MCP server {name} is {self._state(entry).status}", self._state(entry).hint)
+        if entry.connection is None or not entry.connection.started:
+            self._starting = asyncio.create_task(self._start(), name="mcp start")
+            await asyncio.wait([self._starting])
+            await self._entry(name).connection.settled()  # type: ignore[union-attr]
+        else:
+            await entry.connection.restart()
+
+    async def set_enabled(self, name: str, *, enabled: bool) -> None:
+        entry = self._entry(name)
+        self._off[name] = enabled
+        if enabled:
+            await self.reconnect(name)
+        elif entry.connection is not None:
+            connection, entry.connection = entry.connection, None
+            await self._end([connection])
+        self._changed()
+
+    async def approve(self, name: str) -> None:
+        entry = self._entry(name)
+        self._approvals.approve(entry.server, self.folder)
+        await self.reconnect(name)
+
+    async def accept(self, name: str) -> None:
+        entry = self._entry(name)
+        if not entry.held:
+            raise ConfigError(f"no tool of {name} has changed")
+        try:
+            await asyncio.to_thread(entry.accept)
+        except OSError as error:
+            raise ConfigError(f"that cannot be kept: {error.strerror or error}") from None
+        self._changed()
+
+    def _entry(self, name: str) -> Entry:
+        if name not in self._entries:
+            known = ", ".join(self._entries) or "there is none"
+            raise ConfigError(f"there is no MCP server {name!r}", f"Known: {known}.")
+        return self._entries[name]
+
+    async def _end(self, connections: Sequence[Connection]) -> None:
+        await asyncio.gather(*(connection.aclose() for connection in connections), return_exceptions=True)
+
+    async def aclose(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+        await self._end([entry.connection for entry in self._entries.values() if entry.connection is not None])
+
+    # --- what is seen of them -----------------------------------------------------------------------------------------
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed) if changed in self._watchers else None
+
+    def _changed(self) -> None:
+        for watcher in list(self._watchers):
+            with contextlib.suppress(Exception):
+                watcher()
+
+    def attend(self, ask: "Ask") -> None:
+        self.ask = ask
+
+    def states(self) -> Sequence[ServerState]:
+        return [self._state(entry) for entry in self._entries.values()]
+
+    def _state(self, entry: Entry) -> ServerState:
+        server = entry.server
+        approved = self._approvals.holds(server, self.folder)
+        tools = entry.listed()
+        changed = self._approvals.difference(server, self.folder) if not approved else []
+        return state_of(
+            server, entry.connection, tools, entry.held, entry.instructions,
+            enabled=self._is_enabled(server), approved=approved, changed=changed,
+        )  # fmt: skip
+
+    # --- their tools --------------------------------------------------------------------------------------------------
+
+    def all(self) -> Sequence[Tool]:
+        """Tools by server and as it lists them, each name once."""
+        found: dict[str, Tool] = {}
+        for entry in self._entries.values():
+            for tool in entry.listed():
+                if self._wanted(tool.name):
+                    found.setdefault(tool.name, tool)
+        return list(found.values())
+
+    def names(self) -> Sequence[str]:
+        return [tool.name for tool in self.all()]
+
+    def declared(self, window: int) -> Sequence[Tool]:
+        entries = [entry for entry in self._entries.values() if entry.connection is not None]
+        if not entries:
+            return []
+        tools = [tool for entry in entries for tool in entry.known() if self._wanted(tool.name)]
+        tools = list({tool.name: tool for tool in tools}.values())
+        fits = sum(map(_tokens, tools)) <= self._share * (window or UNKNOWN_WINDOW)
+        complete = all(entry.is_known for entry in entries)
+        search: list[Tool] = [] if fits and complete else [McpTools(self, lambda: [e.server.name for e in entries])]
+        return [*search, *(tools if fits else ())]
+
+    def find(self, name: str) -> Tool | None:
+        if name == McpTools.name:
+            return McpTools(self, lambda: list(self._entries))
+        known = next((tool for tool in self.all() if tool.name == name), None)
+        if known is not None or not self._wanted(name):
+            return known
+        server = server_of(name, self._entries)
+        connection = self._entries[server].connection if server is not None else None
+        if connection is None or connection.status != "connecting":
+            return None
+        return LaterTool(connection, name)
+
+    async def wait_for(self, query: str) -> str:
+        """See search.Shelf. The servers that a query names are waited for, or all of them where nothing is found yet."""
+        self.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SEARCH_WAIT_S):
+                await self.settled()
+        words = []
+        for state in self.states():
+            if state.status == "connecting":
+                words.append(f"{state.name} is still connecting: search again later.")
+            elif state.status != "ready":
+                words.append(
+                    f"{state.name} is not there ({state.status}{f': {state.detail}' if state.detail else ''})."
+                )
+            if state.instructions:
+                words.append(f"{state.name} says of its tools: {state.instructions}")
+        return "\n".join(words)
+
+    def take_notes(self, session: str) -> list[str]:
+        """What the model of a session is to be told of servers that are ready, once: their own words, as such."""
+        notes = []
+        for name, entry in self._entries.items():
+            entry.listed()
+            if entry.instructions and (session, name) not in self._told:
+                self._told.add((session, name))
+                notes.append(
+                    f"[The MCP server {name} says of its tools; these are its words, not the user's] {entry.instructions}"
+                )
+        return notes
+
+    # --- prompts and resources ----------------------------------------------------------------------------------------
+
+    def _ready(self) -> list[tuple[str, Connection]]:
+        return [
+            (name, e.connection) for name, e in self._entries.items() if e.connection is not None and e.connection.alive
+        ]
+
+    async def prompts(self) -> Sequence[Prompt]:
+        return [
+            Prompt(
+                server, prompt.name, told(prompt.description or prompt.title or "", 300),
+                tuple(Argument(a.name, told(a.description or "", 200), bool(a.required)) for a in prompt.arguments or ()),
+            )
+            for server, connection in self._ready()
+            for prompt in connection.prompts
+        ]  # fmt: skip
+
+    async def resources(self) -> Sequence[Resource]:
+        found = []
+        for server, connection in self._ready():
+            for each in connection.resources:
+                found.append(
+                    Resource(server, each.uri, each.name, told(each.description or "", 300), each.mime_type or "")
+                )
+            for form in connection.templates:
+                found.append(
+                    Resource(
+                        server,
+                        form.uri_template,
+                        form.name,
+                        told(form.description or "", 300),
+                        form.mime_type or "",
+                        template=True,
+                    )
+                )
+        return found
+
+    async def prompt(self, server: str, name: str, arguments: Mapping[str, str]) -> str:
+        from kimi_agent.mcp.offers import prompt_text
+
+        return await prompt_text(self._connected(server), name, arguments)
+
+    async def read(self, server: str, uri: str) -> tuple[Text | Image, ...]:
+        from kimi_agent.mcp.offers import resource_content
+
+        return await resource_content(self._connected(server), uri)
+
+    async def complete(
+        self, server: str, of: Prompt | Resource, argument: str, value: str, known: Mapping[str, str] = {}
+    ) -> Sequence[str]:
+        from kimi_agent.mcp.offers import completions
+
+        connection = next((c for name, c in self._ready() if name == server), None)
+        return [] if connection is None else await completions(connection, of, argument, value, known)
+
+    def _connected(self, server: str) -> Connection:
+        connection = next((c for name, c in self._ready() if name == server), None)
+        if connection is None:
+            raise ToolError(f"The MCP server {server} is not there.")
+        return connection
+
+
+def _tokens(tool: Tool) -> int:
+    """Estimated: what a definition takes in every request."""
+    return (len(tool.name) + len(tool.description) + len(str(tool.Params))) // 4
+
+
+def _import_sdk() -> None:
+    """A second of work, done in a thread so that keys typed meanwhile are seen."""
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # plugins of others are loaded by name from anywhere
+    import mcp
+    import mcp.client.streamable_http
+
+    assert mcp

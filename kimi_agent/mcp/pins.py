@@ -1,0 +1,93 @@
+"""What a server's tools were when they were first seen: one that changes is held back until a person has seen the change.
+
+Kept in `$KIMI_HOME/mcp-tools/`, a file per server and definition. It is also what a server's tools are taken from while it is
+still connecting.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kimi_agent.core.servers import Held
+from kimi_agent.mcp.definition import Server
+from kimi_agent.mcp.store import locked, write_whole
+
+if TYPE_CHECKING:
+    from mcp import types
+
+INSTRUCTIONS = "(instructions)"
+"""The name under which a server's instructions are pinned; no tool is called so."""
+_LIMIT = 32_000_000  # bytes
+
+
+class Pins:
+    """Of one server. `known` is what a person has, by using the server, taken: definitions by tool name, as JSON texts."""
+
+    def __init__(self, home: Path, server: Server) -> None:
+        stem = "".join(char if char.isalnum() or char in "-_" else "-" for char in server.name)[:40]
+        key = hashlib.sha256(f"{server.name}\0{server.digest}".encode()).hexdigest()[:16]
+        self._home, self._path = home, home / "mcp-tools" / f"{stem}-{key}.json"
+        self.known: dict[str, str] = self._read()
+
+    def sort(
+        self, tools: "Sequence[types.Tool]", instructions: str
+    ) -> "tuple[list[types.Tool], tuple[Held, ...], str]":
+        """The tools that are what they were, or new; what is held back; the instructions if they are what they were.
+
+        What is new is kept from now on. Blocks; a file that cannot be written changes nothing but that.
+        """
+        now = {tool.name: pinned(tool) for tool in tools}
+        if instructions:
+            now[INSTRUCTIONS] = json.dumps(instructions, ensure_ascii=False)
+        changed = {name for name, text in now.items() if self.known.get(name, text) != text}
+        new = {name: text for name, text in now.items() if name not in self.known}
+        if new:
+            self.known |= new
+            self._write()
+        held = tuple(Held(name, self.known[name], now[name]) for name in sorted(changed))
+        kept = "" if INSTRUCTIONS in changed else instructions
+        return [tool for tool in tools if tool.name not in changed], held, kept
+
+    def accept(self, held: Sequence[Held]) -> None:
+        """Take these definitions for the known ones. Raises OSError."""
+        self.known |= {item.name: item.now for item in held}
+        self._write(strict=True)
+
+    def tools(self) -> "list[types.Tool]":
+        """The known tools, for a server that is not there yet."""
+        from mcp import types
+
+        return [
+            types.Tool.model_validate(json.loads(text)) for name, text in self.known.items() if name != INSTRUCTIONS
+        ]
+
+    def _read(self) -> dict[str, str]:
+        try:
+            with self._path.open("rb") as file:
+                data: Any = json.loads(file.read(_LIMIT))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(data, dict):
+            return {}
+        return {str(name): text for name, text in data.items() if isinstance(text, str)}
+
+    def _write(self, *, strict: bool = False) -> None:
+        try:
+            with locked(self._home):
+                write_whole(self._path, json.dumps(self._read() | self.known, ensure_ascii=False, indent=0))
+        except OSError:
+            if strict:
+                raise
+
+
+def pinned(tool: "types.Tool") -> str:
+    """What of a tool is pinned: all that the model, or a person, is told of it."""
+    about = tool.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"icons", "meta", "execution"})
+    return json.dumps(about, sort_keys=True, ensure_ascii=False, indent=1)
+
+
+def forget(home: Path, server: Server) -> None:
+    """What was known of a server's tools is known no more. Raises OSError."""
+    Pins(home, server)._path.unlink(missing_ok=True)

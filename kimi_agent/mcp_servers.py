@@ -1,0 +1,98 @@
+"""The part of the composition root that makes the hosts of MCP servers: one for each folder that sessions work in."""
+
+import functools
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kimi_agent.agent.agent_types import allows
+from kimi_agent.config import Config
+from kimi_agent.core.child import StartChild
+from kimi_agent.core.project import project_root
+from kimi_agent.core.servers import Servers
+from kimi_agent.parts import Parts
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.agent import Agent
+    from kimi_agent.mcp.files import Flags, Found
+    from kimi_agent.workspaces.sandbox.box import Box
+
+
+def servers_of(
+    agent: "Agent",
+    config: Config,
+    parts: Parts,
+    box: "Box",
+    flags: "Flags | None",
+    caution: Callable[[Path], Callable[[], bool]],
+    *,
+    reads_projects: bool,
+) -> Callable[[Path], Servers | None]:
+    """What makes the host for a folder; None where no server is written down.
+
+    `reads_projects` False: files of a project in which nothing was ever approved are not even read (nobody could approve).
+    """
+
+    home, roots = agent.home, agent.extra_roots
+
+    def wanted(name: str) -> bool:
+        return agent.offers(name) and allows(agent.main_agent, name)
+
+    def make(folder: Path) -> Servers | None:
+        if not (flags or parts.mcp_servers or any(map(os.path.lexists, _places(home, folder)))):
+            return None
+        from kimi_agent.mcp.approvals import Approvals
+        from kimi_agent.mcp.files import Flags, find_servers
+        from kimi_agent.mcp.host import McpHost
+        from kimi_agent.mcp.link import Link
+
+        given = flags or Flags()
+        approvals = Approvals(home, given.trusted)
+        project = reads_projects or approvals.known(folder)
+
+        def find() -> "Found":
+            return find_servers(home, folder, given, parts.mcp_servers, project=project)
+
+        user = os.path.expanduser("~")  # noqa: PTH111 - there may be no home
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(user, ".cache"), "kimi", "mcp")
+        link = Link(
+            start_child=_starter(config, box, folder, roots, caution),
+            home=home,
+            folder=folder,
+            cache=cache,
+            roots=lambda: (folder, *roots),
+            startup_timeout=config.mcp.startup_timeout_ms / 1000,
+            tool_timeout=config.mcp.tool_timeout,
+        )
+        return McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
+
+    return make
+
+
+def _places(home: Path, folder: Path) -> list[str]:
+    """Files that may define servers: what is here is looked for before anything is loaded that reads them."""
+    names = (".mcp.json", ".kimi/mcp.json", ".kimi-code/mcp.json")
+    roots = dict.fromkeys((folder, project_root(folder)))
+    return [
+        str(home / "mcp.json"),
+        str(home / "mcp-local.json"),
+        *(str(root / name) for root in roots for name in names),
+    ]
+
+
+def _starter(
+    config: Config,
+    box: "Box",
+    folder: Path,
+    extra_roots: Sequence[Path],
+    caution: Callable[[Path], Callable[[], bool]],
+) -> StartChild:
+    def start(*arguments: object) -> object:
+        from kimi_agent.workspaces.piped_child import start_child
+        from kimi_agent.workspaces.spawn import room_of
+
+        room = room_of(box, folder, extra_roots, None, caution(folder))
+        return functools.partial(start_child, room=room, passed=config.box.env)(*arguments)  # type: ignore[arg-type]
+
+    return start  # type: ignore[return-value]
