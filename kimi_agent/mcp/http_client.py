@@ -73,15 +73,20 @@ async def _patient(request: httpx2.Request) -> None:
 
 async def _noted(heard: Heard, response: httpx2.Response) -> None:
     """405 is a server without a stream of news, or without an end of sessions: no refusal. What an `auth` asks in between
-    does not have the client's own headers."""
-    status = response.status_code
-    if status < 400 or status == 405 or "user-agent" not in response.request.headers:
+    does not have the client's own headers. Of a sign-in that is wanted, a renewed token makes an end, and no 400: that is what a
+    server of the new era says when the SDK then tries the old handshake."""
+    status, sent = response.status_code, response.request.headers
+    if "user-agent" not in sent or status == 405:
+        return
+    if status < 300 and heard.status == 401 and "authorization" in sent:
+        heard.forget()
+    if status < 400 or (status == 400 and heard.needs_auth):
         return
     heard.status = status
     heard.www_authenticate = ", ".join(response.headers.get_list("www-authenticate"))
     heard.url = str(response.request.url.copy_with(userinfo=b"", query=None, fragment=None))
     heard.retry_after = response.headers.get("retry-after", "")
-    heard.in_session = "mcp-session-id" in response.request.headers
+    heard.in_session = "mcp-session-id" in sent
 
 
 async def _bounded(largest: int, response: httpx2.Response) -> None:

@@ -1,13 +1,16 @@
 """The sign-in itself: the SDK's flow, led to hosts that we checked. Imported where it is used: it imports the SDK."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 import httpx2
+from mcp import Client
 from mcp.client.auth.utils import union_scopes
 
 from kimi_agent.mcp.definition import Server
-from kimi_agent.mcp.http import PATIENCE, Heard, headers_of
+from kimi_agent.mcp.http import PATIENCE, Heard, headers_of, http_transport
 from kimi_agent.mcp.http_client import client
 from kimi_agent.mcp.oauth_hosts import check
 from kimi_agent.mcp.oauth_provider import Asked, StoredOAuth
@@ -25,6 +28,7 @@ class InteractiveAuth(StoredOAuth):
     """Signs in anew, whatever is stored, but with the same registration where it still fits."""
 
     signed_in = False
+    _challenge: Mapping[str, str] = MappingProxyType({})
 
     async def _initialize(self) -> None:
         await super()._initialize()
@@ -43,27 +47,38 @@ class InteractiveAuth(StoredOAuth):
         self.signed_in = True
 
     async def _auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        """The SDK's, with each address checked before it is asked. A server that lets strangers say hello is signed in to all
-        the same: it may ask for a token later."""
-        flow, first = super()._auth_flow(request), True
+        """The SDK's, which begins at a refusal: it gets the one that we heard, or one that says nothing, since a server may let
+        strangers say hello and want a token later. Each address is checked before it is asked."""
+        flow = super()._auth_flow(request)
         try:
-            outgoing = await anext(flow)
+            await anext(flow)
+            outgoing = await flow.asend(httpx2.Response(401, headers=self._challenge, request=request))
             while True:
                 if outgoing is not request:
                     await check(str(outgoing.url), self.context.server_url, "what the server leads to")
                 response = yield outgoing
-                if first and response.status_code != 401 and request.method == "POST":
-                    response = httpx2.Response(401, request=request)
-                first = False
                 outgoing = await flow.asend(response)
         except StopAsyncIteration:
             return
         finally:
             await flow.aclose()
 
+    async def hear(self, server: Server) -> None:
+        """Come without a token, as far as the list of tools: what the server says to that is what it wants."""
+        heard = Heard()
+        with suppress(Exception):  # if there is nobody, the sign-in will tell
+            async with (
+                asyncio.timeout(PATIENCE),
+                Client(http_transport(server, None, heard, {}), mode=server.protocol) as guest,
+            ):
+                await guest.list_tools()
+        if heard.status == 401 and heard.www_authenticate:
+            self._challenge = {"www-authenticate": heard.www_authenticate}
+
 
 async def first_request(server: Server, auth: InteractiveAuth) -> str:
-    """Say hello; the SDK's flow begins at the refusal. What the server still says against it at last, "" for nothing."""
+    """The sign-in, and a hello with the token that comes of it. What the server still says against that, "" for nothing."""
+    await auth.hear(server)
     heard, headers = Heard(), headers_of(server, {})
     timeout = httpx2.Timeout(PATIENCE)
     async with client(heard, headers, auth, timeout, _LARGEST) as http:
