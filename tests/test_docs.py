@@ -165,14 +165,14 @@ def test_flags_and_subcommands_that_are_named_exist() -> None:
 
 
 def unknown_words(root: Any, words: str) -> list[str]:
-    """Flags and subcommands in `words` that the program does not have. What follows a plugin's subcommand is its own."""
+    """Flags and subcommands in `words` that the program does not have. What follows a plugin's word, or `--`, is not ours."""
     from kimi_agent.cli.subcommands import is_subcommand
 
     level, flags, unknown = root, {"--help"}, []
     bare = re.sub(r'"[^"]*"', "TEXT", words).rstrip(").").split()
     if bare and bare[0] not in root.commands and is_subcommand(bare[0]):
         return []
-    for number, word in enumerate(bare):
+    for number, word in enumerate(bare[: bare.index("--")] if "--" in bare else bare):
         flags |= {name for parameter in level.params for name in (*parameter.opts, *parameter.secondary_opts)}
         if word.startswith("-"):
             unknown += [word] if word not in flags else []

@@ -16,6 +16,7 @@ from kimi_agent.cli import (
     doctor,
     info,
     login,
+    mcp,
     plugins,
     rules,
     sessions,
@@ -52,7 +53,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, rules, trust, login, web, doctor, info, configuration, completion):
+for group in (sessions, plugins, mcp, rules, trust, login, web, doctor, info, configuration, completion):
     group.register(app)
 
 
@@ -68,13 +69,11 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-ABSENT = ("wire", "acp", "mcp_config")
+ABSENT = ("wire", "acp")
 """Flags of kimi-cli that this version cannot follow."""
 
 
 def _refuse(param: typer.CallbackParam, value: object) -> None:
-    if value and param.name == "mcp_config":
-        raise ConfigError("MCP servers are not in this version yet", f"Leave out {' and '.join(param.opts)}.")
     if value:
         raise ConfigError(f"{param.opts[0]} is not in this version")
 
@@ -179,6 +178,17 @@ def root(
         str, Flag("--provider", metavar="NAME", help="A provider, a kind, scripted:FILE or chaos:SEED[:KIND].")
     ] = "",
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
+    mcp_config: Annotated[
+        list[str] | None, Flag("--mcp-config", metavar="JSON", help="More MCP servers, repeatable.")
+    ] = None,
+    mcp_config_file: Annotated[
+        list[Path] | None,
+        Flag("--mcp-config-file", metavar="FILE", help="MCP servers instead of your mcp.json, repeatable."),
+    ] = None,
+    trust_mcp: Annotated[
+        list[str] | None,
+        Flag("--trust-mcp", metavar="NAME", help="Start this MCP server of the project, in this run, repeatable."),
+    ] = None,
     allow: Annotated[
         list[str] | None, Flag("--allow", metavar="RULE", help="Such as 'Shell(npm test *)', repeatable.")
     ] = None,
@@ -193,9 +203,6 @@ def root(
     ] = None,
     wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse)] = False,
     acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse)] = False,
-    mcp_config: Annotated[
-        list[str] | None, Flag("--mcp-config", "--mcp-config-file", hidden=True, callback=_refuse)
-    ] = None,
     version: Annotated[
         bool, Flag("-V", "--version", is_eager=True, callback=_print_version, help="Print it and exit.")
     ] = False,
@@ -203,7 +210,10 @@ def root(
     """A coding agent for the terminal. With PROMPT, start a session with it; with -p, answer and exit."""
     if ctx.invoked_subcommand is not None:
         gc.enable()
-        ctx.obj = Options(config=config, config_file=config_file, work_dir=work_dir, debug=debug)
+        ctx.obj = Options(
+            config=config, config_file=config_file, work_dir=work_dir, debug=debug, mcp_config=mcp_config,
+            mcp_config_file=mcp_config_file, trust_mcp=trust_mcp,
+        )  # fmt: skip
         return
     given = {name: value for name, value in locals().items() if name not in ("ctx", "version", *ABSENT)}
     from kimi_agent.cli.start import start as start_session

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -195,11 +196,25 @@ def _search(config: Config) -> Iterator[Finding]:
 
 
 def _servers(options: Options) -> Iterator[Finding]:
-    """Only where somebody has MCP servers."""
-    path = options.home / "mcp.json"
-    if os.access(path, os.F_OK):
-        hint = "Nothing has to be done: the file is kept for a later version."
-        yield Finding("mcp", "warning", f"{path}: this version does not start MCP servers yet", hint)
+    """Only where somebody has MCP servers. None is started: `kimi mcp test` does that."""
+    from kimi_agent.cli.mcp_found import known
+
+    try:
+        found = known(options)
+    except KimiError as error:  # no folder to look in
+        yield Finding("mcp", "error", str(error), error.hint, error_code(type(error).__name__))
+        return
+    for problem in found.found.problems:
+        yield Finding("mcp", "warning", problem, "Mend the file; `kimi mcp list` shows what is read.")
+    states = {server.name: found.state(server) for server in found.found.servers}
+    for name, state in states.items():
+        if state == "needs approval":
+            hint = f"kimi mcp approve {shlex.quote(name)}"
+            yield Finding("mcp", "warning", f"{name} comes with this project, and is not approved", hint)
+        elif state.startswith("unset"):
+            yield Finding("mcp", "warning", f"{name}: {state}", "It cannot be started without that.")
+    if ready := [name for name, state in states.items() if state == "enabled"]:
+        yield Finding("mcp", "ok", f"{len(ready)} server{'s' * (len(ready) != 1)}, not tried: {', '.join(ready)}")
 
 
 def _git() -> Finding:

@@ -2,12 +2,16 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from kimi_agent.config import Config, Overrides, home_dir, load_config
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.event import Mode
+
+if TYPE_CHECKING:
+    from kimi_agent.mcp.files import Flags
 
 
 class Options(Struct, frozen=True):
@@ -52,6 +56,9 @@ class Options(Struct, frozen=True):
     verbose: bool = False
     debug: bool = False
     trust: bool = False
+    mcp_config: list[str] | None = None
+    mcp_config_file: list[Path] | None = None
+    trust_mcp: list[str] | None = None
 
     @property
     def home(self) -> Path:
@@ -70,6 +77,13 @@ class Options(Struct, frozen=True):
 
     def skill_dirs(self) -> tuple[Path, ...]:
         return tuple(folder(path) for path in self.skills_dir or ())
+
+    def mcp_flags(self) -> "Flags":
+        """What was said of MCP servers. `check` of it raises ConfigError for what cannot be read."""
+        from kimi_agent.mcp.files import Flags
+
+        texts, names = self.mcp_config or (), self.trust_mcp or ()
+        return Flags(tuple(self.mcp_config_file or ()), tuple(texts), tuple(names))
 
     def load(self) -> Config:
         """The configuration. Raises ConfigError."""
@@ -110,6 +124,8 @@ class Options(Struct, frozen=True):
         ):
             if clash:
                 raise ConfigError(f"{one} and {other} exclude each other.")
+        if self.mcp_config or self.mcp_config_file:
+            self.mcp_flags().check()
 
     def mode(self, config: Config) -> Mode:
         """The mode to start in: a flag, else the file's default."""

@@ -63,9 +63,14 @@ def child_environment(
             kept[name] = value
         elif _is_listed(name):
             value = _WHO.sub(r"\1", value) if _PROXY.fullmatch(name) else value
-            if value.startswith(_PATHS) or not (_SECRET.search(value) or value in secrets):
+            if value.startswith(_PATHS) or not (holds_secret(value) or value in secrets):
                 kept[name] = value
     return kept | dict(extra)
+
+
+def holds_secret(value: str) -> bool:
+    """Whether a text has the form of a key or token, or holds a user's name and password, as far as forms tell."""
+    return _SECRET.search(value) is not None
 
 
 def _is_listed(name: str) -> bool:

@@ -4,7 +4,6 @@ An approval is for one definition, under one name, in one project (its root, by 
 in who is talked to, asks anew; the definition that was approved is kept, so that the difference can be shown.
 """
 
-import difflib
 import json
 import os
 import stat
@@ -12,9 +11,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from msgspec import ValidationError, convert
+
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.project import project_root
-from kimi_agent.core.sanitize import visible
 from kimi_agent.mcp.definition import Server
 from kimi_agent.mcp.store import locked, write_whole
 
@@ -65,14 +65,13 @@ class Approvals:
         """Whether there was an approval. Raises as `approve`."""
         return self._change(name, project, None)
 
-    def difference(self, server: Server, project: Path) -> list[str]:
-        """Lines of a diff from what was approved under this name to this definition; empty where nothing was."""
-        before = self._entry(server.name, project).get("definition")
-        if not isinstance(before, dict):
-            return []
-        old, new = (_lines(definition) for definition in (before, json.loads(server.canonical())))
-        changed = [line for line in difflib.ndiff(old, new) if line.startswith(("-", "+"))]
-        return [visible(line.rstrip()) for line in changed]
+    def approved(self, name: str, project: Path) -> Server | None:
+        """The definition that was approved under this name, if any."""
+        definition = self._entry(name, project).get("definition")
+        try:
+            return convert({**definition, "name": name, "scope": "project"}, Server) if definition else None
+        except (ValidationError, TypeError):  # of a version that knew more
+            return None
 
     def _entry(self, name: str, project: Path) -> dict[str, Any]:
         entry = self._projects.get(_root(project), {}).get(name)
@@ -100,11 +99,6 @@ class Approvals:
 
 def _root(project: Path) -> str:
     return os.path.realpath(project_root(Path(os.path.realpath(project))))
-
-
-def _lines(definition: dict[str, Any]) -> list[str]:
-    """One line for each argument and each value, so that a diff shows just what changed."""
-    return json.dumps(definition, sort_keys=True, ensure_ascii=False, indent=1).splitlines()
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kimi_agent.core.errors import ConfigError
 
@@ -16,28 +18,36 @@ LIMIT = 4_000_000
 
 _scalar = json.JSONDecoder(strict=False).raw_decode
 _BLANK = " \t\r\n"
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_COMMENT = re.compile(rf"{_TEXT}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING = re.compile(rf"{_TEXT}|,(?=\s*[}}\]])", re.DOTALL)
 
 
 class Table(dict[str, Any]):
-    """An object of a document. `at` is where each key stands; `again` are the places of keys that stood there before."""
+    """An object of a document, from `begin` to `end`. `at` is where each key stands, `spans` where its value begins and ends;
+    `again` are the places of keys that stood there before.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, begin: int = 0) -> None:
         super().__init__()
+        self.begin, self.end = begin, begin
         self.at: dict[str, int] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
         self.again: list[tuple[str, int]] = []
 
-    def put(self, key: str, value: Any, at: int) -> None:
+    def put(self, key: str, value: Any, at: int, span: tuple[int, int]) -> None:
         if key in self:
             self.again.append((key, at))
-        self[key], self.at[key] = value, at
+        self[key], self.at[key], self.spans[key] = value, at, span
 
 
 class Document(Struct, frozen=True):
-    """A parsed text; `name` is what messages call it."""
+    """A parsed text; `name` is what messages call it, `mark` the byte order mark that stands before it, if any."""
 
     name: str
     text: str
     data: Table
+    mark: str = ""
 
     def place(self, table: Any, key: str = "") -> str:
         """File and line of a key of a table of this document, else of the file alone."""
@@ -51,10 +61,10 @@ class Document(Struct, frozen=True):
                 yield f'{self.name}:{_line(self.text, at)}: "{key}" stands here again; the last one holds'
 
 
-def read_document(path: Path, *, only_regular: bool = True) -> Document | None:
+def read_document(path: Path, *, only_regular: bool = True, comments: bool = False) -> Document | None:
     """The file at `path`, None when there is none. Raises ConfigError that names the file, and the line where there is one.
 
-    A FIFO or device is not opened for reading, unless the person named it: `only_regular` is False.
+    A FIFO or device is not read, unless the person named it: `only_regular` is False. `comments` is as for `parse_document`.
     """
     name = str(path)
     try:
@@ -72,14 +82,21 @@ def read_document(path: Path, *, only_regular: bool = True) -> Document | None:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise ConfigError(f"{name}: UTF-16 text", "Save it as UTF-8.")
     try:
-        return parse_document(data.decode("utf-8-sig"), name)
+        text = data.decode("utf-8")
+        mark = "\ufeff" if text.startswith("\ufeff") else ""
+        return replace(parse_document(text.removeprefix(mark), name, comments=comments), mark=mark)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{name}:{line}: not UTF-8 text", "Save it as UTF-8.") from None
 
 
-def parse_document(text: str, name: str) -> Document:
-    """Raises ConfigError that names the line and, for the usual slips, what to do."""
+def parse_document(text: str, name: str, *, comments: bool = False) -> Document:
+    """Raises ConfigError that names the line and, for the usual slips, what to do.
+
+    With `comments`, they and trailing commas are passed over, as in files of VS Code.
+    """
+    if comments:
+        text = _blanked(_TRAILING, _blanked(_COMMENT, text))
     try:
         data, end = _value(text, _skip(text, 0))
         if (rest := _skip(text, end)) < len(text):
@@ -94,6 +111,11 @@ def parse_document(text: str, name: str) -> Document:
     return Document(name, text, data)
 
 
+def _blanked(pattern: re.Pattern[str], text: str) -> str:
+    """What the pattern finds outside of texts becomes blanks, so that every line stays where it is."""
+    return pattern.sub(lambda match: match[0] if match[0][0] == '"' else re.sub(r"[^\n]", " ", match[0]), text)
+
+
 def _value(text: str, at: int) -> tuple[Any, int]:
     match text[at : at + 1]:
         case "{":
@@ -104,9 +126,10 @@ def _value(text: str, at: int) -> tuple[Any, int]:
 
 
 def _object(text: str, at: int) -> tuple[Table, int]:
-    found = Table()
+    found = Table(at - 1)
     at = _skip(text, at)
     if text[at : at + 1] == "}":
+        found.end = at + 1
         return found, at + 1
     while True:
         if text[at : at + 1] != '"':
@@ -116,10 +139,12 @@ def _object(text: str, at: int) -> tuple[Table, int]:
         at = _skip(text, at)
         if text[at : at + 1] != ":":
             raise json.JSONDecodeError("a colon is expected after the name", text, at)
-        value, at = _value(text, _skip(text, at + 1))
-        found.put(key, value, begin)
+        first = _skip(text, at + 1)
+        value, at = _value(text, first)
+        found.put(key, value, begin, (first, at))
         at = _skip(text, at)
         if text[at : at + 1] == "}":
+            found.end = at + 1
             return found, at + 1
         at = _comma(text, at)
 

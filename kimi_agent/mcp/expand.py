@@ -11,7 +11,7 @@ from kimi_agent.core.redact import is_secret_name
 from kimi_agent.core.sanitize import visible
 from kimi_agent.mcp.definition import Server
 
-_REFERENCE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+REFERENCE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _INPUT = re.compile(r"\$\{input:[^}]*\}")
 _OURS = ("KIMI_", "MOONSHOT_")
 _STRANGERS = ("project", "plugin")
@@ -33,7 +33,7 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
         if found := _INPUT.search(text):
             hint = "Put it into a variable of your environment and write ${NAME}."
             raise ConfigError(f"{_named(server)}: {visible(found[0])} is a question that VS Code asks", hint)
-        return _REFERENCE.sub(lambda match: _value(server, match[1], match[2], env), text)
+        return REFERENCE.sub(lambda match: _value(server, match[1], match[2], env), text)
 
     headers = {name: filled(value) for name, value in server.headers.items()}
     if server.bearer_env and "authorization" not in map(str.lower, headers):
@@ -51,7 +51,7 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
 
 def unset_variables(server: Server, env: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the variables without which it cannot be started, each once."""
-    used = [match for text in _texts(server) for match in _REFERENCE.finditer(text)]
+    used = [match for text in _texts(server) for match in REFERENCE.finditer(text)]
     missing = [match[1] for match in used if match[2] is None and match[1] not in env]
     if server.bearer_env and not env.get(server.bearer_env):
         missing.append(server.bearer_env)

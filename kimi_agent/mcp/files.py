@@ -77,11 +77,6 @@ def local_file(home: Path) -> Path:
     return home / "mcp-local.json"
 
 
-def project_file(folder: Path) -> Path:
-    """Where `add --scope project` writes to."""
-    return project_root(folder) / PROJECT_FILES[-1]
-
-
 def project_files(home: Path, folder: Path) -> Iterator[Path]:
     """The files that a project around `folder` may have, the nearest first. The person's own is none of them."""
     for near in dict.fromkeys((folder, project_root(folder))):
@@ -154,7 +149,7 @@ class _Reading:
             return
         root = os.path.realpath(project_root(folder))
         for path, part in projects.items():
-            if not _leads_to(path, root):
+            if not leads_to(path, root):
                 continue
             if isinstance(part, Table):
                 self.servers(document, part, "local")
@@ -199,7 +194,8 @@ class _Reading:
         return Found(servers, tuple(dict.fromkeys(map(_shown, self._problems))), tuple(hidden))
 
 
-def _leads_to(path: str, root: str) -> bool:
+def leads_to(path: str, root: str) -> bool:
+    """Whether an absolute path is that of `root`, which is real."""
     try:
         return path.startswith("/") and os.path.realpath(path) == root
     except ValueError:  # a NUL, half a character

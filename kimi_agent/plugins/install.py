@@ -71,8 +71,6 @@ def _adds(manifest: Manifest) -> Iterator[str]:
         yield f"{what}, which runs{where}: {_shown(hook.shown)}"
     for name, server in manifest.mcp_servers.items():
         yield f"MCP server {_shown(name)}: {_shown(_server(server, manifest.folder))}"
-    if manifest.mcp_servers:
-        yield "  (this version does not start MCP servers yet: they are kept for a later one)"
     for what, folders in (("skills", manifest.skills), ("agents", manifest.agents), ("commands", manifest.prompts)):
         for path in folders:
             names = sorted(os.listdir(path)) if path.is_dir() else [_below(path, manifest.folder)]  # noqa: PTH208

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 NAMES = (
-    ".kimi/config.toml", ".kimi/config.json", ".kimi/settings.json", ".kimi/settings.local.json", ".kimi/mcp.json",
-    ".kimi/hooks.json", ".kimi/plugins", ".kimi-code/config.toml", ".kimi-code/local.toml", ".kimi-code/mcp.json",
+    ".kimi/config.toml", ".kimi/config.json", ".kimi/settings.json", ".kimi/settings.local.json",
+    ".kimi/hooks.json", ".kimi/plugins", ".kimi-code/config.toml", ".kimi-code/local.toml",
 )  # fmt: skip
 
 

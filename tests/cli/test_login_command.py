@@ -109,25 +109,6 @@ def test_doctor_tells_every_fault_of_the_file(kimi: Program) -> None:
     assert "config.toml:2:" in done.stdout
 
 
-def test_doctor_says_that_no_mcp_server_is_started(kimi: Program) -> None:
-    kimi.use("http://127.0.0.1:1/v1")
-    assert "MCP" not in kimi.run("doctor", "--offline").stdout
-    (kimi.home / "mcp.json").write_text('{"mcpServers": {}}')
-    done = kimi.run("doctor", "--offline")
-    assert "mcp.json: this version does not start MCP servers yet" in done.stdout
-    assert done.returncode == 0
-
-
-@pytest.mark.parametrize(
-    "given",
-    [["--mcp-config-file", "f.json", "-p", "x"], ["--mcp-config", "{}"], ["--mcp-config={}", "--mcp-config={}"]],
-)
-def test_flags_for_mcp_servers_are_refused_in_words(kimi: Program, given: list[str]) -> None:
-    done = kimi.run(*given)
-    assert done.returncode == 2
-    assert done.stderr.startswith("kimi: MCP servers are not in this version yet\n")
-
-
 def test_doctor_warns_of_a_file_that_others_can_read(kimi: Program) -> None:
     kimi.use("http://127.0.0.1:1/v1")
     kimi.config.chmod(0o644)

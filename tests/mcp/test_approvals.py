@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.mcp.approvals import Approvals, approvals_file
 from kimi_agent.mcp.definition import OAuth, Server
+from kimi_agent.mcp.show import difference
 
 SERVER = Server("s", "project", "stdio", ".mcp.json:2", command="npx", args=("-y", "x"), env={"A": "1"}, cwd="/c")
 
@@ -83,11 +84,18 @@ def test_revoke(approved: Approvals, tmp_path: Path, project: Path) -> None:
 
 def test_the_difference_is_shown(approved: Approvals, project: Path) -> None:
     changed = replace(SERVER, args=("-y", "evil\u202e"), url="x")  # type: ignore[type-var]
-    shown = "\n".join(approved.difference(changed, project))
-    assert '-   "x"' in shown
-    assert '+   "evil⟨U+202E⟩"' in shown
-    assert '"npx"' not in shown
-    assert approved.difference(replace(changed, name="new"), project) == []  # type: ignore[type-var]
+    before = approved.approved("s", project)
+    assert before is not None
+    assert before.digest == SERVER.digest
+    shown = difference(before, changed)
+    assert '- args        "x"' in shown
+    assert '+ args        "evil⟨U+202E⟩"' in shown
+    assert not [line for line in shown if "npx" in line]
+    assert difference(before, before) == []
+    secret = {"env": {"A_KEY": "one"}}
+    (line,) = difference(replace(SERVER, **secret), replace(SERVER, env={"A_KEY": "two"}))  # type: ignore[type-var]
+    assert "not shown" in line
+    assert approved.approved("new", project) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"projects": 3}', '{"projects": {"/x": 3}}', "\ud800"])

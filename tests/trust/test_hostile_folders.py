@@ -159,7 +159,6 @@ def test_settings_of_a_project_are_not_followed_and_that_is_told(kimi: Program, 
     assert done.stdout == "Done.\n", done.stderr
     assert {request.headers["authorization"] for request in api.requests} == {"Bearer sk-mine"}
     assert f"{kimi.work}/.kimi/config.toml is not followed" in done.stderr
-    assert f"{kimi.work}/.kimi/mcp.json is not followed" in done.stderr
     assert ("says env, hooks, mcpservers, permissionmode, which is not followed" in done.stderr) == bool(trust)
     assert not (kimi.work / "x").exists(), "nothing is permitted"
     assert not list(kimi.folder.rglob("pwned"))

@@ -47,8 +47,6 @@ def migrate(arguments: Sequence[str]) -> int:
     steps = [step for found in plan.values() for step in found]
     changes = [step.change for step in steps if step.change is not None]
     sys.stdout.write(_sum(steps))
-    if any(step.what == "MCP server" and step.state == "new" for step in steps):
-        sys.stdout.write("MCP servers are only kept: this version does not start them yet.\n")
     if not changes or options.dry_run:
         return ExitCode.DONE
     if not options.yes and not _asked():
