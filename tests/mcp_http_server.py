@@ -25,18 +25,20 @@ class McpHttpServer:
     """`refusal` (status, headers) is what every request gets while it is set; `mute` methods of HTTP get no answer.
 
     The tool `big` answers with a text of `size` characters, hard to pack where `noise` is asked for; as JSON or, where `events`
-    is set, as one event.
+    is set, as one event. `gather` calls must be under way at once before any of them is answered.
     """
 
     refusal: tuple[int, dict[str, str]] | None = None
     mute: frozenset[str] = frozenset()
     events: bool = False
     packed: bool = False
+    gather: int = 0
     sessions: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         outer, self.ended = self, threading.Event()
+        self._gathered = threading.Condition()
 
         class Handler(_Handler):
             server_of = outer
@@ -69,6 +71,10 @@ class McpHttpServer:
         self._server.server_close()
         self._thread.join()
 
+    def page(self, asked: Asked) -> tuple[int, bytes, dict[str, str]] | None:
+        """Answers everything that is not MCP; None is MCP. For servers that are more than this one."""
+        return (self.refusal[0], b"no", {"content-type": "text/plain", **self.refusal[1]}) if self.refusal else None
+
     def answer(self, method: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if method == "initialize":
             about = {"name": "fake", "version": "1"}
@@ -76,11 +82,18 @@ class McpHttpServer:
         if method == "tools/list":
             return {"tools": [{"name": "big", "inputSchema": {"type": "object"}}]}
         if method == "tools/call":
+            self._wait_for_others()
             given = params.get("arguments", {})
             size = int(given.get("size", 1))
             text = random.Random(1).randbytes(size // 2).hex() if given.get("noise") else "x" * size
             return {"content": [{"type": "text", "text": text}]}
         return None
+
+    def _wait_for_others(self) -> None:
+        with self._gathered:
+            self.gather = max(0, self.gather - 1)
+            self._gathered.notify_all()
+            self._gathered.wait_for(lambda: not self.gather or self.ended.is_set(), 60)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -102,13 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server_of
         data = self.rfile.read(int(self.headers.get("content-length") or 0))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        asked = Asked(self.command, self.path, headers, json.loads(data) if data else None)
+        is_json = data and "json" in headers.get("content-type", "")
+        asked = Asked(self.command, self.path, headers, json.loads(data) if is_json else data.decode())
         server.asked.append(asked)
         if self.command in server.mute:
             server.ended.wait(60)
             self.close_connection = True
-        elif server.refusal:
-            self._send(server.refusal[0], b"no", {"content-type": "text/plain", **server.refusal[1]})
+        elif (page := server.page(asked)) is not None:
+            self._send(*page)
         elif self.command != "POST":
             self._send(405 if self.command == "GET" else 200)
         else:

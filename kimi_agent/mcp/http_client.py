@@ -1,17 +1,22 @@
 """The HTTP client below a server's transport. It imports httpx2, so it is imported where a connection begins."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 import httpx2
 
 from kimi_agent import __version__
-from kimi_agent.mcp.http import Heard
+from kimi_agent.mcp.http import PATIENCE, Heard
 
+AGENT = f"kimi-agent/{__version__}"
+SMALL = 1024 * 1024
 GOODBYE = 2.0
 """Seconds for the request that ends a session: nobody waits for a server that is gone."""
 PACKED = 64
 """A compressed answer may have this part of the bytes of a plain one: it can be unpacked to more than a hundred times as many."""
+
+logging.getLogger("mcp").addHandler(logging.NullHandler())  # what nobody listens to is not written onto the screen
 
 
 class TooLarge(httpx2.StreamError):
@@ -41,7 +46,7 @@ def client(
 ) -> httpx2.AsyncClient:
     """A client for one server: its `headers` go nowhere else, since the SDK follows no redirect to another origin, and
     requests of an `auth` are not merged with them."""
-    own = {"user-agent": f"kimi-agent/{__version__}", **{name.lower(): value for name, value in headers.items()}}
+    own = {"user-agent": AGENT, **{name.lower(): value for name, value in headers.items()}}
     return httpx2.AsyncClient(
         headers=own,
         auth=auth,
@@ -50,9 +55,15 @@ def client(
     )
 
 
+def limited() -> httpx2.AsyncClient:
+    """A client for a request of a sign-in: a small answer, no redirects."""
+    return httpx2.AsyncClient(event_hooks={"response": [partial(_bounded, SMALL)]})
+
+
 async def _patient(request: httpx2.Request) -> None:
-    """A stream of news may be quiet for hours; the end of a session is waited for only shortly."""
-    times = request.extensions.get("timeout", {})
+    """A stream of news may be quiet for hours; the end of a session is waited for only shortly. What an `auth` asks in between
+    comes without any limit."""
+    times = request.extensions.setdefault("timeout", dict.fromkeys(("connect", "read", "write", "pool"), PATIENCE))
     listens = "text/event-stream" in request.headers.get("accept", "") and request.method == "GET"
     if listens or request.headers.get("mcp-method") == "subscriptions/listen":
         request.extensions["timeout"] = {**times, "read": None}
@@ -62,15 +73,20 @@ async def _patient(request: httpx2.Request) -> None:
 
 async def _noted(heard: Heard, response: httpx2.Response) -> None:
     """405 is a server without a stream of news, or without an end of sessions: no refusal. What an `auth` asks in between
-    does not have the client's own headers."""
-    status = response.status_code
-    if status < 400 or status == 405 or "user-agent" not in response.request.headers:
+    does not have the client's own headers. Of a sign-in that is wanted, a renewed token makes an end, and no 400: that is what a
+    server of the new era says when the SDK then tries the old handshake."""
+    status, sent = response.status_code, response.request.headers
+    if "user-agent" not in sent or status == 405:
+        return
+    if status < 300 and heard.status == 401 and "authorization" in sent:
+        heard.forget()
+    if status < 400 or (status == 400 and heard.needs_auth):
         return
     heard.status = status
     heard.www_authenticate = ", ".join(response.headers.get_list("www-authenticate"))
     heard.url = str(response.request.url.copy_with(userinfo=b"", query=None, fragment=None))
     heard.retry_after = response.headers.get("retry-after", "")
-    heard.in_session = "mcp-session-id" in response.request.headers
+    heard.in_session = "mcp-session-id" in sent
 
 
 async def _bounded(largest: int, response: httpx2.Response) -> None:

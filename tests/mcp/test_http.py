@@ -77,6 +77,19 @@ async def test_a_refusal_keeps_its_cause(
         assert heard.cause == ""
 
 
+async def test_a_sign_in_that_is_wanted_is_not_forgotten_for_a_400(fake: McpHttpServer) -> None:
+    heard = Heard()
+    async with connected(entry(fake.url, bearer_env="T"), heard, T="t") as client:
+        for status in (401, 400):
+            fake.refusal = (status, {})
+            with pytest.raises(MCPError):
+                await client.list_tools()
+            assert heard.needs_auth
+        fake.refusal = None
+        await client.list_tools()
+        assert not heard.status
+
+
 async def test_a_lost_session_is_told_from_a_wrong_address(fake: McpHttpServer) -> None:
     heard = Heard()
     async with connected(entry(fake.url), heard) as client:
