@@ -16,6 +16,7 @@ from kimi_agent.cli import (
     doctor,
     info,
     login,
+    mcp_serve,
     plugins,
     rules,
     sessions,
@@ -52,7 +53,7 @@ app = typer.Typer(
     subcommand_metavar="[PROMPT | COMMAND ...]",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (sessions, plugins, rules, trust, login, web, doctor, info, configuration, completion):
+for group in (sessions, plugins, rules, trust, login, mcp_serve, web, doctor, info, configuration, completion):
     group.register(app)
 
 
