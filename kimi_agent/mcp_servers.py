@@ -7,15 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.agent_types import allows
+from kimi_agent.boxed import make_box
 from kimi_agent.config import Config
 from kimi_agent.core.child import StartChild
 from kimi_agent.core.project import project_root
-from kimi_agent.core.servers import Servers
+from kimi_agent.core.servers import Servers, ServerState
 from kimi_agent.parts import Parts
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
+    from kimi_agent.mcp.approvals import Approvals
+    from kimi_agent.mcp.definition import Server
     from kimi_agent.mcp.files import Flags, Found
+    from kimi_agent.mcp.link import Link
     from kimi_agent.workspaces.sandbox.box import Box
 
 
@@ -45,7 +49,6 @@ def servers_of(
         from kimi_agent.mcp.approvals import Approvals
         from kimi_agent.mcp.files import Flags, find_servers
         from kimi_agent.mcp.host import McpHost
-        from kimi_agent.mcp.link import Link
 
         given = flags or Flags()
         approvals = Approvals(home, given.trusted)
@@ -54,17 +57,7 @@ def servers_of(
         def find() -> "Found":
             return find_servers(home, folder, given, parts.mcp_servers, project=project)
 
-        user = os.path.expanduser("~")  # noqa: PTH111 - there may be no home
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path(user, ".cache"), "kimi", "mcp")
-        link = Link(
-            start_child=_starter(config, box, folder, roots, caution),
-            home=home,
-            folder=folder,
-            cache=cache,
-            roots=lambda: (folder, *roots),
-            startup_timeout=config.mcp.startup_timeout_ms / 1000,
-            tool_timeout=config.mcp.tool_timeout,
-        )
+        link = _link(config, home, box, folder, roots, caution)
         return McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
 
     return make
@@ -79,6 +72,28 @@ def _places(home: Path, folder: Path) -> list[str]:
         str(home / "mcp-local.json"),
         *(str(root / name) for root in roots for name in names),
     ]
+
+
+def _link(
+    config: Config,
+    home: Path,
+    box: "Box",
+    folder: Path,
+    roots: Sequence[Path],
+    caution: Callable[[Path], Callable[[], bool]],
+) -> "Link":
+    from kimi_agent.mcp.link import Link
+
+    user = os.path.expanduser("~")  # noqa: PTH111 - there may be no home
+    return Link(
+        start_child=_starter(config, box, folder, roots, caution),
+        home=home,
+        folder=folder,
+        cache=Path(os.environ.get("XDG_CACHE_HOME") or Path(user, ".cache"), "kimi", "mcp"),
+        roots=lambda: (folder, *roots),
+        startup_timeout=config.mcp.startup_timeout_ms / 1000,
+        tool_timeout=config.mcp.tool_timeout,
+    )
 
 
 def _starter(
@@ -96,3 +111,20 @@ def _starter(
         return functools.partial(start_child, room=room, passed=config.box.env)(*arguments)  # type: ignore[arg-type]
 
     return start  # type: ignore[return-value]
+
+
+async def try_server(config: Config, home: Path, folder: Path, server: "Server", approvals: "Approvals") -> ServerState:
+    """Connect to one server as a session in `folder` would, and end that again."""
+    from kimi_agent.mcp.files import Found
+    from kimi_agent.mcp.host import McpHost
+
+    box = make_box(config, home)
+    link = _link(config, home, box, folder, (), lambda folder: lambda: False)
+    host = McpHost(folder, home, lambda: Found((server,)), approvals, link)
+    try:
+        host.start()
+        await host.settled(whole=True)
+        return host.states()[0]
+    finally:
+        await host.aclose()
+        await box.aclose()

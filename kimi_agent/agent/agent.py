@@ -159,6 +159,11 @@ class Agent(Struct):
         found = await self.served() if self.served is not None else ()
         return next((m.context_size for m in found if (m.provider, m.id) == (model.provider, model.id)), 0)
 
+    async def close(self, session: Session) -> None:
+        """End one session and forget it: a program that serves others opens many."""
+        self._sessions.remove(session)
+        await session.aclose()
+
     async def aclose(self) -> None:
         for session in self._sessions:
             await session.aclose()

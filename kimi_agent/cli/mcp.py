@@ -20,8 +20,12 @@ COMMANDS = {
     "approve": "mcp_approve:approve",
     "revoke": "mcp_approve:revoke",
     "import": "mcp_import:import_servers",
+    "test": "mcp_test:test",
+    "serve": "mcp_serve:serve",
 }
 """Modules of this folder, and their functions."""
+_PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+SETTINGS = {"serve": {"context_settings": _PASSES_ON, "options_metavar": "[OPTIONS] [OPTIONS OF A SESSION]"}}
 
 
 class _Command(TyperCommand):
@@ -61,5 +65,6 @@ def _load() -> dict[str, Any]:
     group = typer.Typer(rich_markup_mode=None)
     for name, place in COMMANDS.items():
         module, function = place.split(":")
-        group.command(name, cls=_Command)(getattr(import_module(f"kimi_agent.cli.{module}"), function))
+        settings: dict[str, Any] = SETTINGS.get(name, {})
+        group.command(name, cls=_Command, **settings)(getattr(import_module(f"kimi_agent.cli.{module}"), function))
     return dict(get_group(group).commands)

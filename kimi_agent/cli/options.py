@@ -78,6 +78,10 @@ class Options(Struct, frozen=True):
     def skill_dirs(self) -> tuple[Path, ...]:
         return tuple(folder(path) for path in self.skills_dir or ())
 
+    @property
+    def has_mcp_flags(self) -> bool:
+        return bool(self.mcp_config or self.mcp_config_file or self.trust_mcp)
+
     def mcp_flags(self) -> "Flags":
         """What was said of MCP servers. `check` of it raises ConfigError for what cannot be read."""
         from kimi_agent.mcp.files import Flags

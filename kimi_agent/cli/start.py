@@ -66,7 +66,7 @@ def start(options: Options) -> int:
 
     plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
     frontend = _frontend(name, plugins)
-    agent = _agent(config, cwd, options, plugins)
+    agent = _agent(config, cwd, options, plugins, headless=headless)
     agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
     agent.mode_after_plan = options.mode_after_plan(config)
     agent.login = _login_for(agent, options)
@@ -86,14 +86,43 @@ def start(options: Options) -> int:
             _tell_notices(agent, told)
 
 
-def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]") -> "Agent":
+def start_serving(options: Options, make_frontend: Callable[..., Any], secret: str = "") -> int:
+    """Run a front end that serves other programs; answers its exit code. `secret` is never to be seen. Raises KimiError.
+
+    A mode that asks nobody comes from a flag alone: what a person has chosen for their own sessions is no word to others.
+    """
+    harden()
+    config, cwd = options.load(), options.cwd()
+    _log_to_file(options)
+    config = _with_model(config, options, headless=True)
+    from kimi_agent.agent.late import left_out
+    from kimi_agent.build import offers
+    from kimi_agent.plugins.host import host_plugins
+    from kimi_agent.trust_question import told_left_out
+
+    plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
+    agent = _agent(config, cwd, options, plugins, headless=True)
+    agent.mode_after_plan = "yolo" if options.yolo else "afk" if options.afk else "default"
+    agent.redactor.add("KIMI_MCP_TOKEN", secret)
+    plans = options.plan or (config.default_plan_mode and agent.mode_after_plan == "default")
+    mode = "plan" if plans else agent.mode_after_plan
+    frontend = make_frontend(mode=mode, model=config.default_model if options.model else None)
+    agent.skills(cwd)
+    told: set[str] = set()
+    _tell_notices(agent, told)
+    if paths := left_out(agent, cwd):
+        sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
+    return _run("mcp", frontend, agent, boxed=needs_box(options, config, headless=True))
+
+
+def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]", *, headless: bool) -> "Agent":
     from kimi_agent.build import build
 
     return build(
         config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
         plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
         trust="always" if options.trust else "", no_box="--no-sandbox was given" if options.no_sandbox else "",
-        accepts_no_box=options.accept_no_sandbox,
+        accepts_no_box=options.accept_no_sandbox, mcp=options.mcp_flags() if options.has_mcp_flags else None, headless=headless,
     )  # fmt: skip
 
 

@@ -8,11 +8,11 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from kimi_agent.cli.options import Options
+from kimi_agent.cli.session_flags import session_options
 from kimi_agent.core.errors import ConfigError
 
 _ONCE = ("session", "last", "start")
@@ -51,7 +51,7 @@ def web(
         flags = [*later, f"--resume={session_id}"] if session_id else first if is_first else later
         return [sys.executable, "-P", "-m", "kimi_agent", *flags]
 
-    with _listening(host, port) as listener, contextlib.ExitStack() as until_end:
+    with listening(host, port) as listener, contextlib.ExitStack() as until_end:
 
         def announce(url: str) -> None:
             sys.stdout.write(f"kimi is at {url}\nCtrl-C ends it, and every session that is open there.\n")
@@ -72,14 +72,7 @@ def _command_lines(ctx: typer.Context) -> tuple[list[str], list[str]]:
     """The flags of the first program, and those of every later one. Raises ConfigError for what has no screen."""
     from kimi_agent.cli.app import command
 
-    root: Any = command()
-    before = [word for words in _given(root, ctx.parent).values() for word in words]
-    own = root.make_context("kimi", [*before, *ctx.args])
-    if own.args or own._protected_args:
-        raise ConfigError("kimi web takes the options of a session, no command")
-    flags = _given(root, own)
-    options = Options(**{p.name: _value(p, own.params[p.name]) for p in root.params if p.name in flags})
-    options.check()
+    flags, options = session_options(ctx, command())
     if options.headless:
         raise ConfigError("kimi web is for sessions with a screen", "Leave out -p, --print and the formats.")
     options.load()
@@ -89,35 +82,11 @@ def _command_lines(ctx: typer.Context) -> tuple[list[str], list[str]]:
     return first, later
 
 
-def _given(root: Any, ctx: Any) -> dict[str, list[str]]:
-    """The options that the command line of this context names, as words again."""
-    found = {}
-    for parameter in root.params if ctx else ():
-        source = ctx.get_parameter_source(parameter.name)
-        if source is not None and source.name == "COMMANDLINE":
-            found[parameter.name] = _words(parameter, ctx.params[parameter.name])
-    return found
-
-
-def _words(parameter: Any, value: Any) -> list[str]:
-    if parameter.is_flag:
-        return [(parameter.opts if value else parameter.secondary_opts)[-1]]
-    name = next(option for option in parameter.opts if option.startswith("--"))
-    return [f"{name}={one}" for one in (value if parameter.multiple else [value])]
-
-
-def _value(parameter: Any, value: Any) -> Any:
-    """What Typer makes of it: a flag for a path is one."""
-    if parameter.type.name not in ("path", "file", "directory"):
-        return value
-    return [Path(one) for one in value] if parameter.multiple else Path(value)
-
-
 # --- the server and the browser ---------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
     """A socket on this loopback address. Raises ConfigError when the port cannot be had."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -67,6 +67,10 @@ class InputLines:
         self._ended = line is None
         return line
 
+    def stop(self) -> None:
+        """Let `next` answer None when it has answered what has come so far, as if the input had ended."""
+        self._lines.put_nowait(None)
+
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         rest = bytearray()
         with contextlib.suppress(OSError, RuntimeError):  # the terminal went away; the loop was closed

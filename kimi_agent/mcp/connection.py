@@ -51,6 +51,7 @@ class Connection:
         self._changed, self._failed_at = changed, 0.0
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
+        self._whole = asyncio.Event()  # prompts and resources are listed, too
         self.down = asyncio.Event()  # the owner has left
         self._owner: asyncio.Task[None] | None = None
         self._restarting: asyncio.Task[None] | None = None
@@ -60,15 +61,15 @@ class Connection:
 
     def start(self) -> None:
         """Connect in the background. `settled` tells when that has come to something."""
-        self._stop, self._settled, self.down = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._stop, self._settled, self._whole, self.down = (asyncio.Event() for _ in range(4))
         self._owner = asyncio.create_task(self._live(), name=f"mcp {self.server.name}")
 
     @property
     def started(self) -> bool:
         return self._owner is not None
 
-    async def settled(self) -> None:
-        await self._settled.wait()
+    async def settled(self, *, whole: bool = False) -> None:
+        await (self._whole if whole else self._settled).wait()
 
     @property
     def alive(self) -> bool:
@@ -120,8 +121,8 @@ class Connection:
             self._see("needs-auth" if problem.auth else "failed", problem)
         finally:
             self.client = None
-            self._settled.set()
-            self.down.set()
+            for event in (self._settled, self._whole, self.down):
+                event.set()
 
     async def _connect(self) -> None:
         """Until the server is stopped or gone. Raises what kept it from being connected to, or ended it."""
@@ -250,6 +251,7 @@ class Connection:
         for name, look in (("prompts", list_prompts), ("resources", list_resources), ("templates", list_templates)):
             with contextlib.suppress(Exception):
                 setattr(self, name, await look(client))
+        self._whole.set()
         self._changed()
 
     async def list_again(self) -> None:

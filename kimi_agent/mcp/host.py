@@ -19,6 +19,7 @@ from kimi_agent.mcp.host_entry import Entry
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
 from kimi_agent.mcp.search import McpTools
+from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
 from kimi_agent.mcp.tool import LaterTool, told
 
@@ -108,11 +109,12 @@ class McpHost:
     def _is_enabled(self, server: Server) -> bool:
         return self._off.get(server.name, server.enabled)
 
-    async def settled(self) -> None:
+    async def settled(self, *, whole: bool = False) -> None:
+        """Until none is connecting any more; `whole`: and what they offer besides tools is known."""
         if self._starting is not None:
             await asyncio.wait([self._starting])
-        waits = [entry.connection.settled() for entry in self._entries.values() if entry.connection is not None]
-        await asyncio.gather(*waits)
+        connections = [entry.connection for entry in self._entries.values() if entry.connection is not None]
+        await asyncio.gather(*(each.settled(whole=whole) for each in connections))
 
     async def required(self) -> list[str]:
         """Wait for the servers that a run needs; what is wrong with them, in words."""
@@ -205,7 +207,8 @@ class McpHost:
         server = entry.server
         approved = self._approvals.holds(server, self.folder)
         tools = entry.listed()
-        changed = self._approvals.difference(server, self.folder) if not approved else []
+        before = self._approvals.approved(server.name, self.folder) if not approved else None
+        changed = difference(before, server) if before is not None else []
         return state_of(
             server, entry.connection, tools, entry.held, entry.instructions,
             enabled=self._is_enabled(server), approved=approved, changed=changed,

@@ -6,7 +6,7 @@ from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.servers import Held, ServerState, Status
 from kimi_agent.mcp.connection import Connection
 from kimi_agent.mcp.definition import Server
-from kimi_agent.mcp.redacted import shown_definition, shown_where
+from kimi_agent.mcp.show import description, headline
 from kimi_agent.mcp.tool import McpTool
 
 _TOLD = 300  # characters of a line
@@ -43,7 +43,7 @@ def state_of(
         status=status,
         scope=server.scope,
         transport=server.transport,
-        where=shown_where(server),
+        where=headline(server),
         source=server.source,
         detail=detail,
         hint=hint,
@@ -57,7 +57,7 @@ def state_of(
         protocol=client.protocol_version if client is not None else "",
         version=_line(f"{info.name} {info.version}") if info is not None else "",
         box=live.process.box if live is not None else "",
-        definition="\n".join(changed) or shown_definition(server),
+        definition="\n".join([*description(server), *(["", "what is different now:", *changed] if changed else [])]),
     )
 
 

@@ -17,6 +17,19 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
     """The whole effect, with everything spelled out that could mislead, then the possible answers."""
     if spoken:
         return _spoken_permission(question)
+    lines = asked_lines(question)
+    lines.append(("  1  yes, once", ""))
+    if question.session_scope:
+        lines.append((f"  2  yes, for this session: {visible(question.session_scope)}", ""))
+    if always := always_words(question):
+        lines.append((f"  a  yes, {visible(always)}", ""))
+    lines.append(("  3  no", ""))
+    lines.append(("  4  no, and say what to do instead", ""))
+    return lines
+
+
+def asked_lines(question: Permission) -> Lines:
+    """What is asked for: the whole effect, with everything spelled out that could mislead."""
     where = f" in {visible(question.cwd)}" if question.cwd else ""
     who = f" (for the subagent: {visible(question.agent)})" if question.agent else ""
     lines: Lines = [(f"{visible(question.call.name)} asks for permission{who}{where}:", "question")]
@@ -26,13 +39,6 @@ def permission_lines(question: Permission, *, spoken: bool = False) -> Lines:
         lines.append((f"  {WORDS[segment.verdict]:<9} {visible(segment.text)}{why}", ""))
     if question.reason:
         lines.append((f"  asked because {visible(question.reason)}", ""))
-    lines.append(("  1  yes, once", ""))
-    if question.session_scope:
-        lines.append((f"  2  yes, for this session: {visible(question.session_scope)}", ""))
-    if always := always_words(question):
-        lines.append((f"  a  yes, {visible(always)}", ""))
-    lines.append(("  3  no", ""))
-    lines.append(("  4  no, and say what to do instead", ""))
     return lines
 
 
