@@ -61,7 +61,8 @@ class Connection:
 
     def start(self) -> None:
         """Connect in the background. `settled` tells when that has come to something."""
-        self._stop, self._settled, self._whole, self.down = (asyncio.Event() for _ in range(4))
+        for event in (self._stop, self._settled, self._whole, self.down):
+            event.clear()
         self._owner = asyncio.create_task(self._live(), name=f"mcp {self.server.name}")
 
     @property
