@@ -90,6 +90,36 @@ async def test_a_task_asks_its_client_and_goes_on_with_its_session(kimi: Program
     assert "Once more." in shown
 
 
+async def test_an_answer_counts_once_and_only_with_its_question(kimi: Program) -> None:
+    """Of a client of 2026-07-28 a question ends the request, and the answer comes with the next one."""
+    import mcp_types as types
+    from mcp import MCPError
+
+    async def ask(*_: Any) -> Any:
+        raise AssertionError("the test drives the rounds itself")
+
+    options = [{"label": "red", "description": ""}, {"label": "blue", "description": ""}]
+    question = call("AskUserQuestion", questions=[{"question": "Which?", "header": "Colour", "options": options}])
+    scenario = kimi.scenario([question], [{"expect": "blue"}, *WRITES[0]], *WRITES[1:])
+    async with serving(kimi, "--provider", scenario, mode="2026-07-28", ask=ask) as client:
+
+        async def run(state: str | None, **answer: str) -> Any:
+            given = {"question": types.ElicitResult(action="accept", content=answer)} if answer else None
+            return await client.session.call_tool(
+                "run_task", {"prompt": "Go."}, allow_input_required=True, request_state=state, input_responses=given
+            )
+
+        first = await run(None)
+        second = await run(first.request_state, answer_1="blue")
+        assert "WriteFile asks for permission" in second.input_requests["question"].params.message
+        for stale in (first.request_state, "made up", ""):
+            with pytest.raises(MCPError, match="Nothing waits for this answer"):
+                await run(stale, answer="allow once")
+        assert not (kimi.work / "b.txt").exists()
+        assert text(await run(second.request_state, answer="allow once")) == "It is written."
+        assert (kimi.work / "b.txt").exists()
+
+
 async def test_what_nobody_can_be_asked_for_is_refused_and_named(kimi: Program) -> None:
     kimi.write_config("default_yolo = true\n")  # the person's word for their own sessions, not for clients
     (kimi.work / ".env").write_text("KEY=1\n")

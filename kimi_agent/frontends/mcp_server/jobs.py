@@ -75,9 +75,9 @@ class Job:
         self._news.put_nowait(line)
 
     async def ask(self, question: Question) -> Answer:
-        """Get a question answered by the client, or by nobody."""
+        """Get a question answered by the client, or by nobody: an MCP server of the agent may ask when the job is done."""
         peer, form = self._peer, form_of(question)
-        if peer is None or not peer.shows_forms:
+        if peer is None or not peer.shows_forms or self.task.done():
             return unanswerable(question)
         if len(form.message) > MAX_MESSAGE:
             return unanswerable(question, TOO_LONG)
