@@ -13,6 +13,7 @@ Of entries with one name the first of this order holds, as a whole.
 
 import os
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ PROJECT_FILES = (".kimi/mcp.json", ".kimi-code/mcp.json", ".mcp.json")
 """In one folder, the first of these holds; `add --scope project` writes the last."""
 KEY = "mcpServers"
 _OTHER_KEYS = ("servers", "mcp_servers", "mcpservers", "context_servers", "mcp")
+MAX_SERVERS, MAX_PROBLEMS = 200, 100
+"""Of one file, and of all. No person has more; a stranger's file may."""
 _SHOWN = 500  # characters of a problem
 
 
@@ -130,7 +133,7 @@ class _Reading:
         if isinstance(document, ConfigError):
             self._problems.append(document.full)
             return
-        self._problems += document.repeated()
+        self._problems += islice(document.repeated(), MAX_PROBLEMS)
         self.servers(document, document.data, scope)
 
     def local(self, home: Path, folder: Path) -> None:
@@ -142,7 +145,7 @@ class _Reading:
             return
         if document is None:
             return
-        self._problems += document.repeated()
+        self._problems += islice(document.repeated(), MAX_PROBLEMS)
         projects = document.data.get("projects", {})
         if not isinstance(projects, Table):
             self._problems.append(f'{document.place(document.data, "projects")}: "projects" must be an object')
@@ -165,8 +168,10 @@ class _Reading:
         if not isinstance(entries, Table):
             self._problems.append(f'{document.place(table, KEY)}: "{KEY}" must be an object')
             return
-        for name, entry in entries.items():
+        for name, entry in islice(entries.items(), MAX_SERVERS):
             self.entry(name, entry, scope, document.place(entries, name), document)
+        if len(entries) > MAX_SERVERS:
+            self._problems.append(f"{document.place(table, KEY)}: only the first {MAX_SERVERS} servers are read")
 
     def entry(self, name: str, entry: Any, scope: Scope, source: str, document: Document | None) -> None:
         def told(fault: EntryError, what: str) -> str:
@@ -191,7 +196,9 @@ class _Reading:
                     where = f"{other.source} ({other.scope})"
                     self._problems.append(f'{first.source}: MCP server "{name}" holds, not the other one of {where}')
         servers = tuple(first for first, *_ in self._found.values())
-        return Found(servers, tuple(dict.fromkeys(map(_shown, self._problems))), tuple(hidden))
+        problems = list(dict.fromkeys(self._problems))
+        more = [f"and {len(problems) - MAX_PROBLEMS} more problems"] if len(problems) > MAX_PROBLEMS else []
+        return Found(servers, tuple(map(_shown, [*problems[:MAX_PROBLEMS], *more])), tuple(hidden))
 
 
 def leads_to(path: str, root: str) -> bool:
@@ -227,4 +234,4 @@ def _text_of_flag(text: str) -> Document | ConfigError:
 
 
 def _shown(problem: str) -> str:
-    return visible(" ".join(plain(problem).split()))[:_SHOWN]
+    return visible(" ".join(plain(problem[: 4 * _SHOWN]).split()))[:_SHOWN]

@@ -1,6 +1,8 @@
 """`kimi mcp` from outside: nothing is started, nothing is lost, no secret is shown."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,18 @@ def test_the_files_of_the_scopes(kimi: Program) -> None:
     mcp(kimi, "remove", "a")
     assert listed(kimi) == {}
     assert (kimi.home / "mcp.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_several_programs_add_at_once(kimi: Program) -> None:
+    command = [sys.executable, "-m", "kimi_agent", "mcp", "add"]
+    running = [
+        subprocess.Popen(
+            [*command, f"s{n}", f"https://h/{n}"], cwd=kimi.work, env=kimi.environment(), stdout=subprocess.DEVNULL
+        )
+        for n in range(6)
+    ]
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert set(servers(kimi)) == {f"s{n}" for n in range(6)}
 
 
 # --- list and get -----------------------------------------------------------------------------------------------------
