@@ -12,7 +12,7 @@ Of entries with one name the first of this order holds, as a whole.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.mcp.definition import Scope, Server
 from kimi_agent.mcp.document import Document, Table, parse_document, read_document
 from kimi_agent.mcp.entry import LONGEST_NAME, EntryError, parse_entry
+from kimi_agent.mcp.names import word
 
 PROJECT_FILES = (".kimi/mcp.json", ".kimi-code/mcp.json", ".mcp.json")
 """In one folder, the first of these holds; `add --scope project` writes the last."""
@@ -187,6 +188,20 @@ class _Reading:
         self._problems += [told(note, "") for note in notes]
         self._found.setdefault(name, []).append(server)
 
+    def _distinct(self, servers: Iterable[Server]) -> Iterator[Server]:
+        """Two names that rules and models could not tell apart: the one that is written as it is called holds."""
+        named = list(servers)
+        words: dict[str, Server] = {}
+        for server in sorted(named, key=lambda server: server.name != word(server.name)):
+            words.setdefault(word(server.name), server)
+        for server in named:
+            other = words[word(server.name)]
+            if other is server:
+                yield server
+                continue
+            what = f'its tools would be called as those of "{other.name}" ({other.scope}); give it another name'
+            self._problems.append(f'{server.source}: MCP server "{server.name}" is left out: {what}')
+
     def result(self) -> Found:
         hidden = []
         for name, (first, *rest) in self._found.items():
@@ -195,7 +210,7 @@ class _Reading:
                 if _differ(first, other):
                     where = f"{other.source} ({other.scope})"
                     self._problems.append(f'{first.source}: MCP server "{name}" holds, not the other one of {where}')
-        servers = tuple(first for first, *_ in self._found.values())
+        servers = tuple(self._distinct(first for first, *_ in self._found.values()))
         problems = list(dict.fromkeys(self._problems))
         more = [f"and {len(problems) - MAX_PROBLEMS} more problems"] if len(problems) > MAX_PROBLEMS else []
         return Found(servers, tuple(map(_shown, [*problems[:MAX_PROBLEMS], *more])), tuple(hidden))

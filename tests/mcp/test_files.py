@@ -173,6 +173,18 @@ def test_names_that_others_accept(place: Place) -> None:
     assert list(place.find()) == names
 
 
+def test_names_that_rules_could_not_tell_apart(place: Place) -> None:
+    place.write(
+        "home/mcp.json",
+        {"mcpServers": {"git_hub": {"command": "mine"}, "a b": {"command": "1"}, "a/b": {"command": "2"}}},
+    )
+    place.write("work/.mcp.json", {"mcpServers": {"git hub": {"command": "theirs"}}})
+    assert set(place.find()) == {"git_hub", "a b"}
+    theirs, ours = place.problems
+    assert 'MCP server "git hub" is left out: its tools would be called as those of "git_hub" (user)' in theirs
+    assert 'MCP server "a/b" is left out' in ours
+
+
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [
