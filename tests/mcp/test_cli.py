@@ -66,20 +66,20 @@ def many(kimi: Program, commands: Sequence[Sequence[str]]) -> list[tuple[int, st
 
 
 ADDED: list[tuple[str, dict[str, Any]]] = [  # the first three are the examples of kimi-cli
-        ("--transport|http|NAME|https://h|--header|K: a:b", {"url": "https://h", "transport": "http", "headers": {"K": "a:b"}}),
-        ("--transport|http|--auth|oauth|NAME|https://h/mcp", {"url": "https://h/mcp", "transport": "http", "auth": "oauth"}),
-        ("--transport|stdio|NAME|--|npx|chrome@latest", {"command": "npx", "args": ["chrome@latest"]}),
-        ("NAME|-t|stdio|-e|A=b=c|-e|B=|--|npx|-e|1", {"command": "npx", "args": ["-e", "1"], "env": {"A": "b=c", "B": ""}}),
-        ("NAME|npx|x", {"command": "npx", "args": ["x"]}),
-        ("NAME|https://h", {"url": "https://h", "transport": "http"}),
-        ("NAME|-t|sse|https://h", {"url": "https://h", "transport": "sse"}),
-        ("NAME|https://h|--client-id|c|--client-secret-env|S|--callback-port|8000|--scopes|a b",
-         {"url": "https://h", "transport": "http", "auth": "oauth",
-          "oauth": {"clientId": "c", "clientSecretEnv": "S", "callbackPort": 8000, "scopes": ["a", "b"]}}),
-        ("NAME|--startup-timeout|5|--tool-timeout|90|--enable-tool|a|--disable-tool|b|--pass-env|P|--no-box|--cwd|/c|--|x",
-         {"command": "x", "passEnv": ["P"], "cwd": "/c", "startupTimeoutMs": 5000, "toolTimeoutMs": 90000,
-          "enabledTools": ["a"], "disabledTools": ["b"], "box": False}),
-        ("NAME|https://h|--bearer-env|T", {"url": "https://h", "transport": "http", "bearerTokenEnvVar": "T"}),
+    ("--transport|http|NAME|https://h|--header|K: a:b", {"url": "https://h", "transport": "http", "headers": {"K": "a:b"}}),
+    ("--transport|http|--auth|oauth|NAME|https://h/mcp", {"url": "https://h/mcp", "transport": "http", "auth": "oauth"}),
+    ("--transport|stdio|NAME|--|npx|chrome@latest", {"command": "npx", "args": ["chrome@latest"]}),
+    ("NAME|-t|stdio|-e|A=b=c|-e|B=|--|npx|-e|1", {"command": "npx", "args": ["-e", "1"], "env": {"A": "b=c", "B": ""}}),
+    ("NAME|npx|x", {"command": "npx", "args": ["x"]}),
+    ("NAME|https://h", {"url": "https://h", "transport": "http"}),
+    ("NAME|-t|sse|https://h", {"url": "https://h", "transport": "sse"}),
+    ("NAME|https://h|--client-id|c|--client-secret-env|S|--callback-port|8000|--scopes|a b",
+     {"url": "https://h", "transport": "http", "auth": "oauth",
+      "oauth": {"clientId": "c", "clientSecretEnv": "S", "callbackPort": 8000, "scopes": ["a", "b"]}}),
+    ("NAME|--startup-timeout|5|--tool-timeout|90|--enable-tool|a|--disable-tool|b|--pass-env|P|--no-box|--cwd|/c|--|x",
+     {"command": "x", "passEnv": ["P"], "cwd": "/c", "startupTimeoutMs": 5000, "toolTimeoutMs": 90000,
+      "enabledTools": ["a"], "disabledTools": ["b"], "box": False}),
+    ("NAME|https://h|--bearer-env|T", {"url": "https://h", "transport": "http", "bearerTokenEnvVar": "T"}),
 ]  # fmt: skip
 
 
