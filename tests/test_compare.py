@@ -164,8 +164,7 @@ def test_configuration(section: str):
     ignored = getattr(cls, "IGNORED", frozenset())
     assert keys_of(section) == fields | ignored
     assert keys_of(section, here=False) >= ignored
-    if section != "mcp":
-        assert keys_of(section, here=False) == ignored
+    assert keys_of(section, here=False) == ignored
 
 
 def test_provider_types():

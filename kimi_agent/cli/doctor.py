@@ -132,9 +132,9 @@ def _home(options: Options) -> Iterator[Finding]:
     except OSError as error:
         hint = "Sessions cannot be saved. Set KIMI_HOME to a folder that you may write to."
         yield Finding("home", "error", f"{nearest}: {error.strerror}", hint, ExitCode.FAILED)
-    path = options.config_path
-    if os.access(path, os.F_OK) and path.stat().st_mode & 0o077 and path.is_file():
-        yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")
+    for path in (options.config_path, home / "mcp.json", home / "mcp-local.json"):
+        if os.access(path, os.F_OK) and path.stat().st_mode & 0o077 and path.is_file():
+            yield Finding("home", "warning", f"others may read {path}, which holds your keys", f"chmod 600 {path}")
 
 
 def _config(options: Options, config: Config) -> Iterator[Finding]:

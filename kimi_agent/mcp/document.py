@@ -4,6 +4,7 @@ import json
 import os
 import re
 import stat
+from bisect import bisect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from msgspec.structs import replace
 
 from kimi_agent.core.errors import ConfigError
 
-LIMIT = 4_000_000
-"""Bytes of a file that are read; a larger one is told."""
+LIMIT = 1_000_000
+"""Bytes of a file that is read; a larger one is told. A stranger's file must not delay the start by more than a moment."""
 
 _scalar = json.JSONDecoder(strict=False).raw_decode
 _BLANK = " \t\r\n"
 _TEXT = r'"(?:[^"\\]|\\.)*"'
-_COMMENT = re.compile(rf"{_TEXT}|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(rf"{_TEXT}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _TRAILING = re.compile(rf"{_TEXT}|,(?=\s*[}}\]])", re.DOTALL)
 
 
@@ -42,23 +43,30 @@ class Table(dict[str, Any]):
 
 
 class Document(Struct, frozen=True):
-    """A parsed text; `name` is what messages call it, `mark` the byte order mark that stands before it, if any."""
+    """A parsed text; `name` is what messages call it, `mark` the byte order mark that stands before it, if any.
+
+    `breaks` are the places of all line breaks.
+    """
 
     name: str
     text: str
     data: Table
+    breaks: list[int]
     mark: str = ""
 
     def place(self, table: Any, key: str = "") -> str:
         """File and line of a key of a table of this document, else of the file alone."""
         at = table.at.get(key) if isinstance(table, Table) else None
-        return self.name if at is None else f"{self.name}:{_line(self.text, at)}"
+        return self.name if at is None else f"{self.name}:{self._line(at)}"
 
     def repeated(self) -> Iterator[str]:
         """A sentence for every key that stands twice in one object: the last one holds."""
         for table in _tables(self.data):
             for key, at in table.again:
-                yield f'{self.name}:{_line(self.text, at)}: "{key}" stands here again; the last one holds'
+                yield f'{self.name}:{self._line(at)}: "{key}" stands here again; the last one holds'
+
+    def _line(self, at: int) -> int:
+        return bisect(self.breaks, at) + 1
 
 
 def read_document(path: Path, *, only_regular: bool = True, comments: bool = False) -> Document | None:
@@ -108,7 +116,7 @@ def parse_document(text: str, name: str, *, comments: bool = False) -> Document:
         raise ConfigError(f"{name}: not valid JSON: nested too deeply, or a number is too long") from None
     if not isinstance(data, Table):
         raise ConfigError(f'{name}:1: not an object: the file begins with {{"mcpServers": {{')
-    return Document(name, text, data)
+    return Document(name, text, data, [match.start() for match in re.finditer("\n", text)])
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:

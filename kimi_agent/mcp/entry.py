@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,9 @@ T = TypeVar("T")
 
 LONGEST_NAME = 64
 _DAY = 86_400.0
+_SUSPECTED, _LONGEST_KEY = 20, 40
+"""How many unknown keys are looked at, and characters of one: it takes time, and strangers write entries."""
+_UNFIT = re.compile("[\0\ud800-\udfff]")
 _TRANSPORTS: dict[str, Transport] = {
     "stdio": "stdio", "local": "stdio", "http": "http", "streamablehttp": "http", "remote": "http", "sse": "sse",
 }  # fmt: skip
@@ -119,6 +123,7 @@ class _Fields:
     def __init__(self, given: Mapping[str, Any]) -> None:
         self._given: dict[str, tuple[str, Any]] = {}
         self.notes: list[EntryError] = []
+        self._unknown = 0
         for key, value in given.items():
             ours = _KEYS.get(_plain_key(key))
             if value is None or ours is None:
@@ -132,8 +137,10 @@ class _Fields:
 
     def _suspect(self, key: str, ours: str | None) -> None:
         """An unknown key is somebody else's, unless it is nearly one of ours."""
-        near = difflib.get_close_matches(_plain_key(key), _KEYS, n=1, cutoff=0.8) if ours is None else []
-        if near:
+        self._unknown += ours is None
+        if ours is not None or self._unknown > _SUSPECTED:
+            return
+        if near := difflib.get_close_matches(_plain_key(key[:_LONGEST_KEY]), _KEYS, n=1, cutoff=0.8):
             self.notes.append(EntryError(f'unknown key "{key}" (did you mean "{_KEYS[near[0]]}"?)', key))
 
     def has(self, key: str) -> bool:
@@ -214,7 +221,7 @@ def _word(value: Any) -> str:
 
 def _check_texts(value: Any, key: str) -> None:
     """Raises EntryError for texts that no process and no request can be given."""
-    if isinstance(value, str) and ("\0" in value or any("\ud800" <= char <= "\udfff" for char in value)):
+    if isinstance(value, str) and _UNFIT.search(value):
         raise EntryError(f'"{key}" holds a NUL or half a character', key)
     items = [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     for item in items:

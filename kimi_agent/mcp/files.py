@@ -12,7 +12,8 @@ Of entries with one name the first of this order holds, as a whole.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,14 @@ from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.mcp.definition import Scope, Server
 from kimi_agent.mcp.document import Document, Table, parse_document, read_document
 from kimi_agent.mcp.entry import LONGEST_NAME, EntryError, parse_entry
+from kimi_agent.mcp.names import word
 
 PROJECT_FILES = (".kimi/mcp.json", ".kimi-code/mcp.json", ".mcp.json")
 """In one folder, the first of these holds; `add --scope project` writes the last."""
 KEY = "mcpServers"
 _OTHER_KEYS = ("servers", "mcp_servers", "mcpservers", "context_servers", "mcp")
+MAX_SERVERS, MAX_PROBLEMS = 200, 100
+"""Of one file, and of all. No person has more; a stranger's file may."""
 _SHOWN = 500  # characters of a problem
 
 
@@ -130,7 +134,7 @@ class _Reading:
         if isinstance(document, ConfigError):
             self._problems.append(document.full)
             return
-        self._problems += document.repeated()
+        self._problems += islice(document.repeated(), MAX_PROBLEMS)
         self.servers(document, document.data, scope)
 
     def local(self, home: Path, folder: Path) -> None:
@@ -142,7 +146,7 @@ class _Reading:
             return
         if document is None:
             return
-        self._problems += document.repeated()
+        self._problems += islice(document.repeated(), MAX_PROBLEMS)
         projects = document.data.get("projects", {})
         if not isinstance(projects, Table):
             self._problems.append(f'{document.place(document.data, "projects")}: "projects" must be an object')
@@ -165,8 +169,10 @@ class _Reading:
         if not isinstance(entries, Table):
             self._problems.append(f'{document.place(table, KEY)}: "{KEY}" must be an object')
             return
-        for name, entry in entries.items():
+        for name, entry in islice(entries.items(), MAX_SERVERS):
             self.entry(name, entry, scope, document.place(entries, name), document)
+        if len(entries) > MAX_SERVERS:
+            self._problems.append(f"{document.place(table, KEY)}: only the first {MAX_SERVERS} servers are read")
 
     def entry(self, name: str, entry: Any, scope: Scope, source: str, document: Document | None) -> None:
         def told(fault: EntryError, what: str) -> str:
@@ -182,6 +188,20 @@ class _Reading:
         self._problems += [told(note, "") for note in notes]
         self._found.setdefault(name, []).append(server)
 
+    def _distinct(self, servers: Iterable[Server]) -> Iterator[Server]:
+        """Two names that rules and models could not tell apart: the one that is written as it is called holds."""
+        named = list(servers)
+        words: dict[str, Server] = {}
+        for server in sorted(named, key=lambda server: server.name != word(server.name)):
+            words.setdefault(word(server.name), server)
+        for server in named:
+            other = words[word(server.name)]
+            if other is server:
+                yield server
+                continue
+            what = f'its tools would be called as those of "{other.name}" ({other.scope}); give it another name'
+            self._problems.append(f'{server.source}: MCP server "{server.name}" is left out: {what}')
+
     def result(self) -> Found:
         hidden = []
         for name, (first, *rest) in self._found.items():
@@ -190,8 +210,10 @@ class _Reading:
                 if _differ(first, other):
                     where = f"{other.source} ({other.scope})"
                     self._problems.append(f'{first.source}: MCP server "{name}" holds, not the other one of {where}')
-        servers = tuple(first for first, *_ in self._found.values())
-        return Found(servers, tuple(dict.fromkeys(map(_shown, self._problems))), tuple(hidden))
+        servers = tuple(self._distinct(first for first, *_ in self._found.values()))
+        problems = list(dict.fromkeys(self._problems))
+        more = [f"and {len(problems) - MAX_PROBLEMS} more problems"] if len(problems) > MAX_PROBLEMS else []
+        return Found(servers, tuple(map(_shown, [*problems[:MAX_PROBLEMS], *more])), tuple(hidden))
 
 
 def leads_to(path: str, root: str) -> bool:
@@ -227,4 +249,4 @@ def _text_of_flag(text: str) -> Document | ConfigError:
 
 
 def _shown(problem: str) -> str:
-    return visible(" ".join(plain(problem).split()))[:_SHOWN]
+    return visible(" ".join(plain(problem[: 4 * _SHOWN]).split()))[:_SHOWN]

@@ -1,6 +1,9 @@
 """`kimi mcp` from outside: nothing is started, nothing is lost, no secret is shown."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,76 +40,114 @@ def project(kimi: Program, text: str, name: str = ".mcp.json") -> Path:
     return path
 
 
+MANY = """
+import contextlib, io, json, sys
+from kimi_agent.cli import run
+answers = []
+for words in json.load(sys.stdin):
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.redirect_stderr(told):
+        code = run(["mcp", *words])
+    answers.append((code, told.getvalue()))
+print(json.dumps(answers))
+"""
+
+
+def many(kimi: Program, commands: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """Code and output of each command: one process, for a start of Python takes longer than what they do."""
+    done = subprocess.run(
+        [sys.executable, "-c", MANY], input=json.dumps(commands), capture_output=True, text=True, cwd=kimi.work,
+        env=kimi.environment(), check=True,
+    )  # fmt: skip
+    return [(code, text) for code, text in json.loads(done.stdout)]
+
+
 # --- add --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "entry"),
-    [  # the first three are the examples of kimi-cli
-        ("--transport|http|s|https://h|--header|KEY: a:b", {"url": "https://h", "transport": "http", "headers": {"KEY": "a:b"}}),
-        ("--transport|http|--auth|oauth|s|https://h/mcp", {"url": "https://h/mcp", "transport": "http", "auth": "oauth"}),
-        ("--transport|stdio|s|--|npx|chrome@latest", {"command": "npx", "args": ["chrome@latest"]}),
-        ("s|-t|stdio|-e|A=b=c|-e|B=|--|npx|-y|-e|1", {"command": "npx", "args": ["-y", "-e", "1"], "env": {"A": "b=c", "B": ""}}),
-        ("s|npx|x", {"command": "npx", "args": ["x"]}),
-        ("s|https://h", {"url": "https://h", "transport": "http"}),
-        ("s|-t|sse|https://h", {"url": "https://h", "transport": "sse"}),
-        ("s|https://h|--client-id|c|--client-secret-env|S|--callback-port|8000|--scopes|a b",
-         {"url": "https://h", "transport": "http", "auth": "oauth",
-          "oauth": {"clientId": "c", "clientSecretEnv": "S", "callbackPort": 8000, "scopes": ["a", "b"]}}),
-        ("s|--startup-timeout|5|--tool-timeout|90|--enable-tool|a|--disable-tool|b|--pass-env|P|--no-box|--cwd|/c|--|x",
-         {"command": "x", "passEnv": ["P"], "cwd": "/c", "startupTimeoutMs": 5000, "toolTimeoutMs": 90000,
-          "enabledTools": ["a"], "disabledTools": ["b"], "box": False}),
-        ("s|https://h|--bearer-env|T", {"url": "https://h", "transport": "http", "bearerTokenEnvVar": "T"}),
-    ],
-)  # fmt: skip
-def test_add(kimi: Program, arguments: str, entry: dict[str, Any]) -> None:
-    assert mcp(kimi, "add", *arguments.split("|")).startswith(f"added s in {kimi.home}/mcp.json")
-    assert servers(kimi) == {"s": entry}
+ADDED: list[tuple[str, dict[str, Any]]] = [  # the first three are the examples of kimi-cli
+    ("--transport|http|NAME|https://h|--header|K: a:b", {"url": "https://h", "transport": "http", "headers": {"K": "a:b"}}),
+    ("--transport|http|--auth|oauth|NAME|https://h/mcp", {"url": "https://h/mcp", "transport": "http", "auth": "oauth"}),
+    ("--transport|stdio|NAME|--|npx|chrome@latest", {"command": "npx", "args": ["chrome@latest"]}),
+    ("NAME|-t|stdio|-e|A=b=c|-e|B=|--|npx|-e|1", {"command": "npx", "args": ["-e", "1"], "env": {"A": "b=c", "B": ""}}),
+    ("NAME|npx|x", {"command": "npx", "args": ["x"]}),
+    ("NAME|https://h", {"url": "https://h", "transport": "http"}),
+    ("NAME|-t|sse|https://h", {"url": "https://h", "transport": "sse"}),
+    ("NAME|https://h|--client-id|c|--client-secret-env|S|--callback-port|8000|--scopes|a b",
+     {"url": "https://h", "transport": "http", "auth": "oauth",
+      "oauth": {"clientId": "c", "clientSecretEnv": "S", "callbackPort": 8000, "scopes": ["a", "b"]}}),
+    ("NAME|--startup-timeout|5|--tool-timeout|90|--enable-tool|a|--disable-tool|b|--pass-env|P|--no-box|--cwd|/c|--|x",
+     {"command": "x", "passEnv": ["P"], "cwd": "/c", "startupTimeoutMs": 5000, "toolTimeoutMs": 90000,
+      "enabledTools": ["a"], "disabledTools": ["b"], "box": False}),
+    ("NAME|https://h|--bearer-env|T", {"url": "https://h", "transport": "http", "bearerTokenEnvVar": "T"}),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        ("s", "what is the server?"),
-        ("s|npx|-y|x", "stands behind --"),
-        ("s|-t|ws|ws://h", "none of stdio, http and sse"),
-        ("s|https://h|-e|A=1", "--env means nothing for a server that is reached by URL"),
-        ("s|-H|A: 1|--|x", "--header means nothing for a program"),
-        ("s|-t|http|https://h|more", "one URL"),
-        ("s|-t|http|ftp://h", "must begin with http"),
-        ("s|-e|A|--|x", "is not KEY=VALUE"),
-        ("kimi|https://h", "our own"),
-        ("a\x1bb|https://h", "cannot be seen"),
-    ],
-)
-def test_what_cannot_be_added(kimi: Program, arguments: str, told: str) -> None:
-    said = mcp(kimi, "add", *arguments.split("|"), code=2)
-    assert told in said
-    assert "\x1b" not in said
+def test_add(kimi: Program) -> None:
+    commands = [["add", *text.replace("NAME", f"s{n}").split("|")] for n, (text, _) in enumerate(ADDED)]
+    assert many(kimi, commands) == [(0, f"added s{n} in {kimi.home}/mcp.json\n") for n in range(len(ADDED))]
+    assert servers(kimi) == {f"s{n}": entry for n, (_, entry) in enumerate(ADDED)}
+
+
+REFUSED = [
+    ("s", "what is the server?"),
+    ("s|npx|-y|x", "stands behind --"),
+    ("s|-t|ws|ws://h", "none of stdio, http and sse"),
+    ("s|https://h|-e|A=1", "--env means nothing for a server that is reached by URL"),
+    ("s|-H|A: 1|--|x", "--header means nothing for a program"),
+    ("s|-t|http|https://h|more", "one URL"),
+    ("s|-t|http|ftp://h", "must begin with http"),
+    ("s|-e|A|--|x", "is not KEY=VALUE"),
+    ("kimi|https://h", "our own"),
+    ("a\x1bb|https://h", "cannot be seen"),
+]
+
+
+def test_what_cannot_be_added(kimi: Program) -> None:
+    answers = many(kimi, [["add", *text.split("|")] for text, _ in REFUSED])
+    for (text, told), (code, said) in zip(REFUSED, answers, strict=True):
+        assert (code, told in said, "\x1b" in said) == (2, True, False), f"{text}: {said}"
     assert not (kimi.home / "mcp.json").exists()
 
 
 def test_the_files_of_the_scopes(kimi: Program) -> None:
-    mcp(kimi, "add", "a", "https://user")
-    mcp(kimi, "add", "-s", "project", "a", "https://project")
-    assert "mcp-local.json" in mcp(kimi, "add-json", "a", '{"type": "http", "url": "https://local"}', "-s", "local")
-    assert servers(kimi, "work/.mcp.json") == {"a": {"url": "https://project", "transport": "http"}}
-    assert listed(kimi)["a"]["definition"]["url"] == "https://local"
-    assert "(local) holds in this folder" in mcp(kimi, "add", "a", "https://user2")
-    assert "replaced a" in mcp(kimi, "add", "a", "https://user3")
-    told = mcp(kimi, "get", "a")
-    assert f"from        {kimi.home}/mcp-local.json" in told
-    assert f"instead of  {kimi.work}/.mcp.json:3 (project)" in told
-    assert "several files (local, project, user)" in mcp(kimi, "remove", "a", code=2)
-    mcp(kimi, "remove", "a", "-s", "local")
-    assert listed(kimi)["a"]["state"] == "enabled", "what the person adds to a project is approved by that"
-    mcp(kimi, "remove", "a", "-s", "project")
-    mcp(kimi, "disable", "a")
-    assert listed(kimi)["a"]["state"] == "disabled"
-    mcp(kimi, "enable", "a")
-    mcp(kimi, "remove", "a")
-    assert listed(kimi) == {}
+    commands = {
+        "add a https://user": "added a in HOME/mcp.json",
+        "add -s project a https://project": "added a in WORK/.mcp.json",
+        'add-json a {"type":"http","url":"https://local"} -s local': "added a in HOME/mcp-local.json",
+        "list --json": '"url": "https://local"',
+        "add a https://user2": "the one of HOME/mcp-local.json:5 (local) holds in this folder",
+        "add a https://user3": "replaced a in HOME/mcp.json",
+        "get a": "instead of  WORK/.mcp.json:3 (project)",
+        "remove a": "several files (local, project, user)",
+        "remove a -s local": "removed a from HOME/mcp-local.json",
+        "get a --json": '"approved": true',  # what the person adds to a project is approved by that
+        "remove a -s project": "removed a from WORK/.mcp.json",
+        "disable a": "a is off in HOME/mcp.json",
+        "list": "disabled",
+        "enable a": "a is on in HOME/mcp.json",
+        "list ": "enabled",
+        "remove a ": "removed a from HOME/mcp.json",
+        "get a ": "there is no MCP server 'a'",
+    }
+    answers = many(kimi, [command.split() for command in commands])
+    for (command, told), (code, said) in zip(commands.items(), answers, strict=True):
+        assert told.replace("HOME", str(kimi.home)).replace("WORK", str(kimi.work)) in said, f"{command}: {said}"
+        assert code == (2 if command in ("remove a", "get a ") else 0)
+    assert servers(kimi) == servers(kimi, "work/.mcp.json") == {}
     assert (kimi.home / "mcp.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_several_programs_add_at_once(kimi: Program) -> None:
+    command = [sys.executable, "-m", "kimi_agent", "mcp", "add"]
+    running = [
+        subprocess.Popen(
+            [*command, f"s{n}", f"https://h/{n}"], cwd=kimi.work, env=kimi.environment(), stdout=subprocess.DEVNULL
+        )
+        for n in range(6)
+    ]
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert set(servers(kimi)) == {f"s{n}" for n in range(6)}
 
 
 # --- list and get -----------------------------------------------------------------------------------------------------

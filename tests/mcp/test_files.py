@@ -11,8 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.definition import OAuth, Server
+from kimi_agent.mcp.document import LIMIT
+from kimi_agent.mcp.entry import parse_entry
 from kimi_agent.mcp.files import Flags, find_servers
+from kimi_agent.mcp.show import as_entry, description, headline, redacted, state
 
 
 class Place:
@@ -93,6 +97,8 @@ def test_every_spelling(place: Place, entry: dict[str, Any], expected: dict[str,
     server = one(place, **entry)
     assert {key: getattr(server, key) for key in expected} == expected
     assert place.problems == ()
+    again, notes = parse_entry("s", as_entry(server), scope="user", source=server.source)
+    assert (as_entry(again), notes) == (as_entry(server), []), "what is written says the same"
 
 
 def test_what_is_odd_is_told_and_kept(place: Place) -> None:
@@ -165,6 +171,18 @@ def test_names_that_others_accept(place: Place) -> None:
     names = ["a__b", "My Server", "@org/server", "服务器", "a.b-c"]
     place.write("home/mcp.json", {"mcpServers": {name: {"command": "x"} for name in names}})
     assert list(place.find()) == names
+
+
+def test_names_that_rules_could_not_tell_apart(place: Place) -> None:
+    place.write(
+        "home/mcp.json",
+        {"mcpServers": {"git_hub": {"command": "mine"}, "a b": {"command": "1"}, "a/b": {"command": "2"}}},
+    )
+    place.write("work/.mcp.json", {"mcpServers": {"git hub": {"command": "theirs"}}})
+    assert set(place.find()) == {"git_hub", "a b"}
+    theirs, ours = place.problems
+    assert 'MCP server "git hub" is left out: its tools would be called as those of "git_hub" (user)' in theirs
+    assert 'MCP server "a/b" is left out' in ours
 
 
 @pytest.mark.parametrize(
@@ -312,6 +330,28 @@ def test_the_persons_own_file_is_no_projects(place: Place) -> None:
     assert server.scope == "user"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"mcpServers": {'
+        + ", ".join(f'"s{n}": {{"command": "x", "comand": 1, "k{n}": 1}}' for n in range(14_000))
+        + "}}",
+        '{"mcpServers": {\n' + ",\n".join(f'"s{n}": 1' for n in range(60_000)) + "}}",
+        '{"mcpServers": {"s": {' + ", ".join(f'"comman{n}": 1' for n in range(45_000)) + "}}}",
+        "{" + ",".join(['"k":1'] * 150_000) + "}",
+        '{"mcpServers": {"' + "x" * 900_000 + '": 1}}',
+    ],
+    ids=["servers", "faults", "keys", "repeated", "name"],
+)
+def test_a_strangers_file_costs_a_moment(place: Place, text: str) -> None:
+    place.write("work/.mcp.json", text)
+    place.write("home/mcp.json", {"mcpServers": {"mine": {"command": "x"}}})
+    assert len(text) < LIMIT
+    assert "mine" in place.find()  # what grew with the square would take longer than a test may
+    assert len(place.problems) <= 101
+    assert sum(map(len, place.problems)) < 60_000
+
+
 FILES = ("home/mcp.json", "home/mcp-local.json", "work/.mcp.json", "work/.kimi/mcp.json", "work/.kimi-code/mcp.json")
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 keys = st.sampled_from(["command", "url", "args", "env", "type", "oauth", "timeout", "headers", "enabled"]) | st.text(
@@ -336,5 +376,10 @@ def test_no_bytes_crash_or_cost_another_file(name: str, text: bytes, data: st.Da
         found = place.find()
         assert {f"good {n}" for n, other in enumerate(FILES) if other != name} <= set(found)
         assert all(problem.isprintable() for problem in place.problems)
+        approvals = Approvals(place.home)
         for server in found.values():
             assert len(server.digest) == 64
+            assert state(server, approvals, place.work, {})
+            assert all(
+                line.isprintable() for line in (headline(server), *description(server), *description(redacted(server)))
+            )

@@ -18,7 +18,10 @@ def kimi(tmp_path: Path) -> Program:
 
 def log_of(kimi: Program) -> list[dict[str, object]]:
     (log,) = kimi.home.glob("sessions/**/*.jsonl")
-    return [json.loads(line.rpartition("\t")[2] if not line.startswith("{") else line) for line in log.read_text().splitlines()]
+    return [
+        json.loads(line.rpartition("\t")[2] if not line.startswith("{") else line)
+        for line in log.read_text().splitlines()
+    ]
 
 
 def test_a_tool_is_called_by_its_name_before_its_server_is_there(kimi: Program) -> None:
