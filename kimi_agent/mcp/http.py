@@ -120,16 +120,15 @@ def check_address(server: Server) -> None:
 
 
 def headers_of(server: Server, env: Mapping[str, str]) -> dict[str, str]:
-    """Headers as they are sent, with the bearer token of its variable. Raises ConfigError, which names no value."""
+    """Headers as they are sent, with the token of its variable where they have none. Raises ConfigError, which names no value."""
     headers = dict(server.headers)
-    if server.bearer_env:
+    if server.bearer_env and "authorization" not in map(str.lower, headers):
         token = env.get(server.bearer_env, "").strip()
         if not token:
             raise ConfigError(
                 f'MCP server "{server.name}": the variable {server.bearer_env} with its token is not set',
                 f"Set it, or take `bearer_env` out. {_where(server)}".rstrip(),
             )
-        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         headers["Authorization"] = f"Bearer {token}"
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not _sendable(value):

@@ -30,7 +30,7 @@ def fake() -> Any:
 
 
 async def test_headers_and_the_token_go_with_every_request(fake: McpHttpServer) -> None:
-    server = entry(fake.url, headers={"X-Team": "red", "authorization": "old"}, bearer_env="FAKE_TOKEN")
+    server = entry(fake.url, headers={"X-Team": "red"}, bearer_env="FAKE_TOKEN")
     async with connected(server, Heard(), FAKE_TOKEN="t0ken") as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["big"]
     assert fake.asked
