@@ -79,31 +79,20 @@ async def http_transport(
     Raises ConfigError for an address or a header that cannot be sent, and what httpx2 raises where nothing answers.
     """
     import httpx2
-    from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
 
     from kimi_agent.mcp.http_client import client
+    from kimi_agent.mcp.sse import sse_streams
 
     check_address(server)
-    headers = headers_of(server, env)
-    silence = max(SILENCE, (server.tool_timeout or 0) * 1.5)
-    if server.transport == "sse":
-
-        def factory(
-            headers: dict[str, str] | None = None,
-            timeout: httpx2.Timeout | None = None,
-            auth: httpx2.Auth | None = None,
-        ) -> httpx2.AsyncClient:
-            return client(heard, headers or {}, auth, timeout or httpx2.Timeout(PATIENCE, read=silence), LARGEST)
-
-        async with sse_client(server.url, headers, PATIENCE, silence, factory, auth) as streams:
+    timeout = httpx2.Timeout(PATIENCE, read=max(SILENCE, (server.tool_timeout or 0) * 1.5))
+    async with client(heard, headers_of(server, env), auth, timeout, LARGEST) as http:
+        if server.transport == "sse":
+            transport = sse_streams(http, server.url, LARGEST)
+        else:
+            transport = streamable_http_client(server.url, http_client=http, max_sse_event_size=LARGEST)
+        async with transport as streams:
             yield streams
-        return
-    async with (
-        client(heard, headers, auth, httpx2.Timeout(PATIENCE, read=silence), LARGEST) as http,
-        streamable_http_client(server.url, http_client=http, max_sse_event_size=LARGEST) as streams,
-    ):
-        yield streams
 
 
 def check_address(server: Server) -> None:
