@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import queue
 import random
 import threading
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class McpHttpServer:
 
     The tool `big` answers with a text of `size` characters, hard to pack where `noise` is asked for; as JSON or, where `events`
     is set, as one event. `gather` calls must be under way at once before any of them is answered.
+    At `/sse` it speaks the older transport, whose messages go to `endpoint`.
     """
 
     refusal: tuple[int, dict[str, str]] | None = None
@@ -33,12 +35,14 @@ class McpHttpServer:
     events: bool = False
     packed: bool = False
     gather: int = 0
+    endpoint: str = "/messages?session=1"
     sessions: set[str] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         outer, self.ended = self, threading.Event()
         self._gathered = threading.Condition()
+        self.answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
 
         class Handler(_Handler):
             server_of = outer
@@ -67,6 +71,7 @@ class McpHttpServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.ended.set()
+        self.answers.put(None)
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -111,6 +116,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._serve()
 
+    def _stream(self) -> None:
+        """The transport of 2024-11-05: answers come here."""
+        server = self.server_of
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.end_headers()
+        self.close_connection = True
+        self.wfile.write(f"event: endpoint\ndata: {server.endpoint}\n\n".encode())
+        try:
+            while (body := server.answers.get()) is not None:
+                self.wfile.write(b"event: message\ndata: " + body + b"\n\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
     def _serve(self) -> None:
         server = self.server_of
         data = self.rfile.read(int(self.headers.get("content-length") or 0))
@@ -123,6 +142,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif (page := server.page(asked)) is not None:
             self._send(*page)
+        elif self.path == "/sse":
+            self._stream()
         elif self.command != "POST":
             self._send(405 if self.command == "GET" else 200)
         else:
@@ -142,6 +163,10 @@ class _Handler(BaseHTTPRequestHandler):
         reply: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         reply |= {"result": result} if result is not None else {"error": {"code": -32601, "message": "no such method"}}
         body, more = json.dumps(reply).encode(), {"content-type": "application/json"}
+        if self.path == server.endpoint:
+            server.answers.put(body)
+            self._send(202)
+            return
         if server.events:
             body, more = b"event: message\ndata: " + body + b"\n\n", {"content-type": "text/event-stream"}
         if server.packed:

@@ -22,6 +22,10 @@ COMMANDS = {
     "import": "mcp_import:import_servers",
     "test": "mcp_test:test",
     "serve": "mcp_serve:serve",
+    "auth": "mcp_auth:auth",
+    "login": "mcp_auth:auth",
+    "reset-auth": "mcp_auth:reset_auth",
+    "logout": "mcp_auth:reset_auth",
 }
 """Modules of this folder, and their functions."""
 _PASSES_ON = {"allow_extra_args": True, "ignore_unknown_options": True}

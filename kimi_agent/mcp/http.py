@@ -79,31 +79,20 @@ async def http_transport(
     Raises ConfigError for an address or a header that cannot be sent, and what httpx2 raises where nothing answers.
     """
     import httpx2
-    from mcp.client.sse import sse_client
     from mcp.client.streamable_http import streamable_http_client
 
     from kimi_agent.mcp.http_client import client
+    from kimi_agent.mcp.sse import sse_streams
 
     check_address(server)
-    headers = headers_of(server, env)
-    silence = max(SILENCE, (server.tool_timeout or 0) * 1.5)
-    if server.transport == "sse":
-
-        def factory(
-            headers: dict[str, str] | None = None,
-            timeout: httpx2.Timeout | None = None,
-            auth: httpx2.Auth | None = None,
-        ) -> httpx2.AsyncClient:
-            return client(heard, headers or {}, auth, timeout or httpx2.Timeout(PATIENCE, read=silence), LARGEST)
-
-        async with sse_client(server.url, headers, PATIENCE, silence, factory, auth) as streams:
+    timeout = httpx2.Timeout(PATIENCE, read=max(SILENCE, (server.tool_timeout or 0) * 1.5))
+    async with client(heard, headers_of(server, env), auth, timeout, LARGEST) as http:
+        if server.transport == "sse":
+            transport = sse_streams(http, server.url, LARGEST)
+        else:
+            transport = streamable_http_client(server.url, http_client=http, max_sse_event_size=LARGEST)
+        async with transport as streams:
             yield streams
-        return
-    async with (
-        client(heard, headers, auth, httpx2.Timeout(PATIENCE, read=silence), LARGEST) as http,
-        streamable_http_client(server.url, http_client=http, max_sse_event_size=LARGEST) as streams,
-    ):
-        yield streams
 
 
 def check_address(server: Server) -> None:
@@ -120,16 +109,15 @@ def check_address(server: Server) -> None:
 
 
 def headers_of(server: Server, env: Mapping[str, str]) -> dict[str, str]:
-    """Headers as they are sent, with the bearer token of its variable. Raises ConfigError, which names no value."""
+    """Headers as they are sent, with the token of its variable where they have none. Raises ConfigError, which names no value."""
     headers = dict(server.headers)
-    if server.bearer_env:
+    if server.bearer_env and "authorization" not in map(str.lower, headers):
         token = env.get(server.bearer_env, "").strip()
         if not token:
             raise ConfigError(
                 f'MCP server "{server.name}": the variable {server.bearer_env} with its token is not set',
                 f"Set it, or take `bearer_env` out. {_where(server)}".rstrip(),
             )
-        headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
         headers["Authorization"] = f"Bearer {token}"
     for name, value in headers.items():
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum() or not _sendable(value):

@@ -111,6 +111,10 @@ class _Person:
         self._show(visible(plain(url)))
         if self._open is not None:
             self._open(url)
+        if self._pasted is not None:
+            self._show(
+                "Is the browser on another machine? Paste here the address that it ends at, even if the page fails."
+            )
 
     async def answer(self) -> Any:
         from mcp.client.auth import AuthorizationCodeResult

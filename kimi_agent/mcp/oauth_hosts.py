@@ -1,4 +1,4 @@
-"""Which addresses a sign-in may lead to. A server names them, so they are a stranger's: see docs/guides/mcp-oauth.md."""
+"""Which addresses a sign-in may lead to. A server names them, so they are a stranger's: see docs/guides/mcp.md."""
 
 import ipaddress
 import socket

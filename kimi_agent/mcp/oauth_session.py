@@ -8,6 +8,7 @@ import httpx2
 from mcp.client.auth.utils import extract_field_from_www_auth, extract_scope_from_www_auth, union_scopes
 
 from kimi_agent.core.errors import KimiError
+from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.mcp.definition import Server
 from kimi_agent.mcp.http_client import limited
 from kimi_agent.mcp.oauth_hosts import check
@@ -119,7 +120,8 @@ class SessionAuth(StoredOAuth):
             self.context.clear_tokens()
             self._seen = None
         else:
-            self._not_renewed(f"{request.url.host} answers HTTP {response.status_code} {reason:.80}".rstrip())
+            said = visible(" ".join(plain(reason).split()))[:80]
+            self._not_renewed(f"{request.url.host} answers HTTP {response.status_code} {said}".rstrip())
 
     def _not_renewed(self, why: str) -> None:
         """A token that has not yet ended may still do. Raises KimiError for one that has."""

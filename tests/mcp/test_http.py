@@ -30,7 +30,7 @@ def fake() -> Any:
 
 
 async def test_headers_and_the_token_go_with_every_request(fake: McpHttpServer) -> None:
-    server = entry(fake.url, headers={"X-Team": "red", "authorization": "old"}, bearer_env="FAKE_TOKEN")
+    server = entry(fake.url, headers={"X-Team": "red"}, bearer_env="FAKE_TOKEN")
     async with connected(server, Heard(), FAKE_TOKEN="t0ken") as client:
         assert [tool.name for tool in (await client.list_tools()).tools] == ["big"]
     assert fake.asked
@@ -127,6 +127,55 @@ async def test_nobody_waits_long_for_a_goodbye(fake: McpHttpServer) -> None:
     async with connected(entry(fake.url), Heard()):
         fake.mute = frozenset({"DELETE"})
     assert "DELETE" in {asked.method for asked in fake.asked}
+
+
+# --- the older transport -----------------------------------------------------------------------------------------------
+
+
+def older(fake: McpHttpServer, **more: Any) -> Server:
+    return entry(f"{fake.origin}/sse", transport="sse", **more)
+
+
+async def test_the_older_transport_takes_large_answers_too(fake: McpHttpServer) -> None:
+    async with connected(older(fake, headers={"X-Team": "red"}), Heard()) as client:
+        assert len((await client.call_tool("big", {"size": 2_000_000})).content[0].text) == 2_000_000
+    assert {asked.headers["x-team"] for asked in fake.asked} == {"red"}
+
+
+async def test_a_message_that_cannot_be_sent_fails_at_once(fake: McpHttpServer) -> None:
+    heard = Heard()
+    async with connected(older(fake), heard) as client:
+        fake.refusal = (503, {})
+        with pytest.raises(MCPError, match="503"):
+            await client.list_tools()
+        assert heard.cause == "HTTP 503 Service Unavailable"
+        fake.refusal = None
+        await client.list_tools()
+
+
+async def test_the_older_transport_ends_with_a_cause(fake: McpHttpServer) -> None:
+    with pytest.raises(BaseException, match=r".*") as caught:
+        async with connected(older(fake), Heard()) as client:
+            await client.call_tool("big", {"size": LARGEST})
+    assert f"exceeded the {LARGEST} byte limit" in text_of(caught.value)
+
+
+async def test_messages_go_to_no_other_server(fake: McpHttpServer) -> None:
+    with McpHttpServer() as other:
+        fake.endpoint = f"{other.origin}/messages"
+        with pytest.raises(BaseException, match=r".*") as caught:
+            async with connected(older(fake), Heard()):
+                pass
+        assert other.asked == []
+    assert "at another server" in text_of(caught.value)
+
+
+async def test_a_refused_stream_says_why(fake: McpHttpServer) -> None:
+    heard, fake.refusal = Heard(), (401, {"www-authenticate": "Bearer"})
+    with pytest.raises(BaseException, match=r".*"):
+        async with connected(older(fake), heard):
+            pass
+    assert heard.needs_auth
 
 
 @pytest.mark.parametrize(
