@@ -227,3 +227,6 @@ class AllowedTools:
 
     def names(self) -> Sequence[str]:
         return [name for name in self._tools.names() if allows(self._kind, name)]
+
+    def doubted(self) -> Collection[str]:
+        return self._tools.doubted()

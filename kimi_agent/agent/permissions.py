@@ -5,7 +5,7 @@ secret file asks before the rule that reads are free. What `insists` says is ask
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import PurePath
 
 from kimi_agent.agent.leaks import Reads
@@ -27,6 +27,7 @@ PLAN_DENIAL = (
 NO_RULES = Ruling()
 NOBODY_WIDENS = "Nobody is here who could let a command out of its box. Do without, or say at the end what was needed."
 NOBODY_OPENS = "{} lies outside of the working folder, and nobody is here who could allow to write it. Do without."
+NOBODY_LOOKS = "The server of {} has changed its tools, and nobody is here to look at that. Do without."
 LEAKS = "the address carries what was read: {!r}"
 NO_BOX = "No box holds on this machine ({}), so commands run only when a person has seen them."
 
@@ -57,12 +58,14 @@ class Permissions:
         self._plan_file = plan_file
         self.reads = Reads()
         self._grants: set[Effect] = set()
+        self.doubts: Callable[[], Collection[str]] = tuple
+        """Names of MCP servers whose tools are not what they were: what was granted for them holds no more."""
 
     def gates(self, others: Sequence[Gate] = ()) -> list[Gate]:
         """Those of plugins, `others`, stand behind what nothing lifts, and before what would allow a call."""
         return [
-            self.plan, self.forbidden, *others, self.leaking, self.widening, self.granted, self.unboxed, self.approve_all,
-            self.secrets, self.allowed, self.harmless,
+            self.plan, self.forbidden, *others, self.leaking, self.widening, self.doubted, self.granted,
+            self.unboxed, self.approve_all, self.secrets, self.allowed, self.harmless,
         ]  # fmt: skip
 
     def grant(self, effects: Sequence[Effect]) -> None:
@@ -115,6 +118,15 @@ class Permissions:
         if state.rung != "R0":
             return None
         return Deny(NO_BOX.format(state.reason)) if self.mode == "afk" else "ask"
+
+    async def doubted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
+        """A server that has changed its tools is asked about like a new one, until a person accepts that: no grant holds."""
+        doubts = self.doubts()
+        theirs = [effect for effect in effects if effect.kind == "mcp" and effect.target.split("/")[0] in doubts]
+        if not theirs:
+            return None
+        self._grants.difference_update(theirs)
+        return Deny(NOBODY_LOOKS.format(theirs[0].target)) if self.mode == "afk" else "ask"
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         return Allow("session") if self._are_granted(effects) else None

@@ -23,3 +23,4 @@ def take_servers(session: "Session", servers: Servers | None) -> None:
     session.servers = session.runner.caller.more = servers
     if servers is not None:
         servers.attend(locked_ask(session.runner.caller))
+        session.runner.caller.permissions.doubts = servers.doubted

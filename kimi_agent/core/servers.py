@@ -1,6 +1,6 @@
 """MCP servers as the rest of the program sees them: their states, and what they offer besides tools."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol, TypeAlias
 
 from kimi_agent.core.ask import Ask
@@ -86,6 +86,10 @@ class ToolSource(Protocol):
         ...
 
     def names(self) -> Sequence[str]: ...
+
+    def doubted(self) -> Collection[str]:
+        """Servers, as effects name them, whose tools are not what a person has taken."""
+        ...
 
 
 class Servers(ToolSource, Protocol):

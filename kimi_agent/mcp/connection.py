@@ -22,6 +22,8 @@ from kimi_agent.mcp.stdio import Process, stdio_transport
 if TYPE_CHECKING:
     from mcp import Client, types
 
+LISTING_S = 10.0
+"""What a list of prompts or resources may take."""
 AGAIN_S = 30.0
 """After a failed start, calls do not make another one for so long."""
 TRIES = (0.5, 1.0, 2.0)
@@ -251,7 +253,8 @@ class Connection:
         """Prompts and resources: nobody waits for them, and no failure of theirs matters."""
         for name, look in (("prompts", list_prompts), ("resources", list_resources), ("templates", list_templates)):
             with contextlib.suppress(Exception):
-                setattr(self, name, await look(client))
+                async with asyncio.timeout(LISTING_S):
+                    setattr(self, name, await look(client))
         self._whole.set()
         self._changed()
 

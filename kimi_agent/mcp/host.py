@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ from kimi_agent.mcp.names import server_of
 from kimi_agent.mcp.search import McpTools
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
-from kimi_agent.mcp.tool import LaterTool, told
+from kimi_agent.mcp.tool import LaterTool, effect_target, told
 
 if TYPE_CHECKING:
     from kimi_agent.core.ask import Ask
@@ -227,6 +227,10 @@ class McpHost:
 
     def names(self) -> Sequence[str]:
         return [tool.name for tool in self.all()]
+
+    def doubted(self) -> Collection[str]:
+        entries = [entry for entry in self._entries.values() if entry.listed() is not None and entry.held]
+        return {effect_target(entry.server.name, "x").split("/")[0] for entry in entries}
 
     def declared(self, window: int) -> Sequence[Tool]:
         entries = [entry for entry in self._entries.values() if entry.connection is not None]

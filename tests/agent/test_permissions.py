@@ -139,3 +139,18 @@ async def test_our_own_home_is_guarded_wherever_it_is():
                           ("/data/k/sessions/1/out.txt", False), ("/data/kk/config.toml", False)):  # fmt: skip
         verdict = await permissions.secrets(CALL, [Effect("read", path)])
         assert (verdict == "ask") == guarded, path
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("default", "ask"), ("yolo", "ask"), ("afk", Deny)])
+async def test_a_server_that_changed_its_tools_is_asked_about_again(mode: Mode, expected: object) -> None:
+    permissions, doubts, effect = Permissions(mode), set[str](), Effect("mcp", "files/write")
+    permissions.doubts = lambda: doubts
+    permissions.grant([effect])
+    assert isinstance(await decide(permissions, effect), Allow)
+    doubts.add("files")
+    found = await decide(permissions, effect)
+    assert found == expected or (isinstance(expected, type) and isinstance(found, expected))
+    assert isinstance(await decide(permissions, Effect("read", "/w/a.py")), Allow), "nothing else is"
+    doubts.clear()  # the person has looked at the change
+    if mode == "default":
+        assert await decide(permissions, effect) is None, "what was granted before is not granted any more"
