@@ -23,7 +23,7 @@ UNKNOWN = "Whether the call had its effect is not known: look before you call it
 
 
 async def call_tool(
-    connection: "Connection", tool: "types.Tool", arguments: dict[str, Any], progress: Callable[[str], None]
+    connection: "Connection", tool: str, arguments: dict[str, Any], progress: Callable[[str], None]
 ) -> "types.CallToolResult":
     """Raises ToolError, in words for the model, whatever goes wrong; CancelledError after the server was told.
 
@@ -33,13 +33,13 @@ async def call_tool(
     for last in (False, True):
         await _ready(connection)
         try:
-            return await _watched(connection, tool.name, arguments, progress)
+            return await _watched(connection, tool, arguments, progress)
         except ToolError:
             raise
         except Exception as error:
             gone = await _gone(connection, error)
             if gone is None:
-                raise ToolError(f"{connection.server.name}: {call_words(error)}") from error
+                raise ToolError(f"{connection.server.name}: {connection.refused() or call_words(error)}") from error
             if last or not gone:
                 raise ToolError(_lost_words(connection, error, safe=gone)) from error
             await connection.restart()
@@ -73,6 +73,8 @@ async def _watched(
         moved = time.monotonic()
         show(progress_words(progress, total, message))
 
+    if not connection.calls:
+        connection.heard.forget()
     patience = connection.server.tool_timeout or connection.link.tool_timeout
     calling = asyncio.ensure_future(client.call_tool(name, arguments, progress_callback=moving))
     connection.calls += 1

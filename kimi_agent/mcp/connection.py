@@ -50,7 +50,7 @@ class Connection:
         self.remarks: dict[int, str] = {}  # on results, by id: what the SDK would have thrown them away for
         self.calls = 0  # that run
         self.asking = 0  # questions of the server that wait for a person
-        self._changed, self._failed_at = changed, 0.0
+        self._changed, self._failed_at, self._was_up = changed, 0.0, False
         self._stop = asyncio.Event()
         self._settled = asyncio.Event()
         self._whole = asyncio.Event()  # prompts and resources are listed, too
@@ -65,6 +65,7 @@ class Connection:
         """Connect in the background. `settled` tells when that has come to something."""
         for event in (self._stop, self._settled, self._whole, self.down):
             event.clear()
+        self._was_up = False
         self._owner = asyncio.create_task(self._live(), name=f"mcp {self.server.name}")
 
     @property
@@ -86,7 +87,7 @@ class Connection:
             from kimi_agent.mcp.oauth import has_tokens
 
             return has_tokens(self.server, self.link.home)
-        return self.failure is None or time.monotonic() - self._failed_at > AGAIN_S
+        return self._was_up or self.failure is None or time.monotonic() - self._failed_at > AGAIN_S
 
     async def restart(self) -> None:
         """Connect anew; callers that come meanwhile wait for the same connection."""
@@ -183,6 +184,7 @@ class Connection:
                 tools = await list_tools(client, self.dropped)
                 limit.reschedule(None)
                 self.client, self.tools, self.problem, self.failure = client, tools, None, None
+                self._was_up = True
                 self._see("ready")
                 self._settled.set()
                 await self._serve(client, news)
@@ -215,6 +217,15 @@ class Connection:
         auth = await asyncio.to_thread(stored_auth, server, self.link.home)
         async with http_transport(server, auth, self.heard, self.link.env) as streams:
             yield streams
+
+    def refused(self) -> str:
+        """What a server over HTTP refused a request for, in words; empty where it was no refusal. That it wants a sign-in shows."""
+        if not self.heard.status:
+            return ""
+        problem = start_problem(self.server, Exception(), self.process, self.heard, self._patience)
+        if problem.auth:
+            self._see("needs-auth", problem)
+        return f"{problem.text}. {problem.hint}".rstrip(". ")
 
     def _see(self, status: Status, problem: Problem | None = None) -> None:
         self.status, self.problem = status, problem

@@ -90,17 +90,23 @@ class McpHost:
 
     def start(self) -> None:
         if self._starting is None and self._entries:
-            self._starting = asyncio.create_task(self._start(), name="mcp start")
+            self._begin()
 
-    async def _start(self) -> None:
-        startable = [entry for entry in self._entries.values() if self._may_start(entry.server)]
-        for entry in startable:
-            entry.connection = entry.connection or Connection(entry.server, self.link, self._changed)
-        if startable:
+    def _begin(self) -> asyncio.Task[None]:
+        """Give every server that may be started a connection, now; they are connected to later."""
+        fresh = []
+        for entry in self._entries.values():
+            if entry.connection is None and self._may_start(entry.server):
+                entry.connection = Connection(entry.server, self.link, self._changed)
+                fresh.append(entry.connection)
+        self._starting = asyncio.create_task(self._connect(fresh), name="mcp start")
+        return self._starting
+
+    async def _connect(self, connections: Sequence[Connection]) -> None:
+        if connections:
             await asyncio.to_thread(_import_sdk)
-        for entry in startable:
-            if entry.connection is not None and not entry.connection.started:
-                entry.connection.start()
+        for connection in connections:
+            connection.start()
         self._changed()
 
     def _may_start(self, server: Server) -> bool:
@@ -131,20 +137,19 @@ class McpHost:
     async def reload(self) -> Sequence[str]:
         words = self._look()
         await self._end(self._leaving)
-        self._starting = asyncio.create_task(self._start(), name="mcp start")
-        await asyncio.wait([self._starting])
+        await asyncio.wait([self._begin()])
         return words
 
     async def reconnect(self, name: str) -> None:
         entry = self._entry(name)
         if not self._may_start(entry.server):
             raise ConfigError(f"the MCP server {name} is {self._state(entry).status}", self._state(entry).hint)
-        if entry.connection is None or not entry.connection.started:
-            self._starting = asyncio.create_task(self._start(), name="mcp start")
-            await asyncio.wait([self._starting])
-            await self._entry(name).connection.settled()  # type: ignore[union-attr]
-        else:
+        if entry.connection is not None:
             await entry.connection.restart()
+            return
+        await asyncio.wait([self._begin()])
+        if entry.connection is not None:
+            await entry.connection.settled()
 
     async def set_enabled(self, name: str, *, enabled: bool) -> None:
         entry = self._entry(name)

@@ -1,16 +1,14 @@
 """One server as it is written, with its connection and the tools that may be called."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kimi_agent.core.servers import Held
 from kimi_agent.mcp.connection import Connection
 from kimi_agent.mcp.definition import Server
+from kimi_agent.mcp.described import Described, described
 from kimi_agent.mcp.pins import Pins
 from kimi_agent.mcp.tool import McpTool, told
-
-if TYPE_CHECKING:
-    from mcp import types
 
 
 class Entry:
@@ -32,7 +30,7 @@ class Entry:
             return []
         if connection.client is not None and self._listed_from is not connection.tools:
             said = connection.client.instructions or ""
-            tools, self.held, kept = self.pins.sort(connection.tools, said)
+            tools, self.held, kept = self.pins.sort(list(map(described, connection.tools)), said)
             self._listed_from, self.instructions = connection.tools, told(kept)
             self._tools = [McpTool(connection, tool) for tool in tools if self._is_on(tool)]
         return self._tools
@@ -42,10 +40,7 @@ class Entry:
         connection = self.connection
         if connection is None or connection.client is not None or connection.status != "connecting" or self._tools:
             return self.listed()
-        try:
-            return [McpTool(connection, tool) for tool in self.pins.tools() if self._is_on(tool)]
-        except Exception:  # what was kept is damaged, or of another version
-            return []
+        return [McpTool(connection, tool) for tool in self.pins.tools() if self._is_on(tool)]
 
     @property
     def is_known(self) -> bool:
@@ -58,6 +53,6 @@ class Entry:
         self.pins.accept(self.held)
         self._listed_from = None
 
-    def _is_on(self, tool: "types.Tool") -> bool:
+    def _is_on(self, tool: Described) -> bool:
         listed = not self.server.enabled_tools or tool.name in self.server.enabled_tools
         return listed and tool.name not in self.server.disabled_tools

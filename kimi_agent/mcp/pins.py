@@ -7,15 +7,15 @@ still connecting.
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kimi_agent.core.servers import Held
 from kimi_agent.mcp.definition import Server
+from kimi_agent.mcp.described import Described, from_text
 from kimi_agent.mcp.store import locked, write_whole
-
-if TYPE_CHECKING:
-    from mcp import types
 
 INSTRUCTIONS = "(instructions)"
 """The name under which a server's instructions are pinned; no tool is called so."""
@@ -29,22 +29,23 @@ class Pins:
         stem = "".join(char if char.isalnum() or char in "-_" else "-" for char in server.name)[:40]
         key = hashlib.sha256(f"{server.name}\0{server.digest}".encode()).hexdigest()[:16]
         self._home, self._path = home, home / "mcp-tools" / f"{stem}-{key}.json"
-        self.known: dict[str, str] = self._read()
 
-    def sort(
-        self, tools: "Sequence[types.Tool]", instructions: str
-    ) -> "tuple[list[types.Tool], tuple[Held, ...], str]":
+    @cached_property
+    def known(self) -> dict[str, str]:
+        return self._read()
+
+    def sort(self, tools: Sequence[Described], instructions: str) -> tuple[list[Described], tuple[Held, ...], str]:
         """The tools that are what they were, or new; what is held back; the instructions if they are what they were.
 
         What is new is kept from now on. Blocks; a file that cannot be written changes nothing but that.
         """
-        now = {tool.name: pinned(tool) for tool in tools}
+        now = {tool.name: tool.text for tool in tools}
         if instructions:
             now[INSTRUCTIONS] = json.dumps(instructions, ensure_ascii=False)
         changed = {name for name, text in now.items() if self.known.get(name, text) != text}
         new = {name: text for name, text in now.items() if name not in self.known}
         if new:
-            self.known |= new
+            self.known.update(new)
             self._write()
         held = tuple(Held(name, self.known[name], now[name]) for name in sorted(changed))
         kept = "" if INSTRUCTIONS in changed else instructions
@@ -52,16 +53,16 @@ class Pins:
 
     def accept(self, held: Sequence[Held]) -> None:
         """Take these definitions for the known ones. Raises OSError."""
-        self.known |= {item.name: item.now for item in held}
+        self.known.update({item.name: item.now for item in held})
         self._write(strict=True)
 
-    def tools(self) -> "list[types.Tool]":
+    def tools(self) -> list[Described]:
         """The known tools, for a server that is not there yet."""
-        from mcp import types
-
-        return [
-            types.Tool.model_validate(json.loads(text)) for name, text in self.known.items() if name != INSTRUCTIONS
-        ]
+        found = []
+        for name, text in self.known.items():
+            with suppress(ValueError, KeyError, TypeError):  # damaged, or of another version
+                found += [from_text(text)] if name != INSTRUCTIONS else []
+        return found
 
     def _read(self) -> dict[str, str]:
         try:
@@ -80,12 +81,6 @@ class Pins:
         except OSError:
             if strict:
                 raise
-
-
-def pinned(tool: "types.Tool") -> str:
-    """What of a tool is pinned: all that the model, or a person, is told of it."""
-    about = tool.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"icons", "meta", "execution"})
-    return json.dumps(about, sort_keys=True, ensure_ascii=False, indent=1)
 
 
 def forget(home: Path, server: Server) -> None:

@@ -11,12 +11,11 @@ from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.mcp.calling import call_tool
+from kimi_agent.mcp.described import Described, described
 from kimi_agent.mcp.names import LONGEST, PREFIX, tool_name
 from kimi_agent.mcp.results import Saved, tool_output
 
 if TYPE_CHECKING:
-    from mcp import types
-
     from kimi_agent.mcp.connection import Connection
 
 DESCRIPTION = 2_000
@@ -26,9 +25,9 @@ _INVISIBLE = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
 )
 _HINTS = (
-    ("destructive_hint", True, "destructive"),
-    ("open_world_hint", True, "reaches out of this machine"),
-    ("read_only_hint", True, "only reads"),
+    ("destructiveHint", "destructive"),
+    ("openWorldHint", "reaches out of this machine"),
+    ("readOnlyHint", "only reads"),
 )
 
 
@@ -62,12 +61,12 @@ def effect_target(server: str, tool: str) -> str:
 
 
 class McpTool:
-    def __init__(self, connection: "Connection", tool: "types.Tool") -> None:
+    def __init__(self, connection: "Connection", tool: Described) -> None:
         self._connection, self._tool = connection, tool
         self.server = connection.server.name
         self.name = tool_name(self.server, tool.name)
-        self.description = told(tool.description or tool.title or "")
-        self.Params: dict[str, Any] = cleaned_schema(tool.input_schema)
+        self.description = told(tool.description)
+        self.Params: dict[str, Any] = cleaned_schema(tool.schema)
         self.target = effect_target(self.server, tool.name)
 
     def effects(self, params: dict[str, Any], ctx: ToolContext) -> Sequence[Effect]:
@@ -85,11 +84,10 @@ class McpTool:
         return Plain("\n".join([*lines, f"arguments  {visible(arguments)}"]))
 
     def hints(self) -> str:
-        given = self._tool.annotations
-        return ", ".join(words for name, value, words in _HINTS if given and getattr(given, name, None) is value)
+        return ", ".join(words for name, words in _HINTS if self._tool.hints.get(name) is True)
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        result = await call_tool(self._connection, self._tool, params, ctx.progress)
+        result = await call_tool(self._connection, self._tool.name, params, ctx.progress)
         remark = self._connection.remarks.pop(id(result), "")
         if remark:
             remark = f"its structured content does not match the schema that the server gave: {visible(remark)[:300]}"
@@ -130,5 +128,5 @@ class LaterTool:
 
     async def _found(self) -> McpTool | None:
         await self._connection.settled()
-        made = (McpTool(self._connection, tool) for tool in self._connection.tools)
+        made = (McpTool(self._connection, described(tool)) for tool in self._connection.tools)
         return next((tool for tool in made if tool.name == self.name), None)
