@@ -24,6 +24,11 @@ def has_tokens(server: Server, home: Path) -> bool:
         return False
 
 
+def stamp(server: Server, home: Path) -> tuple[int, int, int]:
+    """Differs once somebody has signed in to an expanded `server`, or out: a refused connection may then be tried anew."""
+    return SignIn(server, home).stamp() if server.transport != "stdio" else (0, 0, 0)
+
+
 def wanted_scopes(server: Server, home: Path) -> str:
     """Scopes that the server has asked for since the sign-in, "" for none: the next sign-in asks for them."""
     try:

@@ -16,6 +16,7 @@ from kimi_agent.mcp.oauth_hosts import check
 from kimi_agent.mcp.oauth_provider import Asked, StoredOAuth
 
 _LARGEST = 1024 * 1024
+_HEARING = 10.0  # seconds: a person waits for the address
 _HELLO = {
     "jsonrpc": "2.0",
     "id": 0,

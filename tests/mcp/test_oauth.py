@@ -19,7 +19,7 @@ from oauth_pair import AuthorizationServer, ResourceServer, answer_of, visit
 from kimi_agent.core.errors import ConfigError, KimiError
 from kimi_agent.mcp.definition import OAuth, Server
 from kimi_agent.mcp.http import Heard, http_transport
-from kimi_agent.mcp.oauth import forget, has_tokens, stored_auth, wanted_scopes
+from kimi_agent.mcp.oauth import forget, has_tokens, stamp, stored_auth, wanted_scopes
 from kimi_agent.mcp.oauth_flow import authorize
 from kimi_agent.mcp.oauth_store import SignIn
 
@@ -108,7 +108,9 @@ async def test_one_sign_in_serves_every_later_program(
     guard.told, server = 0, entry(fake)
     children = [Child(tmp_path, fake.url) for _ in range(3)]
     assert not has_tokens(server, tmp_path)
+    before = stamp(server, tmp_path)
     shown = await sign_in(server, tmp_path)
+    assert stamp(server, tmp_path) != before
     assert shown[1].startswith(f"{guard.issuer}/authorize?")
     assert has_tokens(server, tmp_path)
     first = ["register", "authorize", "token authorization_code"]

@@ -6,14 +6,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import node_house
+import mcp_real_servers
 import pytest
 from mcp import Client, types
 
 from kimi_agent.mcp.definition import Server, Transport
 from kimi_agent.mcp.http import Heard, http_transport
-
-EVERYTHING = "@modelcontextprotocol/server-everything@2026.8.31"
 
 
 @contextmanager
@@ -21,7 +19,7 @@ def everything(kind: str) -> Iterator[str]:
     """Its origin. It takes no port 0, so one that was free a moment ago is named."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [node_house.node(), node_house.package(EVERYTHING) / "dist/index.js", kind]
+    command = mcp_real_servers.everything(kind)
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "PORT": str(port)}) as process:
         assert process.stderr is not None
         try:
