@@ -52,9 +52,10 @@ def servers_of(
 
         given = flags or Flags()
         approvals = Approvals(home, given.trusted)
-        project = reads_projects or approvals.known(folder)
 
         def find() -> "Found":
+            """Files of a folder that nobody trusts are not looked into, unless something of them was approved before."""
+            project = (reads_projects and not agent.trust(folder).left_out) or approvals.known(folder)
             return find_servers(home, folder, given, parts.mcp_servers, project=project)
 
         link = _link(config, home, box, folder, roots, caution)

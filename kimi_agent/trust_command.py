@@ -57,6 +57,8 @@ async def trust_command(shell: "Shell", args: str) -> None:
 
 async def _go_on(shell: "Shell") -> None:
     old = shell.session
+    if old.servers is not None:  # the folder may have some of its own, which are asked about one by one
+        await old.servers.reload()
     if any(isinstance(event, ev.TurnStarted) for event in old.events()):
         take_up(shell.agent, old)
         shell.show("Trusted. The model is told with your next prompt.")

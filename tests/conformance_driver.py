@@ -117,9 +117,9 @@ def calls(connection: Connection, scenario: str, context: dict[str, Any]) -> lis
 async def call(connection: Connection, name: str, arguments: dict[str, Any]) -> None:
     """A tool that wants a scope more gets it from a new sign-in."""
     for _ in range(SIGN_INS):
-        tool = next(tool for tool in connection.tools if tool.name == name)
+        assert name in [tool.name for tool in connection.tools]
         try:
-            await call_tool(connection, tool, arguments, lambda _: None)
+            await call_tool(connection, name, arguments, lambda _: None)
             return
         except ToolError as error:
             if not connection.heard.needs_auth:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-PATIENCE_S = 180
+PATIENCE_S = 100
 ANEW_S = 300
 """For so long after a registry could not be reached nobody tries again: each try takes its time."""
 _UNREACHABLE = re.compile(

@@ -57,6 +57,8 @@ class Connection:
         self.down = asyncio.Event()  # the owner has left
         self._owner: asyncio.Task[None] | None = None
         self._restarting: asyncio.Task[None] | None = None
+        self._expanded: Server | None = None
+        self._refused_with: object = None  # the sign-in that was not enough
         self.failure: BaseException | None = None  # what ended the last connection, or kept it from coming about
 
     # --- its life -----------------------------------------------------------------------------------------------------
@@ -84,10 +86,14 @@ class Connection:
     def may_be_back(self) -> bool:
         """Whether another try is worth its time: it was up and has gone, a person has signed in, or a while has passed."""
         if self.status == "needs-auth":
-            from kimi_agent.mcp.oauth import has_tokens
-
-            return has_tokens(self.server, self.link.home)
+            return self._sign_in() != self._refused_with
         return self._was_up or self.failure is None or time.monotonic() - self._failed_at > AGAIN_S
+
+    def _sign_in(self) -> object:
+        """Differs once somebody has signed in, or out."""
+        from kimi_agent.mcp.oauth import stamp
+
+        return stamp(self._expanded, self.link.home) if self._expanded is not None else None
 
     async def restart(self) -> None:
         """Connect anew; callers that come meanwhile wait for the same connection."""
@@ -123,6 +129,7 @@ class Connection:
             self.failure, self._failed_at = error, time.monotonic()
             problem = start_problem(self.server, error, self.process, self.heard, self._patience)
             self._see("needs-auth" if problem.auth else "failed", problem)
+            self._refused_with = self._sign_in()
         finally:
             self.client = None
             for event in (self._settled, self._whole, self.down):
@@ -131,7 +138,7 @@ class Connection:
     async def _connect(self) -> None:
         """Until the server is stopped or gone. Raises what kept it from being connected to, or ended it."""
         warnings.filterwarnings("ignore", category=UserWarning, module=r"mcp\b|kimi_agent\.mcp")
-        server = await asyncio.to_thread(expand, self.server, self.link.env)
+        server = self._expanded = expand(self.server, self.link.env)
         for wait in (*TRIES, None):
             try:
                 await self._in_some_era(server)
@@ -214,16 +221,17 @@ class Connection:
     async def _http(self, server: Server) -> AsyncIterator[Any]:
         from kimi_agent.mcp.oauth import stored_auth
 
-        auth = await asyncio.to_thread(stored_auth, server, self.link.home)
+        auth = await asyncio.to_thread(stored_auth, server, self.link.home, self.link.env)
         async with http_transport(server, auth, self.heard, self.link.env) as streams:
             yield streams
 
     def refused(self) -> str:
-        """What a server over HTTP refused a request for, in words; empty where it was no refusal. That it wants a sign-in shows."""
+        """What a server over HTTP refused a request for, in words; empty where it was no refusal."""
         if not self.heard.status:
             return ""
         problem = start_problem(self.server, Exception(), self.process, self.heard, self._patience)
         if problem.auth:
+            self._refused_with = self._sign_in()
             self._see("needs-auth", problem)
         return f"{problem.text}. {problem.hint}".rstrip(". ")
 

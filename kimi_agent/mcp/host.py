@@ -58,6 +58,7 @@ class McpHost:
         self._watchers: list[Callable[[], None]] = []
         self._told: set[tuple[str, str]] = set()  # sessions that were told the instructions of a server
         self._starting: asyncio.Task[None] | None = None
+        self._waking: list[asyncio.Task[None]] = []
         self.ask: Ask | None = None
         self.unread = False  # a project has a file that was not even read
         self._look()
@@ -71,7 +72,7 @@ class McpHost:
         self._problems = (*found.problems, *([self._approvals.problem] if self._approvals.problem else ()))
         before, self._entries = self._entries, {}
         words = []
-        for server in found.servers:
+        for server in (self._holding(server, found) for server in found.servers):
             old = before.pop(server.name, None)
             if old is not None and old.server == server:
                 self._entries[server.name] = old
@@ -84,6 +85,13 @@ class McpHost:
         self._leaving = [entry.connection for entry in before.values() if entry.connection is not None]
         return words
 
+    def _holding(self, server: Server, found: Found) -> Server:
+        """An entry that nobody has approved does not take the place of one that needs no approval."""
+        if self._approvals.holds(server, self.folder):
+            return server
+        others = (other for other in found.hidden if other.name == server.name)
+        return next((other for other in others if self._approvals.holds(other, self.folder)), server)
+
     @property
     def problems(self) -> Sequence[str]:
         return self._problems
@@ -91,6 +99,13 @@ class McpHost:
     def start(self) -> None:
         if self._starting is None and self._entries:
             self._begin()
+        for entry in self._entries.values():  # somebody has signed in meanwhile, perhaps in another program
+            if (
+                entry.connection is not None
+                and entry.connection.status == "needs-auth"
+                and entry.connection.may_be_back
+            ):
+                self._waking.append(asyncio.create_task(entry.connection.restart()))
 
     def _begin(self) -> asyncio.Task[None]:
         """Give every server that may be started a connection, now; they are connected to later."""
@@ -148,8 +163,8 @@ class McpHost:
             await entry.connection.restart()
             return
         await asyncio.wait([self._begin()])
-        if entry.connection is not None:
-            await entry.connection.settled()
+        if (connection := self._entry(name).connection) is not None:
+            await connection.settled()
 
     async def set_enabled(self, name: str, *, enabled: bool) -> None:
         entry = self._entry(name)
@@ -186,9 +201,11 @@ class McpHost:
         await asyncio.gather(*(connection.aclose() for connection in connections), return_exceptions=True)
 
     async def aclose(self) -> None:
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
+        working = [*self._waking, *([self._starting] if self._starting is not None else [])]
+        for task in working:
+            task.cancel()
+        if working:
+            await asyncio.wait(working)
         await self._end([entry.connection for entry in self._entries.values() if entry.connection is not None])
 
     # --- what is seen of them -----------------------------------------------------------------------------------------
