@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain
+from kimi_agent.mcp.described import Described, described
 from kimi_agent.mcp.failures import call_words, codes, was_not_sent
 
 if TYPE_CHECKING:
@@ -18,22 +19,27 @@ if TYPE_CHECKING:
 _URL_NEEDED = -32042
 """A page must be visited first: URLElicitationRequiredError of revision 2025-11-25."""
 _NO_SESSION = -32600
+_NEWS_STEPS = 3  # of the loop, until what the system knows of the end of a process is known here
 _LAST_NEWS_S = 2.0  # for the owner of a broken connection to say what broke it
 UNKNOWN = "Whether the call had its effect is not known: look before you call it again."
 
 
 async def call_tool(
-    connection: "Connection", tool: str, arguments: dict[str, Any], progress: Callable[[str], None]
+    connection: "Connection", tool: Described, arguments: dict[str, Any], progress: Callable[[str], None]
 ) -> "types.CallToolResult":
-    """Raises ToolError, in words for the model, whatever goes wrong; CancelledError after the server was told.
+    """The result of `tool`, as long as the server has it as described there.
+
+    Raises ToolError, in words for the model, whatever goes wrong; CancelledError after the server was told.
 
     A call is made a second time only where the first one cannot have reached the server, or where the server knew its session
     no more. What the server says of itself (`idempotentHint`) is no reason.
     """
     for last in (False, True):
-        await _ready(connection)
+        await ready(connection)
+        _check(connection, tool)
+        generation = connection.generation
         try:
-            return await _watched(connection, tool, arguments, progress)
+            return await _watched(connection, tool.name, arguments, progress)
         except ToolError:
             raise
         except Exception as error:
@@ -42,22 +48,29 @@ async def call_tool(
                 raise ToolError(f"{connection.server.name}: {connection.refused() or call_words(error)}") from error
             if last or not gone:
                 raise ToolError(_lost_words(connection, error, safe=gone)) from error
-            await connection.restart()
+            await connection.restart(after=generation)
     raise AssertionError
 
 
-async def _ready(connection: "Connection") -> None:
+async def ready(connection: "Connection") -> None:
     """Wait for a server that is connecting; bring one back that has gone. Raises ToolError."""
-    if connection.status == "connecting":
-        await connection.settled()
-    if (not connection.alive and connection.failure is None) or (
-        not connection.alive and connection.status == "failed"
-    ):  # it was up, and went by itself
-        await connection.restart()
+    await connection.settled()
+    for _ in range(_NEWS_STEPS):
+        await asyncio.sleep(0)
+    if not connection.alive and connection.may_be_back:
+        await connection.restart(after=connection.generation)
     if not connection.alive:
         problem = connection.problem
         why = f": {problem.text}. {problem.hint}".rstrip(". ") if problem else ""
         raise ToolError(f"The MCP server {connection.server.name} is not there{why}.")
+
+
+def _check(connection: "Connection", tool: Described) -> None:
+    """What was agreed to is what is called: a server may have changed it meanwhile. Raises ToolError."""
+    now = next((each for each in connection.tools if each.name == tool.name), None)
+    if now is None or described(now).text != tool.text:
+        how = "has no such tool any more" if now is None else "has changed this tool meanwhile"
+        raise ToolError(f"The MCP server {connection.server.name} {how}. Nothing was called.")
 
 
 async def _watched(

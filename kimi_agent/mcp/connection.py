@@ -49,6 +49,7 @@ class Connection:
         self.process, self.heard = Process(), Heard()
         self.remarks: dict[int, str] = {}  # on results, by id: what the SDK would have thrown them away for
         self.calls = 0  # that run
+        self.generation = 0  # counts the connections
         self.asking = 0  # questions of the server that wait for a person
         self._changed, self._failed_at, self._was_up = changed, 0.0, False
         self._stop = asyncio.Event()
@@ -59,14 +60,18 @@ class Connection:
         self._restarting: asyncio.Task[None] | None = None
         self._expanded: Server | None = None
         self._refused_with: object = None  # the sign-in that was not enough
+        self._closed = False
         self.failure: BaseException | None = None  # what ended the last connection, or kept it from coming about
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Connect in the background. `settled` tells when that has come to something."""
+        if self._closed:
+            return
         for event in (self._stop, self._settled, self._whole, self.down):
             event.clear()
+        self.generation += 1
         self._was_up = False
         self._owner = asyncio.create_task(self._live(), name=f"mcp {self.server.name}")
 
@@ -76,15 +81,19 @@ class Connection:
 
     async def settled(self, *, whole: bool = False) -> None:
         await (self._whole if whole else self._settled).wait()
+        if self._restarting is not None and not self._restarting.done():
+            await asyncio.shield(self._restarting)
 
     @property
     def alive(self) -> bool:
         """Whether a request can be sent, as far as one can see."""
-        return self.client is not None and not self.process.closed.is_set()
+        return self.client is not None and not (self.process.exited.is_set() or self.process.closed.is_set())
 
     @property
     def may_be_back(self) -> bool:
-        """Whether another try is worth its time: it was up and has gone, a person has signed in, or a while has passed."""
+        """Whether to wait is worth its time: it is connecting, was up and has gone, somebody has signed in, a while is over."""
+        if self.status == "connecting":
+            return True
         if self.status == "needs-auth":
             return self._sign_in() != self._refused_with
         return self._was_up or self.failure is None or time.monotonic() - self._failed_at > AGAIN_S
@@ -95,30 +104,46 @@ class Connection:
 
         return stamp(self._expanded, self.link.home) if self._expanded is not None else None
 
-    async def restart(self) -> None:
-        """Connect anew; callers that come meanwhile wait for the same connection."""
-        if self._restarting is None:
+    async def restart(self, after: int | None = None) -> None:
+        """Connect anew; callers that come meanwhile wait for the same connection.
+
+        With `after`, the `generation` that a caller has found broken, only if there is no newer one by now.
+        """
+        if after is not None and self.generation != after:
+            await self.settled()
+            return
+        if self._restarting is None or self._restarting.done():
             self._restarting = asyncio.create_task(self._again())
-        restarting = self._restarting
-        try:
-            await asyncio.shield(restarting)
-        finally:
-            if restarting.done():
-                self._restarting = None
+        await asyncio.shield(self._restarting)
 
     async def _again(self) -> None:
-        await self.aclose()
+        await self._end()
         self._see("connecting")
         self.start()
-        await self.settled()
+        await self._settled.wait()
 
     async def aclose(self) -> None:
-        """End the connection, and the server's process with all that it started."""
+        """End the connection for good, and the server's process with all that it started."""
+        self._closed = True
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.wait([self._restarting])
+        await self._end()
+        if self.status in ("connecting", "ready"):
+            self._see("failed", Problem("it was ended"))
+
+    async def _end(self) -> None:
         self._stop.set()
         if self._owner is not None and not self._owner.done():
             if not self._settled.is_set():
                 self._owner.cancel()
             await asyncio.wait([self._owner], timeout=10)
+        for event in (
+            self._settled,
+            self._whole,
+            self.down,
+        ):  # an owner that was cancelled before its first step set none
+            event.set()
 
     async def _live(self) -> None:
         try:

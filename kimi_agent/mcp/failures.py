@@ -48,10 +48,10 @@ def start_problem(server: Server, error: BaseException, process: Process, heard:
     if heard.needs_auth:
         scope = f" (it wants the scope {_said(heard.scope)})" if heard.scope else ""
         return Problem(f"it wants you to sign in{scope}", f"Run: kimi mcp auth {server.name}", auth=True)
+    try_it = f"Try it: kimi mcp test {server.name}"
     if heard.status:
-        return Problem(
-            f"{server.url} answered {_said(heard.cause)}", passing=heard.status == 429 or heard.status >= 500
-        )
+        passing = heard.status == 429 or heard.status >= 500
+        return Problem(f"{server.url} answered {_said(heard.cause)}", try_it, passing=passing)
     if isinstance(first, TimeoutError):
         return Problem(f"it did not answer within {seconds:g} s", "`startupTimeoutMs` in its entry gives it more time.")
     if server.transport == "stdio" and (ended := _ended(server, process)):
@@ -63,17 +63,17 @@ def start_problem(server: Server, error: BaseException, process: Process, heard:
             return Problem(str(first), first.hint)
         case OSError() if server.transport == "stdio":
             return _not_started(server, first)
-    return Problem(_network(server, first) or _words(first), passing=bool(_network(server, first)))
+    return Problem(_network(server, first) or _words(first), try_it, passing=bool(_network(server, first)))
 
 
 def _ended(server: Server, process: Process) -> Problem | None:
+    try_it = f"Try it: kimi mcp test {server.name}"
     if process.failure is not None:
         return _not_started(server, process.failure)
     if process.exit_code is not None:
-        hint = f"Try it: kimi mcp test {server.name}"
-        return Problem(f"{visible(server.command)} ended with code {process.exit_code} before it answered", hint)
+        return Problem(f"{visible(server.command)} ended with code {process.exit_code} before it answered", try_it)
     if process.closed.is_set():
-        return Problem(f"{visible(server.command)} closed its output before it answered")
+        return Problem(f"{visible(server.command)} closed its output before it answered", try_it)
     return None
 
 

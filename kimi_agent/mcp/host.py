@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,13 @@ from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.connection import Connection
 from kimi_agent.mcp.definition import Server
 from kimi_agent.mcp.files import Found
-from kimi_agent.mcp.host_entry import Entry
+from kimi_agent.mcp.host_entry import Entry, missing
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
-from kimi_agent.mcp.search import McpTools
+from kimi_agent.mcp.search import McpTools, best
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
-from kimi_agent.mcp.tool import LaterTool, effect_target, told
+from kimi_agent.mcp.tool import AbsentTool, LaterTool, effect_target, told
 
 if TYPE_CHECKING:
     from kimi_agent.core.ask import Ask
@@ -30,8 +31,8 @@ SHARE = 0.05
 """Of the context window: definitions that need more are found by a search instead of being told in every request."""
 UNKNOWN_WINDOW = 128_000
 """Tokens, for a model whose window nobody knows."""
-SEARCH_WAIT_S = 10.0
-"""How long a search waits for servers that are still connecting."""
+SEARCH_WAIT_S, FOUND_WAIT_S = 10.0, 0.5
+"""How long all searches together wait for servers that are still connecting; and each one that has found something."""
 
 
 class McpHost:
@@ -60,6 +61,7 @@ class McpHost:
         self._starting: asyncio.Task[None] | None = None
         self._waking: list[asyncio.Task[None]] = []
         self.ask: Ask | None = None
+        self._patience = 0.0  # the moment until which searches wait
         self.unread = False  # a project has a file that was not even read
         self._look()
 
@@ -109,6 +111,7 @@ class McpHost:
 
     def _begin(self) -> asyncio.Task[None]:
         """Give every server that may be started a connection, now; they are connected to later."""
+        self._patience = time.monotonic() + SEARCH_WAIT_S
         fresh = []
         for entry in self._entries.values():
             if entry.connection is None and self._may_start(entry.server):
@@ -121,7 +124,8 @@ class McpHost:
         if connections:
             await asyncio.to_thread(_import_sdk)
         for connection in connections:
-            connection.start()
+            if not connection.started:
+                connection.start()
         self._changed()
 
     def _may_start(self, server: Server) -> bool:
@@ -159,8 +163,8 @@ class McpHost:
         entry = self._entry(name)
         if not self._may_start(entry.server):
             raise ConfigError(f"the MCP server {name} is {self._state(entry).status}", self._state(entry).hint)
-        if entry.connection is not None:
-            await entry.connection.restart()
+        if (connection := entry.connection) is not None:
+            await connection.restart()
             return
         await asyncio.wait([self._begin()])
         if (connection := self._entry(name).connection) is not None:
@@ -271,17 +275,20 @@ class McpHost:
         known = next((tool for tool in self.all() if tool.name == name), None)
         if known is not None or not self._wanted(name):
             return known
-        server = server_of(name, self._entries)
-        connection = self._entries[server].connection if server is not None else None
-        if connection is None or connection.status != "connecting":
+        entry = self._entries.get(server_of(name, self._entries) or "")
+        if entry is None:
             return None
-        return LaterTool(connection, name)
+        connection = entry.connection
+        if connection is not None and not connection.alive and connection.may_be_back:
+            return LaterTool(connection, name, lambda: entry.tool(name), lambda: missing(name, self._state(entry)))
+        return AbsentTool(name, missing(name, self._state(entry)))
 
     async def wait_for(self, query: str) -> str:
-        """See search.Shelf. The servers that a query names are waited for, or all of them where nothing is found yet."""
+        """See search.Shelf. Servers are waited for a moment, and for longer only where nothing is found yet."""
         self.start()
+        left = FOUND_WAIT_S if best(query, self.all()) else max(FOUND_WAIT_S, self._patience - time.monotonic())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SEARCH_WAIT_S):
+            async with asyncio.timeout(left):
                 await self.settled()
         words = []
         for state in self.states():

@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from kimi_agent.core.servers import Held
+from kimi_agent.core.servers import Held, ServerState
 from kimi_agent.mcp.connection import Connection
 from kimi_agent.mcp.definition import Server
 from kimi_agent.mcp.described import Described, described
+from kimi_agent.mcp.names import LONGEST, tool_name
 from kimi_agent.mcp.pins import Pins
 from kimi_agent.mcp.tool import McpTool, told
+
+_NAMED = 50  # tools, where one is missing
 
 
 class Entry:
@@ -42,6 +45,9 @@ class Entry:
             return self.listed()
         return [McpTool(connection, tool) for tool in self.pins.tools() if self._is_on(tool)]
 
+    def tool(self, name: str) -> McpTool | None:
+        return next((tool for tool in self.listed() if tool.name == name), None)
+
     @property
     def is_known(self) -> bool:
         """Whether it is known which tools it has, or that it has none to offer."""
@@ -56,3 +62,13 @@ class Entry:
     def _is_on(self, tool: Described) -> bool:
         listed = not self.server.enabled_tools or tool.name in self.server.enabled_tools
         return listed and tool.name not in self.server.disabled_tools
+
+
+def missing(name: str, state: ServerState) -> str:
+    """Why a server of this state has no tool of that name, in words for the model."""
+    if state.status != "ready":
+        return f"The MCP server {state.name} is not there ({state.status}). {state.detail or ''}. {state.hint}".strip()
+    if name in (tool_name(state.name, held.name) for held in state.held):
+        return f"{state.name} has changed this tool. It is held back until the user has looked at the change, in /mcp."
+    known = ", ".join(tool for tool, _ in state.tools[:_NAMED])
+    return f"There is no tool {name[:LONGEST]!r}. {state.name} has: {known or 'none'}."

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, Protocol
 
 from msgspec import Meta, Struct
@@ -102,19 +102,20 @@ def best(query: str, tools: Sequence[Tool]) -> list[Tool]:
     if named := [tool for tool in tools if tool.name in exact]:
         return named
     words = dict.fromkeys(_words(query))
-    texts = [(tool, _words(tool.name), _words(f"{tool.description} {' '.join(_parameters(tool))}")) for tool in tools]
+    texts = [
+        (tool, frozenset(_words(tool.name)), frozenset(_words(f"{tool.description} {' '.join(_parameters(tool))}")))
+        for tool in tools
+    ]
+    weights = {word: 0.2 + 1 / (1 + sum(word in name or word in about for _, name, about in texts)) for word in words}
     scored = []
     for place, (tool, name, about) in enumerate(texts):
-        score = 0.0
-        for word in words:
-            rare = 1 / (1 + sum(word in other or word in more for _, other, more in texts))
-            score += (3 * _hits(word, name) + _hits(word, about)) * (0.2 + rare)
+        score = sum((3 * _hits(word, name) + _hits(word, about)) * weight for word, weight in weights.items())
         if score:
             scored.append((-score, place, tool))
     return [tool for _, _, tool in sorted(scored, key=lambda item: item[:2])]
 
 
-def _hits(word: str, words: Sequence[str]) -> float:
+def _hits(word: str, words: Collection[str]) -> float:
     if word in words:
         return 1.0
     near = len(word) > 3 and any(other.startswith(word) or word.startswith(other) for other in words if len(other) > 3)

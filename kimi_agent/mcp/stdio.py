@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 LONGEST = 64 << 20
 """Bytes of one message. A longer one is dropped, and its request answered with an error."""
 _CHUNK = 1 << 18
+_END = 4096  # bytes that are kept of each end of a line that is too long
+_REST_S = 0.01
+"""After each piece that is thrown away: a server that floods us waits in its own write, and costs next to nothing."""
+_FLOOD = 32 << 10  # bytes of stderr at once
 _EXIT_GRACE_S = 2.0  # between closing its stdin and SIGTERM: what the specification's shutdown leaves to the client
 _LAST_WORDS_S = 0.3  # for the end of its stderr after its exit
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,200}"|-?\d{1,18})')
@@ -101,16 +105,20 @@ async def _read(child: Child, deliver: "MemoryObjectSendStream[Any]", process: P
             return error
 
     gone = False
-    async for line, whole in _lines(child.stdout):
-        if gone or not line.strip():
-            continue  # nobody listens any more, but a server that cannot write cannot end
-        message: Any = parsed(line) if whole else _too_long(line)
-        if isinstance(message, Exception):
-            continue  # a stray line, as `print` leaves it
-        try:
-            await deliver.send(message)
-        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            gone = True
+    async for lines in _lines(child.stdout):
+        kept = False
+        for line, whole in lines:
+            if gone or not line.strip():
+                continue  # nobody listens any more, but a server that cannot write cannot end
+            message: Any = parsed(line) if whole else _too_long(line)
+            if isinstance(message, Exception):
+                continue  # a stray line, as `print` leaves it
+            kept = True
+            try:
+                await deliver.send(message)
+            except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                gone = True
+        await asyncio.sleep(_REST_S if lines and not kept else 0)
     with suppress(TimeoutError):  # how it ended is worth a moment
         async with asyncio.timeout(_LAST_WORDS_S):
             await process.exited.wait()
@@ -118,26 +126,24 @@ async def _read(child: Child, deliver: "MemoryObjectSendStream[Any]", process: P
     deliver.close()
 
 
-async def _lines(descriptor: int) -> AsyncIterator[tuple[bytes, bool]]:
-    """Lines of a non-blocking pipe, and whether each is whole; of one that is too long its beginning and its end."""
-    held: list[bytes] = []
-    size = 0
+async def _lines(descriptor: int) -> AsyncIterator[list[tuple[bytes, bool]]]:
+    """Per piece that comes through a non-blocking pipe, the lines that it ends, and whether each is whole; of one that is too
+    long its beginning and its end."""
+    held, size = bytearray(), 0
     async for chunk in chunks(descriptor):
         *ends, rest = chunk.split(b"\n")
+        found = []
         for piece in ends:
-            yield _joined(held, piece, size)
-            held, size = [], 0
+            found.append((bytes(held + piece), size + len(piece) <= LONGEST))
+            held, size = bytearray(), 0
+        held += rest
         size += len(rest)
         if size > LONGEST:
-            held = [b"".join(held)[:4096], rest[-4096:]]
-        else:
-            held.append(rest)
-    if held and any(held):
-        yield _joined(held, b"", size)
-
-
-def _joined(held: list[bytes], piece: bytes, size: int) -> tuple[bytes, bool]:
-    return b"".join([*held, piece]), size + len(piece) <= LONGEST
+            held = held[:_END] + held[_END:][-_END:]
+            await asyncio.sleep(_REST_S)
+        yield found
+    if held:
+        yield [(bytes(held), size <= LONGEST)]
 
 
 def _too_long(line: bytes) -> Any:
@@ -145,7 +151,7 @@ def _too_long(line: bytes) -> Any:
     from mcp import types
     from mcp.shared.message import SessionMessage
 
-    match = _ID.search(line[:4096]) or _ID.search(line[-4096:])
+    match = _ID.search(line[:_END]) or _ID.search(line[-_END:])
     if match is None:
         return ValueError("a message that is too long")
     number = match[1].decode("utf-8", "replace")
@@ -202,4 +208,4 @@ async def _hear(child: Child, errors: Tail) -> None:
     with suppress(OSError):
         async for piece in chunks(child.stderr):
             errors.add(piece)
-            await asyncio.sleep(0)  # one that floods us leaves time for others
+            await asyncio.sleep(_REST_S if len(piece) >= _FLOOD else 0)

@@ -1,18 +1,20 @@
 """A tool of a server as a tool of ours. All that the server says of it is a stranger's: cleaned, bounded, never believed."""
 
+import contextlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
+from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.schema import validate
 from kimi_agent.core.tool import ToolContext, ToolOutput
-from kimi_agent.mcp.calling import call_tool
-from kimi_agent.mcp.described import Described, described
-from kimi_agent.mcp.names import LONGEST, PREFIX, tool_name
+from kimi_agent.mcp.calling import call_tool, ready
+from kimi_agent.mcp.described import Described
+from kimi_agent.mcp.names import PREFIX, tool_name
 from kimi_agent.mcp.results import Saved, tool_output
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ class McpTool:
         return ", ".join(words for name, words in _HINTS if self._tool.hints.get(name) is True)
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        result = await call_tool(self._connection, self._tool.name, params, ctx.progress)
+        result = await call_tool(self._connection, self._tool, params, ctx.progress)
         remark = self._connection.remarks.pop(id(result), "")
         if remark:
             remark = f"its structured content does not match the schema that the server gave: {visible(remark)[:300]}"
@@ -95,38 +97,56 @@ class McpTool:
 
 
 class LaterTool:
-    """A tool of a server that is not ready yet, called by its name: the call waits for the server."""
+    """A tool of a server that is not ready, called by its name: the call waits for the server.
+
+    `find` has the tool then, `missing` says why there is none.
+    """
 
     description = ""
 
-    def __init__(self, connection: "Connection", name: str) -> None:
-        self._connection, self.name = connection, name
+    def __init__(
+        self,
+        connection: "Connection",
+        name: str,
+        find: Callable[[], McpTool | None],
+        missing: Callable[[], str],
+    ) -> None:
+        self._connection, self.name, self._find, self._missing = connection, name, find, missing
         self.Params: dict[str, Any] = {"type": "object", "properties": {}}
-        clean = name.removeprefix(PREFIX)
-        server, _, tool = clean.partition("__")
+        server, _, tool = name.removeprefix(PREFIX).partition("__")
         self.target = f"{server}/{tool}"
 
     def effects(self, params: dict[str, Any], ctx: ToolContext) -> Sequence[Effect]:
         return [Effect("mcp", self.target)]
 
     async def preview(self, params: dict[str, Any], ctx: ToolContext) -> Display | None:
-        tool = await self._found()
+        with contextlib.suppress(ToolError):
+            await ready(self._connection)
+        tool = self._find()
         return await tool.preview(params, ctx) if tool is not None else Plain(visible(json.dumps(params, indent=2)))
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        from kimi_agent.core.errors import ToolError
-
-        tool = await self._found()
+        await ready(self._connection)
+        tool = self._find()
         if tool is None:
-            known = ", ".join(
-                tool_name(self._connection.server.name, each.name) for each in self._connection.tools[:50]
-            )
-            problem = self._connection.problem
-            why = f"The server is not there: {problem.text}." if problem else f"It has: {known or 'none'}."
-            raise ToolError(f"There is no tool {self.name[:LONGEST]!r}. {why}")
+            raise ToolError(self._missing())
         return await tool.run(validate(tool.Params, params), ctx)
 
-    async def _found(self) -> McpTool | None:
-        await self._connection.settled()
-        made = (McpTool(self._connection, described(tool)) for tool in self._connection.tools)
-        return next((tool for tool in made if tool.name == self.name), None)
+
+class AbsentTool:
+    """A name that belongs to a server which has no such tool: a call of it does nothing but say why, and needs no permission."""
+
+    description = ""
+
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self._why = name, why
+        self.Params: dict[str, Any] = {"type": "object", "properties": {}}
+
+    def effects(self, params: dict[str, Any], ctx: ToolContext) -> Sequence[Effect]:
+        return []
+
+    async def preview(self, params: dict[str, Any], ctx: ToolContext) -> Display | None:
+        return None
+
+    async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
+        raise ToolError(self._why)

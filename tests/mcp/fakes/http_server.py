@@ -1,4 +1,5 @@
 """An MCP server over HTTP on loopback with one habit: `http_server.py [--log FILE] BEHAVIOUR [ARG...]`; prints its URL first.
+`--port PORT` among its arguments: there, and not at any free one.
 
 The class of a behaviour says what it does and what its arguments are. The log gets what mini.py writes, and the value of every
 `authorization` header.
@@ -254,8 +255,9 @@ class Http(ThreadingHTTPServer):
 def main(arguments):
     log = arguments[1] if arguments[:1] == ["--log"] else ""
     behaviour, *more = arguments[2 if log else 0 :]
+    port = int(more.pop(more.index("--port") + 1)) if "--port" in more else 0
     fake = BEHAVIOURS[behaviour](tuple(more), log)
-    http = Http(("127.0.0.1", 0), handler(fake))
+    http = Http(("127.0.0.1", port), handler(fake))
     print(f"http://127.0.0.1:{http.server_port}{fake.path}", flush=True)
     http.serve_forever()
 

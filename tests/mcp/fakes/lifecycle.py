@@ -81,6 +81,38 @@ class ModernOnly(Server):
         return {**super().call(name, arguments, request), "resultType": "complete"}
 
 
+class ModernChanges(ModernOnly):
+    """The same; `change` adds a tool, and tells whoever listens."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.added, self.listening = False, None
+
+    def handle(self, message):
+        if message.get("method") != "subscriptions/listen":
+            return super().handle(message)
+        self.listening = message["id"]
+        self._tell("subscriptions/acknowledged", notifications=message["params"]["notifications"])
+        return None
+
+    def _tell(self, what, **params):
+        about = {"io.modelcontextprotocol/subscriptionId": self.listening}
+        self.notify(f"notifications/{what}", {"_meta": about, **params})
+
+    def other(self, method, params):
+        found = super().other(method, params)
+        return {**found, "capabilities": self.capabilities} if method == "server/discover" else found
+
+    def tools(self):
+        return [ECHO, tool("change"), *([tool("added")] if self.added else [])]
+
+    def call(self, name, arguments, request):
+        if name == "change":
+            self.added = True
+            self._tell("tools/list_changed")
+        return super().call(name, arguments, request)
+
+
 def _complete(**fields):
     return {"resultType": "complete", "ttlMs": 0, "cacheScope": "private", **fields}
 
@@ -96,6 +128,23 @@ class FloodsStderr(Server):
         left = int((*self.arguments, "0")[0]) or 1 << 62
         while left > 0:
             left -= os.write(2, (b"warning: " + b"x" * 1000 + b"\n") * 60)
+
+
+class FloodsStdout(Server):
+    """Writes to standard output without end: `lines` that are no messages, or one `line` before all else."""
+
+    def run(self):
+        threading.Thread(target=self._flood, daemon=True).start()
+        super().run()
+
+    def _flood(self):
+        piece = b"noise\n" * 10_000 if "lines" in self.arguments else b"noise" * 10_000
+        while True:
+            self.write(piece)
+
+    def send(self, message):
+        if "lines" in self.arguments:
+            super().send(message)
 
 
 class Garbage(Server):
