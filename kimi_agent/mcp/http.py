@@ -12,7 +12,7 @@ from kimi_agent.mcp.definition import Server
 if TYPE_CHECKING:
     import httpx2
 
-LARGEST = 16 * 1024 * 1024
+LARGEST = 64 * 1024 * 1024
 """Bytes of one event or one JSON answer; of what is larger the call fails, and says so."""
 PATIENCE = 30.0
 """Seconds to connect and to send; and how long an answer may say nothing is at least `SILENCE`."""

@@ -1,6 +1,7 @@
 """The HTTP client below a server's transport. It imports httpx2, so it is imported where a connection begins."""
 
 import logging
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
@@ -13,8 +14,9 @@ AGENT = f"kimi-agent/{__version__}"
 SMALL = 1024 * 1024
 GOODBYE = 2.0
 """Seconds for the request that ends a session: nobody waits for a server that is gone."""
-PACKED = 64
-"""A compressed answer may have this part of the bytes of a plain one: it can be unpacked to more than a hundred times as many."""
+ENCODINGS = "gzip, deflate"
+"""What answers may be packed with: unpacked here, where the bytes can be counted before there are too many."""
+_PIECE = 1 << 20  # bytes that are unpacked at once
 
 logging.getLogger("mcp").addHandler(logging.NullHandler())  # what nobody listens to is not written onto the screen
 
@@ -24,14 +26,14 @@ class TooLarge(httpx2.StreamError):
 
 
 class Bounded(httpx2.AsyncByteStream):
-    """A body of at most `limit` bytes."""
+    """A body of at most `limit` bytes; where it is `packed`, as many as that when it is unpacked."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, limit: int) -> None:
-        self._inner, self._limit = inner, limit
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int, *, packed: bool = False) -> None:
+        self._inner, self._limit, self._packed = inner, limit, packed
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         count = 0
-        async for chunk in self._inner:
+        async for chunk in _unpacked(self._inner) if self._packed else self._inner:
             count += len(chunk)
             if count > self._limit:
                 raise TooLarge(f"the server's answer is larger than {self._limit} bytes")
@@ -41,12 +43,25 @@ class Bounded(httpx2.AsyncByteStream):
         await self._inner.aclose()
 
 
+async def _unpacked(stream: httpx2.AsyncByteStream) -> AsyncIterator[bytes]:
+    """In pieces: a few bytes may stand for a thousand times as many."""
+    unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip, or deflate with its head
+    try:
+        async for chunk in stream:
+            while chunk:
+                yield unpacker.decompress(chunk, _PIECE)
+                chunk = unpacker.unconsumed_tail
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise httpx2.DecodingError(f"the server's answer cannot be unpacked: {error}") from error
+
+
 def client(
     heard: Heard, headers: Mapping[str, str], auth: httpx2.Auth | None, timeout: httpx2.Timeout, largest: int
 ) -> httpx2.AsyncClient:
     """A client for one server: its `headers` go nowhere else, since the SDK follows no redirect to another origin, and
     requests of an `auth` are not merged with them."""
-    own = {"user-agent": AGENT, **{name.lower(): value for name, value in headers.items()}}
+    own = {"user-agent": AGENT, "accept-encoding": ENCODINGS, **{name.lower(): value for name, value in headers.items()}}
     return httpx2.AsyncClient(
         headers=own,
         auth=auth,
@@ -93,6 +108,10 @@ async def _bounded(largest: int, response: httpx2.Response) -> None:
     """An event stream is endless, and each of its events is bounded by the SDK."""
     if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
         return
-    packed = response.headers.get("content-encoding", "identity").lower() != "identity"
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    packed = encoding in ENCODINGS.split(", ")
+    if packed:
+        del response.headers["content-encoding"]
     if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = Bounded(response.stream, largest // PACKED if packed else largest)
+        bounded = largest if packed or encoding == "identity" else 0  # 0: nobody asked for that encoding
+        response.stream = Bounded(response.stream, bounded, packed=packed)

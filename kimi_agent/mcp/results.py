@@ -58,7 +58,7 @@ class Saved:
 def tool_output(result: "types.CallToolResult", saved: Saved, remark: str = "") -> ToolOutput:
     """A result whole: texts, pictures, files for what is neither. `remark` is what we have to say of it."""
     parts = list(_parts(result.content, saved))
-    text = plain("\n".join(part.text for part in parts if isinstance(part, Text)))
+    text = "\n".join(part.text for part in parts if isinstance(part, Text))
     if result.structured_content is not None and not _is_told(result.structured_content, text):
         told = json.dumps(result.structured_content, ensure_ascii=False, indent=1, default=str)
         text = f"{text}\n{told}" if text else told
@@ -73,11 +73,12 @@ def tool_output(result: "types.CallToolResult", saved: Saved, remark: str = "") 
 
 
 def _bounded(text: str, saved: Saved) -> str:
+    """Cleaned, and the middle of a long one in a file, as it came: cleaning it all would take seconds."""
     if len(text) <= LONGEST:
-        return text
+        return plain(text)
     half = LONGEST // 2
     where = f"[... {len(text) - 2 * half:,} characters of {len(text):,} left out by kimi; {saved.text(text)} ...]"
-    return f"{text[:half]}\n{where}\n{text[-half:]}"
+    return f"{plain(text[:half])}\n{where}\n{plain(text[-half:])}"
 
 
 def _is_told(structured: Any, text: str) -> bool:
