@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -21,6 +21,7 @@ from kimi_agent.core.listing import Listing
 from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command, sets_goal
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
+from kimi_agent.mcp_command import complete_mcp, mcp_command
 from kimi_agent.model_command import model_command
 from kimi_agent.queue_command import queue_command
 from kimi_agent.rewind_command import rewind_command
@@ -100,6 +101,8 @@ class Command(Struct, frozen=True):
     """Whether it is one with these arguments, where it is none with others."""
     headless: bool = False
     """It is no prompt, but the session takes it for what it is in a run without a screen."""
+    complete: Callable[[Session, str], Awaitable[Sequence[Option]]] | None = None
+    """What the last word of these arguments may be; a word ends at a blank."""
 
 
 async def _help(shell: Shell, args: str) -> None:
@@ -261,6 +264,8 @@ _ALL = (
     Command("status", "model, folder, mode", status_command),
     Command("show", "the whole output of the newest tool call, or of call N", show_command, (), "[N]"),
     Command("hooks", "the hooks that run in this session", hooks_command),
+    Command("mcp", "the MCP servers: their state, what they offer; connect anew, approve, read the files again", mcp_command, (),
+            "[NAME|reload|ACTION NAME]", complete=complete_mcp),
     Command("tasks", "what runs in the background; show or stop one", tasks_command, ("task",), "[[stop] ID]"),
     Command("theme", "the colours of the full-screen shell, also of later sessions", theme_command, (), "[NAME]"),
     Command("export", "write this session to a .md, .html or .json file", _export, ("export-md",), "[FILE]"),
@@ -313,6 +318,27 @@ def find(text: str, session: Session) -> tuple[Command, str] | None:
 
 
 _COMMAND_LIKE = re.compile(r"/((?:skill|flow):\S*|[a-zA-Z][\w-]*(?::\w[\w.:-]*)?)(\s|\Z)")
+
+
+CompleteArguments: TypeAlias = Callable[[], Awaitable[Sequence[Option]]]
+"""Answers what the last word of a text may be. Raises nothing."""
+
+
+def completes_arguments(text: str, session: Session) -> CompleteArguments | None:
+    """What knows the arguments of the command in `text`; None where nobody does."""
+    if not text.startswith("/") or " " not in text or (found := find(text, session)) is None:
+        return None
+    command, args = found
+    if (complete := command.complete) is None:
+        return None
+
+    async def known() -> Sequence[Option]:
+        try:
+            return await complete(session, args)
+        except Exception:  # a stranger's code, perhaps
+            return ()
+
+    return known
 
 
 def looks_like_command(text: str) -> bool:

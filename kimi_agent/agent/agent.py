@@ -139,8 +139,8 @@ class Agent(Struct):
         return self._libraries[folder]
 
     def servers(self, folder: Path) -> Servers | None:
-        """The MCP servers of sessions in `folder`: these share them, so that none is started twice."""
-        if folder not in self._servers:
+        """The MCP servers of sessions in `folder`: these share them, so that none is started twice. None: none is defined yet."""
+        if self._servers.get(folder) is None:
             self._servers[folder] = self.make_servers(folder)
         return self._servers[folder]
 

@@ -24,7 +24,8 @@ class ServerState(Record):
 
     `where` is its command or address, `source` the file that defines it. `detail` says why it is not ready, `hint` what to do,
     `stderr` are the last lines of that. `dropped` are tools that cannot be used, with the reason. `box` is what it runs in,
-    empty for one that runs elsewhere; `protocol` the revision that was agreed on.
+    empty for one that runs elsewhere; `protocol` the revision that was agreed on. `definition` is the whole of it, `digest` what
+    an approval of it holds for.
     """
 
     name: str
@@ -46,6 +47,7 @@ class ServerState(Record):
     version: str = ""
     box: str = ""
     definition: str = ""
+    digest: str = ""
 
 
 class Argument(Record):
@@ -138,15 +140,28 @@ class Servers(ToolSource, Protocol):
         """For this run. Raises ConfigError for an unknown name."""
         ...
 
-    async def approve(self, name: str) -> None:
-        """Take the definition of a project as it is now. Raises ConfigError."""
+    async def approve(self, name: str, digest: str = "") -> None:
+        """Take the definition of a project that has this `digest` (of `ServerState`; empty: as it is now), and begin to connect.
+
+        Raises ConfigError where it is another one by now.
+        """
         ...
 
     async def accept(self, name: str) -> None:
         """Take the changed tools of a server as they are now. Raises ConfigError."""
         ...
 
-    async def prompts(self) -> Sequence[Prompt]: ...
+    async def sign_in(self, name: str, show: Callable[[str], None]) -> None:
+        """Lead a person through the sign-in; `show` gets lines, addresses as lines of their own. Raises KimiError."""
+        ...
+
+    def raw(self, name: str) -> Sequence[tuple[str, str]]:
+        """The tools of a server by their own names, with its own descriptions, uncut: what could mislead is spelled out."""
+        ...
+
+    def prompts(self) -> Sequence[Prompt]:
+        """Those of the servers that are ready, as they were listed."""
+        ...
 
     async def prompt(self, server: str, name: str, arguments: Mapping[str, str]) -> str:
         """Its text. Raises ToolError."""
@@ -158,7 +173,7 @@ class Servers(ToolSource, Protocol):
         """What a server proposes for an argument; nothing when it does not."""
         ...
 
-    async def resources(self) -> Sequence[Resource]: ...
+    def resources(self) -> Sequence[Resource]: ...
 
     async def read(self, server: str, uri: str) -> tuple[Text | Image, ...]:
         """Raises ToolError."""

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from kimi_agent.core.errors import ConfigError, ToolError
 from kimi_agent.core.message import Image, Text
-from kimi_agent.core.servers import Argument, Prompt, Resource, ServerState
+from kimi_agent.core.sanitize import visible
+from kimi_agent.core.servers import Prompt, Resource, ServerState
 from kimi_agent.core.tool import Tool
 from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.connection import Connection
@@ -19,10 +20,11 @@ from kimi_agent.mcp.files import Found
 from kimi_agent.mcp.host_entry import Entry, missing
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
+from kimi_agent.mcp.offered import prompts_of, resources_of
 from kimi_agent.mcp.search import McpTools, best
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
-from kimi_agent.mcp.tool import AbsentTool, LaterTool, effect_target, told
+from kimi_agent.mcp.tool import AbsentTool, LaterTool, effect_target
 
 if TYPE_CHECKING:
     from kimi_agent.core.ask import Ask
@@ -117,10 +119,12 @@ class McpHost:
             if entry.connection is None and self._may_start(entry.server):
                 entry.connection = Connection(entry.server, self.link, self._changed)
                 fresh.append(entry.connection)
-        self._starting = asyncio.create_task(self._connect(fresh), name="mcp start")
+        self._starting = asyncio.create_task(self._connect(fresh, self._starting), name="mcp start")
         return self._starting
 
-    async def _connect(self, connections: Sequence[Connection]) -> None:
+    async def _connect(self, connections: Sequence[Connection], before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         if connections:
             await asyncio.to_thread(_import_sdk)
         for connection in connections:
@@ -180,10 +184,26 @@ class McpHost:
             await self._end([connection])
         self._changed()
 
-    async def approve(self, name: str) -> None:
+    async def approve(self, name: str, digest: str = "") -> None:
         entry = self._entry(name)
+        if digest and entry.server.digest != digest:
+            raise ConfigError(f"the definition of {name} has changed meanwhile", "Look at it again.")
         self._approvals.approve(entry.server, self.folder)
-        await self.reconnect(name)
+        self._begin()
+
+    async def sign_in(self, name: str, show: Callable[[str], None]) -> None:
+        from kimi_agent.mcp.expand import expand
+        from kimi_agent.mcp.oauth_flow import authorize
+
+        server = self._entry(name).server
+        if not self._may_start(server):
+            raise ConfigError(f"the MCP server {name} is {self._state(self._entry(name)).status}")
+        await authorize(
+            await asyncio.to_thread(expand, server, self.link.env),
+            self._home,
+            show=show,
+            open_browser=self.link.open_page,
+        )
 
     async def accept(self, name: str) -> None:
         entry = self._entry(name)
@@ -228,6 +248,11 @@ class McpHost:
 
     def states(self) -> Sequence[ServerState]:
         return [self._state(entry) for entry in self._entries.values()]
+
+    def raw(self, name: str) -> Sequence[tuple[str, str]]:
+        connection = self._entry(name).connection
+        tools = connection.tools if connection is not None else ()
+        return [(visible(tool.name), visible(tool.description or tool.title or "")) for tool in tools]
 
     def _state(self, entry: Entry) -> ServerState:
         server = entry.server
@@ -321,35 +346,11 @@ class McpHost:
             (name, e.connection) for name, e in self._entries.items() if e.connection is not None and e.connection.alive
         ]
 
-    async def prompts(self) -> Sequence[Prompt]:
-        return [
-            Prompt(
-                server, prompt.name, told(prompt.description or prompt.title or "", 300),
-                tuple(Argument(a.name, told(a.description or "", 200), bool(a.required)) for a in prompt.arguments or ()),
-            )
-            for server, connection in self._ready()
-            for prompt in connection.prompts
-        ]  # fmt: skip
+    def prompts(self) -> Sequence[Prompt]:
+        return [prompt for server, connection in self._ready() for prompt in prompts_of(server, connection)]
 
-    async def resources(self) -> Sequence[Resource]:
-        found = []
-        for server, connection in self._ready():
-            for each in connection.resources:
-                found.append(
-                    Resource(server, each.uri, each.name, told(each.description or "", 300), each.mime_type or "")
-                )
-            for form in connection.templates:
-                found.append(
-                    Resource(
-                        server,
-                        form.uri_template,
-                        form.name,
-                        told(form.description or "", 300),
-                        form.mime_type or "",
-                        template=True,
-                    )
-                )
-        return found
+    def resources(self) -> Sequence[Resource]:
+        return [each for server, connection in self._ready() for each in resources_of(server, connection)]
 
     async def prompt(self, server: str, name: str, arguments: Mapping[str, str]) -> str:
         from kimi_agent.mcp.offers import prompt_text

@@ -57,6 +57,7 @@ def state_of(
         protocol=client.protocol_version if client is not None else "",
         version=_line(f"{info.name} {info.version}") if info is not None else "",
         box=live.process.box if live is not None else "",
+        digest=server.digest,
         definition="\n".join([*description(server), *(["", "what is different now:", *changed] if changed else [])]),
     )
 

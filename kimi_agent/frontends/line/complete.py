@@ -8,6 +8,7 @@ from functools import partial
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
+from kimi_agent.commands import CompleteArguments, available, completes_arguments
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.line.screen import Owner
@@ -15,10 +16,12 @@ from kimi_agent.frontends.line.screen import Owner
 _COMMAND = re.compile(r"/[\w.:-]*$")
 
 
-def completes(document: Document) -> bool:
+def completes(document: Document, owner: Owner) -> bool:
     """Whether the cursor is at the end of something that can be completed."""
     text = document.text_before_cursor
-    return bool(_COMMAND.fullmatch(text) or mention_before(document.current_line_before_cursor))
+    if _COMMAND.fullmatch(text) or mention_before(document.current_line_before_cursor):
+        return True
+    return "\n" not in text and completes_arguments(text, owner.session) is not None
 
 
 def _completions(paths: Sequence[str], start: int) -> list[Completion]:
@@ -28,6 +31,13 @@ def _completions(paths: Sequence[str], start: int) -> list[Completion]:
 async def _search_on(answers: AsyncIterator[list[str]], start: int, tell: Callable[[list[Completion]], None]) -> None:
     async for paths in answers:
         tell(_completions(paths, start))
+
+
+async def _of_arguments(text: str, complete: CompleteArguments) -> AsyncGenerator[Completion, None]:
+    """What the last word of a slash command may be."""
+    begin = -len(text.rpartition(" ")[2])
+    for option in await complete():
+        yield Completion(option.label, begin, display=visible(option.label), display_meta=visible(option.description))
 
 
 class LineCompleter(Completer):
@@ -43,7 +53,7 @@ class LineCompleter(Completer):
         text = document.text_before_cursor
         if not self._owner.remembers() or not _COMMAND.fullmatch(text):
             return
-        for command in self._owner.known_commands():
+        for command in available(self._owner.session):
             names = (command.name, *command.aliases)
             name = next((name for name in names if name.startswith(text[1:])), None)
             if name is not None:
@@ -54,22 +64,30 @@ class LineCompleter(Completer):
     ) -> AsyncGenerator[Completion, None]:
         for completion in self.get_completions(document, complete_event):
             yield completion
-        before = document.current_line_before_cursor
-        mention = mention_before(before)
         if not self._owner.remembers():
             return
-        if mention is None:
-            if complete_event.completion_requested:
-                async for completion in self._of_command(document.text_before_cursor):
-                    yield completion
+        text, before = document.text_before_cursor, document.current_line_before_cursor
+        if mention := mention_before(before):
+            found = self._of_mention(document, mention, complete_event)
+        elif "\n" not in text and (complete := completes_arguments(text, self._owner.session)):
+            found = _of_arguments(text, complete)
+        elif complete_event.completion_requested:
+            found = self._of_command(text)
+        else:
             return
+        async for completion in found:
+            yield completion
+
+    async def _of_mention(
+        self, document: Document, mention: tuple[int, str], event: CompleteEvent
+    ) -> AsyncGenerator[Completion, None]:
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder(), self._owner.runs_git)
-        start, query = mention
-        answers, found = self._files.search(query), list[Completion]()
+        begin = mention[0] - len(document.current_line_before_cursor)
+        answers, found = self._files.search(mention[1]), list[Completion]()
         async for paths in answers:
-            found = _completions(paths, start - len(before))
-            if found and self._better is not None and complete_event.text_inserted:
+            found = _completions(paths, begin)
+            if found and self._better is not None and event.text_inserted:
                 break
         for completion in found:
             yield completion
@@ -77,7 +95,7 @@ class LineCompleter(Completer):
             self._searching.cancel()
         if self._better is not None:
             tell = partial(self._better, document)
-            self._searching = asyncio.create_task(_search_on(answers, start - len(before), tell))
+            self._searching = asyncio.create_task(_search_on(answers, begin, tell))
 
     async def _of_command(self, text: str) -> AsyncGenerator[Completion, None]:
         """Tab in a command: as the person's own shell completes it."""

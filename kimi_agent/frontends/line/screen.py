@@ -1,11 +1,10 @@
 """What line mode needs of a terminal, and what a terminal needs of line mode. Two screens: terminal.py and plain.py."""
 
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from kimi_agent.commands import Command
+from kimi_agent.agent.session import Session
 from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
 from kimi_agent.frontends.common.file_listing import Run
@@ -17,6 +16,9 @@ Lines: TypeAlias = list[tuple[str, Style]]
 
 class Owner(Protocol):
     """The front end, as its screen sees it. Every method returns at once."""
+
+    session: Session
+    """Whose commands, files and resources are completed."""
 
     @property
     def secret(self) -> bool:
@@ -37,10 +39,6 @@ class Owner(Protocol):
 
     def runs_git(self) -> Run | None:
         """What runs git to list the session's folder, None for nothing."""
-        ...
-
-    def known_commands(self) -> Sequence[Command]:
-        """What can be typed after a slash."""
         ...
 
     def submit(self, text: str) -> bool:

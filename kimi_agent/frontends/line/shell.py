@@ -306,9 +306,6 @@ class LineShell:
     def runs_git(self) -> Run | None:
         return lister(self.session.box, trusted=trusts(self.agent, self.session.cwd))
 
-    def known_commands(self) -> list[commands.Command]:
-        return commands.available(self.session)
-
     def _key(self, action: str) -> str:
         """What the person presses or types for an action."""
         if not self.screen.obeys:

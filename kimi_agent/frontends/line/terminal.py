@@ -86,7 +86,7 @@ class RichScreen:
             multiline=True,
             history=self._history,
             completer=LineCompleter(owner, self._offer),
-            complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document)),
+            complete_while_typing=Condition(lambda: completes(self._prompt.default_buffer.document, owner)),
             key_bindings=bindings(owner, self._pastes, lambda text: self.line(text, "dim"), look),
             vi_mode=look.vim,
             cursor=ModalCursorShapeConfig() if look.vim else None,
@@ -301,7 +301,9 @@ class RichScreen:
 
     def _make_room(self, buffer: Buffer) -> None:
         """Lines below the prompt are only taken while there is something to complete."""
-        self._prompt.reserve_space_for_menu = MENU_LINES if completes(buffer.document) or buffer.complete_state else 0
+        self._prompt.reserve_space_for_menu = (
+            MENU_LINES if completes(buffer.document, self._owner) or buffer.complete_state else 0
+        )
 
     def _message(self) -> StyleAndTextTuples:
         """What stands before the cursor. Every frame asks for it many times."""

@@ -15,7 +15,7 @@ from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.late import trusts
 from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import NoticeBlock
-from kimi_agent.commands import find, looks_like_command
+from kimi_agent.commands import completes_arguments, find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain
@@ -115,6 +115,7 @@ class SessionApp(OrderedApp):
             self._files(session),
             PromptHistory(session.cwd, agent.home, agent.redactor.text),
         )
+        self.composer.arguments = lambda text: completes_arguments(text, self.talk.session)
         self.shell = ShellMode(self, session.cwd)
         self.pasting = Pasting(self)
 

@@ -1,7 +1,7 @@
 """The prompt with its mark, its completions and its history: where everything that a person says begins."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -13,6 +13,7 @@ from textual.document._history import EditHistory
 from textual.message import Message
 from textual.widgets import Static
 
+from kimi_agent.commands import CompleteArguments
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.common.history import PromptHistory
@@ -47,6 +48,11 @@ class CommandWord(Completion):
     """A completion that the shell knows, for this word before the cursor."""
 
     word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentWord(CommandWord):
+    """What a slash command takes for the word before the cursor."""
 
 
 def _on_one_line(text: str) -> str:
@@ -90,6 +96,8 @@ class Composer(Vertical):
         self.feeding = False  # what is typed goes to a command that runs: no prompt, and not remembered
         self._sought: str | None = None  # the path whose files are looked for
         self.shell_tab: ShellTab | None = None
+        self.arguments: Callable[[str], CompleteArguments | None] = lambda text: None
+        self._argued = ""  # the text whose arguments the popup shows
         self._completed: str | None = None  # the text whose last word the popup completes as the shell would
         self._found = ""  # the one whose files the popup shows
 
@@ -301,8 +309,17 @@ class Composer(Vertical):
             self._open(self._commands_for(match[1]))
         elif mention := mention_before(before):
             self._find(mention[1])
+        elif not self.shell and (complete := self.arguments(before)) and self.area.document.line_count == 1:
+            self.run_worker(partial(self._find_arguments, before, complete), group="files", exclusive=True)  # type: ignore[arg-type]
         else:
             self._close()
+
+    async def _find_arguments(self, before: str, complete: CompleteArguments) -> None:
+        options, word = await complete(), before.rpartition(" ")[2]
+        if before != self.area.line_before_cursor or before == self._dismissed:
+            return
+        self._argued, self._sought = before, None
+        self._open([ArgumentWord(option.label, option.label, option.description, word=word) for option in options])
 
     def _find(self, query: str) -> None:
         if query != self._sought:
@@ -338,11 +355,14 @@ class Composer(Vertical):
             if run:  # Enter came when what it was meant for had gone
                 self._submit(PromptArea.Submitted())
             return
+        before = self.area.line_before_cursor
+        if isinstance(item, ArgumentWord):
+            self._accept_argument(item, before, run=run)
+            return
         if isinstance(item, CommandWord):
             self._close()
             self._put_word(item.word, item.insert)
             return
-        before = self.area.line_before_cursor
         mention = mention_before(before) if item.insert.startswith("@") else None
         is_file, start = mention is not None, mention[0] if mention else 0
         if mention is not None:
@@ -356,3 +376,15 @@ class Composer(Vertical):
         self.area.replace(item.insert + tail, begin, (row, column))
         if run and not is_file:
             self._submit(PromptArea.Submitted())
+
+    def _accept_argument(self, item: ArgumentWord, before: str, *, run: bool) -> None:
+        """Enter sends a command whose last word is whole, or not begun; else it puts the selected one in, as Tab does."""
+        whole = not item.word and self.popup.selected == 0
+        whole = whole or any(item.word == each.insert.strip() for each in self.popup.items)
+        stale = before != self._argued
+        if run and (whole or stale):
+            self._close()
+            self._submit(PromptArea.Submitted())
+        elif not stale:
+            self._close()
+            self._put_word(item.word, item.insert + ("" if item.insert[-1:] in "=/" else " "))
