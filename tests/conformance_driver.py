@@ -21,6 +21,7 @@ from kimi_agent.core.errors import KimiError, ToolError
 from kimi_agent.mcp.calling import call_tool
 from kimi_agent.mcp.connection import Connection
 from kimi_agent.mcp.definition import OAuth, Server
+from kimi_agent.mcp.described import described
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.oauth import wanted_scopes
 from kimi_agent.mcp.oauth_flow import authorize
@@ -117,9 +118,9 @@ def calls(connection: Connection, scenario: str, context: dict[str, Any]) -> lis
 async def call(connection: Connection, name: str, arguments: dict[str, Any]) -> None:
     """A tool that wants a scope more gets it from a new sign-in."""
     for _ in range(SIGN_INS):
-        assert name in [tool.name for tool in connection.tools]
+        tool = next(tool for tool in connection.tools if tool.name == name)
         try:
-            await call_tool(connection, name, arguments, lambda _: None)
+            await call_tool(connection, described(tool), arguments, lambda _: None)
             return
         except ToolError as error:
             if not connection.heard.needs_auth:
