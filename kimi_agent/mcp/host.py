@@ -219,6 +219,8 @@ class McpHost:
         return lambda: self._watchers.remove(changed) if changed in self._watchers else None
 
     def _changed(self) -> None:
+        for entry in self._entries.values():
+            entry.listed()  # what its tools are now is remembered, whether or not anybody looks
         for watcher in list(self._watchers):
             with contextlib.suppress(Exception):
                 watcher()

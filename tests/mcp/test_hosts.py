@@ -1,7 +1,6 @@
 """The host of all servers: which are started, what they are called by, and how they come, change and go while it runs."""
 
 import asyncio
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from tool_context import make_context, text_of
 
 from kimi_agent.core.errors import ConfigError, ToolError
 from kimi_agent.mcp.files import Flags
-from kimi_agent.mcp.host import McpHost
 
 
 def entry(behaviour: str, *arguments: object, **more: Any) -> dict[str, Any]:
@@ -122,7 +120,7 @@ async def test_bad_tools_are_left_out_one_by_one(tmp_path: Path) -> None:
         dropped = dict(found.dropped)
         assert {"no_schema", "empty_schema", "null_schema", "wrong_schema", "asks_for_task"} <= set(dropped)
         assert "echo" in dropped, "the second of this name"
-        assert [name for name, _ in found.tools][0] == "mcp__s__echo"
+        assert next(name for name, _ in found.tools) == "mcp__s__echo"
         assert len(found.tools) == 7
 
 
