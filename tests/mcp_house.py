@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kimi_agent.config import Config
+from kimi_agent.core.access import Rung
 from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.files import Flags, find_servers
@@ -24,19 +25,20 @@ async def hosting(
     tmp_path: Path,
     servers: Mapping[str, Sequence[str] | Mapping[str, Any]],
     *,
-    boxed: bool = False,
+    boxed: bool | Rung = False,
     wait: bool = True,
     flags: Flags | None = None,
     **options: Any,
 ) -> AsyncIterator[McpHost]:
-    """A started host. Of a server the command is enough. `boxed`: in the best box of this machine; `options` are the link's."""
+    """A started host. Of a server the command is enough. `boxed`: in the best box of this machine, or this one; `options` are the
+    link's."""
     from kimi_agent.boxed import make_box
 
     home, folder = tmp_path / "kimi-home", tmp_path / "work"
     folder.mkdir(exist_ok=True)
     home.mkdir(exist_ok=True, mode=0o700)
     write_servers(home / "mcp.json", servers)
-    box = make_box(Config(), home) if boxed else None
+    box = make_box(Config(), home, rungs=[boxed] if isinstance(boxed, str) else ()) if boxed else None
     link = Link(
         start_child=functools.partial(start_child, room=room_of(box, folder)),
         home=home,

@@ -21,7 +21,7 @@ from kimi_agent.mcp.host_entry import Entry, missing
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
 from kimi_agent.mcp.offered import prompts_of, resources_of
-from kimi_agent.mcp.search import McpTools, best
+from kimi_agent.mcp.search import McpTools, best, words_of
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
 from kimi_agent.mcp.tool import AbsentTool, LaterTool, effect_target
@@ -239,6 +239,8 @@ class McpHost:
         return lambda: self._watchers.remove(changed) if changed in self._watchers else None
 
     def _changed(self) -> None:
+        for entry in self._entries.values():
+            entry.listed()  # what its tools are now is remembered, whether or not anybody looks
         for watcher in list(self._watchers):
             with contextlib.suppress(Exception):
                 watcher()
@@ -311,21 +313,27 @@ class McpHost:
     async def wait_for(self, query: str) -> str:
         """See search.Shelf. Servers are waited for a moment, and for longer only where nothing is found yet."""
         self.start()
-        left = FOUND_WAIT_S if best(query, self.all()) else max(FOUND_WAIT_S, self._patience - time.monotonic())
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(self._patience - time.monotonic()):
+                await self._found(query)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FOUND_WAIT_S):
                 await self.settled()
-        words = []
-        for state in self.states():
-            if state.status == "connecting":
-                words.append(f"{state.name} is still connecting: search again later.")
-            elif state.status != "ready":
-                words.append(
-                    f"{state.name} is not there ({state.status}{f': {state.detail}' if state.detail else ''})."
-                )
-            if state.instructions:
-                words.append(f"{state.name} says of its tools: {state.instructions}")
-        return "\n".join(words)
+        return words_of(self.states())
+
+    async def _found(self, query: str) -> None:
+        """Until some tool is there that a query is about, or every server has come to something."""
+        news = asyncio.Event()
+        forget = self.watch(news.set)
+        settled = asyncio.ensure_future(self.settled())
+        settled.add_done_callback(lambda _: news.set())
+        try:
+            while not settled.done() and not (best(query, self.all()) if query else self.all()):
+                news.clear()
+                await news.wait()
+        finally:
+            forget()
+            settled.cancel()
 
     def take_notes(self, session: str) -> list[str]:
         """What the model of a session is to be told of servers that are ready, once: their own words, as such."""

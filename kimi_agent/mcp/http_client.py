@@ -61,7 +61,11 @@ def client(
 ) -> httpx2.AsyncClient:
     """A client for one server: its `headers` go nowhere else, since the SDK follows no redirect to another origin, and
     requests of an `auth` are not merged with them."""
-    own = {"user-agent": AGENT, "accept-encoding": ENCODINGS, **{name.lower(): value for name, value in headers.items()}}
+    own = {
+        "user-agent": AGENT,
+        "accept-encoding": ENCODINGS,
+        **{name.lower(): value for name, value in headers.items()},
+    }
     return httpx2.AsyncClient(
         headers=own,
         auth=auth,

@@ -7,7 +7,6 @@ still connecting.
 import hashlib
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from kimi_agent.mcp.definition import Server
 from kimi_agent.mcp.described import Described, from_text
 from kimi_agent.mcp.store import locked, write_whole
 
-INSTRUCTIONS = "(instructions)"
-"""The name under which a server's instructions are pinned; no tool is called so."""
+INSTRUCTIONS, LISTED = "(instructions)", "(listed)"
+"""Names under which a server's instructions are pinned, and the names of its last list, as JSON. A tool called so is none."""
 _LIMIT = 32_000_000  # bytes
 
 
@@ -39,17 +38,18 @@ class Pins:
 
         What is new is kept from now on. Blocks; a file that cannot be written changes nothing but that.
         """
-        now = {tool.name: tool.text for tool in tools}
+        now = {tool.name: tool.text for tool in tools if tool.name not in (INSTRUCTIONS, LISTED)}
+        listed = json.dumps(list(now), ensure_ascii=False)
         if instructions:
             now[INSTRUCTIONS] = json.dumps(instructions, ensure_ascii=False)
         changed = {name for name, text in now.items() if self.known.get(name, text) != text}
         new = {name: text for name, text in now.items() if name not in self.known}
-        if new:
-            self.known.update(new)
+        if new or self.known.get(LISTED) != listed:
+            self.known.update({**new, LISTED: listed})
             self._write()
         held = tuple(Held(name, self.known[name], now[name]) for name in sorted(changed))
         kept = "" if INSTRUCTIONS in changed else instructions
-        return [tool for tool in tools if tool.name not in changed], held, kept
+        return [tool for tool in tools if tool.name in now and tool.name not in changed], held, kept
 
     def accept(self, held: Sequence[Held]) -> None:
         """Take these definitions for the known ones. Raises OSError."""
@@ -57,12 +57,9 @@ class Pins:
         self._write(strict=True)
 
     def tools(self) -> list[Described]:
-        """The known tools, for a server that is not there yet."""
-        found = []
-        for name, text in self.known.items():
-            with suppress(ValueError, KeyError, TypeError):  # damaged, or of another version
-                found += [from_text(text)] if name != INSTRUCTIONS else []
-        return found
+        """The known tools of its last list, for a server that is not there yet."""
+        listed = json.loads(self.known.get(LISTED, "[]"))
+        return [from_text(self.known[name]) for name in listed if name in self.known]
 
     def _read(self) -> dict[str, str]:
         try:
@@ -70,9 +67,7 @@ class Pins:
                 data: Any = json.loads(file.read(_LIMIT))
         except (OSError, ValueError, RecursionError):
             return {}
-        if not isinstance(data, dict):
-            return {}
-        return {str(name): text for name, text in data.items() if isinstance(text, str)}
+        return {name: text for name, text in data.items() if _is_good(name, text)} if isinstance(data, dict) else {}
 
     def _write(self, *, strict: bool = False) -> None:
         try:
@@ -81,6 +76,17 @@ class Pins:
         except OSError:
             if strict:
                 raise
+
+
+def _is_good(name: str, text: Any) -> bool:
+    """Whether a pin can be read: one that is damaged is as if it had never been."""
+    try:
+        told = json.loads(text)
+        if name == LISTED:
+            return isinstance(told, list) and all(isinstance(each, str) for each in told)
+        return isinstance(told, str) if name == INSTRUCTIONS else from_text(text).name == name
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def forget(home: Path, server: Server) -> None:

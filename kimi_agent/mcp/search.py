@@ -11,6 +11,7 @@ from kimi_agent.core.display import Display, Plain
 from kimi_agent.core.effect import Effect
 from kimi_agent.core.errors import ToolError
 from kimi_agent.core.schema import params_schema, validate
+from kimi_agent.core.servers import ServerState
 from kimi_agent.core.tool import Tool, ToolContext, ToolOutput, text_output
 
 NAME = "McpTools"
@@ -94,6 +95,19 @@ def overview(tools: Sequence[Tool]) -> str:
         more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
         lines.append(f"{server}: {', '.join(names[:_LISTED])}{more}")
     return "\n".join(lines)
+
+
+def words_of(states: Sequence[ServerState]) -> str:
+    """Which servers are missing in what a search answers, and what the others say of their tools, for the model."""
+    words = []
+    for state in states:
+        if state.status == "connecting":
+            words.append(f"{state.name} is still connecting: search again later.")
+        elif state.status != "ready":
+            words.append(f"{state.name} is not there ({state.status}{f': {state.detail}' if state.detail else ''}).")
+        if state.instructions:
+            words.append(f"{state.name} says of its tools: {state.instructions}")
+    return "\n".join(words)
 
 
 def best(query: str, tools: Sequence[Tool]) -> list[Tool]:

@@ -90,9 +90,8 @@ def _become(rung: str, request: "dict[str, Any]", profile: Profile, given: "list
             os.write(report, f"errno {error.errno}\n".encode())
             os._exit(_NOT_RUN)
         if landlock.abi() or rung == "R1":
-            landlock.restrict(
-                list(profile.writable), unread=list(profile.hidden) if rung == "R1" else None, shown=profile.shown
-            )
+            unread = list(profile.hidden) if rung == "R1" else None
+            landlock.restrict(list(profile.writable), unread=unread, shown=profile.shown, net=profile.net)
         seccomp.restrict(sockets=profile.net or (profile.sockets and rung != "R1"), net=profile.net)
     except BaseException as error:
         _say_box_failed(output, error)

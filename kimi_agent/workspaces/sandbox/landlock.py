@@ -44,14 +44,16 @@ def keep_signals_inside() -> None:
     _restrict(ruleset)
 
 
-def restrict(writable: "list[str]", *, unread: "list[str] | None" = None, shown: "tuple[str, ...]" = ()) -> None:
+def restrict(
+    writable: "list[str]", *, unread: "list[str] | None" = None, shown: "tuple[str, ...]" = (), net: bool = False
+) -> None:
     """Only `writable` trees and a few devices can be written from now on. `unread`: what of the rest cannot be read.
 
-    None: everything can be read, because mounts hide what has to be hidden. `shown` are readable parts of `unread` ones. Raises
-    OSError where the kernel has no Landlock.
+    None: everything can be read, because mounts hide what has to be hidden, and namespaces the network. `shown` are readable
+    parts of `unread` ones; `net`: others can be reached. Raises OSError where the kernel has no Landlock.
     """
     rights = _RIGHTS.get(abi(), _ALL)
-    ruleset = _create(rights, _ALL_TCP if unread is not None and abi() >= 4 else 0, 0)
+    ruleset = _create(rights, _ALL_TCP if unread is not None and not net and abi() >= 4 else 0, 0)
     try:
         if unread is None:
             _allow(ruleset, "/", _READ)

@@ -1,6 +1,9 @@
 """Servers that use what else the protocol has: questions to the client, logs, every kind of content, resources, prompts."""
 
 import base64
+import json
+import os
+import socket
 
 from mini import ECHO, RpcError, Server, text, tool
 
@@ -48,6 +51,35 @@ class Asks(Server):
         if name not in self.QUESTIONS:
             return super().call(name, arguments, request)
         return text(repr(self.ask(*self.QUESTIONS[name])))
+
+
+class Probes(Server):
+    """Tries what it may do, and answers that or the error: env, read and write a path, connect to a port, a socket file."""
+
+    def tools(self):
+        word = {"what": {"type": "string"}}
+        return [ECHO, tool("env"), *(tool(name, "", word) for name in ("read", "write", "connect", "unix"))]
+
+    def call(self, name, arguments, request):
+        what = arguments.get("what", "")
+        try:
+            if name == "env":
+                return text(json.dumps(dict(os.environ)))
+            if name == "read":
+                with open(what) as file:
+                    return text(file.read())
+            if name == "write":
+                with open(what, "w") as file:
+                    file.write("written")
+            elif name == "connect":
+                socket.create_connection(("127.0.0.1", int(what)), 5).close()
+            elif name == "unix":
+                socket.socket(socket.AF_UNIX).connect(what)
+            else:
+                return super().call(name, arguments, request)
+        except OSError as error:
+            return text(f"{type(error).__name__}: {error.strerror}")
+        return text("done")
 
 
 class Logging(Server):

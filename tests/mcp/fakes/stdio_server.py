@@ -34,6 +34,7 @@ BEHAVIOURS = {
     "double_forks": lifecycle.DoubleForks,
     "slow_progress": faults.SlowProgress,
     "asks": features.Asks,
+    "probes": features.Probes,
     "logging": features.Logging,
     "rich": features.Rich,
     "features": features.Features,
