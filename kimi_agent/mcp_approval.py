@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
     from kimi_agent.commands import Shell
 
+_NAMED = 10
 NOT_NOW, APPROVE, NONE_OF_THEM = "Not now", "Approve it", "None of them"
 
 
@@ -38,6 +39,24 @@ def question(state: ServerState, others: int = 0) -> Choice:
     ]
     item = Item(f"Let the MCP server {state.name} be started?", tuple(options), other=False)
     return Choice((item,), definition_of(state))
+
+
+def told_unapproved(servers: Servers) -> list[str]:
+    """Lines about what is left out where nobody can be asked."""
+    lines = [
+        f"{path} is not read: no MCP server of this project was ever approved. `kimi mcp list` shows what is in it, "
+        "`kimi mcp approve NAME` approves one, --trust-mcp NAME for this run"
+        for path in servers.unread
+    ]
+    names = [state.name for state in servers.states() if state.status == "needs-approval"]
+    if names:
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        one = len(names) == 1
+        lines.append(
+            f"{len(names)} MCP server{'' if one else 's'} of this project {'is' if one else 'are'} left out, nobody has approved "
+            f"{'it' if one else 'them'}: {', '.join(names[:_NAMED])}{more}; kimi mcp approve {names[0] if one else 'NAME'}"
+        )
+    return lines
 
 
 async def settle_servers(shell: "Shell") -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from kimi_agent.agent.agent_types import allows
 from kimi_agent.boxed import make_box
 from kimi_agent.config import Config
 from kimi_agent.core.child import StartChild
 from kimi_agent.core.project import project_root
+from kimi_agent.core.sanitize import visible
 from kimi_agent.core.servers import Servers, ServerState
 from kimi_agent.parts import Parts
 
@@ -56,7 +59,11 @@ def servers_of(
         def find() -> "Found":
             """Files of a folder that nobody trusts are not looked into, unless something of them was approved before."""
             project = (reads_projects and not agent.trust(folder).left_out) or approvals.known(folder)
-            return find_servers(home, folder, given, parts.mcp_servers, project=project)
+            found = find_servers(home, folder, given, parts.mcp_servers, project=project)
+            unread = (
+                [] if project or reads_projects else [path for path in _of_project(folder) if os.path.lexists(path)]
+            )
+            return replace(found, unread=tuple(map(visible, unread)))
 
         link = _link(config, home, box, folder, roots, caution)
         return McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
@@ -66,13 +73,13 @@ def servers_of(
 
 def _places(home: Path, folder: Path) -> list[str]:
     """Files that may define servers: what is here is looked for before anything is loaded that reads them."""
+    return [str(home / "mcp.json"), str(home / "mcp-local.json"), *_of_project(folder)]
+
+
+def _of_project(folder: Path) -> list[str]:
     names = (".mcp.json", ".kimi/mcp.json", ".kimi-code/mcp.json")
     roots = dict.fromkeys((folder, project_root(folder)))
-    return [
-        str(home / "mcp.json"),
-        str(home / "mcp-local.json"),
-        *(str(root / name) for root in roots for name in names),
-    ]
+    return [str(root / name) for root in roots for name in names]
 
 
 def _link(

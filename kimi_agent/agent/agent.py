@@ -141,7 +141,9 @@ class Agent(Struct):
     def servers(self, folder: Path) -> Servers | None:
         """The MCP servers of sessions in `folder`: these share them, so that none is started twice. None: none is defined yet."""
         if self._servers.get(folder) is None:
-            self._servers[folder] = self.make_servers(folder)
+            servers = self._servers[folder] = self.make_servers(folder)
+            problems = servers.problems if servers is not None else ()
+            self.notices = (*self.notices, *(text for text in problems if text not in self.notices))
         return self._servers[folder]
 
     def look_again(self, folder: Path) -> None:

@@ -12,6 +12,20 @@ from kimi_agent.core.task import Task
 Level: TypeAlias = Literal["info", "warning", "error"]
 
 
+class McpTally(Struct, frozen=True):
+    """How many MCP servers there are that are turned on, and how many of them are ready, failed, or wait for a person."""
+
+    total: int
+    ready: int = 0
+    failed: int = 0
+    unapproved: int = 0
+    unsigned: int = 0
+
+    @property
+    def worries(self) -> bool:
+        return bool(self.failed or self.unapproved or self.unsigned)
+
+
 class Status(Struct):
     """What a status line shows. `cost` is None until a request with known prices was made. Tokens are session totals.
 
@@ -38,6 +52,7 @@ class Status(Struct):
     goal: Goal | None = None
     tasks: tuple[Task, ...] = ()
     agent: ev.SubagentStarted | None = None
+    mcp: McpTally | None = None
 
 
 STOP_NOTICES: dict[ev.Stop, tuple[Level, str]] = {

@@ -79,6 +79,8 @@ def start(options: Options) -> int:
         _tell_notices(agent, told)
     if (headless or own) and (paths := left_out(agent, cwd)):
         sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
+    if headless or own:
+        _tell_servers(agent, cwd)
     try:
         return _run(name, frontend(**arguments), agent, boxed=needs_box(options, config, headless=headless))
     finally:
@@ -112,6 +114,7 @@ def start_serving(options: Options, make_frontend: Callable[..., Any], secret: s
     _tell_notices(agent, told)
     if paths := left_out(agent, cwd):
         sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
+    _tell_servers(agent, cwd)
     return _run("mcp", frontend, agent, boxed=needs_box(options, config, headless=True))
 
 
@@ -148,6 +151,15 @@ def _tell_notices(agent: "Agent", told: set[str]) -> None:
         if notice not in told:
             sys.stderr.write(f"kimi: {notice}\n")
     told.update(agent.notices)
+
+
+def _tell_servers(agent: "Agent", cwd: Path) -> None:
+    servers = agent.servers(cwd.resolve())
+    if servers is not None:
+        from kimi_agent.mcp_approval import told_unapproved
+
+        for line in told_unapproved(servers):
+            sys.stderr.write(f"kimi: {line}\n")
 
 
 def _frontend(name: str, plugins: "Sequence[Plugin]") -> Any:

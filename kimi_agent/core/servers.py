@@ -128,6 +128,11 @@ class Servers(ToolSource, Protocol):
         """What is wrong with the files of definitions, in words."""
         ...
 
+    @property
+    def unread(self) -> Sequence[str]:
+        """Files of a project that were not even read: nobody can be asked, and nothing of them was ever approved."""
+        ...
+
     async def reload(self) -> Sequence[str]:
         """Read the files again and follow them; what has changed, in words. Raises ConfigError."""
         ...

@@ -24,6 +24,7 @@ from kimi_agent.core.message import Image
 from kimi_agent.frontends.common.listening import Listening
 from kimi_agent.frontends.forms import FORMS, Form, Tally
 from kimi_agent.frontends.json_lines import Denied, LineInput, Result
+from kimi_agent.frontends.print_servers import ServersTold, require
 from kimi_agent.frontends.print_tasks import TaskWait
 from kimi_agent.frontends.progress import Progress
 from kimi_agent.frontends.stdio import InputLines, Output
@@ -76,7 +77,7 @@ class PrintFrontend:
         self._out = stdout or Output()
         self._form: Form = FORMS[output](self._out)
         self._streams = output == "stream-json" and not final_only
-        err = stderr or sys.stderr
+        err = self._err = stderr or sys.stderr
         self._progress = Progress(err, shown=(verbose or err.isatty()) and not final_only)
         self._input = LineInput(InputLines(stdin), self._form.record, self._nobody) if input == "stream-json" else None
         self._tally = Tally()
@@ -128,6 +129,9 @@ class PrintFrontend:
             stack.callback(session.listen, None)
             stack.push_async_callback(tasks.end)
             session.listen(Listening(self._show, self._input.wake if self._input else tasks.wake))
+            if session.servers is not None:
+                stack.callback(ServersTold(session.servers, self._err).end)
+                await require(session.servers)
             if self._input:
                 reader = asyncio.create_task(self._input.read(session))
                 stack.callback(reader.cancel)

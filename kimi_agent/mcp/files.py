@@ -65,12 +65,14 @@ class Flags(Struct, frozen=True):
 class Found(Struct, frozen=True):
     """`servers` are those that hold, in the order of precedence; `hidden` those of the same names that do not.
 
-    `problems` are sentences for the person, each with its file and line.
+    `problems` are sentences for the person, each with its file and line. `unread` are files of the project that were not
+    looked into.
     """
 
     servers: tuple[Server, ...] = ()
     problems: tuple[str, ...] = ()
     hidden: tuple[Server, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def user_file(home: Path) -> Path:

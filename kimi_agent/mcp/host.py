@@ -64,7 +64,7 @@ class McpHost:
         self._waking: list[asyncio.Task[None]] = []
         self.ask: Ask | None = None
         self._patience = 0.0  # the moment until which searches wait
-        self.unread = False  # a project has a file that was not even read
+        self.unread: Sequence[str] = ()
         self._look()
 
     # --- their lives --------------------------------------------------------------------------------------------------
@@ -74,6 +74,7 @@ class McpHost:
         self._approvals.fresh()
         found = self._find()
         self._problems = (*found.problems, *([self._approvals.problem] if self._approvals.problem else ()))
+        self.unread = found.unread
         before, self._entries = self._entries, {}
         words = []
         for server in (self._holding(server, found) for server in found.servers):

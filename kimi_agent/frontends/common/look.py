@@ -9,7 +9,20 @@ from kimi_agent.frontends.common.notify import Notifications
 Images: TypeAlias = Literal["auto", "kitty", "iterm2", "sixel", "blocks", "off"]
 Diffs: TypeAlias = Literal["auto", "unified", "side-by-side"]
 
-STATUS_ITEMS = ("mode", "box", "model", "thinking", "folder", "branch", "goal", "tasks", "context", "cost", "tokens")
+STATUS_ITEMS = (
+    "mode",
+    "box",
+    "model",
+    "thinking",
+    "folder",
+    "branch",
+    "mcp",
+    "goal",
+    "tasks",
+    "context",
+    "cost",
+    "tokens",
+)
 """What the status line says, the most important first: what does not fit is left out."""
 
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from kimi_agent.agent.status import Status
+from kimi_agent.agent.status import McpTally, Status
 from kimi_agent.core.access import BoxView, box_words
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import at_work, counted, one_line, thousands
 
 PLACE = ("mode", "box", "model", "thinking", "title", "folder", "branch")
 """Items that say where one is."""
-NUMBERS = ("goal", "tasks", "todos", "context", "cost", "cached", "tokens")
+NUMBERS = ("mcp", "goal", "tasks", "todos", "context", "cost", "cached", "tokens")
 """Items that say how far it has come."""
 
 
@@ -23,6 +23,8 @@ def unknown_items(items: Sequence[str]) -> list[str]:
 def number(item: str, status: Status) -> str:
     """What one of NUMBERS says; empty when there is nothing to say."""
     match item:
+        case "mcp":
+            return _mcp_words(status.mcp)
         case "goal":
             return at_work(status.goal)
         case "tasks":
@@ -46,6 +48,15 @@ def number(item: str, status: Status) -> str:
             return f"{thousands(status.input)} in{cached}, {thousands(status.output)} out"
         case _:
             return ""
+
+
+def _mcp_words(mcp: McpTally | None) -> str:
+    """`mcp 3/5`, or what wants a look: `mcp 1 failed !approve`."""
+    if mcp is None:
+        return ""
+    failed = f"{mcp.failed} failed" if mcp.failed else ""
+    words = [failed, "!approve" * bool(mcp.unapproved), "!auth" * bool(mcp.unsigned)]
+    return " ".join(["mcp", *(filter(None, words) if mcp.worries else [f"{mcp.ready}/{mcp.total}"])])
 
 
 def numbers(status: Status, items: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What comes before the first prompt of line mode: what the person is told, and whether the folder is trusted."""
+"""What comes before the first prompt of line mode: what the person is told, whether the folder is trusted, and its servers."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from kimi_agent.agent.late import left_out, trusts
 from kimi_agent.agent.session_servers import warm
 from kimi_agent.frontends.common.keymap import Keymap
 from kimi_agent.frontends.common.look import Look
+from kimi_agent.mcp_approval import settle_servers, unapproved
 from kimi_agent.trust_command import settle_trust
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def begin(shell: "LineShell", jobs: "Jobs") -> None:
             jobs.take_waiting()
         elif trusts(shell.agent, shell.session.cwd):
             warm(shell.session)
+            await settle_servers(shell)
 
-    if left_out(shell.agent, shell.session.cwd):
+    if left_out(shell.agent, shell.session.cwd) or unapproved(shell.session):
         jobs.start("", settle)

@@ -12,6 +12,7 @@ from kimi_agent.frontends.common.conversation import Conversation
 from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
+from kimi_agent.frontends.common.servers import ServersWatch
 from kimi_agent.frontends.common.status import box_word, home_relative, numbers, thinking_word
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.draw import Drawer
@@ -55,6 +56,7 @@ class View:
             still=look.still,
             clock=clock,
         )
+        self._servers = ServersWatch(screen.refresh)
         self._branch = git_branch(session.cwd)
         self._told_at = clock()  # when progress was spoken of last
         self._last_look: tuple[object, ...] = ()
@@ -115,6 +117,7 @@ class View:
 
     def _items(self) -> list[str]:
         session, status = self._session, self.transcript.status
+        status.mcp = self._servers.tally(session.servers)
         place = {
             "mode": session.mode if session.mode != "default" else "",
             "box": box_word(session.box, read_only=not self._trusts(session.cwd)),

@@ -26,6 +26,7 @@ from kimi_agent.frontends.common.guard import Clock
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.notify import Notifier
+from kimi_agent.frontends.common.servers import ServersWatch
 from kimi_agent.frontends.common.status import box_word
 from kimi_agent.frontends.common.unsent import KEEP_S, Unsent
 from kimi_agent.frontends.tui.commanding import CANCEL, Commanding
@@ -100,6 +101,7 @@ class SessionApp(OrderedApp):
         self._first_prompt = prompt
         self._unsent = Unsent(agent.home, session.id, session.cwd, agent.redactor.text)
         self._keeping: Timer | None = None
+        self._servers = ServersWatch(lambda: self.call_later(self.update_bars))
         self._hint = ""
         self._branch = ""
         self._starting = False  # a turn is about to begin
@@ -360,6 +362,7 @@ class SessionApp(OrderedApp):
         if not self._shown:
             return
         status = self.talk.transcript.status
+        status.mcp = self._servers.tally(self.talk.session.servers)
         cwd = self.shell.cwd if self.shell.on else self.talk.session.cwd
         self.status.update(
             status, cwd=cwd, branch=self._branch, thinking=self.talk.session.thinking, shell=self.shell.on,

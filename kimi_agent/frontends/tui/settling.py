@@ -1,10 +1,11 @@
-"""What comes before the first prompt: the question whether the folder is trusted. It is asked when the screen is there."""
+"""What comes before the first prompt: whether the folder is trusted, and its servers. It is asked when the screen is there."""
 
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.late import left_out, trusts
 from kimi_agent.agent.session_servers import warm
 from kimi_agent.agent.transcript import NoticeBlock
+from kimi_agent.mcp_approval import settle_servers, unapproved
 from kimi_agent.trust_command import settle_trust
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ class Settling:
     def begin(self, prompt: str) -> None:
         """Send the first prompt, if there is one, when nothing is left to ask."""
         self._held = [prompt] if prompt else []
-        self._asks = bool(left_out(self._app.agent, self._app.talk.session.cwd))
+        session = self._app.talk.session
+        self._asks = bool(left_out(self._app.agent, session.cwd) or unapproved(session))
         if self._asks:
             self._app.run_worker(self._settle(), group="command")
         else:
@@ -43,12 +45,14 @@ class Settling:
         app, before = self._app, self._app.talk.session
         try:
             stays = await settle_trust(app.commands)
+            if stays and trusts(app.agent, app.talk.session.cwd):
+                self.warm_box()
+                await settle_servers(app.commands)
         finally:
             self._asks = False
         if app.talk.session is not before:  # what was told before is gone from the screen
             app.view.show([NoticeBlock(0, "warning", text) for text in app.agent.notices])
         if stays:
-            self.warm_box()
             self._send()
 
     def _send(self) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from tui_house import house, screen_text, shell
 
-from kimi_agent.agent.status import Status
+from kimi_agent.agent.status import McpTally, Status
 from kimi_agent.core.display import Todo
 from kimi_agent.frontends.common.status import NUMBERS, PLACE, number, numbers, thinking_word, unknown_items
 
 BUSY = Status(
     model="kimi-k2", context=50_000, context_size=200_000, input=140_000, output=2_000, cached=70_000, cost=0.5,
-    todos=(Todo("a", "done"), Todo("b", "pending")),
+    todos=(Todo("a", "done"), Todo("b", "pending")), mcp=McpTally(5, 3, failed=1, unapproved=1),
 )  # fmt: skip
 
 
@@ -29,6 +29,7 @@ def last_line(text: str) -> str:
         ("todos", "1/2 done"),
         ("tasks", ""),
         ("goal", ""),
+        ("mcp", "mcp 1 failed !approve"),
     ],
 )
 def test_each_number(item: str, text: str):

@@ -143,7 +143,13 @@ class StatusBar(Bar):
         right = numbers(status, self.items)[::-1]
         while right and sum(len(part) + 3 for part in right) > width * 2 // 3:
             right.pop(0)
-        figures = " · ".join(right)
+        figures = Text(" · ", palette.muted).join(
+            Text(
+                part,
+                palette.warning if part.startswith("mcp ") and status.mcp and status.mcp.worries else palette.muted,
+            )
+            for part in right
+        )
         left = Text(" ")
         if shell:
             left.append("shell ", palette.warning + BOLD)
@@ -153,13 +159,13 @@ class StatusBar(Bar):
         if box and not shell and "box" in self.items and (width >= BOX_WIDTH or box == NO_BOX):
             left.append(f"{box} ", palette.error + BOLD if box == NO_BOX else palette.muted)
             left.append("· ", palette.muted)
-        room = width - left.cell_len - cell_len(figures) - 3
+        room = width - left.cell_len - figures.cell_len - 3
         name = "" if shell else clip(self._model(status, thinking), max(8, room // 2))
         if name:
             left.append(name, palette.text if status.model else palette.warning)
         place = branch if "branch" in self.items else ""
         left.append_text(self._place(cwd, place, room - cell_len(name) - 3, joined=bool(name)))
-        self.say(left, Text(figures, palette.muted))
+        self.say(left, figures)
 
     def _model(self, status: Status, thinking: str | None) -> str:
         words = {
