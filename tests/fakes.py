@@ -70,6 +70,7 @@ class FakeSession:
         self.running, self.saved = False, True
         self.workspace: Any = agent.workspace
         self.box: Any = agent.box
+        self.servers: Any = None
         self.prompts: list[str] = []
         self.steered: list[str] = []
         self.queued: list[str] = []
