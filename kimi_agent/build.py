@@ -16,7 +16,7 @@ from kimi_agent.agent.skills import Library
 from kimi_agent.agent.store import SessionStore
 from kimi_agent.agent.subagents import Budget
 from kimi_agent.boxed import caution_of, hooks_of, make_box, snapshots_of, workspaces_of
-from kimi_agent.builtin import SKILLS, builtin_plugin, sees
+from kimi_agent.builtin import SKILLS, builtin_plugin
 from kimi_agent.config import Config, ModelConfig
 from kimi_agent.config.keys import keys_of
 from kimi_agent.core.access import BoxView
@@ -295,7 +295,7 @@ def attach_for(config: Config, parts: Parts, model: Model, is_private: Callable[
         return effect.kind == "read" and is_private(effect.target)
 
     private = config.network.allow_private
-    return make_attach(parts.readers, media=sees(model), allow_private=private, is_secret=is_secret)
+    return make_attach(parts.readers, media=model.sees, allow_private=private, is_secret=is_secret)
 
 
 def offers(config: Config, tool: str) -> bool:

@@ -6,7 +6,6 @@ from pathlib import Path
 from kimi_agent import __version__
 from kimi_agent.commands import COMMANDS
 from kimi_agent.core.access import BoxView
-from kimi_agent.core.provider import Model
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.frontends import FRONTENDS
@@ -26,7 +25,7 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True, box: BoxView |
 
         return builtin_tools(
             think=think,
-            media=sees(host.model),
+            media=host.model.sees,
             allow_private=host.allow_private,
             readers=host.readers,
             services=host.services,
@@ -46,11 +45,6 @@ def builtin_plugin(*, think: bool, moves_on_timeout: bool = True, box: BoxView |
         frontends=FRONTENDS,
         workspaces={"local": _local},
     )
-
-
-def sees(model: Model) -> bool:
-    """Whether pictures may be sent to a model; one whose capabilities nobody told is trusted to see."""
-    return not model.capabilities or "image_in" in model.capabilities
 
 
 def _local(folder: Path, extra_roots: Sequence[Path]) -> Workspace:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.main_prompt import added_folder
+from kimi_agent.agent.served import called
 from kimi_agent.agent.session import Session
 from kimi_agent.context_command import context_command
 from kimi_agent.copy_command import copy_command
@@ -22,6 +23,7 @@ from kimi_agent.diff_command import diff_command
 from kimi_agent.goal_command import goal_command, sets_goal
 from kimi_agent.info_commands import hooks_command, status_command, usage_command, version_command
 from kimi_agent.mcp_command import complete_mcp, mcp_command
+from kimi_agent.mcp_prompts import about, complete_prompt, prompt_command, prompts_of, usage_of
 from kimi_agent.model_command import model_command
 from kimi_agent.queue_command import queue_command
 from kimi_agent.rewind_command import rewind_command
@@ -299,7 +301,15 @@ def available(session: Session) -> list[Command]:
         if name != long or own.get(skill.name) is not skill:
             aliases = (long,) if name == skill.name and own.get(long) is skill else ()
             commands.append(Command(name, skill.description, partial(_prompt, name), aliases, skill.hint, prompt=True))
-    return commands
+    taken = {name for command in commands for name in (command.name, *command.aliases)}
+    served = [(f"{prompt.server}:{prompt.name}", prompt) for prompt in prompts_of(session)]
+    return commands + [_of_server(name, about(p), usage_of(p)) for name, p in served if name not in taken]
+
+
+def _of_server(name: str, help_: str = "", usage: str = "") -> Command:
+    """A prompt of an MCP server."""
+    run, complete = partial(prompt_command, name), partial(complete_prompt, name)
+    return Command(name, help_, run, usage=usage, headless=True, complete=complete)
 
 
 def find(text: str, session: Session) -> tuple[Command, str] | None:
@@ -314,6 +324,8 @@ def find(text: str, session: Session) -> tuple[Command, str] | None:
     if (found := session.skills.find(text)) is not None:
         name = text[1:].split(maxsplit=1)[0]
         return Command(name, found[0].description, partial(_prompt, name), prompt=True), found[1]
+    if (call := called(text, session.servers)) is not None:
+        return _of_server(f"{call.server}:{call.name}"), text.partition(" ")[2]
     return None
 
 

@@ -17,6 +17,7 @@ from kimi_agent.agent.loop import Turn
 from kimi_agent.agent.mentions import Mentions
 from kimi_agent.agent.plan_mode import mode_note
 from kimi_agent.agent.runner import Runner
+from kimi_agent.agent.served import Served
 from kimi_agent.agent.session_parts import Listener, SessionParts
 from kimi_agent.agent.store import keepable
 from kimi_agent.agent.tasks import BackgroundTasks, told_end
@@ -50,7 +51,7 @@ class Session:
         self.title = ""
         self._log, self._permissions, self._fork_log = log, parts.permissions, parts.fork_log
         self.plan_file = parts.plan_file
-        self._mentions = Mentions(parts.attach, parts.workspace, self._emit)
+        self._mentions = Mentions(parts.attach, parts.workspace, self._emit, Served(self))
         self.mode_before_plan: ev.Mode = "default"
         self._mode_told = False  # the model knows whether plan mode is on
         self._events_before = len(log.events)

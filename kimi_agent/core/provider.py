@@ -35,6 +35,11 @@ class Model(Record):
     capabilities: frozenset[str] = frozenset()
     prices: Prices | None = None
 
+    @property
+    def sees(self) -> bool:
+        """Whether pictures may be sent to it; one whose capabilities nobody told is trusted to see."""
+        return not self.capabilities or "image_in" in self.capabilities
+
 
 class Endpoint(Record):
     """Where a provider talks to. `kind` is a key of the providers table; `reasoning_field` overrides where reasoning stands.

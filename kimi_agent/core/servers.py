@@ -164,6 +164,10 @@ class Servers(ToolSource, Protocol):
         """The tools of a server by their own names, with its own descriptions, uncut: what could mislead is spelled out."""
         ...
 
+    async def arrived(self, server: str) -> None:
+        """Wait until a server is connected, and what it offers is known. Raises ToolError when that does not come about."""
+        ...
+
     def prompts(self) -> Sequence[Prompt]:
         """Those of the servers that are ready, as they were listed."""
         ...
@@ -182,6 +186,10 @@ class Servers(ToolSource, Protocol):
 
     async def read(self, server: str, uri: str) -> tuple[Text | Image, ...]:
         """Raises ToolError."""
+        ...
+
+    async def follow(self, session: str, server: str, uri: str) -> None:
+        """Tell the model of a session, by `take_notes`, when a resource changes, if its server tells. Raises ToolError."""
         ...
 
     async def aclose(self) -> None: ...

@@ -47,6 +47,8 @@ class Connection:
         self.templates: list[types.ResourceTemplate] = []
         self.dropped: list[Dropped] = []
         self.process, self.heard = Process(), Heard()
+        self.followed: dict[str, Callable[[], None]] = {}  # what is called when a resource changes, by its address
+        self._news: News | None = None
         self.remarks: dict[int, str] = {}  # on results, by id: what the SDK would have thrown them away for
         self.calls = 0  # that run
         self.generation = 0  # counts the connections
@@ -196,7 +198,7 @@ class Connection:
 
         self.process, self.dropped = Process(), []
         self.heard.forget()
-        news = News(self)
+        news = self._news = News(self)
         async with asyncio.timeout(self._patience) as limit:  # the SDK has no limit of its own
             transport = guarded(self._transport(server), self.dropped)
             from kimi_agent import __version__
@@ -311,6 +313,13 @@ class Connection:
             self.dropped.clear()
             self.tools = await list_tools(client, self.dropped)
         await self._list_more(client)
+
+    async def follow(self, uri: str, changed: Callable[[], None]) -> None:
+        """Call `changed` whenever the server says that a resource has, also after it was connected to anew."""
+        new = uri not in self.followed
+        self.followed[uri] = changed
+        if new and self.client is not None and self._news is not None:
+            await self._news.subscribe(self.client, uri)
 
     def _tolerate(self, client: "Client") -> None:
         """Keep a structured result that does not match its tool's schema: the mismatch is told beside it."""

@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kimi_agent.core.errors import ConfigError, ToolError
-from kimi_agent.core.message import Image, Text
+from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import visible
-from kimi_agent.core.servers import Prompt, Resource, ServerState
+from kimi_agent.core.servers import ServerState
 from kimi_agent.core.tool import Tool
 from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.connection import Connection
@@ -20,7 +19,7 @@ from kimi_agent.mcp.files import Found
 from kimi_agent.mcp.host_entry import Entry, missing
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
-from kimi_agent.mcp.offered import prompts_of, resources_of
+from kimi_agent.mcp.offering import Offering
 from kimi_agent.mcp.search import McpTools, best, words_of
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
@@ -37,7 +36,7 @@ SEARCH_WAIT_S, FOUND_WAIT_S = 10.0, 0.5
 """How long all searches together wait for servers that are still connecting; and each one that has found something."""
 
 
-class McpHost:
+class McpHost(Offering):
     """`find` reads the definitions. `wanted` says whether a tool is offered.
 
     Everything here is safe to be called before `start`, and when servers fail: what they do is in `states`.
@@ -53,6 +52,7 @@ class McpHost:
         wanted: Callable[[str], bool] = lambda name: True,
         share: float = SHARE,
     ) -> None:
+        super().__init__()
         self.folder, self.link = folder, link
         self._home, self._find, self._approvals, self._wanted, self._share = home, find, approvals, wanted, share
         self._entries: dict[str, Entry] = {}
@@ -338,7 +338,7 @@ class McpHost:
 
     def take_notes(self, session: str) -> list[str]:
         """What the model of a session is to be told of servers that are ready, once: their own words, as such."""
-        notes = []
+        notes = self._take_resource_notes(session)
         for name, entry in self._entries.items():
             entry.listed()
             if entry.instructions and (session, name) not in self._told:
@@ -347,43 +347,6 @@ class McpHost:
                     f"[The MCP server {name} says of its tools; these are its words, not the user's] {entry.instructions}"
                 )
         return notes
-
-    # --- prompts and resources ----------------------------------------------------------------------------------------
-
-    def _ready(self) -> list[tuple[str, Connection]]:
-        return [
-            (name, e.connection) for name, e in self._entries.items() if e.connection is not None and e.connection.alive
-        ]
-
-    def prompts(self) -> Sequence[Prompt]:
-        return [prompt for server, connection in self._ready() for prompt in prompts_of(server, connection)]
-
-    def resources(self) -> Sequence[Resource]:
-        return [each for server, connection in self._ready() for each in resources_of(server, connection)]
-
-    async def prompt(self, server: str, name: str, arguments: Mapping[str, str]) -> str:
-        from kimi_agent.mcp.offers import prompt_text
-
-        return await prompt_text(self._connected(server), name, arguments)
-
-    async def read(self, server: str, uri: str) -> tuple[Text | Image, ...]:
-        from kimi_agent.mcp.offers import resource_content
-
-        return await resource_content(self._connected(server), uri)
-
-    async def complete(
-        self, server: str, of: Prompt | Resource, argument: str, value: str, known: Mapping[str, str] = {}
-    ) -> Sequence[str]:
-        from kimi_agent.mcp.offers import completions
-
-        connection = next((c for name, c in self._ready() if name == server), None)
-        return [] if connection is None else await completions(connection, of, argument, value, known)
-
-    def _connected(self, server: str) -> Connection:
-        connection = next((c for name, c in self._ready() if name == server), None)
-        if connection is None:
-            raise ToolError(f"The MCP server {server} is not there.")
-        return connection
 
 
 def _tokens(tool: Tool) -> int:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kimi_agent.mcp.connection import Connection
 
 _GATHER_S = 0.3  # servers tell one change several times
+_SUBSCRIBE_S = 5.0
 _LOGGED = 4_000  # characters of a message
 
 
@@ -17,6 +18,7 @@ class News:
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._waiting: asyncio.Task[None] | None = None
+        self._listening: list[asyncio.Task[None]] = []
 
     async def handle(self, message: Any) -> None:
         """A notification of a server of the older revisions."""
@@ -24,9 +26,39 @@ class News:
             "ToolListChangedNotification", "PromptListChangedNotification", "ResourceListChangedNotification",
         ):  # fmt: skip
             self._look_soon()
+        elif type(message).__name__ == "ResourceUpdatedNotification":
+            self._updated(str(message.params.uri))
+
+    async def subscribe(self, client: "Client", uri: str) -> None:
+        """Ask to be told of a resource. Nothing when the server cannot, or does not answer."""
+        from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+        offered = client.server_capabilities.resources
+        if offered is None or not offered.subscribe:
+            return
+        if client.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            self._listening.append(asyncio.create_task(self._listen(client, uri)))
+            return
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_SUBSCRIBE_S):
+                await client.session.subscribe_resource(uri)
+
+    async def _listen(self, client: "Client", uri: str) -> None:
+        """Until the connection ends."""
+        with contextlib.suppress(Exception):
+            async with client.listen(resource_subscriptions=[uri]) as events:
+                async for _ in events:
+                    self._updated(uri)
+
+    def _updated(self, uri: str) -> None:
+        for followed, changed in list(self._connection.followed.items()):
+            if uri == followed or uri.startswith(f"{followed.rstrip('/')}/"):
+                changed()
 
     async def follow(self, client: "Client") -> None:
-        """The same of a server of the newer ones, which is asked to tell."""
+        """The same of a server of the newer ones, which is asked to tell; and of resources that were followed before."""
+        for uri in list(self._connection.followed):
+            await self.subscribe(client, uri)
         from mcp.client.subscriptions import ListenNotSupportedError
 
         offered = client.server_capabilities

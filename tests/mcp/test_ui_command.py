@@ -5,34 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from machine import House, ListProvider, play, say
+from machine import play
 from mcp_fakes import fake
 from mcp_house import call, hosting, until, write_servers
+from mcp_shell import proposals, run, shell_with
 from test_commands import RecordingShell
 from tool_context import make_context
 
-from kimi_agent.commands import completes_arguments, execute, find
+from kimi_agent.commands import completes_arguments, find
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.mcp.host import McpHost
-
-
-def shell_with(tmp_path: Path, host: McpHost | None, picks: Any = ()) -> RecordingShell:
-    (tmp_path / "house").mkdir(exist_ok=True)
-    house = House(tmp_path / "house", ListProvider(lambda request: say("fine")))
-    house.agent.make_servers = lambda folder: host
-    return RecordingShell(house, picks)
-
-
-async def run(shell: RecordingShell, text: str) -> str:
-    """What the command showed."""
-    shell.shown.clear()
-    await execute(shell, text)
-    return "\n".join(shell.shown)
-
-
-async def proposals(shell: RecordingShell, text: str) -> list[str]:
-    complete = completes_arguments(text, shell.session)
-    return [option.label for option in await complete()] if complete is not None else []
 
 
 def notes(shell: RecordingShell) -> list[str]:

@@ -11,6 +11,7 @@ from prompt_toolkit.document import Document
 from kimi_agent.commands import CompleteArguments, available, completes_arguments
 from kimi_agent.core.sanitize import visible
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
+from kimi_agent.frontends.common.resources import Offered, names_server, offered
 from kimi_agent.frontends.line.screen import Owner
 
 _COMMAND = re.compile(r"/[\w.:-]*$")
@@ -24,13 +25,16 @@ def completes(document: Document, owner: Owner) -> bool:
     return "\n" not in text and completes_arguments(text, owner.session) is not None
 
 
-def _completions(paths: Sequence[str], start: int) -> list[Completion]:
-    return [Completion(mention_of(path), start, display=visible(path)) for path in paths]
+def _completions(paths: Sequence[str], start: int, more: Sequence[Offered] = ()) -> list[Completion]:
+    files = [Completion(mention_of(path), start, display=visible(path)) for path in paths]
+    return files + [Completion(mention_of(r.path), start, display=r.path, display_meta=r.about) for r in more]
 
 
-async def _search_on(answers: AsyncIterator[list[str]], start: int, tell: Callable[[list[Completion]], None]) -> None:
+async def _search_on(
+    answers: AsyncIterator[list[str]], start: int, more: Sequence[Offered], tell: Callable[[list[Completion]], None]
+) -> None:
     async for paths in answers:
-        tell(_completions(paths, start))
+        tell(_completions(paths, start, more))
 
 
 async def _of_arguments(text: str, complete: CompleteArguments) -> AsyncGenerator[Completion, None]:
@@ -84,9 +88,15 @@ class LineCompleter(Completer):
         if self._files is None or self._files.root != self._owner.folder():
             self._files = FileIndex(self._owner.folder(), self._owner.runs_git)
         begin = mention[0] - len(document.current_line_before_cursor)
+        servers = self._owner.session.servers
+        more = await offered(servers, mention[1])
+        if names_server(servers, mention[1]):
+            for completion in _completions((), begin, more):
+                yield completion
+            return
         answers, found = self._files.search(mention[1]), list[Completion]()
         async for paths in answers:
-            found = _completions(paths, begin)
+            found = _completions(paths, begin, more)
             if found and self._better is not None and event.text_inserted:
                 break
         for completion in found:
@@ -95,7 +105,7 @@ class LineCompleter(Completer):
             self._searching.cancel()
         if self._better is not None:
             tell = partial(self._better, document)
-            self._searching = asyncio.create_task(_search_on(answers, begin, tell))
+            self._searching = asyncio.create_task(_search_on(answers, begin, more, tell))
 
     async def _of_command(self, text: str) -> AsyncGenerator[Completion, None]:
         """Tab in a command: as the person's own shell completes it."""

@@ -113,10 +113,11 @@ class SessionApp(OrderedApp):
         self.activity, self.waiting, self.status = ActivityBar(id="activity"), WaitingTexts(), StatusBar(id="status")
         self.status.items = look.status_line
         self.composer = Composer(
-            completions(session),
+            lambda: completions(self.talk.session),
             self._files(session),
             PromptHistory(session.cwd, agent.home, agent.redactor.text),
         )
+        self.composer.servers = lambda: self.talk.session.servers
         self.composer.arguments = lambda text: completes_arguments(text, self.talk.session)
         self.shell = ShellMode(self, session.cwd)
         self.pasting = Pasting(self)
@@ -183,7 +184,6 @@ class SessionApp(OrderedApp):
         self.view.cwd = str(session.cwd)
         self.view.reset([self._intro(), *blocks])
         self.shell.move(session.cwd)
-        self.composer.commands = completions(session)
         if session.cwd != self.composer.files.root:
             self.composer.files = self._files(session)
             self.composer.history = PromptHistory(session.cwd, self.agent.home, self.agent.redactor.text)

@@ -255,7 +255,7 @@ async def test_enter_sends_when_the_list_it_was_meant_for_has_just_gone(tmp_path
 async def test_names_are_found_in_any_case_and_wide_ones_stay_aligned(tmp_path: Path) -> None:
     async with shell(house(tmp_path).agent) as (app, pilot):
         names = {"skill:MyTool": "one help", "skill:my文档": "two help"}
-        app.composer.commands = [Completion(f"/{name}", f"/{name}", help_) for name, help_ in names.items()]
+        app.composer.commands = lambda: [Completion(f"/{name}", f"/{name}", help_) for name, help_ in names.items()]
         await write(app, pilot, "/skill:MY")
         await seen(app, pilot, "two help")
         lines = screen_text(app).split("\n")

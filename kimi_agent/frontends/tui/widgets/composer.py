@@ -15,11 +15,13 @@ from textual.widgets import Static
 
 from kimi_agent.commands import CompleteArguments
 from kimi_agent.core.sanitize import plain
+from kimi_agent.core.servers import Servers
 from kimi_agent.frontends.common.files import FileIndex, mention_before, mention_of
 from kimi_agent.frontends.common.history import PromptHistory
 from kimi_agent.frontends.common.pastes import Pastes
+from kimi_agent.frontends.common.resources import is_whole, names_server, offered
 from kimi_agent.frontends.tui.draw.palette import Palette
-from kimi_agent.frontends.tui.widgets.popup import Completion, Popup
+from kimi_agent.frontends.tui.widgets.popup import ArgumentWord, CommandWord, Completion, Popup
 from kimi_agent.frontends.tui.widgets.prompt import PromptArea
 
 if TYPE_CHECKING:
@@ -41,18 +43,6 @@ class HistorySearch:
         area.history = self._history
         area.history.checkpoint()
         area.selection = self._selection
-
-
-@dataclass(frozen=True, slots=True)
-class CommandWord(Completion):
-    """A completion that the shell knows, for this word before the cursor."""
-
-    word: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentWord(CommandWord):
-    """What a slash command takes for the word before the cursor."""
 
 
 def _on_one_line(text: str) -> str:
@@ -82,7 +72,7 @@ class Composer(Vertical):
     class Submitted(Message):
         text: str
 
-    def __init__(self, commands: Sequence[Completion], files: FileIndex, history: PromptHistory) -> None:
+    def __init__(self, commands: Callable[[], Sequence[Completion]], files: FileIndex, history: PromptHistory) -> None:
         super().__init__(id="composer")
         self.commands, self.files, self.history = commands, files, history
         self.pastes = Pastes()
@@ -97,6 +87,7 @@ class Composer(Vertical):
         self._sought: str | None = None  # the path whose files are looked for
         self.shell_tab: ShellTab | None = None
         self.arguments: Callable[[str], CompleteArguments | None] = lambda text: None
+        self.servers: Callable[[], Servers | None] = lambda: None
         self._argued = ""  # the text whose arguments the popup shows
         self._completed: str | None = None  # the text whose last word the popup completes as the shell would
         self._found = ""  # the one whose files the popup shows
@@ -327,17 +318,27 @@ class Composer(Vertical):
             self.run_worker(partial(self._find_files, query), group="files", exclusive=True)  # type: ignore[arg-type]
 
     async def _find_files(self, query: str) -> None:
-        """Show what is found until something else is typed."""
+        """Show what is found until something else is typed: files, then resources of MCP servers."""
+        servers = self.servers()
+        more = [Completion(mention_of(r.path), r.path, r.about) for r in await offered(servers, query)]
+        if names_server(servers, query):
+            self._show_mentions(query, more)
+            return
         async for paths in self.files.search(query):
             if query != self._sought:
                 return
+            self._show_mentions(query, [*(Completion(mention_of(path), plain(path)) for path in paths), *more])
+
+    def _show_mentions(self, query: str, found: Sequence[Completion]) -> None:
+        if query == self._sought:
             self._found = query
-            self._open([Completion(mention_of(path), plain(path)) for path in paths])
+            self._open(found)
 
     def _commands_for(self, query: str) -> list[Completion]:
         query = query.lower()
-        starting = [c for c in self.commands if c.insert.lower().startswith(f"/{query}")]
-        return starting or [c for c in self.commands if query in c.insert.lower()]
+        commands = self.commands()
+        starting = [c for c in commands if c.insert.lower().startswith(f"/{query}")]
+        return starting or [c for c in commands if query in c.insert.lower()]
 
     def _open(self, items: Sequence[Completion]) -> None:
         self.popup.show(items)
@@ -370,7 +371,7 @@ class Composer(Vertical):
                 return
             self.files.mentioned(item.label)
         row, column = self.area.cursor_location
-        tail = "" if item.insert.endswith("/") or (run and not is_file) else " "
+        tail = "" if (is_file and not is_whole(item.insert)) or (run and not is_file) else " "
         begin = (row, column - (len(before) - start))
         self._close()
         self.area.replace(item.insert + tail, begin, (row, column))

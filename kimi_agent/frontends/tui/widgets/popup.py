@@ -28,6 +28,18 @@ class Completion:
     from_start: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class CommandWord(Completion):
+    """A completion that the shell knows, for this word before the cursor."""
+
+    word: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentWord(CommandWord):
+    """What a slash command takes for the word before the cursor."""
+
+
 def completions(session: Session) -> list[Completion]:
     """The slash commands of a session."""
     return [
