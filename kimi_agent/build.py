@@ -115,7 +115,7 @@ def build(
         export=lambda events, path: export_session(agent.redactor, events, path),
         make_snapshots=snapshots_of(config.snapshots, home, workspace, box),
     )
-    agent.make_servers = servers_of(agent, config, parts, box, mcp, caution, reads_projects=not headless)
+    agent.make_servers = servers_of(agent, config, parts, box, mcp, caution, has_person=not headless)
     agent.reconfigure = lambda changed: configure_models(agent, changed, parts)
     agent.reconfigure(config)
     return agent

@@ -16,6 +16,7 @@ from kimi_agent.core.project import project_root
 from kimi_agent.core.sanitize import visible
 from kimi_agent.core.servers import Servers, ServerState
 from kimi_agent.parts import Parts
+from kimi_agent.processes.browser import has_screen, open_page
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -34,11 +35,11 @@ def servers_of(
     flags: "Flags | None",
     caution: Callable[[Path], Callable[[], bool]],
     *,
-    reads_projects: bool,
+    has_person: bool,
 ) -> Callable[[Path], Servers | None]:
     """What makes the host for a folder; None where no server is written down.
 
-    `reads_projects` False: files of a project in which nothing was ever approved are not even read (nobody could approve).
+    Without a person, files of a project in which nothing was ever approved are not even read, and what servers ask is declined.
     """
 
     home, roots = agent.home, agent.extra_roots
@@ -50,6 +51,7 @@ def servers_of(
         if not (flags or parts.mcp_servers or any(map(os.path.lexists, _places(home, folder)))):
             return None
         from kimi_agent.mcp.approvals import Approvals
+        from kimi_agent.mcp.eliciting import Eliciting
         from kimi_agent.mcp.files import Flags, find_servers
         from kimi_agent.mcp.host import McpHost
 
@@ -58,15 +60,16 @@ def servers_of(
 
         def find() -> "Found":
             """Files of a folder that nobody trusts are not looked into, unless something of them was approved before."""
-            project = (reads_projects and not agent.trust(folder).left_out) or approvals.known(folder)
+            project = (has_person and not agent.trust(folder).left_out) or approvals.known(folder)
             found = find_servers(home, folder, given, parts.mcp_servers, project=project)
-            unread = (
-                [] if project or reads_projects else [path for path in _of_project(folder) if os.path.lexists(path)]
-            )
+            unread = [] if project or has_person else [path for path in _of_project(folder) if os.path.lexists(path)]
             return replace(found, unread=tuple(map(visible, unread)))
 
         link = _link(config, home, box, folder, roots, caution)
-        return McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
+        host = McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
+        elicit = Eliciting(lambda: host.ask if has_person else None, link.open_page)
+        link.elicit, link.finished = elicit, elicit.finished
+        return host
 
     return make
 
@@ -99,6 +102,7 @@ def _link(
         folder=folder,
         cache=Path(os.environ.get("XDG_CACHE_HOME") or Path(user, ".cache"), "kimi", "mcp"),
         roots=lambda: (folder, *roots),
+        open_page=open_page if has_screen(os.environ) else None,
         startup_timeout=config.mcp.startup_timeout_ms / 1000,
         tool_timeout=config.mcp.tool_timeout,
     )

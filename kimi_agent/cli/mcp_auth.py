@@ -23,8 +23,8 @@ def auth(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
 ) -> None:
     """Sign in to a server (OAuth). Sessions that are running use it from their next request on."""
-    from kimi_agent.cli.browser import has_screen, open_page
     from kimi_agent.mcp.oauth_flow import authorize
+    from kimi_agent.processes.browser import has_screen, open_page
 
     server = _approved(ctx, name)
     opens = None if no_browser or not has_screen(os.environ) else open_page

@@ -10,14 +10,13 @@ from kimi_agent.core.errors import ToolError
 from kimi_agent.core.sanitize import plain
 from kimi_agent.mcp.described import Described, described
 from kimi_agent.mcp.failures import call_words, codes, was_not_sent
+from kimi_agent.mcp.visiting import pages, visit
 
 if TYPE_CHECKING:
     from mcp import types
 
     from kimi_agent.mcp.connection import Connection
 
-_URL_NEEDED = -32042
-"""A page must be visited first: URLElicitationRequiredError of revision 2025-11-25."""
 _NO_SESSION = -32600
 _NEWS_STEPS = 3  # of the loop, until what the system knows of the end of a process is known here
 _LAST_NEWS_S = 2.0  # for the owner of a broken connection to say what broke it
@@ -32,8 +31,24 @@ async def call_tool(
     Raises ToolError, in words for the model, whatever goes wrong; CancelledError after the server was told.
 
     A call is made a second time only where the first one cannot have reached the server, or where the server knew its session
-    no more. What the server says of itself (`idempotentHint`) is no reason.
+    no more, or refused it until a page was visited. What the server says of itself (`idempotentHint`) is no reason.
     """
+    try:
+        return await _call(connection, tool, arguments, progress)
+    except ToolError as error:
+        if not (wanted := pages(error.__cause__)):
+            raise
+        connection.calls += 1
+        try:
+            await visit(connection, wanted)
+        finally:
+            connection.calls -= 1
+    return await _call(connection, tool, arguments, progress)
+
+
+async def _call(
+    connection: "Connection", tool: Described, arguments: dict[str, Any], progress: Callable[[str], None]
+) -> "types.CallToolResult":
     for last in (False, True):
         await ready(connection)
         _check(connection, tool)

@@ -19,7 +19,8 @@ class Link(Struct):
     """`folder` is where servers run, `home` is `$KIMI_HOME`, `cache` the folder below which each has one of its own to write.
 
     `roots` are the folders of the session. `elicit` and `sample` answer what a server asks for (types of the SDK); None: servers
-    are told that there is nobody. `open_page` shows an address in the person's browser, where there is one. Times are in seconds.
+    are told that there is nobody; `finished` asks whether a person has done what they went to a page for. `open_page` shows an
+    address in the person's browser, where there is one. Times are in seconds.
     """
 
     start_child: StartChild
@@ -29,6 +30,7 @@ class Link(Struct):
     roots: Callable[[], Sequence[Path]]
     env: Mapping[str, str] = os.environ
     elicit: Elicit | None = None
+    finished: Callable[[Server], Awaitable[bool]] | None = None
     sample: Sample | None = None
     open_page: Callable[[str], object] | None = None
     startup_timeout: float = 30.0
