@@ -54,6 +54,7 @@ def servers_of(
         from kimi_agent.mcp.eliciting import Eliciting
         from kimi_agent.mcp.files import Flags, find_servers
         from kimi_agent.mcp.host import McpHost
+        from kimi_agent.mcp.sampling import Sampling
 
         given = flags or Flags()
         approvals = Approvals(home, given.trusted)
@@ -69,6 +70,8 @@ def servers_of(
         host = McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
         elicit = Eliciting(lambda: host.ask if has_person else None, link.open_page)
         link.elicit, link.finished = elicit, elicit.finished
+        if has_person:
+            link.sample = Sampling(lambda: host.ask, lambda: host.sampler, config.mcp.sampling_tokens)
         return host
 
     return make

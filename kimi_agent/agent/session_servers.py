@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kimi_agent.agent.calls import locked_ask
+from kimi_agent.agent.sampler import SessionSampler
 from kimi_agent.core.servers import Servers
 
 if TYPE_CHECKING:
@@ -22,5 +23,5 @@ def take_servers(session: "Session", servers: Servers | None) -> None:
     """Its tools are those of these servers from now on, and its person answers what they ask for."""
     session.servers = session.runner.caller.more = servers
     if servers is not None:
-        servers.attend(locked_ask(session.runner.caller))
+        servers.attend(locked_ask(session.runner.caller), SessionSampler(session))
         session.runner.caller.permissions.doubts = servers.doubted

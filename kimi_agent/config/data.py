@@ -158,13 +158,15 @@ class SubagentConfig:
 @dataclass(frozen=True, slots=True)
 class McpConfig:
     """MCP servers. A call is given up when a server has said nothing for `tool_timeout_ms`; `client.tool_call_timeout_ms` is its
-    older name. Definitions that take more than `tools_share` of the context window are found by a search instead.
+    older name. Definitions that take more than `tools_share` of the context window are found by a search instead. Servers
+    that may ask the model get `sampling_tokens` for one session, input and output together.
     """
 
     client: dict[str, Any] = field(default_factory=dict)
     startup_timeout_ms: Annotated[int, Meta(gt=0)] = 30_000
     tool_timeout_ms: Annotated[int, Meta(gt=0)] = 60_000
     tools_share: Annotated[float, Meta(ge=0, le=1)] = 0.05
+    sampling_tokens: Annotated[int, Meta(ge=0)] = 50_000
 
     @property
     def tool_timeout(self) -> float:

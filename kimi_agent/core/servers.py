@@ -76,6 +76,28 @@ class Resource(Record):
     template: bool = False
 
 
+class Sampled(Record):
+    """An answer of the model for a server; `cut_off` at its limit of tokens."""
+
+    text: str
+    model: str
+    cut_off: bool = False
+
+
+class Sampler(Protocol):
+    """Who answers for the model of a session. `count` answers and `tokens` are what was spent on it in this run."""
+
+    count: int
+    tokens: int
+
+    @property
+    def model(self) -> str: ...
+
+    async def __call__(self, system: str, messages: Sequence[tuple[str, str]], max_tokens: int) -> Sampled:
+        """Messages are roles (`user`, `assistant`) with texts. Raises KimiError as a provider does."""
+        ...
+
+
 class ToolSource(Protocol):
     """Tools that come and go while a session runs."""
 
@@ -107,8 +129,8 @@ class Servers(ToolSource, Protocol):
         """Call `changed` whenever a state does; the answer ends that."""
         ...
 
-    def attend(self, ask: Ask) -> None:
-        """Who answers what servers ask for while no call runs."""
+    def attend(self, ask: Ask, sampler: Sampler | None = None) -> None:
+        """Who answers what servers ask of a person, and of the model."""
         ...
 
     async def settled(self) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.sanitize import visible
-from kimi_agent.core.servers import ServerState
+from kimi_agent.core.servers import Sampler, ServerState
 from kimi_agent.core.tool import Tool
 from kimi_agent.mcp.approvals import Approvals
 from kimi_agent.mcp.connection import Connection
@@ -63,6 +63,7 @@ class McpHost(Offering):
         self._starting: asyncio.Task[None] | None = None
         self._waking: list[asyncio.Task[None]] = []
         self.ask: Ask | None = None
+        self.sampler: Sampler | None = None
         self._patience = 0.0  # the moment until which searches wait
         self.unread: Sequence[str] = ()
         self._look()
@@ -246,8 +247,8 @@ class McpHost(Offering):
             with contextlib.suppress(Exception):
                 watcher()
 
-    def attend(self, ask: "Ask") -> None:
-        self.ask = ask
+    def attend(self, ask: "Ask", sampler: Sampler | None = None) -> None:
+        self.ask, self.sampler = ask, sampler
 
     def states(self) -> Sequence[ServerState]:
         return [self._state(entry) for entry in self._entries.values()]
