@@ -120,7 +120,7 @@ async def _form(ask: Ask, server: Server, params: Any) -> tuple[Any, dict[str, A
     consent = await _picked(ask, f"The MCP server {name} asks you something", options, said)
     if consent != ANSWER:
         return ("decline" if consent == DECLINE else "cancel"), None
-    content = await _filled_in(ask, fields)
+    content = await _filled_in(ask, fields, name)
     return ("accept", content) if content is not None else ("cancel", None)
 
 
@@ -135,14 +135,14 @@ def _too_much(fields: Sequence[Field]) -> str:
     return f"It asked for {len(fields)} things at once." if len(fields) > MOST_FIELDS else ""
 
 
-async def _filled_in(ask: Ask, fields: Sequence[Field]) -> dict[str, Value] | None:
+async def _filled_in(ask: Ask, fields: Sequence[Field], name: str) -> dict[str, Value] | None:
     """The answers; what does not fit is asked for again. None when the person wants no more of it."""
     content: dict[str, Value] = {}
     left = [(field, "") for field in fields]
     for _ in range(ROUNDS):
         if not left:
             return content
-        answer = await ask(Choice(tuple(field.item(wrong) for field, wrong in left)))
+        answer = await ask(Choice(tuple(field.item(name, wrong) for field, wrong in left)))
         if not isinstance(answer, Chosen):
             return None
         again = []
@@ -167,9 +167,13 @@ async def _picked(ask: Ask, question: str, options: Sequence[Option], text: str 
     return answer.values[0][0] if isinstance(answer, Chosen) and answer.values and answer.values[0] else ""
 
 
+def _bold(name: str) -> str:
+    escaped = re.sub("([*_`])", r"\\\1", name)
+    return f"**{escaped}**"
+
+
 def _said(name: str, message: str) -> str:
-    bold = re.sub("([*_`])", r"\\\1", name)
-    return f"The MCP server **{bold}** says:\n\n{_fenced(visible(plain(message))[:_MESSAGE])}"
+    return f"The MCP server {_bold(name)} says:\n\n{_fenced(visible(plain(message))[:_MESSAGE])}"
 
 
 def _fenced(text: str) -> str:

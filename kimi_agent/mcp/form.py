@@ -43,17 +43,17 @@ class Field:
         words = (self.name, _WORDS.sub(" ", self.name), self.title, self._about)
         return any(_SECRET.search(word) for word in words)
 
-    def item(self, wrong: str = "") -> Item:
-        """The question; `wrong` says what was wrong with the answer before."""
+    def item(self, server: str, wrong: str = "") -> Item:
+        """The question for a server of that name; `wrong` says what was wrong with the answer before."""
         about = f": {self._about}" if self._about else ""
         hints = [*self._limits(), *([] if self.required else ["optional"])]
-        question = f"{self.title}{about}" + (f" ({', '.join(hints)})" if hints else "")
+        question = f"For {server}: {self.title}{about}" + (f" ({', '.join(hints)})" if hints else "")
         question = f"{wrong} {question}" if wrong else question
         default = self._default()
-        options = [
-            Option(label, "the server's default" if label in default else "")
-            for label in (*self._labels(), *self._free(default))
-        ]
+        labels = [*default, *(label for label in self._labels() if label not in default)]
+        if self._many:
+            labels = self._labels()
+        options = [Option(label, "the server's default" if label in default else "") for label in labels]
         if not self.required:
             options.append(Option(LEAVE_OUT))
         return Item(question, tuple(options), header=self.title[:20], multiple=self._many, other=not self._labels())
@@ -92,10 +92,6 @@ class Field:
             wanted = given if isinstance(given, list) else [given]
             return [label for label, value in self._choices.items() if value in wanted]
         return [str(given)] if isinstance(given, str | int | float) and str(given) == line(str(given), 200) else []
-
-    def _free(self, default: list[str]) -> list[str]:
-        """Where a person writes: the default is an option of its own."""
-        return [] if self._labels() else default
 
     def _limits(self) -> list[str]:
         words = {"integer": "a whole number", "number": "a number", "array": "several may be chosen"}
