@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(Path(__file__).parent)]
@@ -49,7 +49,8 @@ def main() -> None:
         first_prompt(folder, homes, arguments.times)
         first_token(folder, homes, arguments.times)
         listing(folder, homes, arguments.times)
-        asyncio.run(calls(folder, arguments.calls))
+        with Path(os.devnull).open("w") as log:
+            asyncio.run(calls(folder, arguments.calls, log))
         asyncio.run(idle(folder, arguments.idle))
         asyncio.run(many_tools(folder))
 
@@ -133,24 +134,23 @@ def listing(folder: Path, homes: dict[str, Path], times: int) -> None:
 
 
 @asynccontextmanager
-async def bare_client(argv: list[str]) -> AsyncIterator[Any]:
+async def bare_client(argv: list[str], log: TextIO) -> AsyncIterator[Any]:
     from mcp import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
     params = StdioServerParameters(command=argv[0], args=argv[1:])
-    with open(os.devnull, "w") as log:  # noqa: ASYNC230
-        async with Client(stdio_client(params, errlog=log), mode="legacy") as client:
-            yield client
+    async with Client(stdio_client(params, errlog=log), mode="legacy") as client:
+        yield client
 
 
-async def calls(folder: Path, count: int) -> None:
+async def calls(folder: Path, count: int, log: TextIO) -> None:
     """One call after the other, in turn through the bare SDK and through our host, out of the box and in it."""
     took: dict[str, list[float]] = {"bare SDK": [], "host": [], "host, in the box": []}
     ctx = make_context(folder)
     for boxed in (False, True):
         (folder / f"calls{boxed}").mkdir()
     async with (
-        bare_client(fake("good")) as client,
+        bare_client(fake("good"), log) as client,
         hosting(folder / "callsFalse", {"s": fake("good")}) as plain,
         hosting(folder / "callsTrue", {"s": fake("good")}, boxed=True) as boxed_host,
     ):
