@@ -38,6 +38,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/rewind.py
 	$(BIN)/python bench/rules.py
 	$(BIN)/python bench/box.py
+	$(BIN)/python bench/servers.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

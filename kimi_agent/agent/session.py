@@ -199,7 +199,7 @@ class Session:
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
         if self.servers is not None:
-            self.servers.start()
+            self.servers.start(gently=True)  # the request goes first
         self._went_well = await self._turns.run(text, images)
         await self.files.quiet()  # what the person changes from now on is theirs
 

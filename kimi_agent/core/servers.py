@@ -119,8 +119,11 @@ class ToolSource(Protocol):
 class Servers(ToolSource, Protocol):
     """The MCP servers of sessions in one folder."""
 
-    def start(self) -> None:
-        """Connect to every server that may be, in the background. Once; more calls do nothing."""
+    def start(self, *, gently: bool = False) -> None:
+        """Connect to every server that may be, in the background. Once; more calls do nothing.
+
+        `gently`: a moment later, or when somebody wants one of their tools.
+        """
         ...
 
     def states(self) -> Sequence[ServerState]: ...

@@ -336,7 +336,10 @@ class Connection:
 
 
 def _eras(server: Server) -> tuple[str, ...]:
-    """How to agree on a revision, in the order of tries. On stdio a probe ends some servers, so the handshake comes first."""
+    """How to agree on a revision, in the order of tries. On stdio a probe ends some servers, so the handshake comes first.
+
+    One that is to speak the newer revision is probed, too: without that the SDK does not know what it has.
+    """
     if server.protocol != "auto":
-        return (server.protocol,)
+        return ("legacy",) if server.protocol == "legacy" else ("auto",)
     return ("legacy", "auto") if server.transport == "stdio" else ("auto",)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from kimi_agent.mcp.host_entry import Entry, missing
 from kimi_agent.mcp.link import Link
 from kimi_agent.mcp.names import server_of
 from kimi_agent.mcp.offering import Offering
+from kimi_agent.mcp.sdk import load_sdk
 from kimi_agent.mcp.search import McpTools, best, words_of
 from kimi_agent.mcp.show import difference
 from kimi_agent.mcp.states import state_of
@@ -32,6 +32,8 @@ SHARE = 0.05
 """Of the context window: definitions that need more are found by a search instead of being told in every request."""
 UNKNOWN_WINDOW = 128_000
 """Tokens, for a model whose window nobody knows."""
+GENTLE_S = 1.0
+"""How long a start gives way to the first request to the model, unless somebody wants a tool."""
 SEARCH_WAIT_S, FOUND_WAIT_S = 10.0, 0.5
 """How long all searches together wait for servers that are still connecting; and each one that has found something."""
 
@@ -64,6 +66,7 @@ class McpHost(Offering):
         self._waking: list[asyncio.Task[None]] = []
         self.ask: Ask | None = None
         self.sampler: Sampler | None = None
+        self._go = asyncio.Event()
         self._patience = 0.0  # the moment until which searches wait
         self.unread: Sequence[str] = ()
         self._look()
@@ -102,9 +105,11 @@ class McpHost(Offering):
     def problems(self) -> Sequence[str]:
         return self._problems
 
-    def start(self) -> None:
+    def start(self, *, gently: bool = False) -> None:
         if self._starting is None and self._entries:
-            self._begin()
+            self._begin(GENTLE_S if gently else 0)
+        if not gently:
+            self._go.set()
         for entry in self._entries.values():  # somebody has signed in meanwhile, perhaps in another program
             if (
                 entry.connection is not None
@@ -113,8 +118,9 @@ class McpHost(Offering):
             ):
                 self._waking.append(asyncio.create_task(entry.connection.restart()))
 
-    def _begin(self) -> asyncio.Task[None]:
+    def _begin(self, after: float = 0) -> asyncio.Task[None]:
         """Give every server that may be started a connection, now; they are connected to later."""
+        asyncio.get_running_loop().call_later(after, self._go.set)
         self._patience = time.monotonic() + SEARCH_WAIT_S
         fresh = []
         for entry in self._entries.values():
@@ -128,7 +134,8 @@ class McpHost(Offering):
         if before is not None:
             await asyncio.wait([before])
         if connections:
-            await asyncio.to_thread(_import_sdk)
+            await self._go.wait()
+            await load_sdk()
         for connection in connections:
             if not connection.started:
                 connection.start()
@@ -142,6 +149,7 @@ class McpHost(Offering):
 
     async def settled(self, *, whole: bool = False) -> None:
         """Until none is connecting any more; `whole`: and what they offer besides tools is known."""
+        self._go.set()
         if self._starting is not None:
             await asyncio.wait([self._starting])
         connections = [entry.connection for entry in self._entries.values() if entry.connection is not None]
@@ -304,6 +312,7 @@ class McpHost(Offering):
         known = next((tool for tool in self.all() if tool.name == name), None)
         if known is not None or not self._wanted(name):
             return known
+        self._go.set()  # somebody wants them
         entry = self._entries.get(server_of(name, self._entries) or "")
         if entry is None:
             return None
@@ -353,12 +362,3 @@ class McpHost(Offering):
 def _tokens(tool: Tool) -> int:
     """Estimated: what a definition takes in every request."""
     return (len(tool.name) + len(tool.description) + len(str(tool.Params))) // 4
-
-
-def _import_sdk() -> None:
-    """A second of work, done in a thread so that keys typed meanwhile are seen."""
-    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # plugins of others are loaded by name from anywhere
-    import mcp
-    import mcp.client.streamable_http
-
-    assert mcp

@@ -24,13 +24,14 @@ def starts(log: Path) -> int:
 
 
 async def test_each_era_is_spoken_where_it_is_needed(tmp_path: Path) -> None:
-    servers = {"old": fake("good"), "rmcp": fake("rmcp_like"), "silent": fake("ignores_probe")}
+    servers: dict[str, Any] = {"old": fake("good"), "rmcp": fake("rmcp_like"), "silent": fake("ignores_probe")}
     servers |= {f"new{code}": fake("modern_only", code) for code in (-32022, -32601)}
+    servers["pinned"] = entry("modern_only", protocol="2026-07-28")
     async with hosting(tmp_path, servers) as host:
         spoken = {each.name: (each.status, each.protocol) for each in host.states()}
         assert spoken == {
             **dict.fromkeys(("old", "rmcp", "silent"), ("ready", "2025-11-25")),
-            **dict.fromkeys(("new-32022", "new-32601"), ("ready", "2026-07-28")),
+            **dict.fromkeys(("new-32022", "new-32601", "pinned"), ("ready", "2026-07-28")),
         }
         for server in servers:
             assert text_of(await call(host, f"mcp__{server}__echo", make_context(tmp_path), text="a")) == "a"

@@ -57,6 +57,13 @@ def test_a_turn_with_broken_servers_is_done_and_quick(kimi: Program) -> None:
     wait_until_gone(str(kimi.home))
 
 
+def test_a_turn_that_wants_no_server_is_over_before_one_is_started(kimi: Program) -> None:
+    log = kimi.folder / "log"
+    write_servers(kimi.home / "mcp.json", {"good": fake("good", log=log)})
+    assert kimi.run("-p", "hi", "--provider", kimi.scenario([{"text": "Done."}])).stdout == "Done.\n"
+    assert not log.exists()
+
+
 def test_flags_name_servers_for_one_run(kimi: Program) -> None:
     write_servers(kimi.home / "mcp.json", {"mine": fake("good")})
     write_servers(kimi.folder / "given.json", {"given": fake("good")})
