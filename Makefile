@@ -20,6 +20,7 @@ test: $(VENV)/.installed-dev
 nightly: $(VENV)/.installed-dev
 	KIMI_REWIND_SEEDS=1000 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
 	$(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
+	KIMI_COLD=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import warm_kimi
+
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
 
 
@@ -42,13 +44,17 @@ class Program:
         return {name: os.environ[name] for name in KEPT if name in os.environ} | own | self.env | extra
 
     def run(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:
+        """To its end. A process of its own, that need not import everything again where that makes no difference."""
+        environment = self.environment(**env)
+        if warm_kimi.can_be_forked(arguments, environment):
+            return warm_kimi.run(arguments, stdin, self.work, environment, 60)
         return subprocess.run(
             [sys.executable, "-m", "kimi_agent", *arguments],
             input=stdin,
             capture_output=True,
             text=True,
             cwd=self.work,
-            env=self.environment(**env),
+            env=environment,
             timeout=60,
         )
 

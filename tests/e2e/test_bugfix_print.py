@@ -1,22 +1,25 @@
 """`kimi -p` mends a real bug over real HTTP, also when the provider misbehaves."""
 
 import json
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bugfix import ANSWER, TASK, is_mended, program, steps, well_formed
 from fake_api import FakeAPI
 
+# What goes wrong, and what is told of the retry.
 FAULTS = {
-    "rate limit": [
+    "limits the rate: slow down": [
         {"error": {"status": 429, "message": "slow down", "type": "rate_limit_reached_error", "retry_after": 0.01}}
     ],
-    "server error": [{"error": {"status": 502, "message": "bad gateway"}}],
-    "drop in the middle": [{"text": "I wi"}, {"drop": True}],
-    "drop inside a call": [{"call": {"name": "Shell", "arguments": '{"command": "touch tw'}}, {"drop": True}],
-    "early end": [{"text": "I"}, {"end": True}],
-    "garbage": [{"garbage": "{no json"}],
-    "stall": [{"text": "hm"}, {"stall": 30}],
+    "failed: bad gateway": [{"error": {"status": 502, "message": "bad gateway"}}],
+    "was lost: peer closed connection": [{"text": "I wi"}, {"drop": True}],
+    "was lost: peer closed": [{"call": {"name": "Shell", "arguments": '{"command": "touch tw'}}, {"drop": True}],
+    "broke off before its end": [{"text": "I"}, {"end": True}],
+    "not JSON": [{"garbage": "{no json"}],
+    "stalled": [{"text": "hm"}, {"stall": 30}],
 }
 
 
@@ -42,17 +45,21 @@ def test_text_output_is_only_the_answer(tmp_path: Path):
     assert "ReadFile" not in done.stdout
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at", [0, 3])
-def test_provider_faults_do_not_cost_the_task(tmp_path: Path, fault: str, at: int):
-    replies = steps()
-    replies.insert(at, FAULTS[fault])
-    with FakeAPI(replies, strict=True) as api:
+@pytest.mark.parametrize("first", [0, 3])
+def test_provider_faults_do_not_cost_the_task(tmp_path: Path, first: int):
+    """All of them in one turn, each before a step of the work, from this step on and around."""
+    played: list[tuple[str, Any]] = []
+    for number, step in enumerate(steps()):
+        here = [fault for place, fault in enumerate(FAULTS, first) if place % len(steps()) == number]
+        played += [*((fault, FAULTS[fault]) for fault in here), ("", step)]
+    with FakeAPI([reply for _, reply in played], strict=True) as api:
         kimi = program(tmp_path, api.url)
         done = kimi.run("-p", TASK, "--yolo", "--output-format", "stream-json")
-    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert sum(event["type"] == "retrying" for event in events) == 1
+    told = [event["error"] for event in events if event["type"] == "retrying"]
+    for fault, error in zip_longest(filter(None, (fault for fault, _ in played)), told, fillvalue="nothing"):
+        assert fault in error, f"{fault!r} came out as {error!r}; {done.stderr}{done.stdout[-2000:]}"
+    assert done.returncode == 0, done.stderr + done.stdout[-2000:]
     assert is_mended(kimi.work)
     assert not (kimi.work / "tw").exists()
     assert well_formed([r.json for r in api.requests])

@@ -1,0 +1,182 @@
+"""The real `kimi`, forked by a parent that has imported most of it: half of what a short run costs is imports.
+
+Each test process has one parent. A run is a process of its own, with the arguments, the environment, the folder and the streams
+that it is given. `KIMI_COLD=1` starts a fresh interpreter for every run instead, as `make nightly` does.
+"""
+
+import array
+import atexit
+import contextlib
+import functools
+import gc
+import importlib
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LIMIT = 200_000  # bytes of a request
+OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "COVERAGE_")  # what it reads when it starts
+IMPORTED = """
+    __main__ agent.agent_files agent.claims agent.late build builtin cli.app cli.start core.git_env
+    frontends.common.status frontends.json_lines frontends.print plugins.load plugins.host processes.watcher
+    providers.chat_completions providers.retry providers.scripted rules.book rules.load tools.ask_user tools.fetch_url
+    tools.glob tools.grep tools.read_file tools.read_media_file tools.shell tools.str_replace_file tools.task_list
+    tools.task_output tools.task_stop tools.think tools.todo tools.write_file trust.folder trust.store
+    workspaces.local workspaces.piped workspaces.sandbox.client workspaces.sandbox.proof workspaces.snapshots
+    workspaces.spawn
+"""
+
+
+def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Whether a fresh interpreter would do the same."""
+    small = len(repr((arguments, env))) < LIMIT / 4
+    return small and "KIMI_COLD" not in os.environ and _read_at_start(env) == _read_at_start(_environment())
+
+
+def run(
+    arguments: Sequence[str], stdin: str, cwd: Path, env: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` of `kimi`, with text for input and output."""
+    command, pipes = ["kimi", *arguments], [os.pipe() for _ in range(4)]  # input, output, errors, and what became of it
+    theirs = [pipes[0][0], *(pipe[1] for pipe in pipes[1:])]
+    request = json.dumps([command, str(cwd), dict(env)]).encode()
+    _parent().sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
+    for descriptor in theirs:
+        os.close(descriptor)
+    out, errors, became = _exchange(pipes[0][1], stdin.encode(), [pipe[0] for pipe in pipes[1:]], timeout)
+    pid, code = [*became.decode().split(), "", ""][:2]
+    assert pid, "the parent of the runs is gone"
+    if not code:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+        raise subprocess.TimeoutExpired(command, timeout, out, errors)
+    texts = [data.decode().replace("\r\n", "\n").replace("\r", "\n") for data in (out, errors)]
+    return subprocess.CompletedProcess(command, int(code), *texts)
+
+
+def _exchange(into: int, sent: bytes, out_of: Sequence[int], timeout: float) -> list[bytes]:
+    """Write into one pipe and read the others to their ends, or until the time is over."""
+    read, deadline = dict.fromkeys(out_of, b""), time.monotonic() + timeout
+    with selectors.DefaultSelector() as selector:
+        selector.register(into, selectors.EVENT_WRITE)
+        for descriptor in out_of:
+            selector.register(descriptor, selectors.EVENT_READ)
+        while selector.get_map() and time.monotonic() < deadline:
+            for key, _ in selector.select(deadline - time.monotonic()):
+                if key.fd != into:
+                    data = os.read(key.fd, 65536)
+                    read[key.fd] += data
+                    ended = not data
+                else:
+                    try:
+                        sent = sent[os.write(into, sent[: select.PIPE_BUF]) :]
+                    except BrokenPipeError:
+                        sent = b""
+                    ended = not sent
+                if ended:
+                    selector.unregister(key.fd)
+                    os.close(key.fd)
+        for left in list(selector.get_map()):
+            os.close(left)
+    return list(read.values())
+
+
+# --- the parent -------------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _parent() -> socket.socket:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (ours, theirs):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LIMIT)
+    started = subprocess.Popen(
+        [sys.executable, __file__, str(theirs.fileno())],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), pass_fds=[theirs.fileno()],
+    )  # fmt: skip
+    theirs.close()
+
+    def end() -> None:
+        ours.close()
+        started.communicate()
+
+    atexit.register(end)
+    return ours
+
+
+def _environment() -> dict[str, str]:
+    """Of the parent: that of a test process, without what changes an interpreter; it is gone when a run begins."""
+    return {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "KIMI"))}
+
+
+def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in env.items() if name.startswith(OF_THE_INTERPRETER)}
+
+
+def _serve(requests: socket.socket) -> list[str] | None:
+    """Forks for each request. Comes back with its words in each child, and with nothing in the parent, at the end."""
+    waiting: dict[int, int] = {}
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    while True:
+        for ready in select.select([requests, woken], [], [])[0]:
+            if ready == woken:
+                os.read(woken, 4096)
+                _tell_of_the_ended(waiting)
+                continue
+            data, descriptors, *_ = socket.recv_fds(requests, LIMIT, 4)
+            if not data:
+                return None
+            if (pid := os.fork()) == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                for descriptor in (woken, wake, descriptors[3], *waiting.values()):
+                    os.close(descriptor)
+                requests.close()
+                return _become(data, descriptors[:3])
+            os.write(descriptors[3], f"{pid} ".encode())
+            waiting[pid] = descriptors[3]
+            for descriptor in descriptors[:3]:
+                os.close(descriptor)
+
+
+def _tell_of_the_ended(waiting: dict[int, int]) -> None:
+    for pid, told in list(waiting.items()):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(told, str(os.waitstatus_to_exitcode(status)).encode())
+            os.close(told)
+            del waiting[pid]
+
+
+def _become(request: bytes, streams: Sequence[int]) -> list[str]:
+    """As if this process had been started with what was asked for; answers its words."""
+    command, cwd, env = json.loads(request)
+    for number, descriptor in enumerate(streams):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(cwd)
+    sys.path[0] = cwd
+    return list(command)
+
+
+if __name__ == "__main__":
+    for module in IMPORTED.split():
+        importlib.import_module(f"kimi_agent.{module}")
+    gc.freeze()
+    words = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if words is not None:
+        sys.argv[:] = words
+        sys.exit(sys.modules["kimi_agent.__main__"].main())
