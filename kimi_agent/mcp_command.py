@@ -172,6 +172,9 @@ async def _auth(shell: "Shell", servers: Servers, name: str) -> None:
     def show(line: str) -> None:
         shell.show(fenced(line) if line.startswith(("http://", "https://")) else escaped(line))
 
+    shell.show(
+        f"Is your browser on another machine? `kimi mcp auth {name}` in a terminal takes the address that it ends at."
+    )
     await servers.sign_in(name, show)
     await _changing(shell, servers, servers.reconnect(name))
     _tell(shell, servers, name)

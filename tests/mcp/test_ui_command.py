@@ -1,5 +1,6 @@
 """/mcp: what a person sees of servers, and does about them, while a session runs."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from machine import play
 from mcp_fakes import fake
 from mcp_house import call, hosting, until, write_servers
 from mcp_shell import proposals, run, shell_with
+from oauth_pair import AuthorizationServer, ResourceServer, answer_of, visit
 from test_commands import RecordingShell
 from tool_context import make_context
 
@@ -157,3 +159,18 @@ def test_the_command_is_known(tmp_path: Path) -> None:
     assert find("/mcp reload", shell.session)[1] == "reload"
     assert completes_arguments("/mcp", shell.session) is None
     assert completes_arguments("/btw what ", shell.session) is None
+
+
+async def test_a_person_signs_in_from_within_a_session(tmp_path: Path) -> None:
+    def browser(url: str) -> None:
+        """A person who grants everything at once."""
+        asyncio.get_running_loop().run_in_executor(None, lambda: visit(answer_of(url)))
+
+    with AuthorizationServer() as guard, ResourceServer(guard=guard) as server:
+        async with hosting(tmp_path, {"far": {"url": server.url}}, open_page=browser) as host:
+            shell = shell_with(tmp_path, host)
+            assert "`/mcp auth far` signs in" in await run(shell, "/mcp")
+            shown = await run(shell, "/mcp auth far")
+            assert "```text\nhttp://127.0.0.1:" in shown
+            assert "far is ready" in shown
+            assert "came to nothing" not in shown

@@ -19,12 +19,17 @@ class ServersWatch:
         """Of these servers, which are watched from now on in the place of those before; None where there is none."""
         if servers is not self._servers:
             self._servers, self._tally = servers, None
-            if self._end is not None:
-                self._end()
+            self.end()
             self._end = servers.watch(self._forget) if servers is not None else None
         if self._tally is None and servers is not None:
             self._tally = tally_of(servers)
         return self._tally if self._tally is not None and self._tally.total else None
+
+    def end(self) -> None:
+        """Watch nothing any more."""
+        if self._end is not None:
+            self._end()
+            self._end = None
 
     def _forget(self) -> None:
         self._tally = None

@@ -102,6 +102,7 @@ class LineShell:
         self.session.listen(None)
         self.session = session
         self._shell.move(session.cwd)
+        self._view.close()
         self._view = self._view_of(session)
         self.screen.line(f"Session {session.id} in {plain(str(session.cwd))}", "dim")
         self._view.replay()

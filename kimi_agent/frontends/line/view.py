@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kimi_agent.agent.status import Status
 from kimi_agent.agent.transcript import PromptBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.sanitize import plain
@@ -13,7 +14,7 @@ from kimi_agent.frontends.common.describe import one_line
 from kimi_agent.frontends.common.files import git_branch
 from kimi_agent.frontends.common.look import Look
 from kimi_agent.frontends.common.servers import ServersWatch
-from kimi_agent.frontends.common.status import box_word, home_relative, numbers, thinking_word
+from kimi_agent.frontends.common.status import box_word, home_relative, number, numbers, thinking_word
 from kimi_agent.frontends.common.unsent import Unsent
 from kimi_agent.frontends.line.draw import Drawer
 from kimi_agent.frontends.line.drawn import Drawn
@@ -56,7 +57,9 @@ class View:
             still=look.still,
             clock=clock,
         )
-        self._servers = ServersWatch(screen.refresh)
+        self._servers = ServersWatch(self._servers_changed)
+        self._servers_told = ""
+        self._servers.tally(session.servers)
         self._branch = git_branch(session.cwd)
         self._told_at = clock()  # when progress was spoken of last
         self._last_look: tuple[object, ...] = ()
@@ -64,6 +67,19 @@ class View:
     @property
     def transcript(self) -> Transcript:
         return self._talk.transcript
+
+    def close(self) -> None:
+        """Look at nothing any more: another view takes its place."""
+        self._servers.end()
+
+    def _servers_changed(self) -> None:
+        """Where no status line is seen, what is wrong with servers is told once."""
+        self._screen.refresh()
+        mcp = self._servers.tally(self._session.servers)
+        words = number("mcp", Status(mcp=mcp))
+        if self._screen.speaks and mcp is not None and mcp.worries and words != self._servers_told:
+            self._servers_told = words
+            self._screen.line(f"{words.replace('!', 'to ').replace('mcp', 'MCP servers:')}. /mcp says more.")
 
     def feed(self, event: ev.Event) -> None:
         if isinstance(event, ev.TurnStarted):
