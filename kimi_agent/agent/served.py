@@ -130,6 +130,9 @@ async def _instructions(servers: Servers, call: Called) -> str:
     try:
         await servers.arrived(call.server)
         prompt = listed(servers, call)
+        known = [each.name for each in servers.prompts() if each.server == call.server]
+        if prompt is None and known:
+            raise SessionError(f"{call.server} has no prompt {call.name!r}", f"It has: {', '.join(known)}.")
         given = arguments_of(prompt, call.args) if prompt is not None else {}
         if prompt is not None and (needed := missing(prompt, given)):
             usage = f"/{call.server}:{call.name} " + " ".join(f"{argument.name}=…" for argument in needed)

@@ -65,6 +65,7 @@ async def test_what_a_prompt_needs_is_asked_for(tmp_path: Path) -> None:
         assert "Review b b.py" in heard(shell)[1]
         events = await play(shell.session, "/notes:review")  # where nobody is asked, as in -p
         assert "needs file" in events[-1].error
+        assert "no prompt 'nope'. It has: review, greet" in (await play(shell.session, "/notes:nope"))[-1].error
 
 
 async def test_a_resource_is_read_when_it_is_mentioned_and_its_change_told_once(tmp_path: Path) -> None:
