@@ -1,5 +1,6 @@
 """Prompts of MCP servers as slash commands: `/server:prompt arguments`. What is needed and was not given is asked for."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,16 +16,20 @@ if TYPE_CHECKING:
     from kimi_agent.commands import Shell
 
 _PROPOSED = 8
+_ODD = re.compile(r"[\s`|\"'\\]")
 
 
 def prompts_of(session: "Session") -> list[Prompt]:
-    """Those that can be called by a word."""
+    """Those that can be called by a word, which shows what it is."""
     prompts = session.servers.prompts() if session.servers is not None else ()
-    return [prompt for prompt in prompts if not any(char.isspace() for char in prompt.server + prompt.name)]
+    return [
+        prompt for prompt in prompts if not _ODD.search(word := prompt.server + prompt.name) and visible(word) == word
+    ]
 
 
 def usage_of(prompt: Prompt) -> str:
-    return " ".join(f"<{a.name}>" if a.required else f"[{a.name}]" for a in prompt.arguments)
+    names = [(visible(argument.name), argument.required) for argument in prompt.arguments]
+    return " ".join(f"<{name}>" if required else f"[{name}]" for name, required in names)
 
 
 def about(prompt: Prompt) -> str:
@@ -64,7 +69,7 @@ async def _asked(
 ) -> str | None:
     """None when nothing was answered."""
     words = visible(" ".join(argument.description.split()))
-    label = f"{argument.name}{f' ({words})' if words else ''}"
+    label = f"{visible(argument.name)}{f' ({words})' if words else ''}"
     proposed = await servers.complete(prompt.server, prompt, argument.name, "", given)
     if not proposed:
         answer = await shell.ask_text(label)

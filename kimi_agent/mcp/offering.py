@@ -1,5 +1,7 @@
 """What the servers of a host offer besides tools: prompts and resources, and the news of those that were read."""
 
+import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,10 @@ from kimi_agent.mcp.offered import prompts_of, resources_of
 
 if TYPE_CHECKING:
     from kimi_agent.mcp.host_entry import Entry
+
+
+_LISTING_S = 10.0
+"""Seconds that a server gets to list its prompts and resources before it is asked for one."""
 
 
 class Offering:
@@ -70,8 +76,10 @@ class Offering:
     async def _arrived(self, server: str) -> Connection:
         entry = self._entries.get(server)
         if entry is not None and (connection := entry.connection) is not None:
-            if connection.status == "connecting" or connection.alive:
-                await connection.settled(whole=True)
+            await connection.settled()
+            with contextlib.suppress(TimeoutError):  # one that does not list may still answer
+                async with asyncio.timeout(_LISTING_S):
+                    await connection.settled(whole=True)
             if connection.alive:
                 return connection
             if connection.problem is not None:
