@@ -28,6 +28,7 @@ _END = 4096  # bytes that are kept of each end of a line that is too long
 _REST_S = 0.01
 """After each piece that is thrown away: a server that floods us waits in its own write, and costs next to nothing."""
 _FLOOD = 32 << 10  # bytes of stderr at once
+_MANY, _REST_EACH_S = 50, 0.0005  # messages in one piece, and the rest for each of more than so many
 _EXIT_GRACE_S = 2.0  # between closing its stdin and SIGTERM: what the specification's shutdown leaves to the client
 _LAST_WORDS_S = 0.3  # for the end of its stderr after its exit
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,200}"|-?\d{1,18})')
@@ -35,7 +36,7 @@ TOO_LONG = -32000
 
 
 class Process(Struct):
-    """What is known of a server's process. `errors` is the end of its stderr, `box` what it runs in.
+    """What is known of a server's process. `errors` is the end of its stderr, `box` what it runs in, `speaks`: a message came.
 
     `exited` is set when it has ended (`exit_code`) or could not be started (`failure`), `closed` soon after that, and when it has
     closed its stdout.
@@ -44,6 +45,7 @@ class Process(Struct):
     errors: Tail = field(default_factory=Tail)
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    speaks: bool = False
     exit_code: int | None = None
     failure: OSError | None = None
     box: str = ""
@@ -75,7 +77,8 @@ async def stdio_transport(start: Callable[[], Awaitable[Child]], process: Proces
         with anyio.CancelScope(shield=True):
             writing.cancel()
             await asyncio.wait([writing])
-            await child.end(_EXIT_GRACE_S if not process.closed.is_set() else _LAST_WORDS_S)
+            patient = process.speaks and not process.closed.is_set()  # one that never spoke is not waited for
+            await child.end(_EXIT_GRACE_S if patient else _LAST_WORDS_S)
             for task in (reading, hearing, waiting):
                 task.cancel()
             await asyncio.wait([reading, hearing, waiting])
@@ -106,19 +109,19 @@ async def _read(child: Child, deliver: "MemoryObjectSendStream[Any]", process: P
 
     gone = False
     async for lines in _lines(child.stdout):
-        kept = False
+        kept = 0
         for line, whole in lines:
             if gone or not line.strip():
                 continue  # nobody listens any more, but a server that cannot write cannot end
             message: Any = parsed(line) if whole else _too_long(line)
             if isinstance(message, Exception):
                 continue  # a stray line, as `print` leaves it
-            kept = True
+            kept, process.speaks = kept + 1, True
             try:
                 await deliver.send(message)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 gone = True
-        await asyncio.sleep(_REST_S if lines and not kept else 0)
+        await asyncio.sleep(kept * _REST_EACH_S if kept > _MANY else _REST_S if lines and not kept else 0)
     with suppress(TimeoutError):  # how it ended is worth a moment
         async with asyncio.timeout(_LAST_WORDS_S):
             await process.exited.wait()

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 from mini import ECHO, RpcError, Server, forever, text, tool
 
@@ -131,19 +132,21 @@ class FloodsStderr(Server):
 
 
 class FloodsStdout(Server):
-    """Writes to standard output without end: `lines` that are no messages, or one `line` before all else."""
+    """Writes to standard output without end: `lines` that are no messages, one `line` before all else, or `news` of its tools."""
 
     def run(self):
         threading.Thread(target=self._flood, daemon=True).start()
         super().run()
 
     def _flood(self):
-        piece = b"noise\n" * 10_000 if "lines" in self.arguments else b"noise" * 10_000
+        news = b'{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}\n'
+        piece = {"lines": b"noise\n", "line": b"noise", "news": news}[self.arguments[0]] * 100
         while True:
             self.write(piece)
+            time.sleep(0.001)  # lets an answer come between
 
     def send(self, message):
-        if "lines" in self.arguments:
+        if self.arguments[0] != "line":
             super().send(message)
 
 
