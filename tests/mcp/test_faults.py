@@ -112,6 +112,15 @@ async def test_output_without_end_costs_next_to_nothing(tmp_path: Path) -> None:
         assert state(host, "line").status == "connecting", "its answer never comes"
 
 
+async def test_a_server_that_asks_and_asks_takes_no_memory(tmp_path: Path) -> None:
+    async with hosting(tmp_path, {"asks": fake("asks_for_ever"), "good": fake("good")}) as host:
+        await until(lambda: len(asyncio.all_tasks()) > 100)  # a question that waits for its answer is a task
+        for _ in range(5):
+            assert await echo(host, tmp_path) == "hello"
+            await asyncio.sleep(0.1)
+            assert 100 < len(asyncio.all_tasks()) < 200
+
+
 @pytest.mark.parametrize("boxed", [False, True])
 async def test_what_a_server_leaves_behind_ends_with_it(tmp_path: Path, boxed: bool) -> None:
     note = tmp_path / "work" / "pid"

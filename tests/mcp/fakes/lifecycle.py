@@ -1,5 +1,6 @@
 """Servers that are odd at their start, at their end, or in all that they write."""
 
+import itertools
 import os
 import signal
 import sys
@@ -148,6 +149,22 @@ class FloodsStdout(Server):
     def send(self, message):
         if self.arguments[0] != "line":
             super().send(message)
+
+
+class AsksForEver(Server):
+    """From its list of tools on it sends `ping` without end, and reads nothing any more."""
+
+    def list_tools(self, params):
+        threading.Timer(0.1, self._ask).start()
+        return super().list_tools(params)
+
+    def _ask(self):
+        with self._lock:  # nothing else is written
+            for number in itertools.count():
+                sys.stdout.write(f'{{"jsonrpc": "2.0", "id": "p{number}", "method": "ping"}}\n')
+
+    def handle(self, message):
+        return super().handle(message) if "method" in message else forever()
 
 
 class Garbage(Server):
