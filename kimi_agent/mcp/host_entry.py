@@ -25,6 +25,7 @@ class Entry:
         self.instructions = ""
         self._listed_from: list[Any] | None = None
         self._tools: list[McpTool] = []
+        self._earlier: tuple[Connection, list[McpTool]] | None = None  # those of an earlier run
 
     def listed(self) -> list[McpTool]:
         """The tools in the server's order, without those that are turned off or held back; the last ones when it has gone."""
@@ -43,7 +44,10 @@ class Entry:
         connection = self.connection
         if connection is None or connection.client is not None or connection.status != "connecting" or self._tools:
             return self.listed()
-        return [McpTool(connection, tool) for tool in self.pins.tools() if self._is_on(tool)]
+        if self._earlier is None or self._earlier[0] is not connection:
+            found = [McpTool(connection, tool) for tool in self.pins.tools() if self._is_on(tool)]
+            self._earlier = (connection, found)
+        return self._earlier[1]
 
     def tool(self, name: str) -> McpTool | None:
         return next((tool for tool in self.listed() if tool.name == name), None)

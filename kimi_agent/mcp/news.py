@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -9,8 +10,10 @@ if TYPE_CHECKING:
 
     from kimi_agent.mcp.connection import Connection
 
-_GATHER_S = 0.3  # servers tell one change several times
 _SUBSCRIBE_S = 5.0
+_GATHER_S, _MOST_S = 0.3, 30.0
+"""Servers tell one change several times; for one that does not stop the wait grows."""
+_QUIET_S = 10.0  # after which it is short again
 _LOGGED = 4_000  # characters of a message
 
 
@@ -19,6 +22,7 @@ class News:
         self._connection = connection
         self._waiting: asyncio.Task[None] | None = None
         self._listening: list[asyncio.Task[None]] = []
+        self._gather, self._looked = _GATHER_S, 0.0
 
     async def handle(self, message: Any) -> None:
         """A notification of a server of the older revisions."""
@@ -84,5 +88,8 @@ class News:
             self._waiting = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
-        await asyncio.sleep(_GATHER_S)
+        soon = time.monotonic() - self._looked < _QUIET_S
+        self._gather = min(_MOST_S, self._gather * 2) if soon else _GATHER_S
+        await asyncio.sleep(self._gather)
+        self._looked = time.monotonic()
         await self._connection.list_again()

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 LONGEST = 64 << 20
 """Bytes of one message. A longer one is dropped, and its request answered with an error."""
 _CHUNK = 1 << 18
+_ASKED = 100  # questions of a server that may wait for an answer
 _END = 4096  # bytes that are kept of each end of a line that is too long
 _REST_S = 0.01
 """After each piece that is thrown away: a server that floods us waits in its own write, and costs next to nothing."""
 _FLOOD = 32 << 10  # bytes of stderr at once
+_MANY, _REST_EACH_S = 50, 0.0005  # messages in one piece, and the rest for each of more than so many
 _EXIT_GRACE_S = 2.0  # between closing its stdin and SIGTERM: what the specification's shutdown leaves to the client
 _LAST_WORDS_S = 0.3  # for the end of its stderr after its exit
 _ID = re.compile(rb'"id"\s*:\s*("(?:[^"\\]|\\.){0,200}"|-?\d{1,18})')
@@ -35,7 +37,7 @@ TOO_LONG = -32000
 
 
 class Process(Struct):
-    """What is known of a server's process. `errors` is the end of its stderr, `box` what it runs in.
+    """What is known of a server's process. `errors` is the end of its stderr, `box` what it runs in, `speaks`: a message came.
 
     `exited` is set when it has ended (`exit_code`) or could not be started (`failure`), `closed` soon after that, and when it has
     closed its stdout.
@@ -44,6 +46,8 @@ class Process(Struct):
     errors: Tail = field(default_factory=Tail)
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    speaks: bool = False
+    unanswered: set[Any] = field(default_factory=set)  # ids of its questions to us
     exit_code: int | None = None
     failure: OSError | None = None
     box: str = ""
@@ -64,7 +68,7 @@ async def stdio_transport(start: Callable[[], Awaitable[Child]], process: Proces
     outgoing, from_session = anyio.create_memory_object_stream[Any](0)
     loop = asyncio.get_running_loop()
     reading = loop.create_task(_read(child, to_session, process), name="mcp stdout")
-    writing = loop.create_task(_write(child, from_session, to_session), name="mcp stdin")
+    writing = loop.create_task(_write(child, from_session, to_session, process.unanswered), name="mcp stdin")
     hearing = loop.create_task(_hear(child, process.errors), name="mcp stderr")
     waiting = loop.create_task(_wait(child, to_session, process), name="mcp exit")
     try:
@@ -75,7 +79,8 @@ async def stdio_transport(start: Callable[[], Awaitable[Child]], process: Proces
         with anyio.CancelScope(shield=True):
             writing.cancel()
             await asyncio.wait([writing])
-            await child.end(_EXIT_GRACE_S if not process.closed.is_set() else _LAST_WORDS_S)
+            patient = process.speaks and not process.closed.is_set()  # one that never spoke is not waited for
+            await child.end(_EXIT_GRACE_S if patient else _LAST_WORDS_S)
             for task in (reading, hearing, waiting):
                 task.cancel()
             await asyncio.wait([reading, hearing, waiting])
@@ -106,24 +111,37 @@ async def _read(child: Child, deliver: "MemoryObjectSendStream[Any]", process: P
 
     gone = False
     async for lines in _lines(child.stdout):
-        kept = False
+        kept = 0
         for line, whole in lines:
             if gone or not line.strip():
                 continue  # nobody listens any more, but a server that cannot write cannot end
             message: Any = parsed(line) if whole else _too_long(line)
-            if isinstance(message, Exception):
+            if isinstance(message, Exception) or not _is_taken(message.message, process.unanswered):
                 continue  # a stray line, as `print` leaves it
-            kept = True
+            kept, process.speaks = kept + 1, True
             try:
                 await deliver.send(message)
             except (anyio.ClosedResourceError, anyio.BrokenResourceError):
                 gone = True
-        await asyncio.sleep(_REST_S if lines and not kept else 0)
+        await asyncio.sleep(kept * _REST_EACH_S if kept > _MANY else _REST_S if lines and not kept else 0)
     with suppress(TimeoutError):  # how it ended is worth a moment
         async with asyncio.timeout(_LAST_WORDS_S):
             await process.exited.wait()
     process.closed.set()
     deliver.close()
+
+
+def _is_taken(message: Any, unanswered: set[Any]) -> bool:
+    """Whether a message is passed on: a server that asks and asks, and reads no answers, is not listened to for ever."""
+    method, number = getattr(message, "method", None), getattr(message, "id", None)
+    if method == "notifications/cancelled":
+        unanswered.discard((message.params or {}).get("requestId"))
+    if method is None or number is None:
+        return True
+    if len(unanswered) >= _ASKED:
+        return False
+    unanswered.add(number)
+    return True
 
 
 async def _lines(descriptor: int) -> AsyncIterator[list[tuple[bytes, bool]]]:
@@ -190,7 +208,12 @@ async def _ready(add: Callable[..., Any], remove: Callable[[int], Any], descript
         remove(descriptor)
 
 
-async def _write(child: Child, take: "MemoryObjectReceiveStream[Any]", deliver: "MemoryObjectSendStream[Any]") -> None:
+async def _write(
+    child: Child,
+    take: "MemoryObjectReceiveStream[Any]",
+    deliver: "MemoryObjectSendStream[Any]",
+    unanswered: set[Any],
+) -> None:
     loop = asyncio.get_running_loop()
     try:
         async for message in take:
@@ -200,6 +223,8 @@ async def _write(child: Child, take: "MemoryObjectReceiveStream[Any]", deliver: 
                     data = data[os.write(child.stdin, data[:_CHUNK]) :]
                 except BlockingIOError:
                     await _ready(loop.add_writer, loop.remove_writer, child.stdin)
+            if getattr(message.message, "method", None) is None:
+                unanswered.discard(getattr(message.message, "id", None))
     except OSError:
         deliver.close()  # the session sees the end, instead of a request that hangs
 

@@ -96,10 +96,12 @@ async def test_a_call_of_a_server_that_never_came_says_why(tmp_path: Path) -> No
 
 
 async def test_output_without_end_costs_next_to_nothing(tmp_path: Path) -> None:
-    """Floods of stray lines, of one line that never ends, and on stderr: calls of others, and its own, go through."""
-    servers = {"good": fake("good"), "lines": fake("floods_stdout", "lines"), "line": fake("floods_stdout", "line")}
-    async with hosting(tmp_path, servers, wait=False) as host:
-        await until(lambda: state(host, "good").status == state(host, "lines").status == "ready")
+    """Floods of stray lines, of news, of one line that never ends: calls of others, and its own, go through."""
+    floods = {kind: fake("floods_stdout", kind) for kind in ("lines", "news", "line")}
+    async with hosting(tmp_path, {"good": fake("good"), **floods}, wait=False, startup_timeout=120) as host:
+        for server in ("good", "lines", "news"):
+            await until(lambda name=server: state(host, name).status == "ready")  # type: ignore[misc]
+        assert await echo(host, tmp_path, "news") == "hello"
         before, began = time.process_time(), time.monotonic()
         for _ in range(5):
             assert await echo(host, tmp_path) == "hello"
@@ -108,6 +110,15 @@ async def test_output_without_end_costs_next_to_nothing(tmp_path: Path) -> None:
         share = (time.process_time() - before) / (time.monotonic() - began)
         assert share < 0.8
         assert state(host, "line").status == "connecting", "its answer never comes"
+
+
+async def test_a_server_that_asks_and_asks_takes_no_memory(tmp_path: Path) -> None:
+    async with hosting(tmp_path, {"asks": fake("asks_for_ever"), "good": fake("good")}) as host:
+        await until(lambda: len(asyncio.all_tasks()) > 100)  # a question that waits for its answer is a task
+        for _ in range(5):
+            assert await echo(host, tmp_path) == "hello"
+            await asyncio.sleep(0.1)
+            assert 100 < len(asyncio.all_tasks()) < 200
 
 
 @pytest.mark.parametrize("boxed", [False, True])

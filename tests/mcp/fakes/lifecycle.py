@@ -1,9 +1,11 @@
 """Servers that are odd at their start, at their end, or in all that they write."""
 
+import itertools
 import os
 import signal
 import sys
 import threading
+import time
 
 from mini import ECHO, RpcError, Server, forever, text, tool
 
@@ -131,20 +133,38 @@ class FloodsStderr(Server):
 
 
 class FloodsStdout(Server):
-    """Writes to standard output without end: `lines` that are no messages, or one `line` before all else."""
+    """Writes to standard output without end: `lines` that are no messages, one `line` before all else, or `news` of its tools."""
 
     def run(self):
         threading.Thread(target=self._flood, daemon=True).start()
         super().run()
 
     def _flood(self):
-        piece = b"noise\n" * 10_000 if "lines" in self.arguments else b"noise" * 10_000
+        news = b'{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}\n'
+        piece = {"lines": b"noise\n", "line": b"noise", "news": news}[self.arguments[0]] * 100
         while True:
             self.write(piece)
+            time.sleep(0.001)  # lets an answer come between
 
     def send(self, message):
-        if "lines" in self.arguments:
+        if self.arguments[0] != "line":
             super().send(message)
+
+
+class AsksForEver(Server):
+    """From its list of tools on it sends `ping` without end, and reads nothing any more."""
+
+    def list_tools(self, params):
+        threading.Timer(0.1, self._ask).start()
+        return super().list_tools(params)
+
+    def _ask(self):
+        with self._lock:  # nothing else is written
+            for number in itertools.count():
+                sys.stdout.write(f'{{"jsonrpc": "2.0", "id": "p{number}", "method": "ping"}}\n')
+
+    def handle(self, message):
+        return super().handle(message) if "method" in message else forever()
 
 
 class Garbage(Server):

@@ -21,6 +21,7 @@ BEHAVIOURS = {
     "dirty": faults.Dirty,
     "floods_stderr": lifecycle.FloodsStderr,
     "floods_stdout": lifecycle.FloodsStdout,
+    "asks_for_ever": lifecycle.AsksForEver,
     "garbage": lifecycle.Garbage,
     "big": faults.Big,
     "many": faults.Many,
