@@ -1,13 +1,10 @@
 """The real `kimi` as a child process, with a home of its own and no variable of the machine that could change it."""
 
-import fcntl
 import json
 import os
 import pty
 import select
 import subprocess
-import sys
-import termios
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,7 +46,7 @@ class Program:
         if warm_kimi.can_be_forked(arguments, environment):
             return warm_kimi.run(arguments, stdin, self.work, environment, 60)
         return subprocess.run(
-            [sys.executable, "-m", "kimi_agent", *arguments],
+            [*warm_kimi.KIMI, *arguments],
             input=stdin,
             capture_output=True,
             text=True,
@@ -84,16 +81,8 @@ class Terminal:
         self.seen = ""
         self._from = 0
         self._fd = main
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kimi_agent", *arguments],
-            stdin=child,
-            stdout=child,
-            stderr=child,
-            cwd=program.work,
-            env=program.environment(**env),
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
+        argv = [*warm_kimi.KIMI, *arguments]
+        self.process = warm_kimi.start_on(child, argv, program.environment(**env), program.work)
         os.close(child)
 
     def expect(self, text: str, timeout: float = 30.0) -> str:

@@ -6,13 +6,17 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 
 import pyte
+import warm_kimi
+
+CHANGING = ("NO_COLOR", "CI", "COLUMNS", "LINES", "PYTHON")
+"""Variables of the machine that would change what a program shows."""
 
 
 class _Screen(pyte.HistoryScreen):
@@ -37,17 +41,8 @@ class PtyScreen:
         self.raw = b""
         self._screen = _Screen(columns, lines, self._master)
         self._stream = pyte.ByteStream(self._screen)
-        base = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "CI", "COLUMNS", "LINES")}
-        self.child = subprocess.Popen(
-            argv,
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**base, "TERM": "xterm-256color", **env},
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        )
+        base = {key: value for key, value in os.environ.items() if not key.startswith(CHANGING)}
+        self.child = warm_kimi.start_on(slave, argv, {**base, "TERM": "xterm-256color", **env}, cwd or Path.cwd())
         os.close(slave)
 
     def __enter__(self) -> Self:

@@ -7,6 +7,7 @@ that it is given. `KIMI_COLD=1` starts a fresh interpreter for every run instead
 import array
 import atexit
 import contextlib
+import fcntl
 import functools
 import gc
 import importlib
@@ -18,13 +19,17 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIMIT = 200_000  # bytes of a request
-OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "COVERAGE_")  # what it reads when it starts
-IMPORTED = """
+OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "COVERAGE_", "TEXTUAL_")  # what is read when it starts and imports
+KIMI = [sys.executable, "-m", "kimi_agent"]
+
+# What parents import: of runs to their end, and of shells.
+RUNS = """
     __main__ agent.agent_files agent.claims agent.late build builtin cli.app cli.start core.git_env
     frontends.common.status frontends.json_lines frontends.print plugins.load plugins.host processes.watcher
     providers.chat_completions providers.retry providers.scripted rules.book rules.load tools.ask_user tools.fetch_url
@@ -33,6 +38,7 @@ IMPORTED = """
     workspaces.local workspaces.piped workspaces.sandbox.client workspaces.sandbox.proof workspaces.snapshots
     workspaces.spawn
 """
+SHELLS = "frontends.line.app frontends.line.shell frontends.line.shellmode frontends.tui.app frontends.tui.frontend"
 
 
 def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
@@ -41,25 +47,90 @@ def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
     return small and "KIMI_COLD" not in os.environ and _read_at_start(env) == _read_at_start(_environment())
 
 
+class Process:
+    """A forked `kimi`, as a `subprocess.Popen` without pipes. With `terminal` its input is the terminal that controls it."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        streams: Sequence[int],
+        cwd: Path,
+        env: Mapping[str, str],
+        *,
+        terminal: bool = False,
+    ) -> None:
+        self.args, self.returncode = ["kimi", *arguments], None
+        self._became, became = os.pipe()
+        request = json.dumps([self.args, str(cwd), dict(env), terminal]).encode()
+        sent = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [*streams, became]))]
+        _parent(f"{RUNS} {SHELLS}" if terminal else RUNS).sendmsg([request], sent)
+        os.close(became)
+        self.pid = int(b"".join(iter(lambda: os.read(self._became, 1), b" ")))  # its end may be told already
+
+    def poll(self) -> int | None:
+        return self._look(0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if (code := self._look(timeout)) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return code
+
+    def _look(self, patience: float | None) -> int | None:
+        if self.returncode is None and select.select([self._became], [], [], patience)[0]:
+            self.returncode = int(os.read(self._became, 20))
+            os.close(self._became)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def start_on(
+    terminal: int, argv: Sequence[str], env: Mapping[str, str], cwd: Path
+) -> subprocess.Popen[bytes] | Process:
+    """The program in a session of its own, controlled by this terminal."""
+    streams, number = (terminal, terminal, terminal), len(KIMI)
+    if list(argv[:number]) == KIMI and can_be_forked(argv[number:], env):
+        return Process(argv[number:], streams, cwd, env, terminal=True)
+    return subprocess.Popen(
+        argv,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+
+
 def run(
     arguments: Sequence[str], stdin: str, cwd: Path, env: Mapping[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` of `kimi`, with text for input and output."""
-    command, pipes = ["kimi", *arguments], [os.pipe() for _ in range(4)]  # input, output, errors, and what became of it
-    theirs = [pipes[0][0], *(pipe[1] for pipe in pipes[1:])]
-    request = json.dumps([command, str(cwd), dict(env)]).encode()
-    _parent().sendmsg([request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", theirs))])
+    deadline = time.monotonic() + timeout
+    pipes = [os.pipe() for _ in range(3)]
+    theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
+    process = Process(arguments, theirs, cwd, env)
     for descriptor in theirs:
         os.close(descriptor)
-    out, errors, became = _exchange(pipes[0][1], stdin.encode(), [pipe[0] for pipe in pipes[1:]], timeout)
-    pid, code = [*became.decode().split(), "", ""][:2]
-    assert pid, "the parent of the runs is gone"
-    if not code:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid), signal.SIGKILL)
-        raise subprocess.TimeoutExpired(command, timeout, out, errors)
-    texts = [data.decode().replace("\r\n", "\n").replace("\r", "\n") for data in (out, errors)]
-    return subprocess.CompletedProcess(command, int(code), *texts)
+    output = _exchange(pipes[0][1], stdin.encode(), [pipes[1][0], pipes[2][0]], timeout)
+    try:
+        code = process.wait(max(0.0, deadline - time.monotonic()))
+    except subprocess.TimeoutExpired as error:
+        process.kill()
+        raise subprocess.TimeoutExpired(process.args, timeout, *output) from error
+    texts = [data.decode().replace("\r\n", "\n").replace("\r", "\n") for data in output]
+    return subprocess.CompletedProcess(process.args, code, *texts)
 
 
 def _exchange(into: int, sent: bytes, out_of: Sequence[int], timeout: float) -> list[bytes]:
@@ -93,12 +164,13 @@ def _exchange(into: int, sent: bytes, out_of: Sequence[int], timeout: float) -> 
 
 
 @functools.cache
-def _parent() -> socket.socket:
+def _parent(imports: str) -> socket.socket:
+    """The connection to the one that has imported these modules."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LIMIT)
     started = subprocess.Popen(
-        [sys.executable, __file__, str(theirs.fileno())],
+        [sys.executable, __file__, str(theirs.fileno()), imports],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), pass_fds=[theirs.fileno()],
     )  # fmt: skip
     theirs.close()
@@ -161,10 +233,14 @@ def _tell_of_the_ended(waiting: dict[int, int]) -> None:
 
 def _become(request: bytes, streams: Sequence[int]) -> list[str]:
     """As if this process had been started with what was asked for; answers its words."""
-    command, cwd, env = json.loads(request)
+    command, cwd, env, terminal = json.loads(request)
     for number, descriptor in enumerate(streams):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+        sys.stdout.reconfigure(line_buffering=True)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
@@ -173,7 +249,7 @@ def _become(request: bytes, streams: Sequence[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    for module in IMPORTED.split():
+    for module in sys.argv[2].split():
         importlib.import_module(f"kimi_agent.{module}")
     gc.freeze()
     words = _serve(socket.socket(fileno=int(sys.argv[1])))

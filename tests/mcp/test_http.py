@@ -63,7 +63,9 @@ async def test_a_refusal_keeps_its_cause(
     fake: McpHttpServer, status: int, headers: dict[str, str], cause: str, needs_auth: bool
 ) -> None:
     heard = Heard()
+    fake.mute = frozenset({"GET"})  # the client tries its stream again by itself, and would hear this refusal later
     async with connected(entry(fake.url), heard) as client:
+        await client.list_tools()
         assert heard.status == 0
         fake.refusal = (status, headers)
         with pytest.raises(MCPError):
