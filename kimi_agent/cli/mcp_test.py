@@ -43,6 +43,6 @@ def report(state: "ServerState") -> list[str]:
     lines += [f"  left out  {name}: {reason}" for name, reason in state.dropped]
     lines += [f"  held back {held.name}: it is not what it was; /mcp shows the change" for held in state.held]
     lines += [f"  stderr    {line}" for line in state.stderr[-10:]]
-    if state.hint:
-        lines.append(f"  {state.hint}")
+    if hint := state.hint.removeprefix(f"Try it: kimi mcp test {state.name}").removeprefix(". "):
+        lines.append(f"  {hint}")
     return lines

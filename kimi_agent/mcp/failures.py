@@ -13,6 +13,7 @@ from kimi_agent.mcp.http import Heard
 from kimi_agent.mcp.stdio import Process
 
 CLOSED, TIMED_OUT = -32000, -32001
+_TRY = "Try it: kimi mcp test {}"
 _TOLD = 400  # characters of a server's own words
 
 
@@ -48,7 +49,7 @@ def start_problem(server: Server, error: BaseException, process: Process, heard:
     if heard.needs_auth:
         scope = f" (it wants the scope {_said(heard.scope)})" if heard.scope else ""
         return Problem(f"it wants you to sign in{scope}", f"Run: kimi mcp auth {server.name}", auth=True)
-    try_it = f"Try it: kimi mcp test {server.name}"
+    try_it = _TRY.format(server.name)
     if heard.status:
         passing = heard.status == 429 or heard.status >= 500
         return Problem(f"{server.url} answered {_said(heard.cause)}", try_it, passing=passing)
@@ -63,11 +64,15 @@ def start_problem(server: Server, error: BaseException, process: Process, heard:
             return Problem(str(first), first.hint)
         case OSError() if server.transport == "stdio":
             return _not_started(server, first)
-    return Problem(_network(server, first) or _words(first), try_it, passing=bool(_network(server, first)))
+    if network := _network(server, first):
+        return Problem(network, "Is the address right, and does it run?", passing=True)
+    return Problem(_words(first), try_it)
 
 
 def _ended(server: Server, process: Process) -> Problem | None:
-    try_it = f"Try it: kimi mcp test {server.name}"
+    try_it = _TRY.format(server.name)
+    if process.box.startswith("box"):
+        try_it += '. If it needs what its box denies: "box": false in its entry starts it outside.'
     if process.failure is not None:
         return _not_started(server, process.failure)
     if process.exit_code is not None:
