@@ -1,7 +1,8 @@
-"""The real `kimi`, forked by a parent that has imported most of it: half of what a short run costs is imports.
+"""The real `kimi`, forked by a parent that has imported most of it: more than half of what a short run costs is imports.
 
-Each test process has one parent. A run is a process of its own, with the arguments, the environment, the folder and the streams
-that it is given. `KIMI_COLD=1` starts a fresh interpreter for every run instead, as `make nightly` does.
+Each test process has one parent for runs to their end and one for shells. A run is a process of its own, with the arguments, the
+environment, the folder, and the streams or the terminal that it is given. `KIMI_COLD=1` starts a fresh interpreter for each
+instead, as `make nightly` does.
 """
 
 import array
@@ -185,7 +186,7 @@ def _parent(imports: str) -> socket.socket:
 
 def _environment() -> dict[str, str]:
     """Of the parent: that of a test process, without what changes an interpreter; it is gone when a run begins."""
-    return {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "KIMI"))}
+    return {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "KIMI", "COVERAGE_"))}
 
 
 def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
