@@ -1,7 +1,8 @@
-"""The real `kimi`, forked by a parent that has imported most of it: half of what a short run costs is imports.
+"""The real `kimi`, forked by a parent that has imported most of it: more than half of what a short run costs is imports.
 
-Each test process has one parent. A run is a process of its own, with the arguments, the environment, the folder and the streams
-that it is given. `KIMI_COLD=1` starts a fresh interpreter for every run instead, as `make nightly` does.
+Each test process has one parent for runs to their end and one for shells. A run is a process of its own, with the arguments, the
+environment, the folder, and the streams or the terminal that it is given. `KIMI_COLD=1` starts a fresh interpreter for each
+instead, as `make nightly` does.
 """
 
 import array
@@ -25,7 +26,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 LIMIT = 200_000  # bytes of a request
-OF_THE_INTERPRETER = ("PYTHON", "LC_", "LANG", "COVERAGE_", "TEXTUAL_")  # what is read when it starts and imports
+OF_AN_INTERPRETER = ("PYTHON", "COVERAGE_")  # variables that need a fresh one
+OF_IMPORTS = ("LC_", "LANG", "TEXTUAL_")  # those that need a parent of their own
 KIMI = [sys.executable, "-m", "kimi_agent"]
 
 # What parents import: of runs to their end, and of shells.
@@ -44,7 +46,7 @@ SHELLS = "frontends.line.app frontends.line.shell frontends.line.shellmode front
 def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether a fresh interpreter would do the same."""
     small = len(repr((arguments, env))) < LIMIT / 4
-    return small and "KIMI_COLD" not in os.environ and _read_at_start(env) == _read_at_start(_environment())
+    return small and "KIMI_COLD" not in os.environ and not any(name.startswith(OF_AN_INTERPRETER) for name in env)
 
 
 class Process:
@@ -65,7 +67,8 @@ class Process:
         self._became, became = os.pipe()
         request = json.dumps([self.args, str(cwd), dict(env), terminal]).encode()
         sent = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [*streams, became]))]
-        _parent(f"{RUNS} {SHELLS}" if terminal else RUNS).sendmsg([request], sent)
+        read = tuple(sorted((name, text) for name, text in env.items() if name.startswith(OF_IMPORTS)))
+        _parent(f"{RUNS} {SHELLS}" if terminal else RUNS, read).sendmsg([request], sent)
         os.close(became)
         self.pid = int(b"".join(iter(lambda: os.read(self._became, 1), b" ")))  # its end may be told already
 
@@ -164,14 +167,14 @@ def _exchange(into: int, sent: bytes, out_of: Sequence[int], timeout: float) -> 
 
 
 @functools.cache
-def _parent(imports: str) -> socket.socket:
-    """The connection to the one that has imported these modules."""
+def _parent(imports: str, env: tuple[tuple[str, str], ...]) -> socket.socket:
+    """The connection to the one that has imported these modules with these variables."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LIMIT)
     started = subprocess.Popen(
         [sys.executable, __file__, str(theirs.fileno()), imports],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_environment(), pass_fds=[theirs.fileno()],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**dict(env), "PATH": os.environ["PATH"]}, pass_fds=[theirs.fileno()],
     )  # fmt: skip
     theirs.close()
 
@@ -181,15 +184,6 @@ def _parent(imports: str) -> socket.socket:
 
     atexit.register(end)
     return ours
-
-
-def _environment() -> dict[str, str]:
-    """Of the parent: that of a test process, without what changes an interpreter; it is gone when a run begins."""
-    return {name: text for name, text in os.environ.items() if not name.startswith(("PYTHON", "KIMI"))}
-
-
-def _read_at_start(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: text for name, text in env.items() if name.startswith(OF_THE_INTERPRETER)}
 
 
 def _serve(requests: socket.socket) -> list[str] | None:
