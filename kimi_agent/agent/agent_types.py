@@ -66,7 +66,7 @@ def unknown_names(kind: AgentType, tools: Collection[str], models: Collection[st
     about = f"The agent type {kind.name} ({visible(plain(str(kind.path)))})"
     for name in dict.fromkeys((*(kind.tools or ()), *kind.excluded)):
         pattern = any(letter in name for letter in "*?[")
-        if not (pattern or name in tools or name in OURS or name.startswith("mcp__")):
+        if not (pattern or name in tools or name in OURS or name.startswith("mcp__") or name == "McpTools"):
             yield f"{about} names the tool {name}, which is not here."
     if kind.model and models and kind.model not in models:
         shown = visible(plain(kind.model))[:80]
@@ -220,10 +220,22 @@ class AllowedTools:
         self._tools, self._kind = tools, kind
 
     def declared(self, window: int) -> Sequence[Tool]:
-        return [tool for tool in self._tools.declared(window) if allows(self._kind, tool.name)]
+        return [mine for tool in self._tools.declared(window) if (mine := self._mine(tool)) is not None]
 
     def find(self, name: str) -> Tool | None:
-        return self._tools.find(name) if allows(self._kind, name) else None
+        tool = self._tools.find(name)
+        return self._mine(tool) if tool is not None else None
+
+    def _mine(self, tool: Tool) -> Tool | None:
+        """A tool that finds and calls others belongs to who may have some of them, and has those alone."""
+        allowed, only = allows(self._kind, tool.name), getattr(tool, "only", None)
+        if only is None:
+            return tool if allowed else None
+        named = any(name.startswith("mcp__") for name in self._kind.tools or ())
+        if not allowed and (not named or tool.name in self._kind.excluded):
+            return None
+        narrowed: Tool = only(lambda name: allows(self._kind, name))
+        return narrowed
 
     def names(self) -> Sequence[str]:
         return [name for name in self._tools.names() if allows(self._kind, name)]

@@ -259,15 +259,24 @@ async def _show_to_hooks(caller: Caller, item: Prepared) -> None:
     """PreToolUse: a hook may refuse the call or write its input anew; what it allows still goes through the gates."""
     if item.output is not None or caller.hooks is None:
         return
-    call, given = item.call, parse_arguments(item.call.arguments)
-    told = {"tool_name": call.name, "tool_input": given, "tool_call_id": call.id}
-    said = await caller.hooks.fire("PreToolUse", call.name, **told)
+    name, given = _meant(item)
+    told = {"tool_name": name, "tool_input": given, "tool_call_id": item.call.id}
+    said = await caller.hooks.fire("PreToolUse", name, **told)
     item.must_ask = said.ask
     item.remarks += [said.context] if said.context else []
     if said.denial is not None:
         item.output = text_output(f"Blocked by a hook of the user: {said.denial}", Plain(said.denial), is_error=True)
     elif said.input is not None and said.input != given:
-        _rewrite(caller, item, said.input)
+        through = name != item.call.name
+        whole = {**parse_arguments(item.call.arguments), "arguments": said.input} if through else said.input
+        _rewrite(caller, item, whole)
+
+
+def _meant(item: Prepared) -> tuple[str, dict[str, Any]]:
+    """Name and arguments as hooks know them. A tool that calls others (`inner`) must be no way around what is said of those."""
+    inner = getattr(item.tool, "inner", None)
+    meant: tuple[str, dict[str, Any]] | None = inner(item.params) if inner is not None else None
+    return meant or (item.call.name, parse_arguments(item.call.arguments))
 
 
 def _rewrite(caller: Caller, item: Prepared, given: dict[str, Any]) -> None:
@@ -291,9 +300,9 @@ async def _show_result_to_hooks(caller: Caller, item: Prepared, output: ToolOutp
     if item.begun and caller.hooks is not None:
         text = "\n".join(part.text for part in output.for_model if isinstance(part, Text))[:OUTPUT_LIMIT]
         event, key = ("PostToolUseFailure", "error") if output.is_error else ("PostToolUse", "tool_output")
-        given, call = parse_arguments(item.call.arguments), item.call
-        told = {"tool_name": call.name, "tool_input": given, key: text, "tool_call_id": call.id}
-        said = await caller.hooks.fire(event, call.name, **told)
+        name, given = _meant(item)
+        told = {"tool_name": name, "tool_input": given, key: text, "tool_call_id": item.call.id}
+        said = await caller.hooks.fire(event, name, **told)
         remarks += [f"A hook of the user objects: {said.denial}"] if said.denial is not None else []
         remarks += [said.context] if said.context else []
     if remarks:

@@ -59,7 +59,7 @@ def _approved(ctx: typer.Context, name: str) -> Server:
     from kimi_agent.mcp.expand import expand
 
     servers = known(options_of(ctx))
-    server = servers.one(name)
+    server = servers.startable(name)
     if not servers.approvals.holds(server, servers.folder):
         raise ConfigError(f'MCP server "{name}" is not approved', f"Look at it, then: kimi mcp approve {name}")
     return expand(server, os.environ)

@@ -38,6 +38,12 @@ class Known(Struct, frozen=True):
         names = ", ".join(visible(server.name) for server in self.found.servers) or "none"
         raise ConfigError(f"there is no MCP server {visible(name)!r}", f"Known: {names}.")
 
+    def startable(self, name: str) -> Server:
+        """The one that a session starts: what nobody has approved takes the place of none that may be started."""
+        server = self.one(name)
+        others = (other for other in (server, *self.found.hidden) if other.name == name)
+        return next((other for other in others if self.approvals.holds(other, self.folder)), server)
+
 
 def options_of(ctx: typer.Context) -> Options:
     return ctx.find_object(Options) or Options()

@@ -20,7 +20,7 @@ def test(ctx: typer.Context, name: Name) -> None:
 
     options = options_of(ctx)
     found = known(options)
-    server = found.one(name)
+    server = found.startable(name)
     state = asyncio.run(try_server(options.load(), found.home, found.folder, server, found.approvals))
     for line in report(state):
         typer.echo(line)

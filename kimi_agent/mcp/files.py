@@ -191,10 +191,10 @@ class _Reading:
         self._found.setdefault(name, []).append(server)
 
     def _distinct(self, servers: Iterable[Server]) -> Iterator[Server]:
-        """Two names that rules and models could not tell apart: the one that is written as it is called holds."""
+        """Two names that rules and models could not tell apart: one of the person's holds, then one written as it is called."""
         named = list(servers)
         words: dict[str, Server] = {}
-        for server in sorted(named, key=lambda server: server.name != word(server.name)):
+        for server in sorted(named, key=lambda each: (each.scope == "project", each.name != word(each.name))):
             words.setdefault(word(server.name), server)
         for server in named:
             other = words[word(server.name)]

@@ -18,6 +18,7 @@ NAME = "McpTools"
 FOUND, MOST = 5, 20
 """Definitions that one search answers: as many as usual, and at most."""
 _LISTED = 40  # names of one server in an overview
+_SCHEMA = 8_000  # characters of the parameters of one tool: a huge one leaves room for the others
 _WORD = re.compile(r"[a-z0-9]+|[^\x00-\x7f]")
 
 
@@ -42,14 +43,24 @@ class McpTools:
     name = NAME
     Params: type[Any] = McpToolsParams
 
-    def __init__(self, shelf: Shelf, servers: Callable[[], Sequence[str]]) -> None:
-        self._shelf = shelf
+    def __init__(
+        self, shelf: Shelf, servers: Callable[[], Sequence[str]], wanted: Callable[[str], bool] = lambda name: True
+    ) -> None:
+        self._shelf, self._servers, self._wanted = shelf, servers, wanted
         named = ", ".join(servers())
         self.description = (
             f"Find tools of the connected MCP servers ({named}) and call them. With `query`, it answers the names and "
             "parameters of the best matches; call one with `name` and `arguments`, or directly by its name. Look here "
             "before you say that something cannot be done."
         )
+
+    def only(self, wanted: Callable[[str], bool]) -> "McpTools":
+        """The same for an agent that may have the tools of these names alone."""
+        return McpTools(self._shelf, self._servers, lambda name: self._wanted(name) and wanted(name))
+
+    def inner(self, params: McpToolsParams) -> tuple[str, dict[str, Any]] | None:
+        """The call that a call of this stands for: hooks are shown that one."""
+        return (params.name, params.arguments) if params.name else None
 
     def effects(self, params: McpToolsParams, ctx: ToolContext) -> Sequence[Effect]:
         if not params.name:
@@ -65,7 +76,7 @@ class McpTools:
             tool = self._tool(params)
             return await tool.run(validate(tool.Params, params.arguments), ctx)
         missing = await self._shelf.wait_for(params.query)
-        tools = self._shelf.all()
+        tools = [tool for tool in self._shelf.all() if self._wanted(tool.name)]
         found = best(params.query, tools)[: params.limit]
         text = "\n\n".join(map(definition, found)) if params.query else overview(tools)
         if not text:
@@ -74,7 +85,8 @@ class McpTools:
         return text_output(f"{text}\n\n{missing}".strip(), Plain(shown or text))
 
     def _tool(self, params: McpToolsParams) -> Tool:
-        tool = self._shelf.find(params.name)
+        may = params.name != NAME and self._wanted(params.name)
+        tool = self._shelf.find(params.name) if may else None
         if tool is None:
             raise ToolError(f"There is no tool {params.name[:64]!r}. Search with `query` for the names.")
         return tool
@@ -82,6 +94,8 @@ class McpTools:
 
 def definition(tool: Tool) -> str:
     schema = json.dumps(params_schema(tool.Params), ensure_ascii=False, separators=(",", ":"))
+    if len(schema) > _SCHEMA:
+        schema = f"{schema[:_SCHEMA]} [... {len(schema) - _SCHEMA:,} more characters are left out by kimi]"
     return f"## {tool.name}\n{tool.description}\nParameters: {schema}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kimi_program import Program, Terminal
+from mcp_fakes import fake
 from test_import_time import HEAVY, loaded
 
 
@@ -302,3 +303,10 @@ def test_what_is_the_persons_own_needs_no_approval(kimi: Program) -> None:
     mcp(kimi, "add", "a", "https://h")
     assert "needs no approval" in mcp(kimi, "approve", "a")
     assert not (kimi.home / "mcp-approvals.json").exists()
+
+
+def test_an_entry_that_nobody_approved_hides_none_of_the_person_s_from_a_test(kimi: Program) -> None:
+    """What is tried is what a session starts."""
+    mcp(kimi, "add", "good", "--", *fake("good"))
+    project(kimi, '{"mcpServers": {"good": {"command": "/theirs"}}}')
+    assert mcp(kimi, "test", "good").startswith("good: ok")

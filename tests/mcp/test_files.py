@@ -185,6 +185,14 @@ def test_names_that_rules_could_not_tell_apart(place: Place) -> None:
     assert 'MCP server "a/b" is left out' in ours
 
 
+def test_a_project_takes_the_place_of_no_server_of_the_person(place: Place) -> None:
+    """Neither by a name that rules cannot tell from theirs, however it is written."""
+    place.write("home/mcp.json", {"mcpServers": {"my.server": {"command": "mine"}}})
+    place.write("work/.mcp.json", {"mcpServers": {"my_server": {"command": "theirs"}}})
+    assert set(place.find()) == {"my.server"}
+    assert 'MCP server "my_server" is left out' in place.problems[0]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [

@@ -151,3 +151,58 @@ def test_after_sigkill_no_server_is_left(kimi: Program, boxed: bool) -> None:
 
 def entry(command: str, *args: str, **more: Any) -> dict[str, Any]:
     return {"command": command, "args": list(args), **more}
+
+
+def test_the_search_is_no_way_around_hooks(kimi: Program) -> None:
+    """A hook of a tool sees the calls of it that go through McpTools, as what they are."""
+    write_servers(kimi.home / "mcp.json", {"good": fake("good")})
+    kimi.write_config(
+        '[[hooks]]\nevent = "PreToolUse"\nmatcher = "^mcp__good__write$"\ncommand = "echo not this one >&2; exit 2"\n'
+        '[[hooks]]\nevent = "PreToolUse"\nmatcher = "^mcp__good__echo$"\n'
+        "command = '''echo '{\"hookSpecificOutput\": {\"updatedInput\": {\"text\": \"rewritten\"}}}' '''\n"
+    )
+    script = kimi.scenario(
+        [
+            use("McpTools", name="mcp__good__write", arguments={}),
+            use("McpTools", name="mcp__good__echo", arguments={"text": "as given"}),
+            use("McpTools", name="McpTools", arguments={"name": "mcp__good__write"}),
+        ],
+        [{"text": "Done."}],
+    )
+    assert kimi.run("-p", "hi", "--yolo", "--provider", script).stdout == "Done.\n"
+    answers = {
+        part["call_id"]: part["content"][0]["text"]
+        for line in history(kimi).splitlines()
+        if '"tool_result"' in line
+        for part in json.loads(line)["message"]["parts"]
+    }
+    refused, changed, nested = (answers[call] for call in sorted(answers))
+    assert refused == "Blocked by a hook of the user: not this one"
+    assert changed.startswith("rewritten")
+    assert "There is no tool 'McpTools'" in nested
+
+
+def test_a_type_of_agent_has_its_tools_of_servers_and_no_others(kimi: Program) -> None:
+    """Also where they are so many that a search stands for them: it finds and calls what the type may have."""
+    write_servers(kimi.home / "mcp.json", {"many": fake("many"), "good": fake("good")})
+    agents = kimi.home / "agents"
+    agents.mkdir()
+    (agents / "narrow.md").write_text("---\nname: narrow\ndescription: one server\ntools: mcp__good__*\n---\nDo it.\n")
+    steps = [
+        [use("McpTools", query="echo")],
+        [use("Agent", subagent_type="narrow", description="try", prompt="try")],
+        [use("McpTools", query="release"), use("McpTools", name="mcp__many__list_release_1", arguments={})],
+        [use("McpTools", name="mcp__good__echo", arguments={"text": "from within"})],
+        [{"text": "Reported."}],
+        [{"text": "Done."}],
+    ]
+    with FakeAPI(steps) as api:
+        kimi.use(api.url)
+        assert kimi.run("-p", "hi", "--yolo").stdout == "Done.\n"
+        assert names(api.requests[2]) == ["McpTools"]
+        found, refused, called = (
+            message["content"] for message in api.requests[4].json["messages"] if message["role"] == "tool"
+        )
+    assert "mcp__many__" not in found
+    assert "There is no tool 'mcp__many__list_release_1'" in refused
+    assert "from within" in called

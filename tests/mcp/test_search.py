@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from kimi_agent.core.errors import ToolError
 from kimi_agent.core.schema import tool_spec, validate
 from kimi_agent.core.tool import ToolContext, ToolOutput
 from kimi_agent.mcp.host import McpHost
-from kimi_agent.mcp.search import NAME, best
+from kimi_agent.mcp.search import NAME, best, definition
 
 WINDOW = 128_000
 
@@ -99,3 +100,15 @@ async def test_few_tools_are_told_themselves_and_the_order_never_changes(tmp_pat
     async with hosting(tmp_path, servers, wait=False) as host:
         assert [tool_spec(tool) for tool in host.declared(WINDOW)] == first, "as they were, before they are there"
         assert [tool.name for tool in host.declared(2_000)] == [NAME], "a small window has no room for them"
+
+
+async def test_a_huge_definition_leaves_room_for_the_others(tmp_path: Path) -> None:
+    def tool(name: str, **text: Any) -> Any:
+        params = {"type": "object", "properties": {"text": {"type": "string", **text}}}
+        return SimpleNamespace(name=name, description="Reads.", Params=params)
+
+    huge = tool("mcp__a__read", enum=[f"{number:01000}" for number in range(3_000)])
+    told = [definition(each) for each in (huge, tool("mcp__b__read"))]
+    assert len(told[0]) < 9_000
+    assert "more characters are left out by kimi" in told[0]
+    assert told[1].endswith("}")
