@@ -172,7 +172,7 @@ def _not_ours(found: "Known", name: str) -> ConfigError:
 
 
 def _is_address(target: Names) -> bool:
-    return bool(target) and len(target or ()) == 1 and (target or [""])[0].startswith(("http://", "https://"))
+    return bool(target) and len(target or ()) == 1 and (target or [""])[0].lower().startswith(("http://", "https://"))
 
 
 def _target(target: Sequence[str], remote: bool) -> dict[str, Any]:

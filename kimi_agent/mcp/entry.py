@@ -75,7 +75,7 @@ def parse_entry(name: str, given: Any, *, scope: Scope, source: str) -> tuple[Se
         raise EntryError("it is no object")
     fields = _Fields(given)
     command, args = _command(fields)
-    url = fields.text("url")
+    url = fields.text("url").strip()
     oauth, auth, headers = _oauth(fields), fields.text("auth"), _headers(fields)
     if auth not in ("", "oauth"):  # fastmcp: a bearer token
         headers.setdefault("Authorization", f"Bearer {auth}")
@@ -252,7 +252,7 @@ def _transport(fields: _Fields, command: str, url: str) -> Transport:
     if kind != "stdio":
         if not url.strip():
             raise EntryError('it has neither a "command" nor a "url"' if not written else 'it has no "url"')
-        if not url.startswith(("http://", "https://", "${")):
+        if not url.lower().startswith(("http://", "https://", "${")):
             raise EntryError('its "url" must begin with http:// or https://', fields.key("url"))
     return kind
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
@@ -21,8 +22,8 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
     """The server with the values of variables in command, arguments, cwd, environment, address and headers.
 
     A bearer token joins the headers as `Authorization`, unless there is one; a leading `~/` of command and cwd is filled in.
-    Raises ConfigError that names the first variable that is not set, and for a server of a project or plugin that asks for a
-    key of kimi's own.
+    Raises ConfigError that names the first variable that is not set, for an address that is none, and for a server of a project
+    or plugin that asks for a key of kimi's own.
     """
     for variable in (*server.pass_env, *filter(None, (server.bearer_env, server.oauth.secret_env))):
         _refuse_own(server, variable, env)
@@ -38,7 +39,7 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
     headers = {name: filled(value) for name, value in server.headers.items()}
     if server.bearer_env and "authorization" not in map(str.lower, headers):
         headers["Authorization"] = f"Bearer {env[server.bearer_env]}"
-    return replace(  # type: ignore[type-var]
+    ready: Server = replace(  # type: ignore[type-var]
         server,
         command=_home(filled(server.command)),
         args=tuple(map(filled, server.args)),
@@ -47,6 +48,22 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
         url=filled(server.url),
         headers=headers,
     )
+    _check_address(ready)
+    return ready
+
+
+def _check_address(server: Server) -> None:
+    """Raises ConfigError for an address that is none of the web. It may hold secrets, so it is not told."""
+    if server.transport == "stdio":
+        return
+    try:
+        parts = urlsplit(server.url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good:
+        hint = f"Look at {server.source}." if server.source else ""
+        raise ConfigError(f"{_named(server)}: its url is no http address", hint)
 
 
 def unset_variables(server: Server, env: Mapping[str, str]) -> tuple[str, ...]:

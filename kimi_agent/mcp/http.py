@@ -76,7 +76,7 @@ async def http_transport(
 ) -> AsyncIterator[tuple[Any, Any]]:
     """Streams of the SDK for an expanded `server`, whose refusals are kept in `heard`.
 
-    Raises ConfigError for an address or a header that cannot be sent, and what httpx2 raises where nothing answers.
+    Raises ConfigError for a header that cannot be sent, and what httpx2 raises where nothing answers.
     """
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
@@ -84,7 +84,6 @@ async def http_transport(
     from kimi_agent.mcp.http_client import client
     from kimi_agent.mcp.sse import sse_streams
 
-    check_address(server)
     timeout = httpx2.Timeout(PATIENCE, read=max(SILENCE, (server.tool_timeout or 0) * 1.5))
     async with client(heard, headers_of(server, env), auth, timeout, LARGEST) as http:
         if server.transport == "sse":
@@ -93,19 +92,6 @@ async def http_transport(
             transport = streamable_http_client(server.url, http_client=http, max_sse_event_size=LARGEST)
         async with transport as streams:
             yield streams
-
-
-def check_address(server: Server) -> None:
-    """Raises ConfigError for an address that is none of the web."""
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(server.url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        good = False
-    if not good:
-        raise ConfigError(f'MCP server "{server.name}": {server.url!r:.200} is no http address', _where(server))
 
 
 def headers_of(server: Server, env: Mapping[str, str]) -> dict[str, str]:

@@ -310,3 +310,15 @@ def test_an_entry_that_nobody_approved_hides_none_of_the_person_s_from_a_test(ki
     mcp(kimi, "add", "good", "--", *fake("good"))
     project(kimi, '{"mcpServers": {"good": {"command": "/theirs"}}}')
     assert mcp(kimi, "test", "good").startswith("good: ok")
+
+
+def test_an_address_that_is_none_is_named_by_its_line_alone(kimi: Program) -> None:
+    project(kimi, '{"mcpServers": {\n"a": {"url": "https://u:pass@h:99999/?key=abc"},\n"b": {"url": " HTTPS://h/ "}}}')
+    assert {"a", "b"} == set(listed(kimi))
+    for command in ("test", "auth"):
+        done = kimi.run("--trust-mcp", "a", "mcp", command, "a")
+        told = done.stdout + done.stderr
+        assert done.returncode != 0, told
+        assert "its url is no http address" in told
+        assert ".mcp.json:2" in told
+        assert not any(text in told for text in ("pass", "abc", "Traceback"))

@@ -76,3 +76,11 @@ def test_our_keys_are_not_for_strangers(scope: Scope, fields: dict[str, Any]) ->
 
 def test_other_variables_of_ours_are_no_secret() -> None:
     assert expand(server("project", args=("${KIMI_HOME}",)), ENV).args == ("/h",)
+
+
+@pytest.mark.parametrize("url", ["http://[::1/?key=abc", "https://h:99999/?key=abc", "ftp://h/?key=abc", "${NONE:-}"])
+def test_an_address_that_is_none_is_said_and_not_told(url: str) -> None:
+    with pytest.raises(ConfigError, match="its url is no http address") as caught:
+        expand(Server("s", "user", "http", "mcp.json:3", url=url), ENV)
+    assert "abc" not in caught.value.full
+    assert "mcp.json:3" in caught.value.full
