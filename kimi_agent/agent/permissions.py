@@ -70,7 +70,7 @@ class Permissions:
 
     def grant(self, effects: Sequence[Effect]) -> None:
         """Allow, until the session ends, these very paths, and command lines in their folders, and nothing else."""
-        self._grants.update(effect for effect in effects if effect.kind != "widen")
+        self._grants.update(_granted(effect) for effect in effects if effect.kind != "widen")
 
     def ruling(self, call: ToolCall, effects: Sequence[Effect]) -> Ruling:
         """What the rules say of a call now."""
@@ -125,7 +125,7 @@ class Permissions:
         theirs = [effect for effect in effects if effect.kind == "mcp" and effect.target.split("/")[0] in doubts]
         if not theirs:
             return None
-        self._grants.difference_update(theirs)
+        self._grants.difference_update(map(_granted, theirs))
         return Deny(NOBODY_LOOKS.format(theirs[0].target)) if self.mode == "afk" else "ask"
 
     async def granted(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
@@ -133,7 +133,7 @@ class Permissions:
 
     def _are_granted(self, effects: Sequence[Effect]) -> bool:
         needed = [effect for effect in effects if effect.kind not in HARMLESS or self._holds_keys(effect)]
-        return bool(needed) and self._grants.issuperset(needed)
+        return bool(needed) and self._grants.issuperset(map(_granted, needed))
 
     async def approve_all(self, call: ToolCall, effects: Sequence[Effect]) -> Verdict | None:
         if self.mode not in ("yolo", "afk"):
@@ -185,3 +185,8 @@ def session_scope(effects: Sequence[Effect]) -> str:
             if effect.kind != "fetch"
         )
     )
+
+
+def _granted(effect: Effect) -> Effect:
+    """What a grant holds for, whatever the server says of its tool."""
+    return Effect(effect.kind, effect.target, effect.cwd)

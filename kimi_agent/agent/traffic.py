@@ -50,7 +50,7 @@ def _conflicting(a: Effect, b: Effect) -> bool:
     if "run" in kinds:
         return kinds != {"run", "fetch"}
     if kinds == {"mcp"}:
-        return a.target.split("/")[0] == b.target.split("/")[0]
+        return a.target.split("/")[0] == b.target.split("/")[0] and not (a.beside and b.beside)
     if "mcp" in kinds or "fetch" in kinds:
         return False
     return a.target == b.target or _inside(a.target, b.target) or _inside(b.target, a.target)

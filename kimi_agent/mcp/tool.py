@@ -72,7 +72,7 @@ class McpTool:
         self.target = effect_target(self.server, tool.name)
 
     def effects(self, params: dict[str, Any], ctx: ToolContext) -> Sequence[Effect]:
-        return [Effect("mcp", self.target)]
+        return [Effect("mcp", self.target, beside=self._tool.hints.get("readOnlyHint") is True)]
 
     async def preview(self, params: dict[str, Any], ctx: ToolContext) -> Display | None:
         """The server, the tool and the whole arguments, in our words; what the server says of it stands apart."""

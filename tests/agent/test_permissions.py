@@ -154,3 +154,15 @@ async def test_a_server_that_changed_its_tools_is_asked_about_again(mode: Mode, 
     doubts.clear()  # the person has looked at the change
     if mode == "default":
         assert await decide(permissions, effect) is None, "what was granted before is not granted any more"
+
+
+async def test_calls_of_tools_that_say_they_only_read_need_no_order_among_themselves() -> None:
+    """It decides nothing but that: a grant holds for the tool, whatever it says."""
+    reads, writes = Effect("mcp", "s/read", beside=True), Effect("mcp", "s/write")
+    assert not conflict([reads], [reads])
+    assert conflict([reads], [writes])
+    assert conflict([writes], [writes])
+    permissions = Permissions("default")
+    permissions.grant([reads])
+    assert isinstance(await decide(permissions, Effect("mcp", "s/read")), Allow)
+    assert isinstance(await decide(permissions, reads), Allow)
