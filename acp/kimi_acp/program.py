@@ -1,0 +1,90 @@
+"""From the arguments of `kimi acp` to a server that runs, with an agent that is put together beside its first answers."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kimi_acp.server import Server
+from kimi_acp.wire import Wire
+from kimi_agent.cli.agents import log_to_file, make_agent
+from kimi_agent.cli.options import Options
+from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.event import Mode
+from kimi_agent.core.exit import ExitCode
+from kimi_agent.processes.harden import harden
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.agent import Agent
+
+
+def serve(arguments: list[str], wire: Wire) -> int:
+    """Answers an `ExitCode`. Raises KimiError for options that cannot be followed."""
+    options = _options(arguments)
+    harden()
+    log_to_file(options)
+    if not logging.getLogger().handlers:  # not even logging's last resort writes to standard error
+        logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        return asyncio.run(_serve(options, wire))
+    finally:
+        wire.end()
+
+
+def _options(arguments: list[str]) -> Options:
+    if not arguments:
+        return Options()
+    from kimi_agent.cli.app import command
+    from kimi_agent.cli.session_flags import parsed
+
+    _, options = parsed(arguments, command(), "kimi acp")
+    of_one = options.headless or options.last or options.session is not None or options.start is not None
+    if of_one or options.line or options.screen_reader or options.ui:
+        raise ConfigError("kimi acp takes the options of sessions, not those of one session", "The editor opens them.")
+    return options
+
+
+async def _serve(options: Options, wire: Wire) -> int:
+    def make() -> "tuple[Agent, Mode]":
+        """The agent and the mode of its sessions. Raises KimiError."""
+        from kimi_agent.build import offers
+        from kimi_agent.plugins.host import host_plugins
+
+        config, cwd = options.load(), options.cwd()
+        plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
+        agent = make_agent(config, cwd, options, plugins, headless=False)
+        agent.mode_after_plan = options.mode_after_plan(config)
+        gc.freeze()  # what is loaded by now stays: later collections pass over it
+        gc.enable()
+        return agent, options.mode(config)
+
+    def reload(agent: "Agent") -> None:
+        assert agent.reconfigure is not None
+        agent.reconfigure(options.load())
+
+    server = Server(wire, make, reload, options.model or None)
+    stopped = 0
+
+    def stop(number: int) -> None:
+        nonlocal stopped
+        stopped = number
+        server.peer.stop()
+
+    with _signals(stop):
+        await server.serve()
+    return ExitCode(128 + stopped) if stopped else ExitCode.DONE
+
+
+@contextlib.contextmanager
+def _signals(stop: "object") -> Iterator[None]:
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, stop, number)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
