@@ -58,7 +58,7 @@ class Chat:
         self._servers, self.folders = servers, folders
         self.asker = asker
         asker.session, asker.running = session.id, lambda: self._turn is not None
-        self._translation = Translation(client, str(session.cwd), live=True)
+        self._translation = self._translating(live=True)
         self._translation.skip(session.events())
         self._slash = Slash(agent, session, asker, self._say, self.show, self._run)
         self._turns: list[Turn] = []
@@ -78,6 +78,10 @@ class Chat:
     def title(self) -> str:
         return self.session.title or _first_line(self._translation.transcript.blocks)
 
+    def _translating(self, *, live: bool) -> Translation:
+        root, window = str(self.session.cwd), lambda: self.session.model.context_size
+        return Translation(self._client, root, window, live=live)
+
     def update(self, update: dict[str, Any]) -> None:
         self._peer.update(self.session.id, update)
 
@@ -93,8 +97,7 @@ class Chat:
 
     def replay(self) -> None:
         """Tell all that has happened so far."""
-        past = Translation(self._client, str(self.session.cwd), live=False)
-        for update in past.replay(self.session.events()):
+        for update in self._translating(live=False).replay(self.session.events()):
             self.update(update)
 
     def greet(self) -> None:
@@ -189,14 +192,9 @@ class Chat:
         try:
             await self._work(prompt)
             if not turn.told_usage and not turn.muted and turn.end is not None:
-                self.update(self._translation.usage() | self._window())
+                self.update(self._translation.usage())  # some clients wait for a count
         finally:
             self._turn = None
-
-    def _window(self) -> dict[str, Any]:
-        """For a session whose provider tells no tokens: some clients wait for a count."""
-        status = self._translation.transcript.status
-        return {"used": status.context, "size": status.context_size or self.session.model.context_size}
 
     async def _work(self, prompt: Prompt) -> None:
         if self._timer is not None:  # the first one

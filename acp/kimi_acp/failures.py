@@ -1,6 +1,5 @@
 """What went wrong, as errors of the protocol: one sentence, and what a program can tell them apart by."""
 
-import re
 from typing import Any
 
 from kimi_acp.peer import RpcError
@@ -10,14 +9,13 @@ from kimi_agent.core.event import TurnEnded
 
 _RETRYABLE = frozenset({"RetryableError", "RateLimitError", "ServerError", "ConnectionFailed"})
 _AUTH = frozenset({"AuthError", "NoModelError"})
-_HTTP = re.compile(r"\bHTTP (\d{3})\b")
 
 
 def failure_of(end: TurnEnded) -> RpcError:
     """Of a turn that has failed."""
     data: dict[str, Any] = {"kind": end.kind or "Error", "retryable": end.kind in _RETRYABLE}
-    if found := _HTTP.search(end.error):
-        data["status"] = int(found[1])
+    if end.status:
+        data["status"] = end.status
     return RpcError(AUTH_REQUIRED if end.kind in _AUTH else INTERNAL, end.error, data)
 
 

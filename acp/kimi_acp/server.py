@@ -235,4 +235,4 @@ class Server:
         chat = self._chat(given.session_id)
         for event in chat.session.rename(given.title):
             chat.show(event)
-        return {}
+        return {"title": chat.session.title}

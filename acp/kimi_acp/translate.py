@@ -3,7 +3,7 @@
 A session that is loaded passes through the same translation as one that runs, so its cards are those that were seen.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,15 +27,20 @@ from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import evidence, retrying, thousands
 
 Update = dict[str, Any]
+UNKNOWN_WINDOW = 128_000
+"""Tokens, for a model whose window nobody knows: clients divide by it."""
 _DONE = {"done": "completed", "in_progress": "in_progress", "pending": "pending"}
 
 
 class Translation:
-    """Of one session. `live`: the client has shown the person's prompts itself, and hears of errors by its request."""
+    """Of one session. `live`: the client has shown the person's prompts itself, and hears of errors by its request.
 
-    def __init__(self, client: Client, root: str, *, live: bool) -> None:
+    `window` answers the context size of the model, in tokens, 0 when nobody knows.
+    """
+
+    def __init__(self, client: Client, root: str, window: Callable[[], int], *, live: bool) -> None:
         self.transcript = Transcript()
-        self._client, self._live = client, live
+        self._client, self._window, self._live = client, window, live
         self._cards = Cards(root, terminals=client.shows_terminals)
         self._sent: dict[int, int] = {}  # by block: characters of its text
         self._told: set[int] = set()
@@ -81,7 +86,8 @@ class Translation:
 
     def usage(self) -> Update:
         status = self.transcript.status
-        update: Update = {"sessionUpdate": "usage_update", "used": status.context, "size": status.context_size}
+        size = status.context_size or self._window() or max(status.context, UNKNOWN_WINDOW)
+        update: Update = {"sessionUpdate": "usage_update", "used": status.context, "size": size}
         if status.cost is not None:  # prices are in the currency of the configuration, which has no name
             update["_meta"] = {"kimi": {"cost": status.cost}}
         return update

@@ -29,6 +29,7 @@ def test_init_001_002_003_version_1_whatever_is_asked_for(bare: Editor, version:
 def test_schema_002_no_root_keys_of_our_own(bare: Editor) -> None:
     assert set(bare.hello) <= known_keys("InitializeResponse")
     assert set(bare.hello["agentCapabilities"]) <= known_keys("AgentCapabilities")
+    bare.play(text("Hello."))
     session = bare.request("session/new", cwd=str(bare.program.work), mcpServers=[])
     assert set(session) <= known_keys("NewSessionResponse")
     assert set(bare.prompt(session["sessionId"])) <= known_keys("PromptResponse")
