@@ -1,12 +1,16 @@
 """The newest schema of version 1, and whether every line of an agent follows it."""
 
+import contextlib
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import node_house
+import pytest
+from acp_editor import Editor, Message
 from jsonschema import Draft202012Validator
+from kimi_program import Program
 
 SDK = "@agentclientprotocol/sdk@2.4.0"
 RESULTS = {
@@ -77,3 +81,16 @@ def violations(transcript: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
         elif "result" in message and asked.get(key) in RESULTS:
             check(RESULTS[asked[key]], message["result"])
     return found
+
+
+@contextlib.contextmanager
+def editing(program: Program, *flags: str, capabilities: Message) -> Iterator[Editor]:
+    """An editor whose whole session keeps to the schema, and writes nothing to standard error."""
+    editor = Editor(program, *flags, capabilities=capabilities)
+    try:
+        yield editor
+    finally:
+        code = editor.close()
+    assert (code, editor.stderr) == (0, "")
+    with contextlib.suppress(pytest.skip.Exception):  # no registry of npm, no schema
+        assert violations(editor.transcript) == []

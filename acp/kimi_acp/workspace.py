@@ -15,6 +15,8 @@ from kimi_agent.core.errors import StaleFileError, WorkspaceError
 from kimi_agent.core.workspace import Stat, Workspace
 
 BOM = b"\xef\xbb\xbf"
+LARGEST = 8 * 1024 * 1024
+"""Bytes of a file that the editor is asked for."""
 
 
 class EditorFiles:
@@ -25,7 +27,9 @@ class EditorFiles:
     ) -> None:
         self._local, self._peer, self._client = local, peer, client
         self._session, self._active = session, active
-        self._read: dict[Path, bytes] = {}  # what is not saved, as it was read last
+        self._seen: dict[Path, bytes] = {}  # what was read last, or written, through the editor
+        self._unsaved: dict[Path, bytes] = {}  # those of them that the disk has otherwise
+        self._whole: tuple[Path, str, bytes] | None = None  # what was read last, and of which state on disk
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._local, name)
@@ -38,22 +42,27 @@ class EditorFiles:
             object.__setattr__(self, name, value)
 
     async def stat(self, path: Path) -> Stat | None:
-        """Of a buffer that is not saved: its size; it is another file than the one on disk."""
-        found = await self._local.stat(path)
-        unsaved = self._read.get(path)
-        if found is None or unsaved is None or found.is_dir:
+        """That of the file on disk: what the person types is looked at before a write."""
+        found, unsaved = await self._local.stat(path), self._unsaved.get(path)
+        if unsaved is None or (found is not None and found.is_dir):
             return found
-        return Stat(len(unsaved), False, f"{found.key}+{hash(unsaved):x}", found.mtime)
+        return Stat(len(unsaved), False, found.key if found else "unsaved", found.mtime if found else 0.0)
 
     async def read(self, path: Path, limit: int | None = None, offset: int = 0) -> bytes:
-        if not (self._client.reads and self._active() and self._local.contains(path)):
+        found = await self.stat(path) if self._asks(path) else None
+        if found is None or found.is_dir or found.size > LARGEST:
             return await self._local.read(path, limit, offset)
-        disk = await self._local.read(path)
-        data = await self._in_editor(path, disk)
-        return data[offset : None if limit is None else offset + limit]
+        if not (offset and self._whole is not None and self._whole[:2] == (path, found.key)):  # else: it is read on
+            self._whole = (path, found.key, await self._in_editor(path))
+            self._seen[path] = self._whole[2]
+        return self._whole[2][offset : None if limit is None else offset + limit]
 
-    async def _in_editor(self, path: Path, disk: bytes) -> bytes:
+    def _asks(self, path: Path) -> bool:
+        return self._client.reads and self._active() and self._local.contains(path)
+
+    async def _in_editor(self, path: Path) -> bytes:
         """The file as the editor has it, in the form that it has on disk."""
+        disk = await self._local.read(path) if await self._local.stat(path) is not None else b""
         if (saved := _text(disk)) is None:
             return disk
         try:
@@ -61,7 +70,7 @@ class EditorFiles:
         except RpcError:  # a file that the editor does not open
             return disk
         text = answer.get("content") if isinstance(answer, dict) else None
-        self._read.pop(path, None)
+        self._unsaved.pop(path, None)
         if not isinstance(text, str) or _plain(text) == _plain(saved):
             return disk
         shown = text.removeprefix("\ufeff")
@@ -69,7 +78,7 @@ class EditorFiles:
             shown = shown.replace("\n", "\r\n")
         with contextlib.suppress(UnicodeEncodeError):
             data = (BOM if disk.startswith(BOM) else b"") + shown.encode()
-            self._read[path] = data
+            self._unsaved[path] = data
             return data
         return disk
 
@@ -77,32 +86,28 @@ class EditorFiles:
         text = _text(data)
         if text is None or not (self._client.writes and self._active() and self._local.contains(path)):
             return await self._local.write(path, data, expect)
-        now, before = await self._local.stat(path), self._read.get(path)
-        if before is not None and now is not None and self._client.reads:  # what the person has typed meanwhile
-            if await self._in_editor(path, await self._local.read(path)) != before:
-                raise StaleFileError(f"{path} has changed in the editor since it was read. Read it again.")
-            now = await self.stat(path)
+        if (seen := self._seen.get(path)) is not None and self._client.reads and await self._in_editor(path) != seen:
+            raise StaleFileError(f"{path} has changed in the editor since it was read. Read it again.")
+        now = await self.stat(path)
         if (now.key if now else None) != (expect.key if expect else None):
             raise StaleFileError(f"{path} has changed since it was read. Read it again.")
-        if now is not None and _text(await self._local.read(path)) is None:
-            return await self._local.write(path, data, now)  # another encoding: the editor would change the rest
-        if now is None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        on_disk = await self._local.read(path) if await self._local.stat(path) is not None else b""
+        if _text(on_disk) is None:  # another encoding: the editor would change the rest
+            return await self._local.write(path, data, expect)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             params = {"sessionId": self._session(), "path": str(path), "content": text}
             await self._peer.request("fs/write_text_file", params)
-        except RpcError as error:
+        except (RpcError, OSError) as error:
             raise WorkspaceError(f"The editor could not write {path}: {error}") from None
         return await self._written(path, data)
 
     async def _written(self, path: Path, data: bytes) -> Stat:
         """An editor may keep the change in a buffer that is not saved."""
-        self._read.pop(path, None)
-        found = await self._local.stat(path)
-        if found is None or await self._local.read(path) != data:
-            self._read[path] = data
-        if found is None:
-            return Stat(len(data), False, f"unsaved+{hash(data):x}")
+        self._seen[path], self._whole = data, None
+        self._unsaved.pop(path, None)
+        if await self._local.stat(path) is None or await self._local.read(path) != data:
+            self._unsaved[path] = data
         return cast(Stat, await self.stat(path))
 
 

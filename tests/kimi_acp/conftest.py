@@ -1,25 +1,12 @@
 """Two editors for all tests of a worker: one that can do all, one that can do nothing. What they saw keeps to the schema."""
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from acp_editor import ALL, Editor, Message
-from acp_schema import violations
+from acp_editor import ALL, Editor
+from acp_schema import editing
 from kimi_program import Program
-
-
-@contextlib.contextmanager
-def editing(program: Program, *flags: str, capabilities: Message) -> Iterator[Editor]:
-    editor = Editor(program, *flags, capabilities=capabilities)
-    try:
-        yield editor
-    finally:
-        code = editor.close()
-    assert (code, editor.stderr) == (0, "")
-    with contextlib.suppress(pytest.skip.Exception):  # no registry of npm, no schema
-        assert violations(editor.transcript) == []
 
 
 @pytest.fixture(scope="session")
