@@ -68,6 +68,8 @@ class Chat:
         self._said = 0
         self.opened_as: tuple[Any, ...] = ()
         self.words: list[str] = []  # what is to be told once the client knows the session
+        self._failed: set[str] = set()  # MCP servers
+        self._unwatch = session.servers.watch(self._server_news) if session.servers is not None else lambda: None
         session.listen(Listening(self.show, lambda: None))
 
     @property
@@ -103,6 +105,7 @@ class Chat:
     def greet(self) -> None:
         """The session is known to the client from now on: tell what it offers, twice."""
         self.tell_commands()
+        self.warn_all()
         self._timer = asyncio.get_running_loop().call_later(AGAIN_S, self.tell_commands)
 
     def tell_commands(self) -> None:
@@ -136,9 +139,25 @@ class Chat:
             text = {"type": "text", "text": markdown + "\n"}
             self.update({"sessionUpdate": "agent_message_chunk", "content": text, "messageId": f"command-{self._said}"})
 
-    def tell(self, level: str, text: str) -> None:
-        for update in self._translation.apply(ev.Notice(level, text)):  # type: ignore[arg-type]
+    def warn(self, text: str) -> None:
+        """Where it would be a message of the agent, it waits for a turn."""
+        if not self._client.notices and self._turn is None:
+            self.words.append(text)
+            return
+        for update in self._translation.apply(ev.Notice("warning", text)):
             self.update(update)
+
+    def warn_all(self) -> None:
+        words, self.words = self.words, []
+        for text in words:
+            self.warn(text)
+
+    def _server_news(self) -> None:
+        """MCP servers that cannot be used are told once."""
+        for state in self.session.servers.states() if self.session.servers is not None else ():
+            if state.status in ("failed", "needs-auth") and state.name not in self._failed:
+                self._failed.add(state.name)
+                self.warn(f"MCP server {state.name}: {state.detail or state.status}. {state.hint}".strip())
 
     # --- prompts ------------------------------------------------------------------------------------------------------
 
@@ -201,6 +220,7 @@ class Chat:
             self._timer.cancel()
             self._timer = None
             self.tell_commands()
+        self.warn_all()
         if not prompt.images and prompt.text.startswith("/") and await self._slash.runs(prompt.text):
             return
         if not self.session.title and not _first_line(self._translation.transcript.blocks):
@@ -224,6 +244,7 @@ class Chat:
         self.cancel()
         if self._last is not None:
             await asyncio.wait([self._last], timeout=SETTLE_S)
+        self._unwatch()
         self.session.listen(None)
         await self._agent.close(self.session)
         if self._servers is not None:

@@ -17,7 +17,7 @@ Takes the options of a session: -m NAME, --yolo, --plan, --add-dir DIR, --allow 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Serve until the input ends; answers an exit code. Raises KimiError for options that cannot be followed."""
+    """Serve until the input ends. Raises KimiError for options that cannot be followed."""
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(HELP)
         return 0

@@ -1,12 +1,14 @@
 """From the arguments of `kimi acp` to a server that runs, with an agent that is put together beside its first answers."""
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import logging
+import os
 import signal
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from kimi_acp.server import Server
 from kimi_acp.wire import Wire
@@ -21,17 +23,18 @@ if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
 
 
-def serve(arguments: list[str], wire: Wire) -> int:
-    """Answers an `ExitCode`. Raises KimiError for options that cannot be followed."""
+LAST_S = 0.7
+"""How long the end may take: an editor that is closed leaves nothing behind."""
+
+
+def serve(arguments: list[str], wire: Wire) -> NoReturn:
+    """Ends the process with an `ExitCode`. Raises KimiError for options that cannot be followed."""
     options = _options(arguments)
     harden()
     log_to_file(options)
     if not logging.getLogger().handlers:  # not even logging's last resort writes to standard error
         logging.getLogger().addHandler(logging.NullHandler())
-    try:
-        return asyncio.run(_serve(options, wire))
-    finally:
-        wire.end()
+    asyncio.run(_serve(options, wire))
 
 
 def _options(arguments: list[str]) -> Options:
@@ -47,7 +50,7 @@ def _options(arguments: list[str]) -> Options:
     return options
 
 
-async def _serve(options: Options, wire: Wire) -> int:
+async def _serve(options: Options, wire: Wire) -> NoReturn:
     def make() -> "tuple[Agent, Mode]":
         """The agent and the mode of its sessions. Raises KimiError."""
         from kimi_agent.build import offers
@@ -75,7 +78,13 @@ async def _serve(options: Options, wire: Wire) -> int:
 
     with _signals(stop):
         await server.serve()
-    return ExitCode(128 + stopped) if stopped else ExitCode.DONE
+    code = ExitCode(128 + stopped) if stopped else ExitCode.DONE
+    await asyncio.wait([asyncio.ensure_future(server.aclose())], timeout=LAST_S)
+    wire.end()
+    atexit._run_exitfuncs()
+    # To take all its modules apart would cost the interpreter half a second; and where something would not end, a server of MCP
+    # perhaps, what is left is killed when this process is gone.
+    os._exit(code)
 
 
 @contextlib.contextmanager

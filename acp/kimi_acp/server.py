@@ -58,15 +58,18 @@ class Server:
         }
 
     async def serve(self) -> None:
-        """Until the input ends; then everything ends with it."""
+        """Until the input ends."""
         warming = asyncio.get_running_loop().call_soon(self._warm_up)
         try:
             await self.peer.serve()
         finally:
             warming.cancel()
-            await asyncio.gather(*(chat.aclose() for chat in self.chats.values()), return_exceptions=True)
-            if self._agent is not None:
-                await self._agent.aclose()
+
+    async def aclose(self) -> None:
+        """End every session, with all that runs in it."""
+        await asyncio.gather(*(chat.aclose() for chat in self.chats.values()), return_exceptions=True)
+        if self._agent is not None:
+            await self._agent.aclose()
 
     def _warm_up(self) -> None:
         """A session is likely to be opened: what is wrong is told then."""
@@ -149,8 +152,6 @@ class Server:
 
         def greet() -> None:
             chat.greet()
-            for text in chat.words:
-                chat.tell("warning", text)
             warm(chat.session)
             self.peer.warm()
 

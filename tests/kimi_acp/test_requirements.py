@@ -8,6 +8,7 @@ import pytest
 from acp_editor import Editor, Refused, call, text
 from acp_schema import known_keys
 from kimi_program import Program
+from processes import working_in
 
 STOPS = {"end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"}
 SLOW = [text("Begun."), {"delay": 30}, text("Never.")]
@@ -298,6 +299,7 @@ def test_shutdown_001_ends_with_its_input(tmp_path: Path, lines: str) -> None:
         editor.until((editor.program.work / "begun").exists)
     assert editor.close() == 0
     assert editor.stderr == ""
+    assert not working_in(editor.program.work)
 
 
 def test_requests_before_the_end_of_the_input_are_answered(tmp_path: Path) -> None:
