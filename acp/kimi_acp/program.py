@@ -7,13 +7,16 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from kimi_acp.server import Server
 from kimi_acp.wire import Wire
 from kimi_agent.cli.agents import log_to_file, make_agent
+from kimi_agent.cli.box import needs_box, require
 from kimi_agent.cli.options import Options
+from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.core.event import Mode
 from kimi_agent.core.exit import ExitCode
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
 
 
+T = TypeVar("T")
 LAST_S = 0.7
 """How long the end may take: an editor that is closed leaves nothing behind."""
 
@@ -40,14 +44,34 @@ def serve(arguments: list[str], wire: Wire) -> NoReturn:
 def _options(arguments: list[str]) -> Options:
     if not arguments:
         return Options()
+    from typer.exceptions import TyperException
+
     from kimi_agent.cli.app import command
     from kimi_agent.cli.session_flags import parsed
 
-    _, options = parsed(arguments, command(), "kimi acp")
+    try:
+        _, options = parsed(arguments, command(), "kimi acp")
+    except TyperException as error:
+        raise ConfigError(str(error), "kimi acp --help shows what there is.") from None
     of_one = options.headless or options.last or options.session is not None or options.start is not None
     if of_one or options.line or options.screen_reader or options.ui:
         raise ConfigError("kimi acp takes the options of sessions, not those of one session", "The editor opens them.")
     return options
+
+
+def _with_model(config: Config) -> Config:
+    """A name that the configuration leaves open is what the server has. Raises KimiError."""
+    if not config.default_model or config.models[config.default_model].model:
+        return config
+    from kimi_agent.login import with_served_model
+
+    return in_thread(with_served_model(config))
+
+
+def in_thread(work: Coroutine[Any, Any, T]) -> T:
+    """What is awaited before there is an agent: the loop at hand waits for it."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def _serve(options: Options, wire: Wire) -> NoReturn:
@@ -56,17 +80,19 @@ async def _serve(options: Options, wire: Wire) -> NoReturn:
         from kimi_agent.build import offers
         from kimi_agent.plugins.host import host_plugins
 
-        config, cwd = options.load(), options.cwd()
+        config, cwd = _with_model(options.load()), options.cwd()
         plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
         agent = make_agent(config, cwd, options, plugins, headless=False)
         agent.mode_after_plan = options.mode_after_plan(config)
+        if needs_box(options, config, headless=False) and agent.box is not None:
+            in_thread(require(agent.box))
         gc.freeze()  # what is loaded by now stays: later collections pass over it
         gc.enable()
         return agent, options.mode(config)
 
     def reload(agent: "Agent") -> None:
         assert agent.reconfigure is not None
-        agent.reconfigure(options.load())
+        agent.reconfigure(_with_model(options.load()))
 
     server = Server(wire, make, reload, options.model or None)
     stopped = 0

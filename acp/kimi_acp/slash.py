@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import TYPE_CHECKING, Any
 
 from kimi_acp.asking import Asker
+from kimi_agent.agent.late import left_out
 from kimi_agent.commands import available, execute, find, looks_like_command
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Chosen, Item, Option
 from kimi_agent.core.listing import Listing
 from kimi_agent.core.sanitize import plain
 from kimi_agent.frontends.common.describe import one_line
+from kimi_agent.trust_command import ask_trust, go_on_trusted
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -62,6 +64,10 @@ class Slash:
             return False
         if command.name in OF_SCREENS:
             self._say(f"`/{command.name}` works in the terminal only; here the editor does it.")
+            return True
+        if command.name == "trust" and left_out(self.agent, self.session.cwd):
+            if await ask_trust(self):
+                await go_on_trusted(self)  # elsewhere a session without a turn is left for another one
             return True
         return await execute(self, text)
 
