@@ -71,6 +71,15 @@ class Cards:
         self._fed: dict[str, int] = {}  # by call: characters of its terminal
         self._shown: dict[str, float] = {}
         self._arguments: dict[str, tuple[str, Any]] = {}
+        self._elsewhere: dict[str, str] = {}  # by call: the terminal of the editor that it runs in
+
+    def runs_in(self, block: CallBlock, terminal: str, line: str) -> bool:
+        """Show a call by a terminal of the editor, if it is the one whose command is in `line`."""
+        command = next((effect.target for effect in block.effects if effect.kind == "run"), None)
+        if command is None or command not in line or block.call.id in self._elsewhere:
+            return False
+        self._elsewhere[block.call.id] = terminal
+        return True
 
     def update(self, block: CallBlock) -> list[dict[str, Any]]:
         """What has changed on the card of a call; nothing while the model still writes it."""
@@ -92,7 +101,7 @@ class Cards:
     def progress(self, block: CallBlock, text: str) -> list[dict[str, Any]]:
         """A running call has said something."""
         call = block.call.id
-        if call not in self._sent:
+        if call not in self._sent or call in self._elsewhere:
             return []
         if self._is_terminal(block):
             self._fed[call] = self._fed.get(call, 0) + len(text)
@@ -129,8 +138,9 @@ class Cards:
         return known[1]
 
     def _content(self, block: CallBlock) -> list[dict[str, Any]]:
-        if self._is_terminal(block):
-            return [{"type": "terminal", "terminalId": block.call.id}]
+        terminal = block.call.id if self._is_terminal(block) else self._elsewhere.get(block.call.id)
+        if terminal is not None:
+            return [{"type": "terminal", "terminalId": terminal}]
         inside: list[dict[str, Any]] = []
         if block.nested is not None:
             inside.append(content(text_block(_nested(block.nested, self._root))))

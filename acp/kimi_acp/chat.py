@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +132,11 @@ class Chat:
             self.update({"sessionUpdate": "current_mode_update", "currentModeId": event.mode})
         if self._client.config_options:
             self.update({"sessionUpdate": "config_option_update", "configOptions": self.options()})
+
+    def terminal_began(self, terminal: str, argv: Sequence[str]) -> None:
+        """A command runs in a terminal of the editor."""
+        for update in self._translation.terminal(terminal, " ".join(argv)):
+            self.update(update)
 
     def _say(self, markdown: str) -> None:
         """Words of the program: they join no history."""

@@ -12,6 +12,7 @@ from kimi_acp.chat import Chat
 from kimi_acp.client import Client
 from kimi_acp.peer import Peer, RpcError
 from kimi_acp.servers import read_servers
+from kimi_acp.terminals import EditorTerminals
 from kimi_acp.wire import INVALID_PARAMS, NOT_FOUND, Message
 from kimi_acp.workspace import EditorFiles
 from kimi_agent.agent.late import left_out
@@ -46,10 +47,17 @@ class Opening:
         brought, problems = read_servers(given.mcp_servers or ())
         servers = agent.make_servers(cwd, brought) if brought else None
 
+        chats: list[Chat] = []
+
         def around(local: Workspace) -> Workspace:
-            if not (client.reads or client.writes):
+            terminals = None
+            if client.terminals and not client.shows_terminals and _is_boxless(agent):
+                began = lambda terminal, argv: chats[0].terminal_began(terminal, argv)  # noqa: E731
+                terminals = EditorTerminals(self._peer, lambda: asker.session, began)
+            if not (client.reads or client.writes or terminals):
                 return local
-            return EditorFiles(local, self._peer, client, lambda: asker.session, lambda: asker.running())
+            running = lambda: asker.running()  # noqa: E731
+            return EditorFiles(local, self._peer, client, lambda: asker.session, running, terminals)
 
         told = set(agent.notices)
         session = agent.open(
@@ -57,6 +65,7 @@ class Opening:
         )
         _add_folders(session, folders)
         chat = Chat(self._peer, client, agent, session, asker, servers, tuple(map(str, folders)))
+        chats.append(chat)
         chat.opened_as = opened_as(given)
         chat.words = [*(text for text in agent.notices if text not in told), *problems, *_untrusted(agent, cwd)]
         return chat
@@ -109,6 +118,11 @@ class Opening:
 def opened_as(given: Any) -> tuple[Any, ...]:
     """What makes an open session another one than is wanted."""
     return p.folder(given.cwd), list(given.mcp_servers or ()), list(given.additional_directories or ())
+
+
+def _is_boxless(agent: "Agent") -> bool:
+    """Whether commands would run in no box anyway: in the editor's terminal they are seen better."""
+    return agent.box is None or not agent.box.possible
 
 
 def _add_folders(session: "Session", folders: Sequence[Path]) -> None:

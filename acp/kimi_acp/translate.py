@@ -84,6 +84,13 @@ class Translation:
             updates += self._plan()
         return updates
 
+    def terminal(self, terminal: str, line: str) -> list[Update]:
+        """The editor's terminal in which the newest call runs whose command is in `line`."""
+        for block in reversed(self.transcript.blocks):
+            if isinstance(block, CallBlock) and block.state == "running" and self._cards.runs_in(block, terminal, line):
+                return self._cards.update(block)
+        return []
+
     def usage(self) -> Update:
         status = self.transcript.status
         size = status.context_size or self._window() or max(status.context, UNKNOWN_WINDOW)

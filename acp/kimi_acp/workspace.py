@@ -5,14 +5,15 @@ mark and line ends are those of the file on disk.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from kimi_acp.client import Client
 from kimi_acp.peer import Peer, RpcError
+from kimi_acp.terminals import EditorTerminals
 from kimi_agent.core.errors import StaleFileError, WorkspaceError
-from kimi_agent.core.workspace import Stat, Workspace
+from kimi_agent.core.workspace import Exit, Stat, Workspace
 
 BOM = b"\xef\xbb\xbf"
 LARGEST = 8 * 1024 * 1024
@@ -20,11 +21,21 @@ LARGEST = 8 * 1024 * 1024
 
 
 class EditorFiles:
-    """`active`: a prompt of the session is being worked on. Editors know a session no sooner."""
+    """`active`: a prompt of the session is being worked on. Editors know a session no sooner.
+
+    `terminals` run commands, None where they run in our box.
+    """
 
     def __init__(
-        self, local: Workspace, peer: Peer, client: Client, session: Callable[[], str], active: Callable[[], bool]
+        self,
+        local: Workspace,
+        peer: Peer,
+        client: Client,
+        session: Callable[[], str],
+        active: Callable[[], bool],
+        terminals: EditorTerminals | None = None,
     ) -> None:
+        self._terminals = terminals
         self._local, self._peer, self._client = local, peer, client
         self._session, self._active = session, active
         self._seen: dict[Path, bytes] = {}  # what was read last, or written, through the editor
@@ -109,6 +120,21 @@ class EditorFiles:
         if await self._local.stat(path) is None or await self._local.read(path) != data:
             self._unsaved[path] = data
         return cast(Stat, await self.stat(path))
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        on_output: Callable[[bytes], None],
+        **more: Any,
+    ) -> Exit:
+        """A person's commands, as the Shell tool marks them, are worth a terminal; what other tools run is not seen."""
+        if self._terminals is None or any(more.values()) or not (self._active() and "_KIMI_CWD" in env):
+            return await self._local.run(argv, cwd=cwd, env=env, timeout=timeout, on_output=on_output, **more)
+        return await self._terminals.run(argv, cwd, env, timeout, on_output)
 
 
 def _text(data: bytes) -> str | None:
