@@ -67,6 +67,7 @@ class Chat:
         self._last: asyncio.Future[None] | None = None  # done when the prompt that came last has ended
         self._timer: asyncio.TimerHandle | None = None
         self._said = 0
+        self._commands: list[dict[str, Any]] = []
         self.opened_as: tuple[Any, ...] = ()
         self.words: list[str] = []  # what is to be told once the client knows the session
         self._failed: set[str] = set()  # MCP servers
@@ -110,7 +111,8 @@ class Chat:
         self._timer = asyncio.get_running_loop().call_later(AGAIN_S, self.tell_commands)
 
     def tell_commands(self) -> None:
-        self.update({"sessionUpdate": "available_commands_update", "availableCommands": listed(self.session)})
+        self._commands = listed(self.session)
+        self.update({"sessionUpdate": "available_commands_update", "availableCommands": self._commands})
 
     def show(self, event: ev.Event) -> None:
         turn = self._turn
@@ -177,23 +179,24 @@ class Chat:
         work.add_done_callback(lambda _: done.set_result(None))
         try:
             await _first(work, turn.cancelled)
-            if not work.done():
-                if self._turn is turn:
-                    self.session.interrupt()
-                await asyncio.wait([work], timeout=SETTLE_S)
-            if not work.done():
-                turn.muted = True
-                work.cancel()
-            elif not work.cancelled() and (error := work.exception()) is not None and not turn.cancelled.is_set():
+            if not work.done() and self._turn is turn:
+                await self._end(turn, work)
+            if work.done() and not work.cancelled() and not turn.cancelled.is_set() and (error := work.exception()):
                 raise error
             return self._answer(turn)
-        except asyncio.CancelledError:
-            turn.muted = True
-            turn.cancelled.set()
-            work.cancel()
-            raise
         finally:
             self._turns.remove(turn)
+
+    async def _end(self, turn: Turn, work: "asyncio.Future[None]") -> None:
+        """Interrupt a turn; when it does not end in time nothing more is told of it."""
+        if self.session.running:
+            self.session.interrupt()
+        else:  # a command that is no turn
+            work.cancel()
+        await asyncio.wait([work], timeout=SETTLE_S)
+        if not work.done():
+            turn.muted = True
+            work.cancel()
 
     @property
     def _room(self) -> Path:
@@ -222,9 +225,8 @@ class Chat:
             self._turn = None
 
     async def _work(self, prompt: Prompt) -> None:
-        if self._timer is not None:  # the first one
-            self._timer.cancel()
-            self._timer = None
+        if self._timer is not None or listed(self.session) != self._commands:  # the first one; or skills were trusted
+            self._forget_timer()
             self.tell_commands()
         self.warn_all()
         if not prompt.images and prompt.text.startswith("/") and await self._slash.runs(prompt.text):
@@ -232,6 +234,11 @@ class Chat:
         if not self.session.title and not _first_line(self._translation.transcript.blocks):
             self.update(info(" ".join((prompt.typed or prompt.text).split())[:80]))
         await self._run(self.session.prompt(prompt.text, prompt.images, prompt.typed))
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     async def _run(self, events: Any) -> None:
         async with contextlib.aclosing(events) as closing:
@@ -245,8 +252,7 @@ class Chat:
 
     async def aclose(self) -> None:
         """End it all: what runs is answered as cancelled."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
         self.cancel()
         if self._last is not None:
             await asyncio.wait([self._last], timeout=SETTLE_S)
@@ -265,10 +271,12 @@ def _first_line(blocks: list[Any]) -> str:
 
 
 async def _first(work: "asyncio.Future[None]", event: asyncio.Event) -> None:
-    """Until the work is done or the event has come."""
+    """Until the work is done or the event has come; being cancelled is the same as that."""
     waiting: asyncio.Future[object] = asyncio.ensure_future(event.wait())
     both: set[asyncio.Future[object]] = {work, waiting}  # type: ignore[arg-type]
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        event.set()
     finally:
         waiting.cancel()

@@ -36,6 +36,7 @@ class Opening:
     def __init__(self, peer: Peer, model: str | None) -> None:
         self._peer, self._model = peer, model
         self.mode: Mode = "default"
+        self._told: set[str] = set()  # notices, once
 
     async def open(self, agent: "Agent", session_id: str | None, given: Any) -> Chat:
         """Raises RpcError, and KimiError as `Agent.open` does."""
@@ -59,7 +60,6 @@ class Opening:
             running = lambda: asker.running()  # noqa: E731
             return EditorFiles(local, self._peer, client, lambda: asker.session, running, terminals)
 
-        told = set(agent.notices)
         session = agent.open(
             session_id, ask=asker.ask, cwd=cwd, mode=self.mode, model=self._model, around=around, servers=servers
         )
@@ -67,7 +67,8 @@ class Opening:
         chat = Chat(self._peer, client, agent, session, asker, servers, tuple(map(str, folders)))
         chats.append(chat)
         chat.opened_as = opened_as(given)
-        chat.words = [*(text for text in agent.notices if text not in told), *problems, *_untrusted(agent, cwd)]
+        chat.words = [*(text for text in agent.notices if text not in self._told), *problems, *_untrusted(agent, cwd)]
+        self._told.update(agent.notices)
         return chat
 
     def exists(self, agent: "Agent", session_id: str) -> bool:

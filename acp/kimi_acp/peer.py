@@ -17,6 +17,8 @@ from kimi_acp.wire import CANCELLED, INTERNAL, INVALID_PARAMS, Message, Wire
 SPEC = "spec/"
 DRAIN_S = 5.0
 """How long requests that came before the end of the input may take to be answered. A prompt is not waited for."""
+BEGINNING = 4
+"""Rounds of the loop in which a request that came before a notification is on its way: it may be what the notification ends."""
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +39,7 @@ class Request(dict[str, Any]):
 class Peer:
     """`handle` answers a request of the client by method, params and id, and raises RpcError; `notified` hears notifications.
 
-    `cancel` ends a request in its own way, and says whether it has one: where not, it is cut off.
+    A request that the client cancels is cut off: what answers it may catch that, and still answer.
     """
 
     def __init__(
@@ -45,10 +47,9 @@ class Peer:
         wire: Wire,
         handle: Callable[[str, Message, Any], Awaitable[Message]],
         notified: Callable[[str, Message], None],
-        cancel: Callable[[str, Message], bool],
     ) -> None:
-        self._wire, self._handle, self._notified, self._cancel = wire, handle, notified, cancel
-        self._open: dict[str, tuple[asyncio.Future[Message], str, Message]] = {}
+        self._wire, self._handle, self._notified = wire, handle, notified
+        self._open: dict[str, tuple[asyncio.Future[Message], str]] = {}
         self._after: dict[str, list[Callable[[], object]]] = {}
         self._news, self._wanted = asyncio.Event(), asyncio.Event()
         self._answers: set[asyncio.Future[None]] = set()
@@ -115,7 +116,7 @@ class Peer:
             loading.cancel()
             for answer in self._answers:
                 answer.cancel()
-            for task, _, _ in self._open.values():
+            for task, _ in self._open.values():
                 task.cancel()
 
     async def _load(self) -> None:
@@ -161,6 +162,8 @@ class Peer:
                 return None
             if "method" not in message or "id" in message:
                 return message
+            for _ in range(BEGINNING):
+                await asyncio.sleep(0)
             self._hear(message["method"], message.get("params"))
 
     def _hear(self, method: str, params: Any) -> None:
@@ -168,7 +171,7 @@ class Peer:
             return
         if method == "$/cancel_request":
             found = self._open.get(json.dumps((params or {}).get("requestId")))
-            if found is not None and not self._cancel(found[1], found[2]):
+            if found is not None:
                 found[0].cancel()
             return
         try:
@@ -181,7 +184,7 @@ class Peer:
         if not isinstance(params, dict | None):
             raise RpcError(INVALID_PARAMS, "Invalid params: `params` must be an object")
         key, task = json.dumps(request), asyncio.ensure_future(self._handle(method, params or {}, request))
-        self._open[key] = (task, method, params or {})
+        self._open[key] = (task, method)
         try:
             return await task
         except asyncio.CancelledError:
@@ -200,7 +203,7 @@ class Peer:
     async def drain(self) -> None:
         """The input has ended: let be answered what came before that."""
         await asyncio.sleep(0)
-        short = [task for task, method, _ in self._open.values() if method != "session/prompt"]
+        short = [task for task, method in self._open.values() if method != "session/prompt"]
         if short:
             await asyncio.wait(short, timeout=DRAIN_S)
             await asyncio.sleep(0.01)  # their answers are being written

@@ -34,7 +34,7 @@ class Server:
     def __init__(
         self, wire: Wire, make: Callable[[], "tuple[Agent, Mode]"], reload: Callable[["Agent"], None], model: str | None
     ) -> None:
-        self.peer = Peer(wire, self._handle, self._notified, self._cancels)
+        self.peer = Peer(wire, self._handle, self._notified)
         self._make, self._reload = make, reload
         self._opening = Opening(self.peer, model)
         self._agent: Agent | None = None
@@ -95,12 +95,6 @@ class Server:
             chat = self.chats.get(str(params.get("sessionId")))
             if chat is not None:
                 chat.cancel()
-
-    def _cancels(self, method: str, params: Message) -> bool:
-        if method != "session/prompt":
-            return False
-        self._notified("session/cancel", params)
-        return True
 
     # --- who pays -----------------------------------------------------------------------------------------------------
 

@@ -270,3 +270,44 @@ def test_many_calls_cost_the_same(editor: Editor, work: Path) -> None:
     ]
     assert len(sizes) <= 3 * 60
     assert max(sizes[-6:]) <= max(sizes[:6]) + 20
+
+
+def test_a_compaction_and_a_retry_are_told_as_the_client_can(editor: Editor, bare: Editor, work: Path) -> None:
+    steps = (text("One. " * 3000), text("A summary."), [{"drop": True}], text("Two."))
+    for client in (editor, bare):
+        session = client.new(*steps, cwd=str(work))
+        client.prompt(session, "First.")
+        assert client.prompt(session, "/compact") == {"stopReason": "end_turn"}
+        client.prompt(session, "Second.")
+        assert client.said(session).endswith("Two.")
+        told = client.updates(session, "compaction_update")
+        assert [update["status"] for update in told] == (["completed"] if client is editor else [])
+        assert ("was shortened" in client.said(session)) is (client is bare)
+        assert any("Trying again" in notice["title"] for notice in client.updates(session, "notice")) is (
+            client is editor
+        )
+
+
+def test_a_prompt_that_waits_is_taken_back_at_once(bare: Editor, work: Path) -> None:
+    session = bare.new([text("Begun."), {"delay": 0.3}, text("One.")], text("Three."), cwd=str(work))
+    first = bare.begin_prompt(session, "1")
+    bare.until(lambda: "Begun." in bare.said(session))
+    second = bare.begin_prompt(session, "2")
+    bare.notify("$/cancel_request", requestId=second)
+    assert bare.result(second)["stopReason"] == "cancelled"
+    assert bare.result(first)["stopReason"] == "end_turn"
+    assert bare.prompt(session, "3") == {"stopReason": "end_turn"}
+
+
+def test_what_is_cancelled_as_soon_as_it_is_sent_is_cancelled(bare: Editor, work: Path) -> None:
+    session = bare.new([{"delay": 30}], text("Never."), cwd=str(work))
+    for _ in range(3):
+        prompt = {
+            "jsonrpc": "2.0",
+            "id": "at-once",
+            "method": "session/prompt",
+            "params": {"sessionId": session, "prompt": [text("x")]},
+        }
+        cancel = {"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session}}
+        bare.write("".join(json.dumps(each) + "\n" for each in (prompt, cancel)).encode())
+        assert bare.result("at-once", 5) == {"stopReason": "cancelled"}
