@@ -142,7 +142,7 @@ def test_a_cancelled_prompt_takes_its_question_back(editor: Editor, answered: di
     request = editor.begin_prompt(session)
     editor.until(lambda: len(editor.asked()) > place)
     editor.notify("session/cancel", sessionId=session)
-    assert editor.result(request, 2.5) == {"stopReason": "cancelled"}
+    assert editor.result(request) == {"stopReason": "cancelled"}
     asked = [m["id"] for way, m in editor.transcript if way == "<" and m.get("method") == "session/request_permission"]
     back = [
         m["params"]["requestId"] for way, m in editor.transcript if way == "<" and m.get("method") == "$/cancel_request"

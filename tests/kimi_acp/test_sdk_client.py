@@ -36,7 +36,7 @@ class Client:
 async def test_a_typed_round_trip(tmp_path: Path) -> None:
     kimi = Program(tmp_path)
     write = call("WriteFile", path="b.txt", content="b\n")
-    scenario = kimi.scenario([text("Now."), write], [text("Done.")], [text("Begun."), {"delay": 30}])
+    scenario = kimi.scenario([text("Now."), write], [text("Done.")], [text("Begun."), {"delay": 300}])
     client, command = Client(), [sys.executable, "-m", "kimi_agent", "acp", "--provider", scenario]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=kimi.work, env=kimi.environment()

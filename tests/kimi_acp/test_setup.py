@@ -121,4 +121,4 @@ def test_a_signal_ends_it_with_its_children(kimi: Program) -> None:
     editor.until((kimi.work / "begun").exists)
     editor.process.send_signal(signal.SIGTERM)
     assert editor.close() == 128 + signal.SIGTERM
-    editor.until(lambda: not working_in(kimi.work), 3.0)
+    editor.until(lambda: not working_in(kimi.work))

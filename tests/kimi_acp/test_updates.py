@@ -300,7 +300,7 @@ def test_a_prompt_that_waits_is_taken_back_at_once(bare: Editor, work: Path) -> 
 
 
 def test_what_is_cancelled_as_soon_as_it_is_sent_is_cancelled(bare: Editor, work: Path) -> None:
-    session = bare.new([{"delay": 30}], text("Never."), cwd=str(work))
+    session = bare.new([{"delay": 300}], text("Never."), cwd=str(work))
     for _ in range(3):
         prompt = {
             "jsonrpc": "2.0",
@@ -310,4 +310,4 @@ def test_what_is_cancelled_as_soon_as_it_is_sent_is_cancelled(bare: Editor, work
         }
         cancel = {"jsonrpc": "2.0", "method": "session/cancel", "params": {"sessionId": session}}
         bare.write("".join(json.dumps(each) + "\n" for each in (prompt, cancel)).encode())
-        assert bare.result("at-once", 5) == {"stopReason": "cancelled"}
+        assert bare.result("at-once") == {"stopReason": "cancelled"}
