@@ -10,6 +10,7 @@ from kimi_acp import params as p
 from kimi_acp.asking import Asker
 from kimi_acp.chat import Chat
 from kimi_acp.client import Client
+from kimi_acp.memory import recall
 from kimi_acp.peer import Peer, RpcError
 from kimi_acp.servers import read_servers
 from kimi_acp.terminals import EditorTerminals
@@ -60,9 +61,13 @@ class Opening:
             running = lambda: asker.running()  # noqa: E731
             return EditorFiles(local, self._peer, client, lambda: asker.session, running, terminals)
 
+        chosen = recall(agent.home, cwd) if session_id is None else {}
+        model = self._model or (known if (known := chosen.get("model")) in agent.models else None)
         session = agent.open(
-            session_id, ask=asker.ask, cwd=cwd, mode=self.mode, model=self._model, around=around, servers=servers
+            session_id, ask=asker.ask, cwd=cwd, mode=self.mode, model=model, around=around, servers=servers
         )
+        if "thinking" in chosen:
+            session.thinking = None if chosen["thinking"] == "default" else chosen["thinking"]
         _add_folders(session, folders)
         chat = Chat(self._peer, client, agent, session, asker, servers, tuple(map(str, folders)))
         chats.append(chat)

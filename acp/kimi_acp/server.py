@@ -10,6 +10,7 @@ from kimi_acp import params as p
 from kimi_acp.chat import Chat
 from kimi_acp.failures import error_of
 from kimi_acp.hello import LOGIN, auth_methods
+from kimi_acp.memory import remember
 from kimi_acp.opening import Opening, opened_as
 from kimi_acp.peer import Peer, RpcError
 from kimi_acp.settings import choose
@@ -224,6 +225,7 @@ class Server:
         for event in choose(chat.session, option, value):
             if not running:  # a running turn has told it already
                 chat.show(event)
+        remember(self._ready().home, chat.session.cwd, option, value)
 
     async def _set_title(self, params: Message, request: Any) -> Message:
         given = p.read(p.SetTitle, params)

@@ -122,3 +122,23 @@ def test_a_signal_ends_it_with_its_children(kimi: Program) -> None:
     editor.process.send_signal(signal.SIGTERM)
     assert editor.close() == 128 + signal.SIGTERM
     editor.until(lambda: not working_in(kimi.work))
+
+
+def test_a_model_and_an_effort_are_remembered_by_folder(editor: Editor, work: Path) -> None:
+    before = editor.program.config.exists()
+    session = editor.new(cwd=str(work))
+    editor.request("session/set_config_option", sessionId=session, configId="thinking", value="high")
+    editor.request("session/set_config_option", sessionId=session, configId="mode", value="yolo")
+    values = []
+    for folder in (work, work.parent):
+        options = editor.request("session/new", cwd=str(folder), mcpServers=[])["configOptions"]
+        values.append({option["id"]: option["currentValue"] for option in options})
+    assert [(value["thinking"], value["mode"]) for value in values] == [("high", "default"), ("default", "default")]
+    assert editor.program.config.exists() is before
+    file = editor.program.home / "acp.json"
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("{damaged")
+    editor.request("session/set_config_option", sessionId=session, configId="thinking", value="low")
+    assert editor.new(cwd=str(work))
+    assert file.read_text() == "{damaged"
+    file.unlink()
