@@ -14,7 +14,7 @@ from kimi_agent.config import Config
 from kimi_agent.core.child import StartChild
 from kimi_agent.core.project import project_root
 from kimi_agent.core.sanitize import visible
-from kimi_agent.core.servers import Servers, ServerState
+from kimi_agent.core.servers import MakeServers, Servers, ServerState
 from kimi_agent.parts import Parts
 from kimi_agent.processes.browser import has_screen, open_page
 
@@ -36,7 +36,7 @@ def servers_of(
     caution: Callable[[Path], Callable[[], bool]],
     *,
     has_person: bool,
-) -> Callable[[Path], Servers | None]:
+) -> MakeServers:
     """What makes the host for a folder; None where no server is written down.
 
     Without a person, files of a project in which nothing was ever approved are not even read, and what servers ask is declined.
@@ -47,8 +47,8 @@ def servers_of(
     def wanted(name: str) -> bool:
         return agent.offers(name) and allows(agent.main_agent, name)
 
-    def make(folder: Path) -> Servers | None:
-        if not (flags or parts.mcp_servers or any(map(os.path.lexists, _places(home, folder)))):
+    def make(folder: Path, more: "Sequence[Server]" = ()) -> Servers | None:
+        if not (more or flags or parts.mcp_servers or any(map(os.path.lexists, _places(home, folder)))):
             return None
         from kimi_agent.mcp.approvals import Approvals
         from kimi_agent.mcp.eliciting import Eliciting
@@ -64,7 +64,7 @@ def servers_of(
             project = (has_person and not agent.trust(folder).left_out) or approvals.known(folder)
             found = find_servers(home, folder, given, parts.mcp_servers, project=project)
             unread = [] if project or has_person else [path for path in _of_project(folder) if os.path.lexists(path)]
-            return replace(found, unread=tuple(map(visible, unread)))
+            return replace(found, unread=tuple(map(visible, unread))).behind(more)
 
         link = _link(config, home, box, folder, roots, caution)
         host = McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)

@@ -22,9 +22,6 @@ from kimi_agent.core.workspace import Workspace
 if TYPE_CHECKING:
     from kimi_agent.commands import Command
 
-GROUP = "kimi.plugins"
-"""The entry point group of Python plugins."""
-
 
 @dataclass(frozen=True, slots=True)
 class Host:

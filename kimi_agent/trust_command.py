@@ -17,6 +17,14 @@ async def settle_trust(shell: "Shell") -> bool:
 
     A session without a turn begins anew with what it was not told; another one goes on as it is, and the model is told.
     """
+    accepted = await ask_trust(shell)
+    if accepted:
+        await _go_on(shell)
+    return accepted is not None
+
+
+async def ask_trust(shell: "Shell") -> bool | None:
+    """Ask, and keep the answers; whether something was trusted, None when the person leaves."""
     agent, session = shell.agent, shell.session
     trust = agent.trust(session.cwd)
     accepted: set[str] = set()
@@ -29,7 +37,7 @@ async def settle_trust(shell: "Shell") -> bool:
         answer = picked(await session.ask(question(session.cwd, files)))
         if answer == LEAVE:
             shell.quit()
-            return False
+            return None
         if answer == WITHOUT:
             shell.show(told_left_out(paths, "`/trust` asks again"))
             break
@@ -39,9 +47,7 @@ async def settle_trust(shell: "Shell") -> bool:
             shell.show(f"That could not be kept: {error.full if isinstance(error, KimiError) else error}")
             break
         accepted |= {file.digest for file in files}
-    if accepted:
-        await _go_on(shell)
-    return True
+    return bool(accepted)
 
 
 async def trust_command(shell: "Shell", args: str) -> None:
@@ -57,12 +63,20 @@ async def trust_command(shell: "Shell", args: str) -> None:
 
 async def _go_on(shell: "Shell") -> None:
     old = shell.session
-    if old.servers is not None:  # the folder may have some of its own, which are asked about one by one
-        await old.servers.reload()
     if any(isinstance(event, ev.TurnStarted) for event in old.events()):
-        take_up(shell.agent, old)
-        shell.show("Trusted. The model is told with your next prompt.")
+        await go_on_trusted(shell)
         return
+    if old.servers is not None:
+        await old.servers.reload()
     model = old.model.name or None
     shell.switch(shell.agent.open(ask=old.ask, cwd=old.cwd, mode=old.mode, model=model))
     await old.aclose()
+
+
+async def go_on_trusted(shell: "Shell") -> None:
+    """Let the session go on with what is trusted now."""
+    session = shell.session
+    if session.servers is not None:  # the folder may have some of its own, which are asked about one by one
+        await session.servers.reload()
+    take_up(shell.agent, session)
+    shell.show("Trusted. The model is told with your next prompt.")

@@ -78,6 +78,10 @@ def test_the_installed_program_works_in_an_empty_folder(tmp_path: Path) -> None:
     where = done(python, "-c", "import kimi_agent; print(kimi_agent.__file__)", cwd=kimi.work, env=env)
     assert Path(where.strip()).is_relative_to(venv)
     assert done(program, "--version", cwd=kimi.work, env=env) == f"kimi {__version__}\n"
+    hello = '{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": 1}}\n'
+    agent = json.loads(done(program, "acp", cwd=kimi.work, env=env, input=hello))["result"]
+    assert agent["agentInfo"]["version"] == __version__
+    assert agent["authMethods"][0]["_meta"]["terminal-auth"]["command"] == str(program)
     assert done(program, "--provider", scenario, "--yolo", "-p", "hi", cwd=kimi.work, env=env) == "Done.\n"
     assert (kimi.work / "new.txt").read_text() == "written\n"
     plugins = json.loads(done(program, "plugin", "list", "--json", cwd=kimi.work, env=env))

@@ -37,7 +37,7 @@ from kimi_agent.core.provider import Model, Provider
 from kimi_agent.core.redact import Redactor
 from kimi_agent.core.rules import Rules
 from kimi_agent.core.secret import is_secret_path
-from kimi_agent.core.servers import Servers
+from kimi_agent.core.servers import MakeServers, Servers
 from kimi_agent.core.snapshot import MakeSnapshots
 from kimi_agent.core.tool import Tool
 from kimi_agent.core.trust import EVERYTHING, Trust
@@ -87,7 +87,7 @@ class Agent(Struct):
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     make_snapshots: MakeSnapshots | None = None
-    make_servers: Callable[[Path], Servers | None] = lambda folder: None  # the MCP servers of sessions in a folder
+    make_servers: MakeServers = lambda folder, more=(): None  # the MCP servers of sessions in a folder
     trust: Callable[[Path], Trust] = lambda folder: EVERYTHING  # the trust in a folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
@@ -102,21 +102,25 @@ class Agent(Struct):
         cwd: Path | None = None,
         mode: ev.Mode = "default",
         model: str | None = None,
+        around: Callable[[Workspace], Workspace] | None = None,
+        servers: Servers | None = None,
     ) -> Session:
         """A new session, or the one with `session_id` (a unique beginning is enough), its history mended.
 
         `mode` other than default wins over the mode that the session had; of the stored modes only `plan` comes back,
-        because a permission is given anew. Raises SessionError (unknown id, open elsewhere) and NoModelError.
+        because a permission is given anew. `around` makes the workspace from the usual one, `servers` are there instead of those
+        that sessions in the folder share. Raises SessionError (unknown id, open elsewhere) and NoModelError.
         """
         if self._sessions:
             self._libraries.clear()  # a later session finds what was written since
         if session_id is None:
             folder = (cwd or self.cwd).resolve()
             log = self._new_log(folder, model or self.default_model)
-            return self._session(log, ask, folder, mode, self._model(log.events, model))
+            return self._session(log, ask, folder, mode, self._model(log.events, model), around, servers)
         log, damaged = self.store.open(session_id)
         try:
-            session = self._session(log, ask, self._folder(log, cwd), mode, self._model(log.events, model))
+            known = self._model(log.events, model)
+            session = self._session(log, ask, self._folder(log, cwd), mode, known, around, servers)
             tell_what_changed(session, log, damaged, asked=bool(model), extra_roots=self.extra_roots)
         except BaseException:
             log.close()
@@ -209,7 +213,16 @@ class Agent(Struct):
         name = next((name for name in reversed(model_names(events)) if name in self.models), self.default_model)
         return self.models.get(name, NO_MODEL)
 
-    def _session(self, log: SessionLog, ask: Ask, folder: Path, mode: ev.Mode, model: Model) -> Session:
+    def _session(
+        self,
+        log: SessionLog,
+        ask: Ask,
+        folder: Path,
+        mode: ev.Mode,
+        model: Model,
+        around: Callable[[Workspace], Workspace] | None = None,
+        servers: Servers | None = None,
+    ) -> Session:
         modes = [event.mode for event in log.events if isinstance(event, ev.ModeChanged)]
         plan_file = self.home.resolve() / "plans" / f"{log.path.stem}.md"
         first = "plan" if mode == "default" and modes[-1:] == ["plan"] else mode
@@ -219,7 +232,8 @@ class Agent(Struct):
         private = functools.partial(self.is_private, folder)
         box = None if self.accepts_no_box else self.box
         scratch = self.store.workroom(log.path.stem)
-        tools, workspace = self.make_tools(model, folder), self.make_workspace(folder, scratch)
+        tools, local = self.make_tools(model, folder), self.make_workspace(folder, scratch)
+        workspace = around(local) if around is not None else local
         own = [scratch, plan_file, *(map(Path, box.opened) if box is not None else ())]
 
         def is_inside(path: str) -> bool:
@@ -254,7 +268,7 @@ class Agent(Struct):
                 evidence=self.evidence,
                 rounds=self.rounds,
                 fork_log=lambda events: self._fork(events, ask, folder, permissions.mode),
-                make_snapshots=partial(make, log.path.stem, workspace) if (make := self.make_snapshots) else None,
+                make_snapshots=partial(make, log.path.stem, local) if (make := self.make_snapshots) else None,
                 private=str(self.home.resolve()),
             )
         )
@@ -264,7 +278,7 @@ class Agent(Struct):
             session.mode_before_plan = self.mode_after_plan
         self._sessions.append(session)
         session.late = late_of(self, session)
-        take_servers(session, self.servers(folder))
+        take_servers(session, servers or self.servers(folder))
         return session
 
     def _session_tools(self, session: Session, others: Sequence[Tool]) -> Sequence[Tool]:

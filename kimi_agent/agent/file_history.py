@@ -85,7 +85,7 @@ class FileHistory:
         targets = [effect.target for effect in effects if effect.kind == "write"]
         exact = all(effect.kind in ("write", *_HARMLESS) for effect in effects)
         if self._looking and not exact:
-            tell(self._said)
+            tell(f"{self._said}\n")
         if not exact:
             self._tell = tell
         window = None
@@ -198,7 +198,7 @@ class FileHistory:
 
     def _progress(self, text: str) -> None:
         self._said = text
-        self._tell(text)
+        self._tell(f"{text}\n")
 
     async def _first_scan(self) -> None:
         async with self._lock:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from kimi_agent.agent.calls import Caller, Prepared, run_calls
 from kimi_agent.agent.compactor import Compactor
@@ -86,39 +87,38 @@ async def run_turn(turn: Turn, number: int, text: str, images: tuple[Image, ...]
     Without a text the turn is about the notes that wait for the model.
     """
     started = time.monotonic()
-    stop: ev.Stop = "error"
-    error = kind = ""
+    end = ev.TurnEnded("error")
     try:
-        stop, error, kind = await _to_the_end(turn, number, text, images)
+        end = await _to_the_end(turn, number, text, images)
     except asyncio.CancelledError:
-        stop = "interrupted"
+        end = ev.TurnEnded("interrupted")
         raise
     finally:
         for repair in turn.history.repairs():
             turn.emit(ev.MessageAdded(repair))
-        end = ev.TurnEnded(stop, error, kind, turn.steps, round(time.monotonic() - started, 3))
+        end = replace(end, steps=turn.steps, seconds=round(time.monotonic() - started, 3))  # type: ignore[type-var]
         turn.emit(end)
     return end
 
 
-async def _to_the_end(turn: Turn, number: int, text: str, images: tuple[Image, ...]) -> tuple[ev.Stop, str, str]:
-    """How the turn ended: `stop`, `error` and `kind` of its `TurnEnded`."""
+async def _to_the_end(turn: Turn, number: int, text: str, images: tuple[Image, ...]) -> ev.TurnEnded:
+    """How the turn ended."""
     try:
         turn.emit(ev.TurnStarted(number, round(time.time(), 3)))
         if text or images:
             await _take(turn, text, images)
         await turn.caller.sync()
-        return await _steps(turn), "", ""
+        return ev.TurnEnded(await _steps(turn))
     except PromptRefusedError as refusal:
-        return "error", refusal.full, type(refusal).__name__
+        return ev.TurnEnded("error", refusal.full, type(refusal).__name__)
     except KimiError as failure:
-        error, kind = failure.full, type(failure).__name__
+        error, kind, status = failure.full, type(failure).__name__, getattr(failure, "status", 0)
     except Exception as failure:  # a bug of ours must not lose the session
-        error, kind = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__
+        error, kind, status = f"Internal error: {type(failure).__name__}: {failure}", type(failure).__name__, 0
     if turn.hooks is not None:
         with contextlib.suppress(KimiError):  # a log that cannot be written: told already
             await turn.hooks.fire("StopFailure", kind, error_type=kind, error_message=error)
-    return "error", error, kind
+    return ev.TurnEnded("error", error, kind, status=status)
 
 
 async def _take(turn: Turn, text: str, images: tuple[Image, ...] = ()) -> None:

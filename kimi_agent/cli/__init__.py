@@ -51,6 +51,10 @@ def _parse(arguments: Sequence[str]) -> None:
         from kimi_agent.cli.start import start
 
         raise SystemExit(start(Options()))
+    from kimi_agent.cli.programs import program
+
+    if arguments and (main := program(arguments[0])) is not None:
+        raise SystemExit(main(arguments[1:]))
     from kimi_agent.cli.app import command
 
     command()(args=list(arguments), prog_name="kimi")

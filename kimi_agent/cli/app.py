@@ -70,12 +70,22 @@ def _print_version(wanted: bool) -> None:
 
 
 ABSENT = ("wire", "acp")
-"""Flags of kimi-cli that this version cannot follow."""
+"""Flags that are no options of a session: `--wire` of kimi-cli is not in this version, `--acp` is `kimi acp`."""
 
 
 def _refuse(param: typer.CallbackParam, value: object) -> None:
     if value:
         raise ConfigError(f"{param.opts[0]} is not in this version")
+
+
+def _acp(ctx: typer.Context) -> int:
+    from kimi_agent.cli.programs import program
+    from kimi_agent.cli.session_flags import flat, given_words
+
+    main = program("acp")
+    if main is None:
+        raise ConfigError("kimi acp is not installed")
+    return main(flat({name: words for name, words in given_words(ctx.command, ctx).items() if name != "acp"}))
 
 
 def _model_names(incomplete: str) -> Sequence[str]:
@@ -202,7 +212,7 @@ def root(
         ),
     ] = None,
     wire: Annotated[bool, Flag("--wire", hidden=True, callback=_refuse)] = False,
-    acp: Annotated[bool, Flag("--acp", hidden=True, callback=_refuse)] = False,
+    acp: Annotated[bool, Flag("--acp", hidden=True)] = False,
     version: Annotated[
         bool, Flag("-V", "--version", is_eager=True, callback=_print_version, help="Print it and exit.")
     ] = False,
@@ -215,6 +225,8 @@ def root(
             mcp_config_file=mcp_config_file, trust_mcp=trust_mcp,
         )  # fmt: skip
         return
+    if acp:
+        raise typer.Exit(_acp(ctx))
     given = {name: value for name, value in locals().items() if name not in ("ctx", "version", *ABSENT)}
     from kimi_agent.cli.start import start as start_session
 

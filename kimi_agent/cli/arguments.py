@@ -9,7 +9,7 @@ OPTIONAL = {"-r": "", "-S": "", "--session": "", "--resume": "", "-p": "", "--pr
 """Options whose value may be missing, and the value that then stands for that."""
 
 FOREIGN = frozenset(
-    ["acp", "provider", "server", "term", "update", "upgrade", "vis"],
+    ["provider", "server", "term", "update", "upgrade", "vis"],
 )
 """Subcommands of other versions of kimi: a script that calls one must not pay for a prompt of that word."""
 

@@ -1,5 +1,6 @@
 """The options of a session on the line of a subcommand that opens some: `kimi --yolo web`, `kimi web --yolo`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,25 @@ def session_options(ctx: typer.Context, root: Any) -> tuple[dict[str, list[str]]
 
     Raises ConfigError for a command in their place, and for options that contradict one another.
     """
-    before = [word for words in _given(root, ctx.find_root()).values() for word in words]
-    own = root.make_context("kimi", [*before, *ctx.args])
+    return parsed([*flat(given_words(root, ctx.find_root())), *ctx.args], root, ctx.command_path)
+
+
+def parsed(words: Sequence[str], root: Any, name: str) -> tuple[dict[str, list[str]], Options]:
+    """What the words on the line of the subcommand `name` say; as above."""
+    own = root.make_context("kimi", list(words))
     if own.args or own._protected_args:
-        raise ConfigError(f"{ctx.command_path} takes the options of a session, no command")
-    flags = _given(root, own)
+        raise ConfigError(f"{name} takes the options of a session, no command")
+    flags = given_words(root, own)
     options = Options(**{p.name: _value(p, own.params[p.name]) for p in root.params if p.name in flags})
     options.check()
     return flags, options
 
 
-def _given(root: Any, ctx: Any) -> dict[str, list[str]]:
+def flat(flags: Mapping[str, Sequence[str]]) -> list[str]:
+    return [word for words in flags.values() for word in words]
+
+
+def given_words(root: Any, ctx: Any) -> dict[str, list[str]]:
     """The options that the command line of this context names, as words again."""
     found = {}
     for parameter in root.params if ctx else ():

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import json
-import logging
 import os
 import select
 import sys
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from kimi_agent.cli.agents import log_to_file, make_agent
 from kimi_agent.cli.box import needs_box, require
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
@@ -36,7 +36,7 @@ def start(options: Options) -> int:
     options.check()
     harden()
     config, cwd = options.load(), options.cwd()
-    _log_to_file(options)
+    log_to_file(options)
     own = options.ui not in ("", "tui", "line")  # a plugin's front end: it need not have a terminal
     headless = options.headless or not (own or _is_tty(sys.stdin))
     for warning in config.warnings if headless else ():  # interactive front ends show `Agent.notices` themselves
@@ -66,7 +66,7 @@ def start(options: Options) -> int:
 
     plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
     frontend = _frontend(name, plugins)
-    agent = _agent(config, cwd, options, plugins, headless=headless)
+    agent = make_agent(config, cwd, options, plugins, headless=headless)
     agent.notices = (*agent.notices, *(unknown_items(config.status_line) if not headless else ()))
     agent.mode_after_plan = options.mode_after_plan(config)
     agent.login = _login_for(agent, options)
@@ -95,7 +95,7 @@ def start_serving(options: Options, make_frontend: Callable[..., Any], secret: s
     """
     harden()
     config, cwd = options.load(), options.cwd()
-    _log_to_file(options)
+    log_to_file(options)
     config = _with_model(config, options, headless=True)
     from kimi_agent.agent.late import left_out
     from kimi_agent.build import offers
@@ -103,7 +103,7 @@ def start_serving(options: Options, make_frontend: Callable[..., Any], secret: s
     from kimi_agent.trust_question import told_left_out
 
     plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
-    agent = _agent(config, cwd, options, plugins, headless=True)
+    agent = make_agent(config, cwd, options, plugins, headless=True)
     agent.mode_after_plan = "yolo" if options.yolo else "afk" if options.afk else "default"
     agent.redactor.add("KIMI_MCP_TOKEN", secret)
     plans = options.plan or (config.default_plan_mode and agent.mode_after_plan == "default")
@@ -116,17 +116,6 @@ def start_serving(options: Options, make_frontend: Callable[..., Any], secret: s
         sys.stderr.write(f"kimi: {told_left_out(paths)}\n")
     _tell_servers(agent, cwd)
     return _run("mcp", frontend, agent, boxed=needs_box(options, config, headless=True))
-
-
-def _agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]", *, headless: bool) -> "Agent":
-    from kimi_agent.build import build
-
-    return build(
-        config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
-        plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
-        trust="always" if options.trust else "", no_box="--no-sandbox was given" if options.no_sandbox else "",
-        accepts_no_box=options.accept_no_sandbox, mcp=options.mcp_flags() if options.has_mcp_flags else None, headless=headless,
-    )  # fmt: skip
 
 
 def _look(config: Config) -> "Look":
@@ -321,19 +310,3 @@ def _is_tty(stream: Any) -> bool:
         return bool(stream is not None and stream.isatty())
     except ValueError:  # closed
         return False
-
-
-def _log_to_file(options: Options) -> None:
-    if not options.debug:
-        return
-    from kimi_agent.cli.redacting import RedactedLines, redactor_for
-
-    folder = options.home / "logs"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = folder / "kimi.log"
-    file.touch(mode=0o600)
-    handler = logging.FileHandler(file)
-    form = "%(asctime)s %(process)d %(levelname)s %(name)s %(message)s"
-    handler.setFormatter(RedactedLines(redactor_for(options), form))
-    logging.basicConfig(handlers=[handler], level=logging.DEBUG)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it tells whole URLs: some services take their key in them

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kimi_agent.cli.options import Options
+from kimi_agent.cli.programs import program
+from kimi_agent.cli.session_flags import flat, given_words
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.sanitize import plain, visible
 
@@ -14,13 +16,17 @@ if TYPE_CHECKING:
 
 
 def is_subcommand(word: str) -> bool:
-    return _subcommand(word) is not None
+    return program(word) is not None or _subcommand(word) is not None
 
 
 def subcommand(name: str) -> Any:
-    """The command `kimi NAME` of a plugin, None when there is none. What follows the name is the plugin's own to read."""
-    plugin = _subcommand(name)
-    if plugin is None:
+    """The command `kimi NAME` of a plugin, None when there is none. What follows the name is the plugin's own to read.
+
+    A program of ours is told the options before its name, too.
+    """
+    own = program(name)
+    plugin = _subcommand(name) if own is None else None
+    if own is None and plugin is None:
         return None
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -29,7 +35,11 @@ def subcommand(name: str) -> Any:
         add_help_option=False,
         context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     )
-    def call(arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    def call(ctx: typer.Context, arguments: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+        if own is not None:
+            root = ctx.find_root()
+            raise typer.Exit(own([*flat(given_words(root.command, root)), *(arguments or [])]))
+        assert plugin is not None
         raise typer.Exit(_run(plugin, name, arguments or []))
 
     return typer.main.get_command(app)

@@ -233,13 +233,17 @@ class Notice(Record):
 
 
 class TurnEnded(Record):
-    """`error` is for people; `kind` names the error's class (see errors.py), so that a script can tell them apart."""
+    """`error` is for people; `kind` names the error's class (see errors.py), so that a script can tell them apart.
+
+    `status` is the HTTP status that the model's server answered with, 0 when there was none.
+    """
 
     stop: Stop
     error: str = ""
     kind: str = ""
     steps: int = 0
     seconds: float = 0.0
+    status: int = 0
 
 
 Event: TypeAlias = (

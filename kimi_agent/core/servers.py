@@ -1,7 +1,8 @@
 """MCP servers as the rest of the program sees them: their states, and what they offer besides tools."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol, TypeAlias
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
 
 from kimi_agent.core.ask import Ask
 from kimi_agent.core.message import Image, Text
@@ -218,3 +219,9 @@ class Servers(ToolSource, Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class MakeServers(Protocol):
+    def __call__(self, folder: Path, more: Sequence[Any] = ()) -> Servers | None:
+        """The servers of sessions in a folder; None where there is none. `more` are definitions that hold before all others."""
+        ...

@@ -23,8 +23,10 @@ def expand(server: Server, env: Mapping[str, str]) -> Server:
 
     A bearer token joins the headers as `Authorization`, unless there is one; a leading `~/` of command and cwd is filled in.
     Raises ConfigError that names the first variable that is not set, for an address that is none, and for a server of a project
-    or plugin that asks for a key of kimi's own.
+    or plugin that asks for a key of kimi's own. What an editor has given is complete, and stays as it is.
     """
+    if server.scope == "client":
+        return server
     for variable in (*server.pass_env, *filter(None, (server.bearer_env, server.oauth.secret_env))):
         _refuse_own(server, variable, env)
     if server.bearer_env and not env.get(server.bearer_env):

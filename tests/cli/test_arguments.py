@@ -57,7 +57,7 @@ def test_a_prompt_without_quotes_is_refused() -> None:
         normalise(["fix", "it"], TAKES_VALUE, COMMANDS)
 
 
-@pytest.mark.parametrize("given", ["acp", "-y|server|--port|80", "provider|add|x", "update|-y", "server", "-m|k|vis"])
+@pytest.mark.parametrize("given", ["-y|server|--port|80", "provider|add|x", "update|-y", "server", "-m|k|vis"])
 def test_a_command_of_another_version_is_no_prompt(given: str) -> None:
     with pytest.raises(ConfigError, match=r"^kimi [a-z]+ is not in this version$"):
         normalise(given.split("|"), TAKES_VALUE, COMMANDS)

@@ -95,7 +95,7 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
         (["--output-format", "xml"], "xml"),
         (["--max-steps-per-turn", "0"], "--max-steps-per-turn"),
         (["--provider", "chaos:x"], "needs a number"),
-        (["acp"], "kimi: kimi acp is not in this version\n"),
+        (["acp"], "kimi: kimi acp takes the options of sessions, not those of one session\n"),
         (
             ["--agent", "nobody"],
             "kimi: there is no agent 'nobody'\n      Known: default, okabe, coder, explore, plan.\n",
@@ -103,7 +103,7 @@ def test_going_on_without_a_session_is_an_error(kimi: Program, flag: str) -> Non
         (["--agent-file", "/nowhere.yaml"], "kimi: agent file /nowhere.yaml: No such file or directory\n"),
         (["--agent", "x", "--agent-file", "y"], "--agent and --agent-file exclude each other"),
         (["--wire"], "kimi: --wire is not in this version\n"),
-        (["--acp"], "kimi: --acp is not in this version\n"),
+        (["--acp"], "kimi: kimi acp takes the options of sessions, not those of one session\n"),
     ],
 )
 def test_wrong_usage_says_so(kimi: Program, arguments: list[str], told: str) -> None:

@@ -538,8 +538,8 @@ async def test_the_first_look_begins_with_the_first_call_and_tells_those_who_wai
             assert (house.work / "new").exists()
             told.append(event.text)
             gate.touch()
-    assert told[0] == "Saving the files as they are now, so that they can come back."
-    assert "Saving the files as they are now: 4000 of 4100" in told
+    assert told[0] == "Saving the files as they are now, so that they can come back.\n"
+    assert "Saving the files as they are now: 4000 of 4100\n" in told
     assert not (house.work / "7").exists()
     await AnsweringShell(house, session).do("/undo both")
     assert (house.work / "7").exists()

@@ -1,0 +1,1 @@
+"""kimi as an agent of the Agent Client Protocol: what `kimi acp` runs, for editors and other programs."""

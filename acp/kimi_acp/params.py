@@ -1,0 +1,93 @@
+"""Params of requests, checked. Unknown fields are passed over: the protocol grows by them."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from kimi_acp.peer import RpcError
+from kimi_acp.wire import INVALID_PARAMS, Message
+
+T = TypeVar("T")
+
+
+class _Params(msgspec.Struct, rename="camel", frozen=True):
+    pass
+
+
+class NewSession(_Params, frozen=True):
+    cwd: str
+    mcp_servers: list[Any]
+    additional_directories: list[str] | None = None
+
+
+class LoadSession(_Params, frozen=True):
+    session_id: str
+    cwd: str
+    mcp_servers: list[Any]
+    additional_directories: list[str] | None = None
+
+
+class ResumeSession(_Params, frozen=True):
+    """`session/fork` has the same."""
+
+    session_id: str
+    cwd: str
+    mcp_servers: list[Any] | None = None
+    additional_directories: list[str] | None = None
+
+
+class ListSessions(_Params, frozen=True):
+    cwd: str | None = None
+    cursor: str | None = None
+
+
+class OfSession(_Params, frozen=True):
+    session_id: str
+
+
+class Prompt(_Params, frozen=True):
+    session_id: str
+    prompt: list[Any]
+
+
+class SetMode(_Params, frozen=True):
+    session_id: str
+    mode_id: str
+
+
+class SetOption(_Params, frozen=True):
+    session_id: str
+    config_id: str
+    value: str | bool
+
+
+class SetTitle(_Params, frozen=True):
+    session_id: str
+    title: str
+
+
+class Authenticate(_Params, frozen=True):
+    method_id: str
+
+
+def read(kind: type[T], params: Message) -> T:
+    """Raises RpcError that names the field."""
+    try:
+        return msgspec.convert(params, kind)
+    except msgspec.ValidationError as error:
+        raise RpcError(INVALID_PARAMS, f"Invalid params: {error}") from None
+
+
+def folder(path: str, name: str = "cwd") -> Path:
+    """An absolute path of a folder that is there, real. Raises RpcError."""
+    try:
+        found = Path(path)
+        if not found.is_absolute():
+            raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}` must be an absolute path")
+        real = found.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: there is no folder {path!r}") from None
+    if not real.is_dir():
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: {path!r} is no folder")
+    return real

@@ -1,0 +1,121 @@
+"""The blocks of a prompt as a text and pictures for the model."""
+
+import base64
+import binascii
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from msgspec import Struct
+
+from kimi_acp.peer import RpcError
+from kimi_acp.wire import INVALID_PARAMS
+from kimi_agent.core.message import Image
+
+_SUFFIXES = {
+    "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/mp4": ".m4a", "audio/ogg": ".ogg",
+    "audio/webm": ".webm", "application/pdf": ".pdf", "text/plain": ".txt",
+}  # fmt: skip
+
+
+class Prompt(Struct, frozen=True):
+    """`typed` is what a person has typed of `text`: mentions are read of that alone."""
+
+    text: str
+    typed: str
+    images: tuple[Image, ...] = ()
+
+
+def read_prompt(blocks: Sequence[Any], room: Path) -> Prompt:
+    """What can be neither told nor shown to a model becomes a file in `room` that the text names. Raises RpcError."""
+    texts, typed, images = list[str](), list[str](), list[Image]()
+    for number, block in enumerate(blocks):
+        kind = block.get("type") if isinstance(block, dict) else None
+        match kind:
+            case "text":
+                typed.append(_text(block, "text", number))
+                texts.append(typed[-1])
+            case "image":
+                images.append(_image(block, number))
+            case "audio":
+                path = _kept(block, "data", room, number)
+                texts.append(f"[The user has attached a recording ({_type(block)}): {path}]")
+            case "resource_link":
+                texts.append(_link(block, number))
+            case "resource":
+                _resource(block, number, room, texts, images)
+            case str():
+                texts.append(
+                    f"[The user's editor sent something of the type {kind[:60]!r}, which cannot be shown to you.]"
+                )
+            case _:
+                raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}] has no type")
+    return Prompt("\n\n".join(filter(None, texts)), "\n\n".join(typed), tuple(images))
+
+
+def _text(block: dict[str, Any], key: str, number: int) -> str:
+    value = block.get(key)
+    if not isinstance(value, str):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}].{key} must be a text")
+    return value
+
+
+def _type(block: dict[str, Any]) -> str:
+    return str(block.get("mimeType") or "application/octet-stream")[:100]
+
+
+def _image(block: dict[str, Any], number: int, key: str = "data") -> Image:
+    data = _text(block, key, number)
+    _bytes(data, number)
+    return Image(data, _type(block), str(block.get("uri") or "")[:1000])
+
+
+def _bytes(data: str, number: int) -> bytes:
+    try:
+        return base64.b64decode(data, validate=True)
+    except (binascii.Error, ValueError):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}] is no base64") from None
+
+
+def _kept(block: dict[str, Any], key: str, room: Path, number: int) -> Path:
+    """The file that holds the bytes of a block, named after them."""
+    import hashlib
+
+    data = _bytes(_text(block, key, number), number)
+    path = room / f"attached-{hashlib.sha256(data).hexdigest()[:12]}{_SUFFIXES.get(_type(block), '')}"
+    room.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 - of a descriptor
+        file.write(data)
+    return path
+
+
+def place_of(uri: str) -> str:
+    """The path of a file: URI, with its lines where it names some; any other URI as it is."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return uri
+    lines = parts.fragment.removeprefix("L").replace(":", "-").replace("L", "")
+    return unquote(parts.path) + (f" (lines {lines})" if lines.replace("-", "").isdigit() else "")
+
+
+def _link(block: dict[str, Any], number: int) -> str:
+    place, name = place_of(_text(block, "uri", number)), str(block.get("name") or "")
+    shown = f"{name}: {place}" if name and name not in place else place
+    return f"[The user refers to {shown}]"
+
+
+def _resource(block: dict[str, Any], number: int, room: Path, texts: list[str], images: list[Image]) -> None:
+    resource = block.get("resource")
+    if not isinstance(resource, dict):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}].resource must be an object")
+    place = place_of(_text(resource, "uri", number))
+    if "text" in resource:
+        text = _text(resource, "text", number)
+        texts.append(f"[The user has attached {place}]\n<attached>\n{text}\n</attached>")
+    elif _type(resource).startswith("image/"):
+        images.append(_image(resource, number, "blob"))
+    else:
+        path = _kept(resource, "blob", room, number)
+        texts.append(f"[The user has attached {place} ({_type(resource)}), saved as {path}]")
