@@ -31,7 +31,7 @@ STARTS = {
     "kimi_agent/frontends/common/editor.py": "the person's own editor",
     "kimi_agent/frontends/common/clipboard.py": "the clipboard's own program",
     "kimi_agent/frontends/common/clipboard_reader.py": "the clipboard's own program",
-    "kimi_agent/cli/browser.py": "the browser of the person, for the page of a sign-in",
+    "kimi_agent/processes/browser.py": "the browser of the person, for the page of a sign-in",
     "kimi_agent/frontends/common/file_listing.py": "git, for the list of files behind @ of an agent that has no box at all",
     "kimi_agent/cli/doctor.py": "versions of programs, when the person asks",
     "kimi_agent/cli/proofs.py": "what attacks the box, when the person asks for proofs",
