@@ -13,11 +13,13 @@ from kimi_agent import config
 from kimi_agent.agent.agent_types import DEFAULT
 from kimi_agent.build import agent_types, build
 from kimi_agent.cli import app
+from kimi_agent.cli.programs import GROUP
 from kimi_agent.commands import COMMANDS
 from kimi_agent.config.load import load_config
 from kimi_agent.core.exit import ExitCode
 from kimi_agent.core.hook import HOOK_EVENTS
 from kimi_agent.core.schema import tool_spec
+from kimi_agent.plugins.entry_points import entry_points
 from kimi_agent.plugins.host import host_plugins
 from kimi_agent.providers import PROVIDERS
 from kimi_agent.tools import builtin_tools
@@ -78,6 +80,7 @@ def test_commands():
     there = {f"kimi {name}" for name, sub in app.command().commands.items() if not sub.hidden} | {
         "kimi",
         "kimi migrate",
+        *(f"kimi {name}" for name, _, ours in entry_points(GROUP) if ours),
     }
     assert names("Commands", here=True) == there
     assert not names("Commands", here=False) & there
@@ -89,8 +92,8 @@ def flags(parameters: Iterable[Any], *, hidden: bool) -> set[str]:
 
 def test_flags():
     root = app.command()
-    assert names("Flags", here=True) == flags(root.params, hidden=False) | {"-h", "--help"}
-    refused = {name for param in root.params if param.name in app.ABSENT for name in param.opts}
+    assert names("Flags", here=True) == flags(root.params, hidden=False) | {"-h", "--help", "--acp"}
+    refused = {name for param in root.params if param.name in app.ABSENT for name in param.opts} - {"--acp"}
     assert refused <= names("Flags", here=False)
     assert not (names("Flags", here=False) - refused) & flags(root.params, hidden=True)
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tui_house import house, screen_text, shell
+from tui_house import house, screen_text, shell, until
 
 from kimi_agent.agent.status import McpTally, Status
 from kimi_agent.core.display import Todo
@@ -75,6 +75,7 @@ async def test_what_does_not_fit_is_left_out_the_least_important_first(tmp_path:
             "200k",
         ]
         await pilot.resize_terminal(40, 24)
+        await until(pilot, lambda: len(last_line(screen_text(app))) <= 40)
         assert last_line(screen_text(app)).split() == ["kimi-k2", "0.50", "·", "25%", "of", "200k"]
 
 
