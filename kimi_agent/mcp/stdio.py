@@ -113,8 +113,8 @@ async def _read(child: Child, deliver: "MemoryObjectSendStream[Any]", process: P
     async for lines in _lines(child.stdout):
         kept = 0
         for line, whole in lines:
-            if gone or not line.strip():
-                continue  # nobody listens any more, but a server that cannot write cannot end
+            if gone or not line.lstrip().startswith(b"{"):
+                continue  # a stray line; and where nobody listens any more, a server that cannot write cannot end
             message: Any = parsed(line) if whole else _too_long(line)
             if isinstance(message, Exception) or not _is_taken(message.message, process.unanswered):
                 continue  # a stray line, as `print` leaves it

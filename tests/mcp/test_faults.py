@@ -102,13 +102,13 @@ async def test_output_without_end_costs_next_to_nothing(tmp_path: Path) -> None:
         for server in ("good", "lines", "news"):
             await until(lambda name=server: state(host, name).status == "ready")  # type: ignore[misc]
         assert await echo(host, tmp_path, "news") == "hello"
-        before, began = time.process_time(), time.monotonic()
         for _ in range(5):
             assert await echo(host, tmp_path) == "hello"
             assert await echo(host, tmp_path, "lines") == "hello"
-            await asyncio.sleep(0.02)
+        before, began = time.process_time(), time.monotonic()
+        await asyncio.sleep(1)  # while nothing but the floods goes on
         share = (time.process_time() - before) / (time.monotonic() - began)
-        assert share < 0.8
+        assert share < 0.8, "they took a whole core"
         assert state(host, "line").status == "connecting", "its answer never comes"
 
 

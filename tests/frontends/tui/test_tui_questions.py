@@ -135,6 +135,6 @@ async def test_a_session_that_cannot_be_written_goes_on_and_says_so(tmp_path: Pa
         home.agent.home.mkdir(exist_ok=True)
         (home.agent.home / "sessions").write_text("a file in the place of the folder")
         await pilot.press(*"fix", "enter")
-        await seen(app, pilot, "It goes on in memory")
+        await until(pilot, lambda: "It goes on in memory" in " ".join(screen_text(app).split()))
         await until(pilot, lambda: home.provider.requests)
         assert app.composer.text == ""
