@@ -25,7 +25,7 @@ from kimi_agent.tools.str_replace_file import StrReplaceFile
 from kimi_agent.tools.todo import SetTodoList
 from kimi_agent.tools.write_file import WriteFile
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class FedProvider:
