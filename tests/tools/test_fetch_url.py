@@ -343,7 +343,7 @@ async def test_the_time_limit_covers_a_stalled_page_and_a_stalled_reader(tmp_pat
     async with serving(
         {"/": answer(b"never done...", "text/plain", "Content-Length: 1000"), "/p": answer(b"<p>x", "text/html")}
     ) as server:
-        for path, limit in {"/": 0.3, "/p": 0.05}.items():
+        for path, limit in {"/": 0.3, "/p": 0.15}.items():
             with pytest.raises(ToolError, match="took longer than"):
                 await FetchURL(True, limit).run(
                     FetchURLParams(f"http://127.0.0.1:{server.port}{path}"), context(tmp_path)
