@@ -1,16 +1,14 @@
 """Writing the configuration file: comments and unknown keys survive, nobody else can read it, nothing is ever half written."""
 
-import fcntl
 import os
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kimi_agent.config.file import Source, read_source, short_path
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.whole_file import locked, write_whole
 
 Changes = Mapping[tuple[str, ...], Any]
 Entries = Sequence[Mapping[str, Any]]
@@ -28,15 +26,15 @@ def save(path: Path, changes: Changes, *, append: Mapping[str, Entries] | None =
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(path):
+        with locked(path.with_name(path.name + ".lock")):
             source = read_source(path)
             if source.text.lstrip().startswith("{"):
                 raise ConfigError(f"{source.name} is JSON, which is read but not written", "Rename it and use TOML.")
             text = _changed(source, changes, append or {})
             backup = path.with_name(path.name + ".bak")
             if source.text and not forget:
-                _replace(backup, source.text)
-            _replace(Path(os.path.realpath(path)), text)
+                write_whole(backup, source.text)
+            write_whole(Path(os.path.realpath(path)), text)
             if forget:
                 backup.unlink(missing_ok=True)
     except OSError as error:
@@ -109,27 +107,3 @@ def _append(document: Any, key: str, entries: Entries) -> None:
     for entry in entries:
         present.append(tomlkit.item(dict(entry)))
     document[key] = present
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, text: str) -> None:
-    """Atomically: a reader sees the old text or the new one. mkstemp makes the file 0600."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -12,14 +12,14 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from kimi_agent.core.errors import ConfigError, KimiError
+from kimi_agent.core.whole_file import locked, write_whole
 from kimi_agent.mcp.definition import Server
 
 FOLDER = "mcp-oauth"
@@ -77,15 +77,16 @@ class SignIn:
 
     def update(self, **changes: Any) -> None:
         """Change some of it; None takes a key out."""
-        with self._lock("lock"):
+        with locked(self._folder() / f"{self.path.stem}.lock"):
             known = {**self.read(), "version": VERSION, "server": self.server, "resource": self.resource, **changes}
-            self._write({key: value for key, value in known.items() if value is not None})
+            kept = {key: value for key, value in known.items() if value is not None}
+            write_whole(self.path, json.dumps(kept, ensure_ascii=False, indent=1))
 
     def remove(self) -> bool:
         """Whether there was one."""
         if not self.path.parent.exists():
             return False
-        with self._lock("lock"):
+        with locked(self._folder() / f"{self.path.stem}.lock"):
             try:
                 self.path.unlink()
             except FileNotFoundError:
@@ -104,28 +105,6 @@ class SignIn:
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
         return folder
-
-    @contextmanager
-    def _lock(self, kind: str) -> Iterator[None]:
-        """For the moment of a change, so it blocks."""
-        descriptor = os.open(self._folder() / f"{self.path.stem}.{kind}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-    def _write(self, data: dict[str, Any]) -> None:
-        descriptor, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=".new.")  # 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(data, file, ensure_ascii=False, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """What the person decided about plugins: `$KIMI_HOME/plugins/installed.json`. Written whole or not at all, under a lock."""
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.whole_file import locked, write_whole
 from kimi_agent.plugins.content import Stamp
 
 
@@ -58,26 +57,7 @@ def changing(home: Path) -> Iterator[dict[str, Record]]:
     """
     folder = plugins_folder(home)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / ".lock"):
         records = read_records(home)
         yield records
-        _write(folder / "installed.json", msgspec.json.format(msgspec.json.encode(_File(records)), indent=2))
-    finally:
-        os.close(lock)
-
-
-def _write(path: Path, data: bytes) -> None:
-    import tempfile
-
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".installed.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        write_whole(folder / "installed.json", msgspec.json.format(msgspec.json.encode(_File(records)), indent=2))

@@ -1,16 +1,15 @@
 """What was trusted: `$KIMI_HOME/trust.json`. Written whole or not at all, under a lock; keys of a newer version are kept."""
 
-import fcntl
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kimi_agent.core.errors import ConfigError
+from kimi_agent.core.whole_file import locked, write_whole
 
 VERSION = 1
 HINT = "Move it away; kimi then asks anew about each folder."
@@ -33,14 +32,10 @@ def changing(home: Path) -> Iterator[dict[str, dict[str, Any]]]:
     Raises ConfigError for a damaged file, which is left as it is, and OSError when it cannot be written.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(home / ".trust.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(home / ".trust.lock"):
         data = _read(trust_file(home))
         yield data["folders"]
-        _write(trust_file(home), data)
-    finally:
-        os.close(lock)
+        write_whole(trust_file(home), json.dumps(data, ensure_ascii=False, indent=1))
 
 
 def forget(home: Path, folder: Path | None = None) -> list[str]:
@@ -84,16 +79,3 @@ def _is_whole(data: Any) -> bool:
         and all(isinstance(file, dict) for file in entry.get("files", {}).values())
         for entry in folders.values()
     )
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".trust.")  # 0600
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(data, file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
