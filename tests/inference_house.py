@@ -1,0 +1,169 @@
+"""Small K2 models for tests, made by our own code: configs, random weights, and transformers as the oracle."""
+
+from typing import Any
+
+import numpy as np
+
+from inference_backend.config import ModelConfig, read_config
+
+END, IM_END = 2, 3
+
+
+def raw_config(**changes: Any) -> dict[str, Any]:
+    """config.json of a tiny K2 with the real rotary dimension, so that YaRN's ramp is the real one."""
+    return {
+        "architectures": ["DeepseekV3ForCausalLM"],
+        "model_type": "kimi_k2",
+        "vocab_size": 320,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "moe_intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "q_lora_rank": 48,
+        "kv_lora_rank": 32,
+        "qk_nope_head_dim": 16,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 24,
+        "n_routed_experts": 16,
+        "n_shared_experts": 1,
+        "num_experts_per_tok": 4,
+        "n_group": 1,
+        "topk_group": 1,
+        "first_k_dense_replace": 1,
+        "moe_layer_freq": 1,
+        "norm_topk_prob": True,
+        "routed_scaling_factor": 2.827,
+        "scoring_func": "sigmoid",
+        "topk_method": "noaux_tc",
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "rms_norm_eps": 1e-5,
+        "max_position_embeddings": 262144,
+        "rope_theta": 50000.0,
+        "rope_scaling": {
+            "type": "yarn",
+            "factor": 64.0,
+            "original_max_position_embeddings": 4096,
+            "beta_fast": 1.0,
+            "beta_slow": 1.0,
+            "mscale": 1.0,
+            "mscale_all_dim": 1.0,
+        },
+        "tie_word_embeddings": False,
+        "bos_token_id": 1,
+        "eos_token_id": END,
+        **changes,
+    }
+
+
+def tiny_config(**changes: Any) -> ModelConfig:
+    return read_config(raw_config(**changes))
+
+
+def tensor_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a bf16 checkpoint by its name without the prefix, written down apart from the loader."""
+    d, heads = config.hidden_size, config.num_attention_heads
+    shapes: dict[str, tuple[int, ...]] = {
+        "model.embed_tokens.weight": (config.vocab_size, d),
+        "model.norm.weight": (d,),
+    }
+    if not config.tie_word_embeddings:
+        shapes["lm_head.weight"] = (config.vocab_size, d)
+    for layer in range(config.num_hidden_layers):
+        name = f"model.layers.{layer}"
+        shapes |= {
+            f"{name}.input_layernorm.weight": (d,),
+            f"{name}.post_attention_layernorm.weight": (d,),
+            f"{name}.self_attn.q_a_proj.weight": (config.q_lora_rank, d),
+            f"{name}.self_attn.q_a_layernorm.weight": (config.q_lora_rank,),
+            f"{name}.self_attn.q_b_proj.weight": (heads * config.qk_head_dim, config.q_lora_rank),
+            f"{name}.self_attn.kv_a_proj_with_mqa.weight": (config.latent_dim, d),
+            f"{name}.self_attn.kv_a_layernorm.weight": (config.kv_lora_rank,),
+            f"{name}.self_attn.kv_b_proj.weight": (
+                heads * (config.qk_nope_head_dim + config.v_head_dim),
+                config.kv_lora_rank,
+            ),
+            f"{name}.self_attn.o_proj.weight": (d, heads * config.v_head_dim),
+        }
+        if not config.is_moe(layer):
+            shapes |= _mlp(f"{name}.mlp", d, config.intermediate_size)
+            continue
+        shapes[f"{name}.mlp.gate.weight"] = (config.n_routed_experts, d)
+        shapes[f"{name}.mlp.gate.e_score_correction_bias"] = (config.n_routed_experts,)
+        if config.n_shared_experts:
+            shapes |= _mlp(f"{name}.mlp.shared_experts", d, config.moe_intermediate_size * config.n_shared_experts)
+        for expert in range(config.n_routed_experts):
+            shapes |= _mlp(f"{name}.mlp.experts.{expert}", d, config.moe_intermediate_size)
+    return shapes
+
+
+def _mlp(name: str, hidden: int, inner: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{name}.gate_proj.weight": (inner, hidden),
+        f"{name}.up_proj.weight": (inner, hidden),
+        f"{name}.down_proj.weight": (hidden, inner),
+    }
+
+
+def random_weights(config: ModelConfig, seed: int = 0) -> dict[str, np.ndarray]:
+    """float32 weights whose outputs are neither flat nor saturated; norms near one, a router bias that matters."""
+    rng = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in tensor_shapes(config).items():
+        if name.endswith("e_score_correction_bias"):
+            weights[name] = rng.permutation(np.linspace(-0.1, 0.1, *shape)).astype(np.float32)
+        elif len(shape) == 1:
+            weights[name] = rng.uniform(0.8, 1.2, shape).astype(np.float32)
+        else:
+            weights[name] = rng.normal(0, 1.6 * shape[-1] ** -0.5, shape).astype(np.float32)
+    return weights
+
+
+def random_tokens(config: ModelConfig, count: int, seed: int = 0) -> list[int]:
+    return [int(token) for token in np.random.default_rng(seed).integers(4, config.vocab_size, count)]
+
+
+def oracle(config: ModelConfig, weights: dict[str, np.ndarray], raw: dict[str, Any], dtype: Any = None) -> Any:
+    """transformers' DeepseekV3ForCausalLM with the same weights, float64 by default.
+
+    Its two latent norms are made to obey config.json's epsilon, as they do not by themselves.
+    """
+    import torch
+    from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
+    dtype = dtype or torch.float64
+    known = {
+        k: v
+        for k, v in raw.items()
+        if k not in ("rope_scaling", "rope_theta", "model_type", "architectures", "moe_layer_freq")
+    }
+    scaling = raw.get("rope_scaling") or {"type": "default"}
+    rope = {
+        "rope_theta": raw["rope_theta"],
+        "rope_type": scaling["type"],
+        **{k: v for k, v in scaling.items() if k != "type"},
+    }
+    known["num_key_value_heads"] = config.num_attention_heads
+    hf_config = DeepseekV3Config(**known, rope_parameters=rope, num_mtp_layers=0, rope_interleave=True)
+    hf_config._attn_implementation = hf_config._experts_implementation = "eager"
+    with torch.device("meta"):
+        model = DeepseekV3ForCausalLM(hf_config)
+    model = model.to_empty(device="cpu").to(dtype).eval()
+    model.model.rotary_emb = type(model.model.rotary_emb)(hf_config)  # its buffers are not part of the weights
+    state = {name: torch.from_numpy(value).to(dtype) for name, value in weights.items()}
+    for layer in range(config.first_k_dense_replace, config.num_hidden_layers):
+        experts = f"model.layers.{layer}.mlp.experts"
+        gate, up, down = (
+            torch.stack([state.pop(f"{experts}.{e}.{part}_proj.weight") for e in range(config.n_routed_experts)])
+            for part in ("gate", "up", "down")
+        )
+        state[f"{experts}.gate_up_proj"], state[f"{experts}.down_proj"] = torch.cat([gate, up], dim=1), down
+    if config.tie_word_embeddings:
+        state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    model.load_state_dict(state, strict=True)
+    for module in model.modules():
+        if type(module).__name__ == "DeepseekV3RMSNorm":
+            module.variance_epsilon = config.rms_norm_eps
+    return model
