@@ -1,12 +1,19 @@
 """Small K2 models for tests, made by our own code: configs, random weights, and transformers as the oracle."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from inference_backend.config import ModelConfig, read_config
 
-END, IM_END = 2, 3
+END = 2
+K2_DATA = next(
+    (p for up in Path(__file__).resolve().parents if (p := up / "shared" / "data" / "k2-tokenizer").is_dir()), None
+)
+"""The public K2.6 tokenizer data and config.json, where they lie beside the checkout."""
+needs_k2_data = pytest.mark.skipif(K2_DATA is None, reason="the K2.6 tokenizer data does not lie beside the checkout")
 
 
 def raw_config(**changes: Any) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inference_house import raw_config, tiny_config
+from inference_house import K2_DATA, needs_k2_data, raw_config, tiny_config
 
 from inference_backend.config import load_config, read_config
 from inference_backend.errors import ModelConfigError
 
-DATA = Path(__file__).parents[3] / "shared" / "data" / "k2-tokenizer"
 INT4 = {
     "quant_method": "compressed-tensors", "format": "pack-quantized",
     "quantization_status": "compressed", "kv_cache_scheme": None,
@@ -26,9 +25,9 @@ EIGHT, ACTIVATIONS = {"num_bits": 8}, {"targets": ["Linear"], "input_activations
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
 
 
-@pytest.mark.skipif(not DATA.exists(), reason="the K2.6 data does not lie beside the checkout")
+@needs_k2_data
 def test_the_real_k26() -> None:
-    config = load_config(DATA)
+    config = load_config(K2_DATA)
     assert (config.num_hidden_layers, config.n_routed_experts, config.latent_dim) == (61, 384, 576)
     assert config.prefix == "language_model."
     assert config.yarn is not None
