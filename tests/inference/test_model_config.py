@@ -105,9 +105,13 @@ def test_what_is_wrong_is_named(case: str) -> None:
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "[" * 100_000, '{"model_type": ' + "9" * 5000 + "}", "\x00", '"' + "x" * (2 << 20) + '"']
-)
+NO_CONFIG = {
+    "empty": "", "cut": "{", "a list": "[]", "deep": "[" * 100_000, "a giant number": '{"model_type": ' + "9" * 5000 + "}",
+    "a zero byte": "\x00", "too large": '"' + "x" * (2 << 20) + '"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_CONFIG.values(), ids=NO_CONFIG.keys())
 def test_files_that_are_no_config(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ModelConfigError):
