@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference_house import oracle, random_tokens, random_weights, raw_config, tiny_config
+from inference_house import SHAPES, oracle, random_tokens, random_weights, raw_config, tiny_config
 
 from inference_backend.config import read_config
 from inference_backend.reference import (
@@ -21,26 +21,6 @@ from inference_backend.reference import (
     yarn_frequencies,
 )
 
-YARN_26 = {**raw_config()["rope_scaling"], "beta_fast": 32.0}
-SHAPES = {
-    "K2-Thinking": {},
-    "K2.6": {"rope_scaling": YARN_26},
-    "Instruct": {
-        "rms_norm_eps": 1e-6, "max_position_embeddings": 131072,
-        "rope_scaling": {**YARN_26, "factor": 32.0, "beta_fast": 1.0},
-    },
-    "DeepSeek-V3": {
-        "model_type": "deepseek_v3", "rope_theta": 10000.0, "n_group": 4, "topk_group": 2, "first_k_dense_replace": 2,
-        "max_position_embeddings": 163840, "rope_scaling": {**YARN_26, "factor": 40.0}, "routed_scaling_factor": 2.5,
-    },
-    "all dense": {"first_k_dense_replace": 3},
-    "all experts chosen": {"n_routed_experts": 5, "num_experts_per_tok": 5},
-    "two shared experts, one head, tied": {"n_shared_experts": 2, "num_attention_heads": 1, "tie_word_embeddings": True},
-    "unnormalised, no yarn": {"norm_topk_prob": False, "rope_scaling": None, "max_position_embeddings": 4096},
-    "odd sizes": {
-        "hidden_size": 37, "q_lora_rank": 11, "kv_lora_rank": 7, "qk_nope_head_dim": 5, "v_head_dim": 9, "intermediate_size": 41,
-    },
-}  # fmt: skip
 CLOSE = {"rtol": 0, "atol": 1e-4}
 """Logits are of size 1 to 10; transformers keeps norms, router and softmax in float32 whatever the type of the model."""
 

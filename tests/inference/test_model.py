@@ -1,0 +1,195 @@
+"""The torch model is the reference: every shape, every storage format, any mixture of chunks, any number of ranks."""
+
+import re
+import socket
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from inference_house import SHAPES, random_tokens, random_weights, tiny_config
+
+from inference_backend.config import ModelConfig
+from inference_backend.engine.runner import Chunk
+from inference_backend.errors import CheckpointError
+from inference_backend.reference import Reference, Segment
+
+torch = pytest.importorskip("torch")
+from inference_backend.engine.torch_runner import TorchRunner  # noqa: E402
+from inference_backend.model.model import Model  # noqa: E402
+from inference_backend.model.parallel import Ranks  # noqa: E402
+
+CLOSE = {"rtol": 0, "atol": 3e-4}
+"""float32 against the float64 reference, on logits of size 1 to 10."""
+
+
+def runner(config: ModelConfig, stored: Any, **options: Any) -> TorchRunner:
+    return TorchRunner(Model.load(config, stored, **{"dtype": torch.float32, **options}), 16)
+
+
+def expected(config: ModelConfig, weights: Any, tokens: list[int]) -> np.ndarray:
+    model = Reference(config, weights, dtype=np.float64)
+    return model.forward([Segment(tokens, model.new_cache(), len(tokens))])
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape(shape: str) -> None:
+    config = tiny_config(**SHAPES[shape])
+    weights, tokens = random_weights(config), random_tokens(config, 75)
+    found = runner(config, weights).forward([Chunk(tokens, 0, [3, 1], 75)])
+    np.testing.assert_allclose(found, expected(config, weights, tokens), **CLOSE)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 2**32 - 1))
+def test_any_mixture_of_chunks(seed: int) -> None:
+    """Prompts of several lengths, cut anywhere, side by side in one step, their blocks in any order."""
+    config = tiny_config()
+    weights = random_weights(config)
+    model = runner(config, weights)
+    prompts = [random_tokens(config, length, seed=length) for length in (3, 66, 130)]
+    rng = np.random.default_rng(seed)
+    free = rng.permutation(16).tolist()
+    tables = [free[:1], free[1:3], free[3:6]]
+    done, found = [0, 0, 0], [[], [], []]
+    while any(at < len(prompt) for at, prompt in zip(done, prompts, strict=True)):
+        step = []
+        for index, prompt in enumerate(prompts):
+            left = len(prompt) - done[index]
+            count = min(left, int(rng.choice([0, 1, 1, 2, 40, 130])))
+            if count:
+                step.append(
+                    (index, Chunk(prompt[done[index] : done[index] + count], done[index], tables[index], count))
+                )
+        if not step:
+            continue
+        logits = model.forward([chunk for _, chunk in step])
+        for index, chunk in step:
+            found[index].append(logits[: chunk.logits])
+            logits = logits[chunk.logits :]
+            done[index] += chunk.logits
+    for prompt, parts in zip(prompts, found, strict=True):
+        np.testing.assert_allclose(np.concatenate(parts), expected(config, weights, prompt), **CLOSE)
+
+
+def test_blocks_are_copied_saved_and_put_back() -> None:
+    config = tiny_config()
+    weights, tokens = random_weights(config), random_tokens(config, 70)
+    model = runner(config, weights)
+    model.forward([Chunk(tokens[:64], 0, [5], 0)])
+    model.copy_block(5, 9)
+    saved = model.read_block(5)
+    assert len(saved) == 64 * config.latent_dim * config.num_hidden_layers * 4
+    other = runner(config, weights)
+    other.write_block(2, saved)
+    want = expected(config, weights, tokens)[64:]
+    np.testing.assert_allclose(model.forward([Chunk(tokens[64:], 64, [9, 0], 6)]), want, **CLOSE)
+    np.testing.assert_allclose(other.forward([Chunk(tokens[64:], 64, [2, 0], 6)]), want, **CLOSE)
+    with pytest.raises(CheckpointError):
+        other.write_block(2, saved[:-1])
+
+
+STORED = r"(mlp|experts\.\d+)\.(gate|up|down)_proj\.weight$|self_attn\.\w+_proj(_with_mqa)?\.weight$"
+
+
+def stored_as(scheme: str, weights: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A checkpoint's tensors in `scheme`, packed by the format's words, and the float32 weights that they stand for."""
+    stored, meant = {}, {}
+    for name, w in weights.items():
+        pattern = r"mlp\.experts\.\d+\." if scheme == "int4" else STORED
+        if w.ndim == 2 and scheme == "int4" and re.search(pattern, name):
+            grouped = w.reshape(len(w), -1, 32)
+            scale = (np.abs(grouped).max(-1) / 7).astype(ml_dtypes.bfloat16)
+            codes = np.clip(np.round(grouped / scale.astype(np.float32)[..., None]), -8, 7).astype(np.int64)
+            words = ((codes.reshape(len(w), -1, 8) + 8) << np.arange(0, 32, 4)).sum(-1).astype(np.uint32)
+            module = name.removesuffix(".weight")
+            stored[f"{module}.weight_packed"], stored[f"{module}.weight_scale"] = words.view(np.int32), scale
+            meant[name] = (codes * scale.astype(np.float32)[..., None]).reshape(w.shape).astype(np.float32)
+        elif w.ndim == 2 and scheme == "fp8" and re.search(pattern, name):
+            rows, columns = -(-w.shape[0] // 128), -(-w.shape[1] // 128)
+            scale = np.random.default_rng(len(stored)).uniform(0.002, 0.01, (rows, columns)).astype(np.float32)
+            wide = np.repeat(np.repeat(scale, 128, 0), 128, 1)[: w.shape[0], : w.shape[1]]
+            stored[name] = (w / wide).astype(ml_dtypes.float8_e4m3fn)
+            stored[f"{name}_scale_inv"] = scale
+            meant[name] = stored[name].astype(np.float32) * wide
+        elif w.ndim == 2:
+            stored[name] = w.astype(ml_dtypes.bfloat16)
+            meant[name] = stored[name].astype(np.float32)
+        else:
+            stored[name] = meant[name] = w
+    return stored, meant
+
+
+@pytest.mark.parametrize("scheme", ["bf16", "int4", "fp8"])
+def test_weights_as_they_are_stored(scheme: str) -> None:
+    config = tiny_config(hidden_size=160, intermediate_size=288)
+    stored, meant = stored_as(scheme, random_weights(config))
+    tokens = random_tokens(config, 30)
+    found = runner(config, stored).forward([Chunk(tokens, 0, [0], 30)])
+    np.testing.assert_allclose(found, expected(config, meant, tokens), **CLOSE)
+
+
+def test_bfloat16_is_as_near_as_transformers_in_bfloat16() -> None:
+    """Routing may differ where scores are close, so the error is compared on a model with all experts chosen."""
+    from inference_house import oracle, raw_config
+
+    changes = {"n_routed_experts": 6, "num_experts_per_tok": 6}
+    config = tiny_config(**changes)
+    _, meant = stored_as("bf16", random_weights(config))
+    tokens = random_tokens(config, 64)
+    exact = expected(config, meant, tokens)
+    ours = runner(config, meant, dtype=torch.bfloat16).forward([Chunk(tokens, 0, [0], 64)])
+    with torch.no_grad():
+        theirs = (
+            oracle(config, meant, raw_config(**changes), torch.bfloat16)(torch.tensor([tokens]))
+            .logits[0]
+            .float()
+            .numpy()
+        )
+    assert np.linalg.norm(ours - exact) <= 1.1 * np.linalg.norm(theirs - exact)
+
+
+def test_a_missing_tensor_is_named() -> None:
+    config = tiny_config()
+    weights = random_weights(config)
+    del weights["model.layers.2.mlp.experts.7.up_proj.weight"]
+    with pytest.raises(CheckpointError, match=r"no tensor model\.layers\.2\.mlp\.experts\.7\.up_proj"):
+        runner(config, weights)
+
+
+RANKED = {"moe_intermediate_size": 64, "v_head_dim": 32, "intermediate_size": 128, "hidden_size": 128}
+SCHEMES = ("bf16", "int4")
+
+
+def _one_rank(rank: int, size: int, port: int, queue: Any) -> None:
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    config = tiny_config(**RANKED)
+    tokens = random_tokens(config, 40)
+    for scheme in SCHEMES:
+        stored, _ = stored_as(scheme, random_weights(config))
+        model = runner(config, stored, ranks=Ranks(rank, size))
+        parts = [model.forward([Chunk(tokens[:39], 0, [0], 39)]), model.forward([Chunk(tokens[39:], 39, [0], 1)])]
+        queue.put((scheme, np.concatenate(parts)))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.nightly)])
+def test_ranks_together_are_one_model(size: int) -> None:
+    """Real processes over gloo: heads, channels, experts and vocabulary shared; every rank has the same answer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = torch.multiprocessing.get_context("spawn")
+    queue = context.SimpleQueue()
+    ranks = [context.Process(target=_one_rank, args=(rank, size, port, queue), daemon=True) for rank in range(size)]
+    for each in ranks:
+        each.start()
+    answers = [queue.get() for _ in range(size * len(SCHEMES))]
+    for each in ranks:
+        each.join()
+    config = tiny_config(**RANKED)
+    meant = {scheme: stored_as(scheme, random_weights(config))[1] for scheme in SCHEMES}
+    for scheme, answer in answers:
+        np.testing.assert_allclose(answer, expected(config, meant[scheme], random_tokens(config, 40)), **CLOSE)
