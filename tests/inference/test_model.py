@@ -42,7 +42,7 @@ def test_every_shape(shape: str) -> None:
     np.testing.assert_allclose(found, expected(config, weights, tokens), **CLOSE)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_any_mixture_of_chunks(seed: int) -> None:
     """Prompts of several lengths, cut anywhere, side by side in one step, their blocks in any order."""
@@ -58,7 +58,7 @@ def test_any_mixture_of_chunks(seed: int) -> None:
         step = []
         for index, prompt in enumerate(prompts):
             left = len(prompt) - done[index]
-            count = min(left, int(rng.choice([0, 1, 1, 2, 40, 130])))
+            count = min(left, int(rng.choice([0, 1, 2, 40, 70, 130])))
             if count:
                 step.append(
                     (index, Chunk(prompt[done[index] : done[index] + count], done[index], tables[index], count))
