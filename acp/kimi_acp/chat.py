@@ -43,7 +43,10 @@ class Turn:
 
 
 class Chat:
-    """`servers` are the session's own, which end with it; `folders` those besides its working folder."""
+    """`servers` are those of MCP that the client has brought, which end with the session.
+
+    `folders` are those besides its working folder.
+    """
 
     def __init__(
         self,

@@ -47,7 +47,7 @@ class Opening:
             raise RpcError(NOT_FOUND, f"There is no session {session_id[:100]!r}", {"uri": session_id[:100]})
         asker = Asker(self._peer, client, str(cwd))
         brought, problems = read_servers(given.mcp_servers or ())
-        servers = agent.make_servers(cwd, brought) if brought else None
+        own = agent.make_servers(cwd, brought) if brought else None
 
         chats: list[Chat] = []
 
@@ -64,12 +64,18 @@ class Opening:
         chosen = recall(agent.home, cwd) if session_id is None else {}
         model = self._model or (known if (known := chosen.get("model")) in agent.models else None)
         session = agent.open(
-            session_id, ask=asker.ask, cwd=cwd, mode=self.mode, model=model, around=around, servers=servers
+            session_id,
+            ask=asker.ask,
+            cwd=cwd,
+            mode=self.mode,
+            model=model,
+            around=around,
+            servers=_with_shared(own, agent.servers(cwd)),
         )
         if "thinking" in chosen:
             session.thinking = None if chosen["thinking"] == "default" else chosen["thinking"]
         _add_folders(session, folders)
-        chat = Chat(self._peer, client, agent, session, asker, servers, tuple(map(str, folders)))
+        chat = Chat(self._peer, client, agent, session, asker, own, tuple(map(str, folders)))
         chats.append(chat)
         chat.opened_as = opened_as(given)
         chat.words = [*(text for text in agent.notices if text not in self._told), *problems, *_untrusted(agent, cwd)]
@@ -124,6 +130,15 @@ class Opening:
 def opened_as(given: Any) -> tuple[Any, ...]:
     """What makes an open session another one than is wanted."""
     return p.folder(given.cwd), list(given.mcp_servers or ()), list(given.additional_directories or ())
+
+
+def _with_shared(own: Any, shared: Any) -> Any:
+    """The servers of a session that has `own`; None: those that sessions of the folder share."""
+    if own is None or shared is None:
+        return own
+    from kimi_agent.mcp.joined import Joined
+
+    return Joined(own, shared)
 
 
 def _is_boxless(agent: "Agent") -> bool:
