@@ -13,6 +13,7 @@ from kimi_acp.hello import LOGIN, auth_methods
 from kimi_acp.memory import remember
 from kimi_acp.opening import Opening, opened_as
 from kimi_acp.peer import Peer, RpcError
+from kimi_acp.providers import Providers
 from kimi_acp.settings import choose
 from kimi_acp.wire import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_FOUND, Message, Wire
 from kimi_agent.agent.session_servers import warm
@@ -29,12 +30,18 @@ Handler = Callable[[Message, Any], Awaitable[Message]]
 class Server:
     """`make` puts the agent together, `reload` gives it the configuration as it is now; both raise KimiError.
 
-    `model` is what a flag asks for.
+    `model` is what a flag asks for; `providers` are part of what the other two read.
     """
 
     def __init__(
-        self, wire: Wire, make: Callable[[], "tuple[Agent, Mode]"], reload: Callable[["Agent"], None], model: str | None
+        self,
+        wire: Wire,
+        make: Callable[[], "tuple[Agent, Mode]"],
+        reload: Callable[["Agent"], None],
+        model: str | None,
+        providers: Providers,
     ) -> None:
+        self._providers = providers
         self.peer = Peer(wire, self._handle, self._notified)
         self._make, self._reload = make, reload
         self._opening = Opening(self.peer, model)
@@ -45,6 +52,9 @@ class Server:
             "authenticate": self._authenticate,
             "logout": self._logout,
             "auth/status": self._auth_status,
+            "providers/list": self._list_providers,
+            "providers/set": self._set_provider,
+            "providers/disable": self._disable_provider,
             "session/new": self._new,
             "session/load": self._load,
             "session/resume": self._resume,
@@ -145,6 +155,19 @@ class Server:
         """Only to a client that has asked: it is a draft, and others take it for an error."""
         if self._tells_status:
             self.peer.after(request, lambda: self.peer.notify("auth/status_update", self._status()))
+
+    async def _list_providers(self, params: Message, request: Any) -> Message:
+        return {"providers": self._providers.listed()}
+
+    async def _set_provider(self, params: Message, request: Any) -> Message:
+        self._providers.set(p.read(p.Provider, params))
+        self._reload(self._ready())
+        return {}
+
+    async def _disable_provider(self, params: Message, request: Any) -> Message:
+        self._providers.disable(p.read(p.OfProvider, params).provider_id)
+        self._reload(self._ready())
+        return {}
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from acp_editor import ALL, Editor, Message, Refused, call, text
 from acp_schema import editing
+from fake_api import FakeAPI
 from kimi_program import Program
 
 TOKENS = {"tokens": {"input": 100, "output": 20, "cached": 40, "thought": 5}}
@@ -161,3 +162,48 @@ def test_who_asks_about_the_sign_in_is_told_when_it_changes(tmp_path: Path) -> N
 def status_updates(editor: Editor) -> list[Message]:
     found: list[Any] = [m for way, m in editor.transcript if way == "<" and m.get("method") == "auth/status_update"]
     return [message["params"] for message in found]
+
+
+def test_the_client_says_where_models_are_served(tmp_path: Path) -> None:
+    """A key of the person's goes nowhere else than where it is for."""
+    program = Program(tmp_path)
+    config = tmp_path / "of-the-test.toml"
+    with FakeAPI([[text("From the gateway.")]]) as gateway, FakeAPI([[text("From home.")]]) as home:
+        config.write_text(
+            f'default_model = "m"\n[providers.main]\ntype = "openai"\nbase_url = "{home.url}"\napi_key = "sk-own"\n'
+            '[models.m]\nprovider = "main"\nmodel = "m"\n'
+        )
+        with editing(program, "--config-file", str(config), capabilities={}) as editor:
+            told = {"providerId": "main", "supported": ["openai", "anthropic"], "required": False}
+            current = {"apiType": "openai", "baseUrl": home.url}
+            assert editor.request("providers/list") == {"providers": [{**told, "current": current}]}
+            assert "sk-own" not in str(editor.transcript)
+            given = {"providerId": "main", "apiType": "openai", "baseUrl": gateway.url, "headers": {"X-Pass": "p"}}
+            assert editor.request("providers/set", **given) == {}
+            assert editor.request("providers/list")["providers"][0]["current"]["baseUrl"] == gateway.url
+            session = editor.new()
+            editor.prompt(session)
+            assert editor.said(session) == "From the gateway."
+            [asked] = gateway.requests
+            assert asked.headers["x-pass"] == "p"
+            assert "sk-own" not in str(asked.headers)
+            for wrong in (
+                {"providerId": "other"},
+                {"apiType": "bedrock"},
+                {"baseUrl": "file:///x"},
+                {"baseUrl": "http://["},
+            ):
+                with pytest.raises(Refused) as refused:
+                    editor.request("providers/set", **{**given, **wrong})
+                assert refused.value.code == -32602
+            assert editor.request("providers/set", **{**given, "baseUrl": home.url, "headers": {}}) == {}
+            session = editor.new()
+            editor.prompt(session)
+            assert home.requests[-1].headers["authorization"] == "Bearer sk-own"
+            assert editor.request("providers/disable", providerId="main") == {}
+            assert editor.request("providers/disable", providerId="nobody") == {}
+            assert editor.request("providers/list") == {"providers": [told]}
+            with pytest.raises(Refused) as refused:
+                editor.new()
+            assert refused.value.code == -32000
+    assert "base_url" in config.read_text()
