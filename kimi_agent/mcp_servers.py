@@ -52,7 +52,7 @@ def servers_of(
             return None
         from kimi_agent.mcp.approvals import Approvals
         from kimi_agent.mcp.eliciting import Eliciting
-        from kimi_agent.mcp.files import Flags, find_servers
+        from kimi_agent.mcp.files import Flags, Found, find_servers
         from kimi_agent.mcp.host import McpHost
         from kimi_agent.mcp.sampling import Sampling
 
@@ -60,18 +60,24 @@ def servers_of(
         approvals = Approvals(home, given.trusted)
 
         def find() -> "Found":
-            """Files of a folder that nobody trusts are not looked into, unless something of them was approved before."""
+            """Those given; else of files: those of a folder that nobody trusts only if something of them was approved before."""
+            if more:
+                return Found(tuple(more))
             project = (has_person and not agent.trust(folder).left_out) or approvals.known(folder)
             found = find_servers(home, folder, given, parts.mcp_servers, project=project)
             unread = [] if project or has_person else [path for path in _of_project(folder) if os.path.lexists(path)]
-            return replace(found, unread=tuple(map(visible, unread))).behind(more)
+            return replace(found, unread=tuple(map(visible, unread)))
 
         link = _link(config, home, box, folder, roots, caution)
         host = McpHost(folder, home, find, approvals, link, wanted, config.mcp.tools_share)
-        elicit = Eliciting(lambda: host.ask if has_person else None, link.open_page)
+        elicit = Eliciting(lambda session: host.person(session)[0] if has_person else None, link.open_page)
         link.elicit, link.finished = elicit, elicit.finished
         if has_person:
-            link.sample = Sampling(lambda: host.ask, lambda: host.sampler, config.mcp.sampling_tokens)
+            link.sample = Sampling(
+                lambda session: host.person(session)[0],
+                lambda session: host.person(session)[1],
+                config.mcp.sampling_tokens,
+            )
         return host
 
     return make

@@ -20,6 +20,8 @@ RESULTS = {
     "session/delete": "DeleteSessionResponse", "session/prompt": "PromptResponse", "session/set_mode": "SetSessionModeResponse",
     "session/set_config_option": "SetSessionConfigOptionResponse", "session/fork": "ForkSessionResponse",
     "session/set_title": "SetSessionTitleResponse", "auth/status": "AuthStatusResponse",
+    "providers/list": "ListProvidersResponse", "providers/set": "SetProviderResponse",
+    "providers/disable": "DisableProviderResponse",
 }  # fmt: skip
 REQUESTS = {
     "session/request_permission": "RequestPermissionRequest", "fs/read_text_file": "ReadTextFileRequest",
@@ -28,7 +30,12 @@ REQUESTS = {
     "terminal/kill": "KillTerminalRequest", "terminal/release": "ReleaseTerminalRequest",
     "elicitation/create": "CreateElicitationRequest",
 }  # fmt: skip
-UNSTABLE = {"ForkSessionResponse", "SetSessionTitleResponse", "AuthStatusResponse"}
+UNSTABLE = {
+    "ForkSessionResponse", "SetSessionTitleResponse", "AuthStatusResponse", "AuthStatusUpdateNotification",
+    "ListProvidersResponse", "SetProviderResponse", "DisableProviderResponse",
+}  # fmt: skip
+DRAFTS = ("plan", "subagents")
+"""Capabilities of clients that take drafts: all that these are told is held against the schema that has them."""
 ENVELOPES = ({"jsonrpc", "id", "method", "params"}, {"jsonrpc", "method", "params"}, {"jsonrpc", "id", "result"})
 
 
@@ -40,8 +47,8 @@ def _definitions(file: str) -> dict[str, Any]:
 
 
 @functools.cache
-def validator(name: str) -> Draft202012Validator:
-    file = "schema.unstable.json" if name in UNSTABLE else "schema.json"
+def validator(name: str, drafts: bool = False) -> Draft202012Validator:
+    file = "schema.unstable.json" if drafts or name in UNSTABLE else "schema.json"
     return Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": _definitions(file)})
 
 
@@ -49,15 +56,23 @@ def known_keys(name: str) -> set[str]:
     return set(_definitions("schema.json")[name].get("properties", {}))
 
 
+def _capabilities(message: dict[str, Any]) -> dict[str, Any]:
+    params = message.get("params") if message.get("method") == "initialize" else None
+    found = params.get("clientCapabilities") if isinstance(params, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def violations(transcript: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
     """What the agent's lines of a transcript break, in words."""
     asked: dict[str, str] = {}
     found: list[str] = []
+    transcript = list(transcript)
+    drafts = any(name in _capabilities(message) for _, message in transcript for name in DRAFTS)
 
     def check(name: str, value: Any) -> None:
         found.extend(
             f"{name}: {error.message[:300]} in {json.dumps(value)[:500]}"
-            for error in validator(name).iter_errors(value)
+            for error in validator(name, drafts).iter_errors(value)
         )
 
     for way, message in transcript:
@@ -72,6 +87,8 @@ def violations(transcript: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
             found.append(f"no message: {json.dumps(message)[:300]}")
         if method == "session/update":
             check("SessionNotification", message["params"])
+        elif method == "auth/status_update":
+            check("AuthStatusUpdateNotification", message["params"])
         elif method in REQUESTS:
             check(REQUESTS[method], message["params"])
         elif method is not None and not method.startswith(("_", "$/")):

@@ -149,7 +149,7 @@ async def sign_in(connection: Connection) -> None:
     )
 
 
-async def accept_defaults(server: Server, params: Any) -> Any:
+async def accept_defaults(server: Server, params: Any, session: str) -> Any:
     from mcp import types
 
     properties = getattr(params, "requested_schema", {}).get("properties", {})

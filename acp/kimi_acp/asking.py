@@ -28,6 +28,7 @@ class Asker:
         self._peer, self._client, self._root = peer, client, root
         self.session = session
         self.running: Callable[[], bool] = lambda: True
+        self.place: Callable[[str], str] = lambda call: self.session  # the session of a call: a subagent has its own
         self._questions = 0
 
     async def ask(self, question: Question) -> Answer:
@@ -56,7 +57,7 @@ class Asker:
 
     async def _pick(self, card: dict[str, Any], options: list[dict[str, Any]]) -> str | None:
         """The id of the option that was picked; None for none of them."""
-        params = {"sessionId": self.session, "toolCall": card, "options": options}
+        params = {"sessionId": self.place(card["toolCallId"]), "toolCall": card, "options": options}
         answer = await self._peer.request("session/request_permission", params)
         outcome = answer.get("outcome") if isinstance(answer, dict) else None
         picked = outcome.get("optionId") if isinstance(outcome, dict) and outcome.get("outcome") == "selected" else None

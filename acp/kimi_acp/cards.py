@@ -63,10 +63,10 @@ def places_of(call: ToolCall, effects: Sequence[Effect], display: Display | None
 
 
 class Cards:
-    """The cards of one conversation. `terminals`: the editor draws terminals that we feed."""
+    """The cards of one conversation. `terminals`: the editor draws those that we feed; `nested`: a call shows its subagent."""
 
-    def __init__(self, root: str, *, terminals: bool) -> None:
-        self._root, self._terminals = root, terminals
+    def __init__(self, root: str, *, terminals: bool, nested: bool = True) -> None:
+        self._root, self._terminals, self._nested = root, terminals, nested
         self._sent: dict[str, dict[str, Any]] = {}
         self._fed: dict[str, int] = {}  # by call: characters of its terminal
         self._shown: dict[str, float] = {}
@@ -142,7 +142,7 @@ class Cards:
         if terminal is not None:
             return [{"type": "terminal", "terminalId": terminal}]
         inside: list[dict[str, Any]] = []
-        if block.nested is not None:
+        if block.nested is not None and self._nested:
             inside.append(content(text_block(_nested(block.nested, self._root))))
         if block.state == "running":
             live = output_text(block.output[-8_000:])

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kimi_acp.asking import Asker
+from kimi_acp.children import STOPS
 from kimi_acp.client import Client
 from kimi_acp.failures import failure_of
 from kimi_acp.peer import Peer
-from kimi_acp.prompt import Prompt, read_prompt
+from kimi_acp.prompt import Prompt, read_prompt, title_of_prompt
 from kimi_acp.settings import modes_of, options_of
 from kimi_acp.slash import Slash, listed
-from kimi_acp.translate import Translation, info
+from kimi_acp.translate import Translation
+from kimi_agent.agent.transcript import PromptBlock
 from kimi_agent.core import event as ev
 from kimi_agent.frontends.common.listening import Listening
 
@@ -26,10 +28,6 @@ SETTLE_S = 1.5
 """After a cancellation the prompt is answered by then, whatever still ends."""
 AGAIN_S = 0.15
 """Editors lose what comes in the moment in which they take up a new session: the commands are told again after so long."""
-_STOPS = {
-    "done": "end_turn", "interrupted": "cancelled", "max_steps": "max_turn_requests", "rejected": "end_turn",
-    "repeated_calls": "max_turn_requests", "cut_off": "max_tokens",
-}  # fmt: skip
 
 
 class Turn:
@@ -39,11 +37,14 @@ class Turn:
         self.cancelled = asyncio.Event()
         self.muted = False
         self.end: ev.TurnEnded | None = None
-        self.told_usage = False
+        self.spent: list[ev.Usage] = []
 
 
 class Chat:
-    """`servers` are the session's own, which end with it; `folders` those besides its working folder."""
+    """`servers` are those of MCP that the client has brought, which end with the session.
+
+    `folders` are those besides its working folder.
+    """
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Chat:
         self._servers, self.folders = servers, folders
         self.asker = asker
         asker.session, asker.running = session.id, lambda: self._turn is not None
+        asker.place = lambda call: self._translation.session_of(call) or session.id
         self._translation = self._translating(live=True)
         self._translation.skip(session.events())
         self._slash = Slash(agent, session, asker, self._say, self.show, self._run)
@@ -70,6 +72,7 @@ class Chat:
         self._commands: list[dict[str, Any]] = []
         self.opened_as: tuple[Any, ...] = ()
         self.words: list[str] = []  # what is to be told once the client knows the session
+        self._late: list[dict[str, Any]] = []  # messages that wait for a turn: clients expect none between them
         self._failed: set[str] = set()  # MCP servers
         self._unwatch = session.servers.watch(self._server_news) if session.servers is not None else lambda: None
         session.listen(Listening(self.show, lambda: None))
@@ -80,14 +83,15 @@ class Chat:
 
     @property
     def title(self) -> str:
-        return self.session.title or _first_line(self._translation.transcript.blocks)
+        first = next((b for b in self._translation.transcript.blocks if isinstance(b, PromptBlock) and b.text), None)
+        return self.session.title or (title_of_prompt(first.text) if first is not None else "")
 
     def _translating(self, *, live: bool) -> Translation:
         root, window = str(self.session.cwd), lambda: self.session.model.context_size
-        return Translation(self._client, root, window, live=live)
+        return Translation(self._client, root, window, live=live, session=self.session.id)
 
     def update(self, update: dict[str, Any]) -> None:
-        self._peer.update(self.session.id, update)
+        self._peer.update(getattr(update, "session", self.session.id), update)
 
     # --- what the client is told --------------------------------------------------------------------------------------
 
@@ -119,13 +123,15 @@ class Chat:
         if turn is not None:
             if isinstance(event, ev.TurnEnded):
                 turn.end = event
+            turn.spent += ev.usages([event])
             if turn.muted:
                 self._translation.apply(event)
                 return
         for update in self._translation.apply(event):
-            if turn is not None and update["sessionUpdate"] == "usage_update":
-                turn.told_usage = True
-            self.update(update)
+            if turn is None and update["sessionUpdate"] == "agent_message_chunk" and not hasattr(update, "session"):
+                self._late.append(update)
+            else:
+                self.update(update)
         if isinstance(event, ev.ModeChanged | ev.ModelChanged):
             self._tell_settings(event)
 
@@ -152,10 +158,13 @@ class Chat:
         if not self._client.notices and self._turn is None:
             self.words.append(text)
             return
-        for update in self._translation.apply(ev.Notice("warning", text)):
+        for update in self._translation.say(text):
             self.update(update)
 
     def warn_all(self) -> None:
+        late, self._late = self._late, []
+        for update in late:
+            self.update(update)
         words, self.words = self.words, []
         for text in words:
             self.warn(text)
@@ -204,12 +213,12 @@ class Chat:
 
     def _answer(self, turn: Turn) -> dict[str, Any]:
         """Raises RpcError for a turn that failed."""
-        end = turn.end
+        end, usage = turn.end, usage_of(turn.spent) if self._client.usage and turn.spent else {}
         if turn.cancelled.is_set():
-            return {"stopReason": "cancelled"}
+            return {"stopReason": "cancelled", **usage}
         if end is not None and end.stop == "error":
             raise failure_of(end)
-        return {"stopReason": _STOPS[end.stop] if end is not None else "end_turn"}
+        return {"stopReason": STOPS[end.stop] if end is not None else "end_turn", **usage}
 
     async def _after(self, before: "asyncio.Future[None] | None", turn: Turn, prompt: Prompt) -> None:
         if before is not None:
@@ -219,8 +228,6 @@ class Chat:
         self._turn = turn
         try:
             await self._work(prompt)
-            if not turn.told_usage and not turn.muted and turn.end is not None:
-                self.update(self._translation.usage())  # some clients wait for a count
         finally:
             self._turn = None
 
@@ -231,8 +238,6 @@ class Chat:
         self.warn_all()
         if not prompt.images and prompt.text.startswith("/") and await self._slash.runs(prompt.text):
             return
-        if not self.session.title and not _first_line(self._translation.transcript.blocks):
-            self.update(info(" ".join((prompt.typed or prompt.text).split())[:80]))
         await self._run(self.session.prompt(prompt.text, prompt.images, prompt.typed))
 
     def _forget_timer(self) -> None:
@@ -263,11 +268,12 @@ class Chat:
             await self._servers.aclose()
 
 
-def _first_line(blocks: list[Any]) -> str:
-    from kimi_agent.agent.transcript import PromptBlock
-
-    prompt = next((block.text for block in blocks if isinstance(block, PromptBlock) and block.text), "")
-    return " ".join(prompt.split())[:80]
+def usage_of(spent: Sequence[ev.Usage]) -> dict[str, Any]:
+    """The tokens of a turn and its subagents, each counted once: the schema's total is the sum of its kinds."""
+    cached, thought = sum(each.cached for each in spent), sum(each.thought for each in spent)
+    read, written = sum(each.input for each in spent), sum(each.output for each in spent)
+    usage = {"totalTokens": read + written, "inputTokens": read - cached, "outputTokens": written - thought}
+    return {"usage": {**usage, "cachedReadTokens": cached, **({"thoughtTokens": thought} if thought else {})}}
 
 
 async def _first(work: "asyncio.Future[None]", event: asyncio.Event) -> None:

@@ -8,7 +8,10 @@ from kimi_acp.hello import has
 
 
 class Client(Struct, frozen=True):
-    """`reads`, `writes`: files, for us. `forms`: questions as forms. `terminals` runs commands, `shows_terminals` draws ours."""
+    """`reads`, `writes`: files, for us. `forms`: questions as forms. `terminals` runs commands, `shows_terminals` draws ours.
+
+    `plans` and `subagents` are drafts of the protocol; `usage` takes the tokens of a turn with its answer, which is one, too.
+    """
 
     reads: bool = False
     writes: bool = False
@@ -17,6 +20,9 @@ class Client(Struct, frozen=True):
     forms: bool = False
     notices: bool = False
     compaction: bool = False
+    plans: bool = False
+    subagents: bool = False
+    usage: bool = False
     config_options: bool = True
 
     @classmethod
@@ -25,6 +31,7 @@ class Client(Struct, frozen=True):
         info = params.get("clientInfo")
         info = info if isinstance(info, dict) else {}
         name, version, meta = str(info.get("name", "")), str(info.get("version", "")), info.get("_meta")
+        plans, subagents = (isinstance(has(params, name), dict) for name in ("plan", "subagents"))
         intellij = isinstance(meta, dict) and meta.get("platform") == "intellij"
         return cls(
             reads=has(params, "fs", "readTextFile") is True,
@@ -34,5 +41,8 @@ class Client(Struct, frozen=True):
             forms=isinstance(has(params, "elicitation", "form"), dict),
             notices=isinstance(has(params, "session", "notices"), dict),
             compaction=isinstance(has(params, "session", "compaction"), dict),
+            plans=plans,
+            subagents=subagents,
+            usage=plans or subagents or has(params, "_meta", "turn_usage") is True,
             config_options=not ((name.startswith("JetBrains") or intellij) and version.startswith("2026.1")),
         )

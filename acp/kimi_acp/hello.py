@@ -16,6 +16,7 @@ _CAPABILITIES = {
         "list": {}, "resume": {}, "close": {}, "delete": {}, "additionalDirectories": {}, "fork": {}, "title": {},
     },
     "auth": {"logout": {}, "status": {}},
+    "providers": {},
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from kimi_acp.workspace import EditorFiles
 from kimi_agent.agent.late import left_out
 from kimi_agent.agent.main_prompt import added_folder
 from kimi_agent.core.errors import SessionError
-from kimi_agent.core.event import Mode
+from kimi_agent.core.event import Mode, Titled
 from kimi_agent.core.workspace import Workspace
 from kimi_agent.trust_question import told_left_out
 
@@ -43,11 +43,11 @@ class Opening:
         """Raises RpcError, and KimiError as `Agent.open` does."""
         client, cwd = Client.of(self._peer.client), p.folder(given.cwd)
         folders = [p.folder(path, "additionalDirectories") for path in given.additional_directories or ()]
-        if session_id is not None and not self.exists(agent, session_id):
-            raise RpcError(NOT_FOUND, f"There is no session {session_id[:100]!r}", {"uri": session_id[:100]})
+        if session_id is not None:
+            self._require(agent, session_id)
         asker = Asker(self._peer, client, str(cwd))
         brought, problems = read_servers(given.mcp_servers or ())
-        servers = agent.make_servers(cwd, brought) if brought else None
+        own = agent.make_servers(cwd, brought) if brought else None
 
         chats: list[Chat] = []
 
@@ -64,12 +64,18 @@ class Opening:
         chosen = recall(agent.home, cwd) if session_id is None else {}
         model = self._model or (known if (known := chosen.get("model")) in agent.models else None)
         session = agent.open(
-            session_id, ask=asker.ask, cwd=cwd, mode=self.mode, model=model, around=around, servers=servers
+            session_id,
+            ask=asker.ask,
+            cwd=cwd,
+            mode=self.mode,
+            model=model,
+            around=around,
+            servers=_with_shared(own, agent.servers(cwd)),
         )
         if "thinking" in chosen:
             session.thinking = None if chosen["thinking"] == "default" else chosen["thinking"]
         _add_folders(session, folders)
-        chat = Chat(self._peer, client, agent, session, asker, servers, tuple(map(str, folders)))
+        chat = Chat(self._peer, client, agent, session, asker, own, tuple(map(str, folders)))
         chats.append(chat)
         chat.opened_as = opened_as(given)
         chat.words = [*(text for text in agent.notices if text not in self._told), *problems, *_untrusted(agent, cwd)]
@@ -93,10 +99,23 @@ class Opening:
             log.append(event)
         log.close()
 
+    def rename(self, agent: "Agent", session_id: str, title: str) -> None:
+        """Give a saved session a title. Raises RpcError, and SessionError for one that is open elsewhere."""
+        self._require(agent, session_id)
+        log, _ = agent.store.open(session_id)
+        try:
+            log.append(Titled(title))
+        finally:
+            log.close()
+
+    def _require(self, agent: "Agent", session_id: str) -> None:
+        if not self.exists(agent, session_id):
+            raise RpcError(NOT_FOUND, f"There is no session {session_id[:100]!r}", {"uri": session_id[:100]})
+
     async def fork(self, agent: "Agent", source: Chat | None, given: p.ResumeSession) -> str:
         """The id of a copy of a session. Raises RpcError, and SessionError while a turn runs."""
-        if source is None and not self.exists(agent, given.session_id):
-            raise RpcError(NOT_FOUND, f"There is no session {given.session_id[:100]!r}")
+        if source is None:
+            self._require(agent, given.session_id)
         nobody = Asker(self._peer, Client(), "").ask
         session = source.session if source is not None else agent.open(given.session_id, ask=nobody)
         copy = session.fork()
@@ -124,6 +143,15 @@ class Opening:
 def opened_as(given: Any) -> tuple[Any, ...]:
     """What makes an open session another one than is wanted."""
     return p.folder(given.cwd), list(given.mcp_servers or ()), list(given.additional_directories or ())
+
+
+def _with_shared(own: Any, shared: Any) -> Any:
+    """The servers of a session that has `own`; None: those that sessions of the folder share."""
+    if own is None or shared is None:
+        return own
+    from kimi_agent.mcp.joined import Joined
+
+    return Joined(own, shared)
 
 
 def _is_boxless(agent: "Agent") -> bool:

@@ -71,6 +71,17 @@ class Authenticate(_Params, frozen=True):
     method_id: str
 
 
+class Provider(_Params, frozen=True):
+    provider_id: str
+    api_type: str
+    base_url: str
+    headers: dict[str, str] | None = None
+
+
+class OfProvider(_Params, frozen=True):
+    provider_id: str
+
+
 def read(kind: type[T], params: Message) -> T:
     """Raises RpcError that names the field."""
     try:

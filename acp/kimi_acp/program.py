@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from kimi_acp.providers import Providers
 from kimi_acp.server import Server
 from kimi_acp.wire import Wire
 from kimi_agent.cli.agents import log_to_file, make_agent
@@ -75,12 +76,14 @@ def in_thread(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _serve(options: Options, wire: Wire) -> NoReturn:
+    providers = Providers(options.load)
+
     def make() -> "tuple[Agent, Mode]":
         """The agent and the mode of its sessions. Raises KimiError."""
         from kimi_agent.build import offers
         from kimi_agent.plugins.host import host_plugins
 
-        config, cwd = _with_model(options.load()), options.cwd()
+        config, cwd = _with_model(providers.config()), options.cwd()
         plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
         agent = make_agent(config, cwd, options, plugins, headless=False)
         agent.mode_after_plan = options.mode_after_plan(config)
@@ -92,9 +95,9 @@ async def _serve(options: Options, wire: Wire) -> NoReturn:
 
     def reload(agent: "Agent") -> None:
         assert agent.reconfigure is not None
-        agent.reconfigure(_with_model(options.load()))
+        agent.reconfigure(_with_model(providers.config()))
 
-    server = Server(wire, make, reload, options.model or None)
+    server = Server(wire, make, reload, options.model or None, providers)
     stopped = 0
 
     def stop(number: int) -> None:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,17 @@ def read_prompt(blocks: Sequence[Any], room: Path) -> Prompt:
             case _:
                 raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}] has no type")
     return Prompt("\n\n".join(filter(None, texts)), "\n\n".join(typed), tuple(images))
+
+
+_ATTACHED = re.compile(
+    r"\[The user has attached [^\n]*\]\n<attached>\n.*?\n</attached>|\[The user(?:'s editor)? [a-z]+ [^\n]*\]",
+    re.DOTALL,
+)
+
+
+def title_of_prompt(text: str) -> str:
+    """What a session is called by its first prompt: the words of the person, as far as there are some."""
+    return " ".join((_ATTACHED.sub("", text).strip() or text).split())[:80]
 
 
 def _text(block: dict[str, Any], key: str, number: int) -> str:

@@ -13,6 +13,7 @@ from kimi_acp.hello import LOGIN, auth_methods
 from kimi_acp.memory import remember
 from kimi_acp.opening import Opening, opened_as
 from kimi_acp.peer import Peer, RpcError
+from kimi_acp.providers import Providers
 from kimi_acp.settings import choose
 from kimi_acp.wire import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_FOUND, Message, Wire
 from kimi_agent.agent.session_servers import warm
@@ -29,22 +30,31 @@ Handler = Callable[[Message, Any], Awaitable[Message]]
 class Server:
     """`make` puts the agent together, `reload` gives it the configuration as it is now; both raise KimiError.
 
-    `model` is what a flag asks for.
+    `model` is what a flag asks for; `providers` are part of what the other two read.
     """
 
     def __init__(
-        self, wire: Wire, make: Callable[[], "tuple[Agent, Mode]"], reload: Callable[["Agent"], None], model: str | None
+        self,
+        wire: Wire,
+        make: Callable[[], "tuple[Agent, Mode]"],
+        reload: Callable[["Agent"], None],
+        model: str | None,
+        providers: Providers,
     ) -> None:
+        self._providers = providers
         self.peer = Peer(wire, self._handle, self._notified)
         self._make, self._reload = make, reload
         self._opening = Opening(self.peer, model)
         self._agent: Agent | None = None
-        self._signed_out = False
+        self._signed_out = self._tells_status = False
         self.chats: dict[str, Chat] = {}
         self._methods: Mapping[str, Handler] = {
             "authenticate": self._authenticate,
             "logout": self._logout,
             "auth/status": self._auth_status,
+            "providers/list": self._list_providers,
+            "providers/set": self._set_provider,
+            "providers/disable": self._disable_provider,
             "session/new": self._new,
             "session/load": self._load,
             "session/resume": self._resume,
@@ -116,16 +126,48 @@ class Server:
             self._reload(agent)
         self._signed_out = False
         self._agent_with_model()
+        self._tell_status(request)
         return {}
 
     async def _logout(self, params: Message, request: Any) -> Message:
         """This process asks no model any more; keys in files and in the environment stay the person's."""
         self._signed_out = True
+        self._tell_status(request)
         return {}
 
     async def _auth_status(self, params: Message, request: Any) -> Message:
-        known = not self._signed_out and bool(self._ready().default_model)
-        return {"state": "authenticated" if known else "unauthenticated", "accounts": []}
+        self._tells_status = True
+        return self._status()
+
+    def _status(self) -> Message:
+        """Accounts are the providers of the models: what else is known of them is nobody's business."""
+        try:
+            agent = self._ready()
+        except KimiError:
+            return {"state": "unknown"}
+        used = agent.models.get(agent.default_model)
+        names = dict.fromkeys(model.provider for model in agent.models.values() if model.provider)
+        accounts = [{"label": name, "active": used is not None and name == used.provider} for name in names]
+        known = not self._signed_out and bool(agent.default_model)
+        return {"state": "authenticated" if known else "unauthenticated", "accounts": accounts}
+
+    def _tell_status(self, request: Any) -> None:
+        """Only to a client that has asked: it is a draft, and others take it for an error."""
+        if self._tells_status:
+            self.peer.after(request, lambda: self.peer.notify("auth/status_update", self._status()))
+
+    async def _list_providers(self, params: Message, request: Any) -> Message:
+        return {"providers": self._providers.listed()}
+
+    async def _set_provider(self, params: Message, request: Any) -> Message:
+        self._providers.set(p.read(p.Provider, params))
+        self._reload(self._ready())
+        return {}
+
+    async def _disable_provider(self, params: Message, request: Any) -> Message:
+        self._providers.disable(p.read(p.OfProvider, params).provider_id)
+        self._reload(self._ready())
+        return {}
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
@@ -228,8 +270,15 @@ class Server:
         remember(self._ready().home, chat.session.cwd, option, value)
 
     async def _set_title(self, params: Message, request: Any) -> Message:
+        """Of any session that is listed, open here or not."""
         given = p.read(p.SetTitle, params)
-        chat = self._chat(given.session_id)
-        for event in chat.session.rename(given.title):
-            chat.show(event)
-        return {"title": chat.session.title}
+        title = " ".join(given.title.split())[:200]
+        if not title:
+            raise RpcError(INVALID_PARAMS, "Invalid params: the title is empty")
+        chat = self.chats.get(given.session_id)
+        if chat is not None:
+            for event in chat.session.rename(title):
+                chat.show(event)
+        else:
+            await asyncio.to_thread(self._opening.rename, self._ready(), given.session_id, title)
+        return {"title": title}

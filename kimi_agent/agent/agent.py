@@ -87,7 +87,7 @@ class Agent(Struct):
     remember: Callable[[str, Any], None] | None = None  # keep a setting for later sessions; raises ConfigError
     find_skills: Callable[[Path], Library] | None = None  # those of a folder; asked once per folder
     make_snapshots: MakeSnapshots | None = None
-    make_servers: MakeServers = lambda folder, more=(): None  # the MCP servers of sessions in a folder
+    make_servers: MakeServers = lambda folder, more=(): None  # the MCP servers of sessions in a folder, or `more` alone
     trust: Callable[[Path], Trust] = lambda folder: EVERYTHING  # the trust in a folder
     export: Callable[[Sequence[ev.Event], Path], None] | None = None  # a session as a file, by the ending of its name
     _libraries: dict[Path, Library] = field(default_factory=dict)
@@ -169,6 +169,8 @@ class Agent(Struct):
         """End one session and forget it: a program that serves others opens many."""
         self._sessions.remove(session)
         await session.aclose()
+        if session.servers is not None:
+            session.servers.leave(session.id)
 
     async def aclose(self) -> None:
         for session in self._sessions:

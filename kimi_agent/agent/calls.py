@@ -73,6 +73,7 @@ class Caller(Struct):
     files: FileHistory | None = None
     redactor: Redactor = field(default_factory=Redactor)
     more: ToolSource | None = None
+    session: str = ""
 
     def tool(self, name: str) -> Tool | None:
         """Of two of one name the fixed one: nothing that comes later stands in for it."""
@@ -174,6 +175,7 @@ def prepare(caller: Caller, call: ToolCall) -> Prepared:
         scratch=caller.scratch,
         tasks=caller.tasks,
         redactor=caller.redactor,
+        session=caller.session,
     )
     try:
         item.params = validate(item.tool.Params, parse_arguments(call.arguments))

@@ -61,7 +61,9 @@ class Compactor(Struct):
     def usage(self, tokens: Tokens) -> ev.Usage:
         model = self.provider.model
         price = cost(tokens, model.prices)
-        return ev.Usage(model.name, tokens.input, tokens.output, tokens.cached, price, self.context, self.size)
+        return ev.Usage(
+            model.name, tokens.input, tokens.output, tokens.cached, price, self.context, self.size, tokens.thought
+        )
 
     def current(self, request: Request) -> int:
         """Tokens of the context now: what the API counted, plus an estimate of what came since."""

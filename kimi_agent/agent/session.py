@@ -70,7 +70,7 @@ class Session:
         caller = Caller(
             {tool.name: tool for tool in tools}, parts.permissions.gates(parts.gates), parts.permissions,
             parts.workspace, parts.scratch, parts.ask, self._emit, log.sync, lambda: self.todos, self.tasks, self.hooks,
-            files=self.files, redactor=self.redactor,
+            files=self.files, redactor=self.redactor, session=self.id,
         )  # fmt: skip
         self.runner = Runner(
             self.id, started.system_prompt, caller, None, parts.models, parts.model, parts.thinking, parts.limits,

@@ -34,5 +34,5 @@ def take_servers(session: "Session", servers: Servers | None) -> None:
     """Its tools are those of these servers from now on, and its person answers what they ask for."""
     session.servers = session.runner.caller.more = servers
     if servers is not None:
-        servers.attend(_asking(session), SessionSampler(session))
+        servers.attend(session.id, _asking(session), SessionSampler(session))
         session.runner.caller.permissions.doubts = servers.doubted

@@ -183,7 +183,7 @@ class Subagents:
             {tool.name: tool for tool in tools}, own.gates, own.permissions, own.workspace, history.scratch,
             _asking_for(order.description, own.ask), lambda event: self._emit(run, event), own.sync,
             lambda: run.todos, own.tasks, own.hooks, own.traffic, own.lock, own.files, own.redactor,
-            AllowedTools(own.more, kind) if own.more is not None else None,
+            AllowedTools(own.more, kind) if own.more is not None else None, own.session,
         )  # fmt: skip
         shares = kind.context != "own"
         specs = parent.specs if shares else None

@@ -85,7 +85,8 @@ class MessageAdded(Record):
 
 
 class Usage(Record):
-    """Tokens of one request. `input` counts all prompt tokens, `cached` those of them that the provider had cached.
+    """Tokens of one request. `input` counts all prompt tokens, `cached` those of them that the provider had cached;
+    `thought` those of `output` that were spent on reasoning, as far as the provider tells.
 
     `cost` is in the currency of the configured prices, None when the model has no prices; `context` is the share of the
     window that the next request will use at least (tokens), `context_size` the window (0: unknown).
@@ -98,6 +99,7 @@ class Usage(Record):
     cost: float | None = None
     context: int = 0
     context_size: int = 0
+    thought: int = 0
 
 
 class Retrying(Record):

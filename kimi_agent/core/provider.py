@@ -97,11 +97,12 @@ class CallChunk(Record):
 
 
 class Tokens(Record):
-    """`input` counts the whole prompt, `cached` the part of it that was served from a cache."""
+    """`input` counts the whole prompt, `cached` the part of it that was served from a cache, `thought` that part of `output`."""
 
     input: int
     output: int
     cached: int = 0
+    thought: int = 0
 
 
 class Finished(Record):

@@ -133,8 +133,15 @@ class Servers(ToolSource, Protocol):
         """Call `changed` whenever a state does; the answer ends that."""
         ...
 
-    def attend(self, ask: Ask, sampler: Sampler | None = None) -> None:
-        """Who answers what servers ask of a person, and of the model."""
+    def attend(self, session: str, ask: Ask, sampler: Sampler | None = None) -> None:
+        """Who answers what servers ask of a person, and of the model, because of a call of this session.
+
+        What no call of a session is the reason of goes to the one that came last.
+        """
+        ...
+
+    def leave(self, session: str) -> None:
+        """A session has ended: nobody answers for it any more."""
         ...
 
     async def settled(self) -> None:
@@ -223,5 +230,8 @@ class Servers(ToolSource, Protocol):
 
 class MakeServers(Protocol):
     def __call__(self, folder: Path, more: Sequence[Any] = ()) -> Servers | None:
-        """The servers of sessions in a folder; None where there is none. `more` are definitions that hold before all others."""
+        """The servers that are written down for sessions in a folder, None where there is none.
+
+        Where there are `more`, those definitions alone.
+        """
         ...

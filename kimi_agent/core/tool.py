@@ -35,7 +35,8 @@ class ToolContext:
 
     `progress` shows live output to the person. `todos` is the current list. `scratch` is a folder of this session for whole
     outputs that were too long for the history (the model may read it). `call_id` is unique in the session. `tasks` is where
-    work is left that goes on after the call; what a tool writes into `scratch` passes `redactor`.
+    work is left that goes on after the call; what a tool writes into `scratch` passes `redactor`. `session` is the id of the
+    session that the call belongs to, a subagent's too.
     """
 
     call_id: str
@@ -46,6 +47,7 @@ class ToolContext:
     scratch: Path
     tasks: Tasks
     redactor: Redactor = field(default_factory=Redactor)
+    session: str = ""
 
 
 class Tool(Protocol):

@@ -24,9 +24,13 @@ UNKNOWN = "Whether the call had its effect is not known: look before you call it
 
 
 async def call_tool(
-    connection: "Connection", tool: Described, arguments: dict[str, Any], progress: Callable[[str], None]
+    connection: "Connection",
+    tool: Described,
+    arguments: dict[str, Any],
+    progress: Callable[[str], None],
+    session: str = "",
 ) -> "types.CallToolResult":
-    """The result of `tool`, as long as the server has it as described there.
+    """The result of `tool`, as long as the server has it as described there. `session` is the id of who calls.
 
     Raises ToolError, in words for the model, whatever goes wrong; CancelledError after the server was told.
 
@@ -34,27 +38,31 @@ async def call_tool(
     no more, or refused it until a page was visited. What the server says of itself (`idempotentHint`) is no reason.
     """
     try:
-        return await _call(connection, tool, arguments, progress)
+        return await _call(connection, tool, arguments, progress, session)
     except ToolError as error:
         if not (wanted := pages(error.__cause__)):
             raise
-        connection.calls += 1
+        connection.callers.append(session)
         try:
-            await visit(connection, wanted)
+            await visit(connection, wanted, session)
         finally:
-            connection.calls -= 1
-    return await _call(connection, tool, arguments, progress)
+            connection.callers.remove(session)
+    return await _call(connection, tool, arguments, progress, session)
 
 
 async def _call(
-    connection: "Connection", tool: Described, arguments: dict[str, Any], progress: Callable[[str], None]
+    connection: "Connection",
+    tool: Described,
+    arguments: dict[str, Any],
+    progress: Callable[[str], None],
+    session: str,
 ) -> "types.CallToolResult":
     for last in (False, True):
         await ready(connection)
         _check(connection, tool)
         generation = connection.generation
         try:
-            return await _watched(connection, tool.name, arguments, progress)
+            return await _watched(connection, tool.name, arguments, progress, session)
         except ToolError:
             raise
         except Exception as error:
@@ -89,7 +97,7 @@ def _check(connection: "Connection", tool: Described) -> None:
 
 
 async def _watched(
-    connection: "Connection", name: str, arguments: dict[str, Any], show: Callable[[str], None]
+    connection: "Connection", name: str, arguments: dict[str, Any], show: Callable[[str], None], session: str
 ) -> "types.CallToolResult":
     """Call, and give up when nothing has come for the server's `tool_timeout`: progress counts, questions to people too."""
     client = connection.client
@@ -101,11 +109,11 @@ async def _watched(
         moved = time.monotonic()
         show(progress_words(progress, total, message))
 
-    if not connection.calls:
+    if not connection.callers:
         connection.heard.forget()
     patience = connection.server.tool_timeout or connection.link.tool_timeout
     calling = asyncio.ensure_future(client.call_tool(name, arguments, progress_callback=moving))
-    connection.calls += 1
+    connection.callers.append(session)
     try:
         while not calling.done():
             if connection.asking:
@@ -119,7 +127,7 @@ async def _watched(
             await asyncio.wait([calling], timeout=min(left, 1.0) if connection.asking else left)
         return calling.result()
     finally:
-        connection.calls -= 1
+        connection.callers.remove(session)
         if not calling.done():
             calling.cancel()
             with contextlib.suppress(BaseException):

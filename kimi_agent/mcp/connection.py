@@ -50,7 +50,7 @@ class Connection:
         self.followed: dict[str, Callable[[], None]] = {}  # what is called when a resource changes, by its address
         self._news: News | None = None
         self.remarks: dict[int, str] = {}  # on results, by id: what the SDK would have thrown them away for
-        self.calls = 0  # that run
+        self.callers: list[str] = []  # the session of each call that runs, as they began
         self.generation = 0  # counts the connections
         self.asking = 0  # questions of the server that wait for a person
         self._changed, self._failed_at, self._was_up = changed, 0.0, False
@@ -280,9 +280,10 @@ class Connection:
         return answers
 
     async def _asking(self, answer: "Elicit | Sample", server: Server, params: Any) -> Any:
+        """A question names no call: of several that run, the one that began last is likely to be its reason."""
         self.asking += 1
         try:
-            return await answer(server, params)
+            return await answer(server, params, self.callers[-1] if self.callers else "")
         finally:
             self.asking -= 1
 

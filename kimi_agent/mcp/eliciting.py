@@ -20,16 +20,19 @@ _MESSAGE = 4_000  # characters
 
 
 class Eliciting:
-    """`ask` answers who is asked, None for nobody. `open_page` opens an address in a browser; None where there is no screen."""
+    """`ask` answers who is asked for a session (see `Link`), None for nobody.
 
-    def __init__(self, ask: Callable[[], Ask | None], open_page: Callable[[str], object] | None = None) -> None:
+    `open_page` opens an address in a browser; None where there is no screen.
+    """
+
+    def __init__(self, ask: Callable[[str], Ask | None], open_page: Callable[[str], object] | None = None) -> None:
         self._ask, self._open = ask, open_page
 
-    async def __call__(self, server: Server, params: Any) -> "types.ElicitResult":
+    async def __call__(self, server: Server, params: Any, session: str = "") -> "types.ElicitResult":
         """The answer to a request of `server`; see `Link.elicit`."""
         from mcp import types
 
-        ask = self._ask()
+        ask = self._ask(session)
         if ask is None:
             return types.ElicitResult(action="decline")
         if params.mode == "url":
@@ -37,9 +40,9 @@ class Eliciting:
         action, content = await _form(ask, server, params)
         return types.ElicitResult(action=action, content=content)
 
-    async def finished(self, server: Server) -> bool:
+    async def finished(self, server: Server, session: str = "") -> bool:
         """Ask whether what a page was opened for is done. False: it is given up."""
-        ask = self._ask()
+        ask = self._ask(session)
         question = f"Go on with the call of {line(server.name, 64)} when you have finished on its page."
         return ask is not None and await _picked(ask, question, (Option(GO_ON), Option("Give up"))) == GO_ON
 

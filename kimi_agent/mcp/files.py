@@ -74,13 +74,6 @@ class Found(Struct, frozen=True):
     hidden: tuple[Server, ...] = ()
     unread: tuple[str, ...] = ()
 
-    def behind(self, more: Iterable[Server]) -> "Found":
-        """What is found with `more` before it; of two that rules and models could not tell apart the first holds."""
-        servers: dict[str, Server] = {}
-        for server in (*more, *self.servers):
-            servers.setdefault(word(server.name), server)
-        return replace(self, servers=tuple(servers.values()))
-
 
 def user_file(home: Path) -> Path:
     return home / "mcp.json"

@@ -64,8 +64,7 @@ class McpHost(Offering):
         self._told: set[tuple[str, str]] = set()  # sessions that were told the instructions of a server
         self._starting: asyncio.Task[None] | None = None
         self._waking: list[asyncio.Task[None]] = []
-        self.ask: Ask | None = None
-        self.sampler: Sampler | None = None
+        self._people: dict[str, tuple[Ask, Sampler | None]] = {}  # by session, those that came last at the end
         self._go = asyncio.Event()
         self._patience = 0.0  # the moment until which searches wait
         self.unread: Sequence[str] = ()
@@ -255,8 +254,16 @@ class McpHost(Offering):
             with contextlib.suppress(Exception):
                 watcher()
 
-    def attend(self, ask: "Ask", sampler: Sampler | None = None) -> None:
-        self.ask, self.sampler = ask, sampler
+    def attend(self, session: str, ask: "Ask", sampler: Sampler | None = None) -> None:
+        self._people.pop(session, None)
+        self._people[session] = (ask, sampler)
+
+    def leave(self, session: str) -> None:
+        self._people.pop(session, None)
+
+    def person(self, session: str) -> "tuple[Ask | None, Sampler | None]":
+        """Who answers for a session; for none that is known, the one that came last."""
+        return self._people.get(session) or next(reversed(self._people.values()), (None, None))
 
     def states(self) -> Sequence[ServerState]:
         return [self._state(entry) for entry in self._entries.values()]

@@ -11,16 +11,17 @@ from kimi_agent.core.access import Access
 from kimi_agent.core.child import StartChild
 from kimi_agent.mcp.definition import Server
 
-Sample: TypeAlias = Callable[[Server, Any], Awaitable[Any]]
-Elicit: TypeAlias = Callable[[Server, Any], Awaitable[Any]]
+Sample: TypeAlias = Callable[[Server, Any, str], Awaitable[Any]]
+Elicit: TypeAlias = Callable[[Server, Any, str], Awaitable[Any]]
 
 
 class Link(Struct):
     """`folder` is where servers run, `home` is `$KIMI_HOME`, `cache` the folder below which each has one of its own to write.
 
-    `roots` are the folders of the session. `elicit` and `sample` answer what a server asks for (types of the SDK); None: servers
-    are told that there is nobody; `finished` asks whether a person has done what they went to a page for. `open_page` shows an
-    address in the person's browser, where there is one. Times are in seconds.
+    `roots` are the folders of the session. `elicit` and `sample` answer what a server asks (types of the SDK), given the
+    id of the session whose call is under way (empty: none is); None: servers are told that there is nobody. `finished` asks
+    whether a person has done what they went to a page for. `open_page` shows an address in the person's browser, where there is
+    one. Times are in seconds.
     """
 
     start_child: StartChild
@@ -30,7 +31,7 @@ class Link(Struct):
     roots: Callable[[], Sequence[Path]]
     env: Mapping[str, str] = os.environ
     elicit: Elicit | None = None
-    finished: Callable[[Server], Awaitable[bool]] | None = None
+    finished: Callable[[Server, str], Awaitable[bool]] | None = None
     sample: Sample | None = None
     open_page: Callable[[str], object] | None = None
     startup_timeout: float = 30.0

@@ -22,16 +22,21 @@ _TOKEN = 4  # characters, about
 
 
 class Sampling:
-    """`ask` and `sampler` answer who is asked, and who answers; None for nobody. `limit` is in tokens, of one session."""
+    """`ask` and `sampler` answer who is asked for a session (see `Link`), and who answers; None for nobody.
 
-    def __init__(self, ask: Callable[[], Ask | None], sampler: Callable[[], Sampler | None], limit: int) -> None:
+    `limit` is in tokens, of one session.
+    """
+
+    def __init__(self, ask: Callable[[str], Ask | None], sampler: Callable[[str], Sampler | None], limit: int) -> None:
         self._ask, self._sampler, self._limit = ask, sampler, limit
 
-    async def __call__(self, server: Server, params: Any) -> "types.CreateMessageResult | types.ErrorData":
+    async def __call__(
+        self, server: Server, params: Any, session: str = ""
+    ) -> "types.CreateMessageResult | types.ErrorData":
         """The answer to a request of `server`; see `Link.sample`."""
         from mcp import types
 
-        ask, sampler = self._ask(), self._sampler()
+        ask, sampler = self._ask(session), self._sampler(session)
         if ask is None or sampler is None:
             return types.ErrorData(code=_REJECTED, message="There is nobody who could approve it.")
         if params.tools:

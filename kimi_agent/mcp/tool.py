@@ -89,7 +89,7 @@ class McpTool:
         return ", ".join(words for name, words in _HINTS if self._tool.hints.get(name) is True)
 
     async def run(self, params: dict[str, Any], ctx: ToolContext) -> ToolOutput:
-        result = await call_tool(self._connection, self._tool, params, ctx.progress)
+        result = await call_tool(self._connection, self._tool, params, ctx.progress, ctx.session)
         remark = self._connection.remarks.pop(id(result), "")
         if remark:
             remark = f"its structured content does not match the schema that the server gave: {visible(remark)[:300]}"

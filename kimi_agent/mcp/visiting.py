@@ -23,7 +23,7 @@ def pages(error: BaseException | None) -> list[Any]:
     return []
 
 
-async def visit(connection: "Connection", wanted: list[Any]) -> None:
+async def visit(connection: "Connection", wanted: list[Any], session: str) -> None:
     """Lead the person to each page, and wait until they say that they have finished. Raises ToolError when they do not."""
     from mcp import types
     from pydantic import ValidationError
@@ -39,7 +39,7 @@ async def visit(connection: "Connection", wanted: list[Any]) -> None:
             params = types.ElicitRequestURLParams.model_validate({**page, "mode": "url"})
         except ValidationError:
             raise ToolError(f"{name} wants a page to be visited first, and does not say which.") from None
-        if (await elicit(connection.server, params)).action != "accept":
+        if (await elicit(connection.server, params, session)).action != "accept":
             raise refused
-    if (finished := connection.link.finished) is not None and not await finished(connection.server):
+    if (finished := connection.link.finished) is not None and not await finished(connection.server, session):
         raise refused

@@ -183,11 +183,14 @@ def read_tokens(usage: dict[str, Any]) -> Tokens | None:
     cached = usage.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")
     if not cached and isinstance(details, dict):
         cached = details.get("cached_tokens")
+    spent = usage.get("completion_tokens_details")
+    thought = spent.get("reasoning_tokens") if isinstance(spent, dict) else 0
     values = [
         value if isinstance(value, int) and value > 0 else 0
-        for value in (usage.get("prompt_tokens"), usage.get("completion_tokens"), cached)
+        for value in (usage.get("prompt_tokens"), usage.get("completion_tokens"), cached, thought)
     ]
-    return Tokens(values[0], values[1], min(values[2], values[0])) if values[0] or values[1] else None
+    read, written = values[:2]
+    return Tokens(read, written, min(values[2], read), min(values[3], written)) if read or written else None
 
 
 def _thoughts(body: dict[str, Any]) -> Iterator[ThinkChunk]:

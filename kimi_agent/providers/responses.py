@@ -174,7 +174,8 @@ class _Reply:
         self.finished = True
         if usage := response.usage:
             cached = getattr(usage.input_tokens_details, "cached_tokens", 0) or 0
-            yield Tokens(usage.input_tokens, usage.output_tokens, cached)
+            thought = getattr(usage.output_tokens_details, "reasoning_tokens", 0) or 0
+            yield Tokens(usage.input_tokens, usage.output_tokens, cached, thought)
         if response.status == "incomplete":
             reason = getattr(response.incomplete_details, "reason", "") or "incomplete"
             yield Finished("length" if reason == "max_output_tokens" else reason)

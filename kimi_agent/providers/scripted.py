@@ -112,6 +112,7 @@ class Count(msgspec.Struct, forbid_unknown_fields=True):
     input: int = 0
     output: int = 0
     cached: int = 0
+    thought: int = 0
 
 
 class Error(msgspec.Struct):

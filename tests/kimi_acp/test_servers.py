@@ -10,6 +10,7 @@ from acp_schema import editing
 from kimi_program import Program
 from mcp_fakes import fake, fake_http
 from mcp_house import write_servers
+from mcp_http_server import McpHttpServer
 from processes import living_with, wait_until_gone
 
 
@@ -105,3 +106,73 @@ def test_the_end_of_the_input_ends_those_that_would_not(tmp_path: Path) -> None:
     editor.until(lambda: living_with(f"KIMI_TEST_MARK={tmp_path}"))
     assert editor.close() == 0
     wait_until_gone(f"KIMI_TEST_MARK={tmp_path}")
+
+
+def test_one_over_server_sent_events(serving: Editor, work: Path) -> None:
+    with McpHttpServer() as server:
+        headers = [{"name": "X-Key", "value": "of-the-editor"}]
+        brought = {"type": "sse", "name": "old", "url": f"{server.origin}/sse", "headers": headers}
+        step = call("mcp__old__big", size=5)
+        session = serving.new(step, text("Done."), cwd=str(work), mcpServers=[brought])
+        assert serving.prompt(session) == {"stopReason": "end_turn"}
+        assert outputs(serving, session) == ["xxxxx"]
+        serving.request("session/close", sessionId=session)
+    streams = [asked for asked in server.asked if asked.path == "/sse"]
+    assert [asked.headers["x-key"] for asked in streams] == ["of-the-editor"]
+    assert {asked.path for asked in server.asked} == {"/sse", server.endpoint}
+
+
+def test_the_persons_own_are_started_once_for_all_sessions_of_a_folder(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.home.mkdir()
+    command, mark = fake("good"), f"KIMI_TEST_MARK={tmp_path}"
+    entry = {"command": command[0], "args": command[1:], "env": {"KIMI_TEST_MARK": str(tmp_path)}}
+    write_servers(program.home / "mcp.json", {"own": entry})
+    with editing(program, "--yolo", capabilities=ALL) as editor:
+        steps = ([echo("own"), echo("theirs")], text("Done."))
+        brought = [stdio("theirs", *command, KIMI_TEST_THEIRS=str(tmp_path))]
+        sessions = [editor.new(*steps, mcpServers=brought) for _ in range(2)]
+        for session in sessions:
+            assert editor.prompt(session) == {"stopReason": "end_turn"}
+            assert outputs(editor, session) == ["from own", "from theirs"]
+        assert servers_with(mark) == 1
+        assert servers_with(f"KIMI_TEST_THEIRS={tmp_path}") == 2
+        editor.request("session/close", sessionId=sessions[0])
+        editor.until(lambda: servers_with(f"KIMI_TEST_THEIRS={tmp_path}") == 1)
+        assert servers_with(mark) == 1
+
+
+def servers_with(mark: str) -> int:
+    """How many processes of the fake server there are with that in their environment; what they run in is not counted."""
+    commands = (Path(f"/proc/{process}/cmdline") for process in living_with(mark))
+    return sum(_arguments(path)[:1] == [fake("good")[0]] for path in commands)
+
+
+def _arguments(path: Path) -> list[str]:
+    try:
+        return path.read_text().split("\0")
+    except OSError:
+        return []
+
+
+def test_what_a_server_asks_comes_to_the_session_whose_call_it_is_about(tmp_path: Path) -> None:
+    program = Program(tmp_path)
+    program.home.mkdir()
+    command = fake("asks")
+    write_servers(program.home / "mcp.json", {"asks": {"command": command[0], "args": command[1:], "sampling": True}})
+    with editing(program, "--yolo", capabilities=ALL) as editor:
+        editor.answers["elicitation/create"] = lambda params: {"action": "decline"}
+        steps = (call("mcp__asks__form"), call("mcp__asks__sample"), text("Done."))
+        first, brings = editor.new(*steps), editor.new(*steps, mcpServers=[stdio("theirs", *fake("good"))])
+        last = editor.new(*steps)
+        for session in (first, brings, last):
+            place = len(editor.asked("elicitation/create"))
+            assert editor.prompt(session)["stopReason"] == "end_turn"
+            form, sample = editor.asked("elicitation/create")[place:]
+            assert [form["sessionId"], sample["sessionId"]] == [session] * 2
+            assert "Who are you?" in form["message"]
+            assert "ask the model" in str(sample)
+        editor.request("session/close", sessionId=last)
+        again = editor.new(*steps)
+        editor.prompt(again)
+        assert {p["sessionId"] for p in editor.asked("elicitation/create")[-2:]} == {again}

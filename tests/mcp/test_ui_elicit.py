@@ -28,7 +28,7 @@ def chosen(*answers: str | tuple[str, ...]) -> Chosen:
 async def elicited(person: Person, *opened: Any, **params: Any) -> tuple[str, Any]:
     """Action and content of the answer."""
     opens = opened[0].append if opened else None
-    result = await Eliciting(lambda: person, opens)(SERVER, SimpleNamespace(**{"mode": "form", **params}))
+    result = await Eliciting(lambda _: person, opens)(SERVER, SimpleNamespace(**{"mode": "form", **params}))
     return result.action, result.content
 
 
@@ -39,7 +39,7 @@ def schema(**properties: Any) -> dict[str, Any]:
 @contextlib.asynccontextmanager
 async def asking(tmp_path: Path, *answers: Answer) -> AsyncIterator[tuple[McpHost, Person]]:
     person = Person(answers)
-    elicit = Eliciting(lambda: person)
+    elicit = Eliciting(lambda _: person)
     async with hosting(tmp_path, {"acme": fake("asks")}, elicit=elicit, finished=elicit.finished) as host:
         yield host, person
 
@@ -158,5 +158,5 @@ async def test_a_call_that_wants_a_page_visited_is_made_once_more(tmp_path: Path
 
 
 async def test_where_nobody_is_asked_it_is_declined() -> None:
-    result = await Eliciting(lambda: None)(SERVER, SimpleNamespace(mode="form", message="Hi", requested_schema={}))
+    result = await Eliciting(lambda _: None)(SERVER, SimpleNamespace(mode="form", message="Hi", requested_schema={}))
     assert (result.action, result.content) == ("decline", None)

@@ -25,7 +25,7 @@ async def sampling(
     hosts: list[McpHost] = []
     command = fake("asks")
     entry: dict[str, Any] = {"command": command[0], "args": command[1:], "sampling": allowed}
-    sample = Sampling(lambda: hosts[0].ask, lambda: hosts[0].sampler, limit)
+    sample = Sampling(lambda s: hosts[0].person(s)[0], lambda s: hosts[0].person(s)[1], limit)
     async with hosting(tmp_path, {"acme": entry}, sample=sample) as host:
         hosts.append(host)
         (tmp_path / "house").mkdir()

@@ -232,6 +232,14 @@ async def test_a_signature_of_a_call_comes_back_on_it() -> None:
     ("usage", "tokens"),
     [
         ({"prompt_tokens": 9, "completion_tokens": 2, "cached_tokens": 4}, Tokens(9, 2, 4)),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 3}},
+            Tokens(9, 5, 0, 3),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 30}},
+            Tokens(9, 5, 0, 5),
+        ),
         ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}, Tokens(9, 2, 4)),
         ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_cache_hit_tokens": 4}, Tokens(9, 2, 4)),
         ({"prompt_tokens": 9, "completion_tokens": None, "prompt_tokens_details": None}, Tokens(9, 0, 0)),

@@ -113,7 +113,7 @@ async def test_responses() -> None:
         ThinkChunk("I look.", "reasoning_item"), ThinkChunk("", "reasoning_item", (item,)), TextChunk("Text"),
         CallChunk(0, "call_1", "ReadFile"), CallChunk(0, arguments='{"path":'), CallChunk(0, arguments='"a"}'),
         CallChunk(1, "call_2", "ReadFile"), CallChunk(1, arguments="{}"),
-        Tokens(50, 9, 40), Finished("tool_calls"),
+        Tokens(50, 9, 40, 3), Finished("tool_calls"),
     ]  # fmt: skip
     assert sent.json["stream"] is True
     assert sent.json["store"] is False
