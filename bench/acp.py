@@ -24,6 +24,8 @@ from mcp_fakes import fake  # noqa: E402
 from measure import table  # noqa: E402
 
 FOLDERS = iter(range(10**6))
+SETTLING_S = 2.0
+"""Memory is looked at, and the input ended, once what is loaded in the background is there."""
 
 
 def main() -> None:
@@ -58,9 +60,7 @@ def with_rivals() -> list[Agent]:
 def servers() -> list[dict[str, Any]]:
     """Two that an editor may bring: one that works, one that never says a word."""
     commands = {"good": fake("good"), "silent": ["sleep", "100"]}
-    return [
-        {"name": name, "command": command[0], "args": command[1:], "env": []} for name, command in commands.items()
-    ]
+    return [{"name": name, "command": command[0], "args": command[1:], "env": []} for name, command in commands.items()]
 
 
 def hello(body: Any) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ def hello(body: Any) -> list[dict[str, Any]]:
 
 def starts(agents: list[Agent], folder: Path, times: int) -> None:
     """Each start in a home of its own; the one that is not counted has filled the caches of the machine."""
-    found: dict[str, list[tuple[float, float, float, float]]] = {agent.name: [] for agent in agents}
+    found: dict[str, list[tuple[float, ...]]] = {agent.name: [] for agent in agents}
     refused: dict[str, str] = {}
     with FakeAPI(hello) as api:
         for number in range(times + 1):
@@ -80,23 +80,26 @@ def starts(agents: list[Agent], folder: Path, times: int) -> None:
                     try:
                         first = running.initialize()
                         opened, _ = running.new(folder / f"{next(FOLDERS)}", servers())
+                        whole = time.perf_counter() - running.began
+                        time.sleep(SETTLING_S)
                         memory, end = running.memory(), running.end()
                     except NotAnswered as error:
                         refused[agent.name] = str(error)
                         continue
                 if number:
-                    found[agent.name].append((first, opened, memory, end))
+                    found[agent.name].append((first, opened, whole, memory, end))
     rows = []
     for name, runs in found.items():
         if not runs:
-            rows.append([name, refused[name], "", "", ""])
+            rows.append([name, refused[name], "", "", "", ""])
             continue
-        first, opened, memory, end = (statistics.median(column) for column in zip(*runs, strict=True))
+        first, opened, whole, memory, end = (statistics.median(column) for column in zip(*runs, strict=True))
         slowest = max(run[0] for run in runs)
         rows.append([
-            name, f"{first * 1000:.0f} ({slowest * 1000:.0f})", f"{opened * 1000:.0f}", f"{memory:.0f}", f"{end * 1000:.0f}",
+            name, f"{first * 1000:.0f} ({slowest * 1000:.0f})", f"{opened * 1000:.0f}", f"{whole * 1000:.0f}", f"{memory:.0f}",
+            f"{end * 1000:.0f}",
         ])  # fmt: skip
-    head = ["agent", "initialize ms (slowest)", "session/new ms", "MB then", "end of input to exit ms"]
+    head = ["agent", "initialize ms (slowest)", "session/new ms", "both ms", "MB 2 s later", "end of input to exit ms"]
     table(f"Start (median of {times}, in turn; two MCP servers, one of which never answers)", head, rows)
 
 
@@ -136,6 +139,8 @@ def streaming(agents: list[Agent], folder: Path, count: int) -> None:
     """The second prompt of a session: one of few pieces has warmed the agent up."""
     rows = []
     for agent in agents:
+        if not agent.streams:
+            continue
         try:
             with streams(10)() as short, streams(count)() as api:
                 _, few, _ = one_stream(agent, folder, short.url)

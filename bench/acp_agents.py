@@ -9,9 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from measure import cpu_seconds, resident_mb
 
@@ -27,13 +27,14 @@ class NotAnswered(Exception):
 @dataclass(frozen=True)
 class Agent:
     """`command` starts it; `configure` writes what it reads under HOME for an API at the given URL (which ends in /v1) and
-    answers variables of its environment. `read` is its call that reads a file, by its path; None where none is timed."""
+    answers variables of its environment. `read` is its call that reads a file, by its path; None where none is timed.
+    `streams`: the fake API speaks its language."""
 
     name: str
     command: Sequence[str]
     configure: Callable[[Path, str], dict[str, str]]
     read: Callable[[str], Message] | None = None
-    env: dict[str, str] = field(default_factory=dict)
+    streams: bool = True
 
 
 def kimi_config(home: Path, url: str) -> dict[str, str]:
@@ -85,7 +86,9 @@ def rival(name: str) -> Agent:
     programs = json.loads((folder / "package.json").read_text())["bin"]
     program = programs if isinstance(programs, str) else next(iter(programs.values()))
     read = (lambda path: {"call": {"name": "Read", "arguments": {"path": path}}}) if name == "kimi-code" else None
-    return Agent(name, [str(node_house.node()), str(folder / program), *arguments], configure, read)
+    return Agent(
+        name, [str(node_house.node()), str(folder / program), *arguments], configure, read, name != "gemini-cli"
+    )
 
 
 class Running:
@@ -95,7 +98,7 @@ class Running:
         folder.mkdir(parents=True, exist_ok=True)
         kept = {key: os.environ[key] for key in ("PATH", "LANG", "TMPDIR") if key in os.environ}
         own = agent.configure(folder / "home", url)
-        env = kept | {"HOME": str(folder), "TERM": "dumb", "NO_PROXY": "*"} | own | agent.env
+        env = kept | {"HOME": str(folder), "TERM": "dumb", "NO_PROXY": "*"} | own
         self.began = time.perf_counter()
         self.process = subprocess.Popen(
             agent.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=folder, env=env
@@ -106,7 +109,7 @@ class Running:
         self._answers: dict[int, queue.SimpleQueue[tuple[float, Message]]] = {}
         threading.Thread(target=self._read, daemon=True).start()
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
