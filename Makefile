@@ -40,6 +40,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/rules.py
 	$(BIN)/python bench/box.py
 	$(BIN)/python bench/servers.py
+	$(BIN)/python bench/acp.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

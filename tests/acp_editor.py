@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +39,19 @@ def call(name: str, **arguments: Any) -> Message:
 
 
 class Editor:
-    """`answers` are functions by method, for requests of the agent; the result is what they answer, or an Exception."""
+    """`answers` are functions by method, for requests of the agent; the result is what they answer, or an Exception.
 
-    def __init__(self, program: Program, *flags: str, capabilities: Message | None = None, **env: str) -> None:
+    `around` is a command that runs the agent, whose own command it is given.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        *flags: str,
+        capabilities: Message | None = None,
+        around: Sequence[str] = (),
+        **env: str,
+    ) -> None:
         self.program = program
         self.scenario_file = program.folder / "scenario.json"
         if not self.scenario_file.exists():
@@ -49,7 +59,7 @@ class Editor:
         given = flags if "--config-file" in flags else ("--provider", f"scripted:{self.scenario_file}", *flags)
         self.errors = (program.folder / "stderr").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kimi_agent", "acp", *given],
+            [*around, sys.executable, "-m", "kimi_agent", "acp", *given],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=program.work,
             env=program.environment(**env),
         )  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from kimi_acp.providers import Providers
@@ -34,12 +35,21 @@ LAST_S = 0.7
 
 def serve(arguments: list[str], wire: Wire) -> NoReturn:
     """Ends the process with an `ExitCode`. Raises KimiError for options that cannot be followed."""
+    _stand_somewhere()
     options = _options(arguments)
     harden()
     log_to_file(options)
     if not logging.getLogger().handlers:  # not even logging's last resort writes to standard error
         logging.getLogger().addHandler(logging.NullHandler())
     asyncio.run(_serve(options, wire))
+
+
+def _stand_somewhere() -> None:
+    """An editor may have been started in a folder that was deleted since; its sessions are in folders of their own."""
+    try:
+        Path.cwd()
+    except OSError:
+        os.chdir("/")
 
 
 def _options(arguments: list[str]) -> Options:

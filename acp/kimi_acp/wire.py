@@ -125,7 +125,8 @@ class Wire:
             try:
                 while data:
                     data = data[os.write(self._stdout, data) :]
-            except OSError:  # nobody reads any more: its end comes by the input
+            except OSError:  # nobody reads any more: who could allow a call, or stop it, has gone
+                self._deliver(None)
                 return
 
 
