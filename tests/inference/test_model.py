@@ -1,7 +1,6 @@
 """The torch model is the reference: every shape, every storage format, any mixture of chunks, any number of ranks."""
 
 import re
-import socket
 from typing import Any
 
 import ml_dtypes
@@ -13,10 +12,11 @@ from inference_house import SHAPES, random_tokens, random_weights, tiny_config
 
 from inference_backend.config import ModelConfig
 from inference_backend.engine.runner import Chunk
-from inference_backend.errors import CheckpointError
+from inference_backend.errors import CheckpointError, EngineError
 from inference_backend.reference import Reference, Segment
 
 torch = pytest.importorskip("torch")
+from inference_backend.engine.ranks import RankedRunner  # noqa: E402
 from inference_backend.engine.torch_runner import TorchRunner  # noqa: E402
 from inference_backend.model.model import Model  # noqa: E402
 from inference_backend.model.parallel import Ranks  # noqa: E402
@@ -160,36 +160,39 @@ def test_a_missing_tensor_is_named() -> None:
 
 
 RANKED = {"moe_intermediate_size": 64, "v_head_dim": 32, "intermediate_size": 128, "hidden_size": 128}
-SCHEMES = ("bf16", "int4")
 
 
-def _one_rank(rank: int, size: int, port: int, queue: Any) -> None:
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+def make_rank(ranks: Ranks, device: str) -> TorchRunner:
+    """Two models in one process would need two groups: the scheme is INT4 on the experts, bfloat16 elsewhere."""
     config = tiny_config(**RANKED)
-    tokens = random_tokens(config, 40)
-    for scheme in SCHEMES:
-        stored, _ = stored_as(scheme, random_weights(config))
-        model = runner(config, stored, ranks=Ranks(rank, size))
-        parts = [model.forward([Chunk(tokens[:39], 0, [0], 39)]), model.forward([Chunk(tokens[39:], 39, [0], 1)])]
-        queue.put((scheme, np.concatenate(parts)))
-    torch.distributed.destroy_process_group()
+    stored, _ = stored_as("int4", random_weights(config))
+    return runner(config, stored, ranks=ranks, device=device)
 
 
 @pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.nightly)])
 def test_ranks_together_are_one_model(size: int) -> None:
-    """Real processes over gloo: heads, channels, experts and vocabulary shared; every rank has the same answer."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    context = torch.multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    ranks = [context.Process(target=_one_rank, args=(rank, size, port, queue), daemon=True) for rank in range(size)]
-    for each in ranks:
-        each.start()
-    answers = [queue.get() for _ in range(size * len(SCHEMES))]
-    for each in ranks:
-        each.join()
+    """Real processes over gloo: heads, channels, experts and vocabulary shared; blocks are copied and put back on every rank."""
     config = tiny_config(**RANKED)
-    meant = {scheme: stored_as(scheme, random_weights(config))[1] for scheme in SCHEMES}
-    for scheme, answer in answers:
-        np.testing.assert_allclose(answer, expected(config, meant[scheme], random_tokens(config, 40)), **CLOSE)
+    _, meant = stored_as("int4", random_weights(config))
+    tokens = random_tokens(config, 70)
+    model = RankedRunner(make_rank, size)
+    try:
+        found = [model.forward([Chunk(tokens[:64], 0, [3], 64)])]
+        model.copy_block(3, 5)
+        model.write_block(6, model.read_block(5))
+        found.append(model.forward([Chunk(tokens[64:69], 64, [6, 7], 5)]))
+        found.append(model.forward([Chunk(tokens[69:], 69, [6, 7], 1)]))
+    finally:
+        model.close()
+    np.testing.assert_allclose(np.concatenate(found), expected(config, meant, tokens), **CLOSE)
+
+
+def die(ranks: Ranks, device: str) -> TorchRunner:
+    if ranks.rank:
+        raise SystemExit(3)
+    return make_rank(Ranks(), device)
+
+
+def test_a_rank_that_dies_is_told() -> None:
+    with pytest.raises(EngineError, match=r"rank 1 of the model ended \(3\)"):
+        RankedRunner(die, 2)
