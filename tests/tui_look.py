@@ -11,9 +11,24 @@ from kimi_agent.core.message import Message, ToolCall, tool_message
 
 SIZES = [(80, 24), (120, 40)]
 THEMES = ["dark", "light"]
+HIGH_CONTRAST = ["high-contrast-dark", "high-contrast-light"]
 CWD = Path("/srv/shop")
-LOOKS = [pytest.param(s, t, id=f"{s[0]}x{s[1]}-{t}") for s in SIZES for t in THEMES]
-every_look = pytest.mark.parametrize(("size", "theme"), LOOKS)
+EVERYDAY = ((80, 24), "dark")
+
+
+def looks(*everyday: tuple[tuple[int, int], str]) -> list[Any]:
+    """Each size in each theme; those that are not `everyday` are for `make nightly`."""
+    return [
+        pytest.param(s, t, id=f"{s[0]}x{s[1]}-{t}", marks=() if (s, t) in everyday else pytest.mark.nightly)
+        for s in SIZES
+        for t in THEMES
+    ]
+
+
+every_look = pytest.mark.parametrize(("size", "theme"), looks(EVERYDAY))
+"""One look at every change, the others at night."""
+whole_look = pytest.mark.parametrize(("size", "theme"), looks(*((s, t) for s in SIZES for t in THEMES)))
+"""All of them at every change: for screens that show most of what there is to draw."""
 
 
 class ShownAgent(FakeAgent):

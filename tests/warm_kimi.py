@@ -1,5 +1,7 @@
 """The real `kimi`, forked by a parent that has imported most of it: more than half of what a short run costs is imports.
 
+So are scripts of the tests that run a part of it on a terminal.
+
 Each test process has one parent for runs to their end and one for shells. A run is a process of its own, with the arguments, the
 environment, the folder, and the streams or the terminal that it is given. `KIMI_COLD=1` starts a fresh interpreter for each
 instead, as `make nightly` does.
@@ -14,6 +16,7 @@ import gc
 import importlib
 import json
 import os
+import runpy
 import select
 import selectors
 import signal
@@ -50,7 +53,10 @@ def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
 
 
 class Process:
-    """A forked `kimi`, as a `subprocess.Popen` without pipes. With `terminal` its input is the terminal that controls it."""
+    """A forked `kimi`, as a `subprocess.Popen` without pipes. With `terminal` its input is the terminal that controls it.
+
+    `program` is "kimi", or the path of a script.
+    """
 
     stdin = stdout = stderr = None
 
@@ -62,8 +68,9 @@ class Process:
         env: Mapping[str, str],
         *,
         terminal: bool = False,
+        program: str = "kimi",
     ) -> None:
-        self.args, self.returncode = ["kimi", *arguments], None
+        self.args, self.returncode = [program, *arguments], None
         self._became, became = os.pipe()
         request = json.dumps([self.args, str(cwd), dict(env), terminal]).encode()
         sent = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [*streams, became]))]
@@ -102,9 +109,11 @@ def start_on(
     terminal: int, argv: Sequence[str], env: Mapping[str, str], cwd: Path
 ) -> subprocess.Popen[bytes] | Process:
     """The program in a session of its own, controlled by this terminal."""
-    streams, number = (terminal, terminal, terminal), len(KIMI)
-    if list(argv[:number]) == KIMI and can_be_forked(argv[number:], env):
-        return Process(argv[number:], streams, cwd, env, terminal=True)
+    streams = (terminal, terminal, terminal)
+    if list(argv[:3]) == KIMI and can_be_forked(argv[3:], env):
+        return Process(argv[3:], streams, cwd, env, terminal=True)
+    if argv[0] == sys.executable and argv[1].endswith(".py") and can_be_forked(argv[2:], env):
+        return Process(argv[2:], streams, cwd, env, terminal=True, program=argv[1])
     return subprocess.Popen(
         argv,
         stdin=terminal,
@@ -239,7 +248,7 @@ def _become(request: bytes, streams: Sequence[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
-    sys.path[0] = cwd
+    sys.path[0] = cwd if command[0] == "kimi" else str(Path(command[0]).parent)
     return list(command)
 
 
@@ -250,4 +259,6 @@ if __name__ == "__main__":
     words = _serve(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:
         sys.argv[:] = words
-        sys.exit(sys.modules["kimi_agent.__main__"].main())
+        if words[0] == "kimi":
+            sys.exit(sys.modules["kimi_agent.__main__"].main())
+        runpy.run_path(words[0], run_name="__main__")

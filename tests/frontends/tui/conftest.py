@@ -1,4 +1,4 @@
-"""Compares how the shell looks with how it looked. `pytest --snapshot-update` accepts a new look."""
+"""Compares how the shell looks with how it looked. `pytest -m '' --snapshot-update` accepts a new look."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

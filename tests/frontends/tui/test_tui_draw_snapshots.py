@@ -1,9 +1,10 @@
-"""How formulas, tasks, wide tables, diffs side by side and plans look. `pytest --snapshot-update` accepts a new look."""
+"""How formulas, tasks, wide tables, diffs side by side and plans look. `pytest -m '' --snapshot-update` accepts a new look."""
 
 from typing import Any
 
 import pytest
-from tui_look import THEMES, every_look, tool
+from nightly import all_but
+from tui_look import HIGH_CONTRAST, THEMES, every_look, tool
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.display import Diff, Plain, Terminal
@@ -62,13 +63,13 @@ def test_tasks_and_a_wide_table(look: Any, size: Any, theme: str) -> None:
     assert look(size, theme, answered(LISTS))
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("theme", all_but(["dark"], THEMES))
 @pytest.mark.parametrize("size", [(40, 40), (200, 30)], ids=str)
 def test_a_table_in_narrow_and_wide_windows(look: Any, size: Any, theme: str) -> None:
     assert look(size, theme, answered(LISTS))
 
 
-@pytest.mark.parametrize("theme", [*THEMES, "high-contrast-dark", "high-contrast-light"])
+@pytest.mark.parametrize("theme", all_but(["light", "high-contrast-dark"], [*THEMES, *HIGH_CONTRAST]))
 def test_a_diff_side_by_side(look: Any, theme: str) -> None:
     log = [*begun(), *tool(1, "StrReplaceFile", '{"path": "prices.py"}', Diff("/srv/shop/prices.py", DIFF, 4, 2))]
     assert look((140, 30), theme, log)

@@ -1,4 +1,4 @@
-"""How claims and goals look in the shell. `pytest --snapshot-update` accepts a new look."""
+"""How claims and goals look in the shell. `pytest -m '' --snapshot-update` accepts a new look."""
 
 from typing import Any
 

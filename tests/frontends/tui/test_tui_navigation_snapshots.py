@@ -14,7 +14,10 @@ from kimi_agent.core.message import Message, Text, user_message
 
 LOOKS = pytest.mark.parametrize(
     ("size", "theme"),
-    [pytest.param((80, 24), "dark", id="80x24-dark"), pytest.param((80, 24), "light", id="80x24-light")],
+    [
+        pytest.param((80, 24), "dark", id="80x24-dark"),
+        pytest.param((80, 24), "light", id="80x24-light", marks=pytest.mark.nightly),
+    ],
 )
 ANSWER = "The discount was divided by **10** instead of 100. A discount outside of 0 to 100 is refused now."
 TESTED = "\n".join([f"tests/test_{n}.py ...." for n in range(9)] + ["12 passed in 0.31s"])

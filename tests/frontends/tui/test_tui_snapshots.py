@@ -1,10 +1,11 @@
-"""How the shell looks: every state in 80x24 and 120x40, dark and light. `pytest --snapshot-update` accepts a new look."""
+"""How the shell looks: every state in 80x24 and 120x40, dark and light. `pytest -m '' --snapshot-update` accepts a new look."""
 
 from typing import Any
 
 import pytest
+from nightly import all_but
 from textual.pilot import Pilot
-from tui_look import CWD, every_look, tool
+from tui_look import CWD, HIGH_CONTRAST, every_look, tool, whole_look
 
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Choice, Item, Option, Permission
@@ -78,7 +79,7 @@ def test_empty(look: Any, size: Any, theme: str) -> None:
     assert look(size, theme)
 
 
-@every_look
+@whole_look
 def test_work_done(look: Any, size: Any, theme: str) -> None:
     assert look(size, theme, WORK)
 
@@ -129,7 +130,7 @@ def test_permission_for_a_command(look: Any, size: Any, theme: str) -> None:
     assert look(size, theme, live=[*ASKED, ev.MessageAdded(Message("assistant", (SHELL_CALL,), "model"))], act=ask)
 
 
-@every_look
+@whole_look
 def test_permission_for_an_edit(look: Any, size: Any, theme: str) -> None:
     async def ask(pilot: Pilot[Any]) -> None:
         call = ToolCall("c9", "StrReplaceFile", "{}")
@@ -261,7 +262,7 @@ def test_without_colours(look: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert compare((80, 24), "dark", WORK, act=act)
 
 
-@pytest.mark.parametrize("theme", ["high-contrast-dark", "high-contrast-light"])
+@pytest.mark.parametrize("theme", all_but(["high-contrast-light"], HIGH_CONTRAST))
 def test_high_contrast(look: Any, theme: str) -> None:
     async def up(pilot: Pilot[Any]) -> None:
         await pilot.press("pageup")
@@ -269,7 +270,7 @@ def test_high_contrast(look: Any, theme: str) -> None:
     assert look((80, 24), theme, WORK, act=up)
 
 
-@pytest.mark.parametrize("theme", ["high-contrast-dark", "high-contrast-light"])
+@pytest.mark.parametrize("theme", all_but(["high-contrast-dark"], HIGH_CONTRAST))
 def test_high_contrast_permission(look: Any, theme: str) -> None:
     async def ask(pilot: Pilot[Any]) -> None:
         effects = (Effect("write", "/srv/shop/shop/prices.py"),)

@@ -1,0 +1,14 @@
+"""Which of many parameters are tried at every change; `make nightly` tries the others, too. docs/reliability.md lists them."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pytest
+
+
+def all_but(everyday: Collection[Any], values: Iterable[Any]) -> list[Any]:
+    """The values as parameters of a test: those of `everyday` as they are, the others marked `nightly`."""
+    parameters = list(values)
+    unknown = [value for value in everyday if value not in parameters]
+    assert not unknown, f"no parameters: {unknown}"
+    return [value if value in everyday else pytest.param(value, marks=pytest.mark.nightly) for value in parameters]
