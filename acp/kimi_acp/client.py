@@ -4,13 +4,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from kimi_acp.hello import has
+from kimi_acp.hello import has, takes_drafts
 
 
 class Client(Struct, frozen=True):
     """`reads`, `writes`: files, for us. `forms`: questions as forms. `terminals` runs commands, `shows_terminals` draws ours.
 
-    `plans` and `subagents` are drafts of the protocol; `usage` takes the tokens of a turn with its answer, which is one, too.
+    `plans` and `subagents` are drafts of the protocol; so is `usage`, the tokens of a turn with its answer.
     """
 
     reads: bool = False
@@ -31,7 +31,6 @@ class Client(Struct, frozen=True):
         info = params.get("clientInfo")
         info = info if isinstance(info, dict) else {}
         name, version, meta = str(info.get("name", "")), str(info.get("version", "")), info.get("_meta")
-        plans, subagents = (isinstance(has(params, name), dict) for name in ("plan", "subagents"))
         intellij = isinstance(meta, dict) and meta.get("platform") == "intellij"
         return cls(
             reads=has(params, "fs", "readTextFile") is True,
@@ -41,8 +40,8 @@ class Client(Struct, frozen=True):
             forms=isinstance(has(params, "elicitation", "form"), dict),
             notices=isinstance(has(params, "session", "notices"), dict),
             compaction=isinstance(has(params, "session", "compaction"), dict),
-            plans=plans,
-            subagents=subagents,
-            usage=plans or subagents or has(params, "_meta", "turn_usage") is True,
+            plans=isinstance(has(params, "plan"), dict),
+            subagents=isinstance(has(params, "subagents"), dict),
+            usage=takes_drafts(params),
             config_options=not ((name.startswith("JetBrains") or intellij) and version.startswith("2026.1")),
         )

@@ -16,15 +16,15 @@ _CAPABILITIES = {
         "list": {}, "resume": {}, "close": {}, "delete": {}, "additionalDirectories": {}, "fork": {}, "title": {},
     },
     "auth": {"logout": {}, "status": {}},
-    "providers": {},
 }  # fmt: skip
 
 
 def hello(params: dict[str, Any]) -> dict[str, Any]:
     """Whatever version is asked for, ours is 1: the client goes on with it or leaves."""
+    drafts: dict[str, Any] = {"providers": {}} if takes_drafts(params) else {}
     return {
         "protocolVersion": VERSION,
-        "agentCapabilities": _CAPABILITIES,
+        "agentCapabilities": {**_CAPABILITIES, **drafts},
         "agentInfo": {"name": "kimi", "title": "Kimi", "version": __version__},
         "authMethods": auth_methods(params),
     }
@@ -41,6 +41,14 @@ def auth_methods(params: dict[str, Any]) -> list[dict[str, Any]]:
     if has(params, "auth", "terminal") is True:
         methods.insert(0, {"id": f"{LOGIN}-terminal", "type": "terminal", **about, "args": ["login"], "env": {}})
     return methods
+
+
+def takes_drafts(params: dict[str, Any]) -> bool:
+    """Whether a client names a draft itself: others hold an answer against the stable schema."""
+    return (
+        any(isinstance(has(params, name), dict) for name in ("plan", "subagents"))
+        or has(params, "_meta", "drafts") is True
+    )
 
 
 def has(params: dict[str, Any], *path: str) -> Any:

@@ -47,8 +47,9 @@ def test_others_are_told_no_draft(bare: Editor, editor: Editor, work: Path) -> N
         assert kinds.isdisjoint({"plan_update", "plan_removed", "subagent_update", "session_message"})
 
 
-def test_usage_alone_can_be_asked_for(tmp_path: Path) -> None:
-    editor = Editor(Program(tmp_path), capabilities={"_meta": {"turn_usage": True}})
+def test_drafts_without_a_capability_can_be_asked_for(tmp_path: Path) -> None:
+    editor = Editor(Program(tmp_path), capabilities={"_meta": {"drafts": True}})
+    assert editor.hello["agentCapabilities"]["providers"] == {}
     assert editor.prompt(editor.new([text("Hello."), TOKENS]))["usage"]["totalTokens"] == 120
     assert editor.close() == 0
 

@@ -10,7 +10,6 @@ from acp_schema import known_keys
 from kimi_program import Program
 from processes import working_in
 
-STOPS = {"end_turn", "max_tokens", "max_turn_requests", "refusal", "cancelled"}
 SLOW = [text("Begun."), {"delay": 300}, text("Never.")]
 
 
@@ -19,7 +18,7 @@ def begun(editor: Editor, session: str) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2, 65535, "2025-03-26", None])
-def test_init_001_002_003_version_1_whatever_is_asked_for(bare: Editor, version: Any) -> None:
+def test_init_001_002_003_004_version_1_whatever_is_asked_for(bare: Editor, version: Any) -> None:
     info = {"name": "tests", "version": "1"}
     hello = bare.request("initialize", protocolVersion=version, clientCapabilities={}, info=info, clientInfo=info)
     assert hello["protocolVersion"] == 1
