@@ -188,6 +188,9 @@ def root(
         str, Flag("--provider", metavar="NAME", help="A provider, a kind, scripted:FILE or chaos:SEED[:KIND].")
     ] = "",
     base_url: Annotated[str, Flag("--base-url", metavar="URL", help="Address of an OpenAI-compatible API.")] = "",
+    local: Annotated[
+        str, Flag("--local", metavar="MODEL", help="Run this model here: a folder, or a name in KIMI_HOME/models.")
+    ] = "",
     mcp_config: Annotated[
         list[str] | None, Flag("--mcp-config", metavar="JSON", help="More MCP servers, repeatable.")
     ] = None,

@@ -51,6 +51,9 @@ class Options(Struct, frozen=True):
     config_file: Path | None = None
     provider: str = ""
     base_url: str = ""
+    local: str = ""
+    local_url: str = ""
+    local_key: str = ""
     allow: list[str] | None = None
     deny: list[str] | None = None
     verbose: bool = False
@@ -101,6 +104,7 @@ class Options(Struct, frozen=True):
             max_ralph_iterations=self.max_ralph_iterations,
             provider=self.provider,
             base_url=self.base_url,
+            local=(self.local_url, self.local_key) if self.local_url else None,
             allow=tuple(self.allow or ()),
             deny=tuple(self.deny or ()),
         )
@@ -124,6 +128,11 @@ class Options(Struct, frozen=True):
             ("--line", "-p and --print", self.line and self.headless),
             ("--screen-reader", "--ui, -p and --print", self.screen_reader and (bool(self.ui) or self.headless)),
             ("--ui", "--line, -p and --print", bool(self.ui) and (self.line or self.headless)),
+            (
+                "--local",
+                "-m, --provider and --base-url",
+                bool(self.local) and bool(self.model or self.provider or self.base_url),
+            ),
             ("--quiet", "--output-format and --input-format", self.quiet and formats),
         ):
             if clash:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from kimi_agent.cli.agents import log_to_file, make_agent
 from kimi_agent.cli.box import needs_box, require
+from kimi_agent.cli.local import with_local_engine
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
@@ -35,6 +36,7 @@ def start(options: Options) -> int:
     """Run the session that the flags ask for; answers its exit code. Raises KimiError."""
     options.check()
     harden()
+    options = with_local_engine(options)
     config, cwd = options.load(), options.cwd()
     log_to_file(options)
     own = options.ui not in ("", "tui", "line")  # a plugin's front end: it need not have a terminal
@@ -46,7 +48,7 @@ def start(options: Options) -> int:
     config = _with_model(config, options, headless)
     session_id = _session_id(options, cwd, headless)
     arguments: dict[str, Any] = {"mode": options.mode(config), "session_id": session_id, "cwd": cwd}
-    if session_id is None or options.model or options.provider or options.base_url:
+    if session_id is None or options.model or options.provider or options.base_url or options.local:
         arguments["model"] = config.default_model
     if headless:
         arguments |= _print_arguments(options) | {"wait_ceiling": config.background.print_wait_ceiling_s}
@@ -94,6 +96,7 @@ def start_serving(options: Options, make_frontend: Callable[..., Any], secret: s
     A mode that asks nobody comes from a flag alone: what a person has chosen for their own sessions is no word to others.
     """
     harden()
+    options = with_local_engine(options)
     config, cwd = options.load(), options.cwd()
     log_to_file(options)
     config = _with_model(config, options, headless=True)

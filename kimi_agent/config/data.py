@@ -283,5 +283,7 @@ class Overrides:
     max_ralph_iterations: int | None = None
     provider: str = ""
     base_url: str = ""
+    local: tuple[str, str] | None = None
+    """Address and token of the local engine, started for `--local`."""
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

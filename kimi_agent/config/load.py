@@ -25,6 +25,7 @@ OUTPUT_LIMIT = {
     "openai_responses": "max_output_tokens",
 }
 """What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
+LOCAL = "local"  # what the engine of `--local` is called
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
@@ -123,6 +124,8 @@ def _with_flags(config: Config, flags: Overrides, env: Mapping[str, str]) -> Con
     config = replace(config, session_rules=(*deny, *allow))
     if flags.thinking is not None:
         config = replace(config, default_thinking=flags.thinking)
+    if flags.local:
+        return _with_local_engine(config, flags.local)
     if flags.provider or flags.base_url:
         return _with_provider_flag(config, flags, env)
     if not config.models:
@@ -157,6 +160,13 @@ def _with_provider_flag(config: Config, flags: Overrides, env: Mapping[str, str]
     return replace(config, providers={**config.providers, name: provider}, models=models, default_model=key)
 
 
+def _with_local_engine(config: Config, local: tuple[str, str]) -> Config:
+    """A provider and a model for the local engine, which serves one model and says how it is called."""
+    providers = {**config.providers, LOCAL: ProviderConfig("kimi", *local)}
+    models = {**config.models, LOCAL: ModelConfig(LOCAL)}
+    return replace(config, providers=providers, models=models, default_model=LOCAL)
+
+
 def _with_chaos(config: Config, flags: Overrides, rest: str, env: Mapping[str, str]) -> Config:
     """`chaos:SEED` makes the configured providers unreliable, `chaos:SEED:NAME` the one that `--provider NAME` means."""
     seed, _, inner = rest.partition(":")
@@ -189,7 +199,7 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
     providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
     models = dict(config.models)
     chosen = models.get(config.default_model)
-    if chosen and providers[chosen.provider].type == "kimi":
+    if chosen and providers[chosen.provider].type == "kimi" and not flags.local:
         models[config.default_model] = _model_environment(chosen, env)
     models = {name: _completed(entry, providers[entry.provider].type) for name, entry in models.items()}
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
@@ -202,7 +212,7 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
 
 def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:
     prefix = "KIMI" if provider.type == "kimi" else "OPENAI" if provider.type in OPENAI_KINDS else ""
-    if not prefix:
+    if not prefix or (flags.local and provider.base_url == flags.local[0]):  # no key of others goes to the local engine
         return provider
     url, key = env.get(f"{prefix}_BASE_URL", ""), env.get(f"{prefix}_API_KEY", "")
     own = bool(provider.api_key) and "api.openai.com" not in provider.base_url

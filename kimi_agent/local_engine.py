@@ -1,0 +1,155 @@
+"""The local engine of `kimi --local MODEL`: found where it runs already, started where it does not, shared by all sessions.
+
+The engine is a program of its own that speaks HTTP on loopback. What it needs to be reached lies in KIMI_HOME/engine, for this
+user alone: one file per model, written by the engine when it is ready and removed when it ends.
+"""
+
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from kimi_agent.core.errors import ConfigError, NoModelError
+from kimi_agent.core.sanitize import plain, visible
+
+IDLE_EXIT = 1800
+"""Seconds without a request after which the engine ends by itself."""
+
+KEPT_ENVIRONMENT = (
+    "PATH HOME USER LANG LC_ALL LC_CTYPE TMPDIR TZ LD_LIBRARY_PATH XDG_CACHE_HOME CC OMP_NUM_THREADS KIMI_KERNELS VIRTUAL_ENV"
+).split()
+"""The engine needs no keys; what begins with CUDA_, NVIDIA_ or NCCL_ comes besides."""
+
+
+class Engine(NamedTuple):
+    """Where a running engine is reached. `token` is sent with every request, and shown nowhere."""
+
+    url: str
+    token: str
+
+
+Tell = Callable[[str, float | None], None]
+"""Told what the engine is doing and how much of it is done, 0 to 1 (None: not known)."""
+
+
+def local_engine(home: Path, model: str, tell: Tell, env: Mapping[str, str] = os.environ) -> Engine:
+    """The engine that serves `model`: a folder, or the name of one in KIMI_HOME/models.
+
+    Waits until it is ready; a start takes as long as reading the weights. Raises ConfigError where there is no such model or no
+    engine installed, NoModelError with the engine's own words when it cannot start.
+    """
+    folder = _folder(home, model)
+    place = home / "engine"
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    state = place / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
+    if found := _running(state):
+        return found
+    if importlib.util.find_spec("inference_backend") is None or importlib.util.find_spec("numpy") is None:
+        raise ConfigError("the local engine is not installed", "pip install 'kimi-agent[engine]' brings it.")
+    with _alone(state.with_suffix(".lock"), tell):
+        return _running(state) or _start(folder, state, tell, env)
+
+
+def _folder(home: Path, model: str) -> Path:
+    candidates = [Path(model).expanduser(), home / "models" / model]
+    for candidate in candidates:
+        if (candidate / "config.json").is_file():
+            return candidate.resolve()
+    there = sorted(path.parent.name for path in (home / "models").glob("*/config.json"))
+    known = f" There are: {', '.join(there)}." if there else ""
+    raise ConfigError(
+        f"there is no model in {candidates[0]}",
+        f"A model is a folder with config.json and its .safetensors files.{known}",
+    )
+
+
+def _running(state: Path) -> Engine | None:
+    """The engine that wrote `state`, when it answers there."""
+    try:
+        told = json.loads(state.read_bytes())
+        engine = Engine(told["url"], told["token"])
+        os.kill(told["pid"], 0)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return None
+    return engine if _answers(engine) else None
+
+
+def _answers(engine: Engine) -> bool:
+    parts = urlsplit(engine.url)
+    if parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        return False
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=2)
+    try:
+        connection.request("GET", f"{parts.path}/models", headers={"Authorization": f"Bearer {engine.token}"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _alone(path: Path, tell: Tell) -> Any:
+    """Two sessions that begin at once start one engine: the second waits for the first."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tell("another kimi is starting the local engine", None)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str]) -> Engine:
+    kept = {k: v for k, v in env.items() if k in KEPT_ENVIRONMENT or k.startswith(("CUDA_", "NVIDIA_", "NCCL_"))}
+    log = state.with_suffix(".log")
+    command = [
+        sys.executable, "-P", "-m", "inference_backend", "serve", str(folder), "--port", "0",
+        "--state", str(state), "--idle-exit", str(IDLE_EXIT), "--progress", "json",
+    ]  # fmt: skip
+    tell("starting the local engine", None)
+    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=kept, start_new_session=True
+        )
+    assert child.stdout is not None
+    try:
+        _follow(child.stdout, tell)
+    except BaseException:  # a person who gives up waiting
+        child.terminate()
+        raise
+    finally:
+        child.stdout.close()
+    if engine := _running(state):
+        return engine
+    child.terminate()
+    raise NoModelError("the local engine did not start", _last_words(log))
+
+
+def _follow(lines: IO[bytes], tell: Tell) -> None:
+    """Passes on what the engine says of its start, a JSON object per line, until it is ready or has ended."""
+    for line in lines:
+        try:
+            told = json.loads(line)
+            if told.get("ready"):
+                return
+            share = told.get("done")
+            tell(visible(plain(str(told["loading"])))[:60], float(share) if share is not None else None)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _last_words(log: Path) -> str:
+    lines = [
+        visible(plain(line)) for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+    ]
+    return f"It said: {' '.join(lines[-3:])[-600:]}" if lines else f"It said nothing; see {log}."
