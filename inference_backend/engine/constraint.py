@@ -15,7 +15,7 @@ class Constraint(Protocol):
     """
 
     def allowed(self) -> NDArray[np.bool_] | None:
-        """Which tokens may come next, [vocab_size]; None where all may. Read before the next call, never written to."""
+        """Which tokens may come next, [vocab_size]; None where all may. The array is not changed later."""
         ...
 
     def accept(self, token: int) -> None:
