@@ -1,0 +1,289 @@
+"""What a reply may look like, as a grammar over K2's tokens: thoughts, text, and tool calls that are valid by construction.
+
+The arguments of a call follow its tool's JSON schema, its id is pinned to `functions.NAME:NEXT`, counting on, and markers stand
+only where they belong. Matching is llguidance's; markers are matched by id, so text can spell them and stay text.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference_backend.chat.messages import read_tools
+from inference_backend.chat.parser import STOPS
+from inference_backend.chat.schemas import Strict, strictest
+from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.chat.tool_ids import canonical
+from inference_backend.errors import RequestError
+
+MAX_CALLS = 32
+"""Calls in one reply: the rules of each are written out, for its number."""
+CACHE_ENTRIES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A reply's outline: which tools may and must be called, what the text must be, and where the prompt left off."""
+
+    tools: tuple[tuple[str, str], ...] = ()
+    """Name and schema text of each tool that may be called."""
+    must_call: bool = False
+    most_calls: int = MAX_CALLS
+    text_schema: str | None = None
+    next_tool_index: int = 0
+    in_think: bool = False
+    may_think: bool = False
+
+
+class GrammarCompiler:
+    """Makes the grammars of one tokenizer (half a second to set up for K2's). Safe for several threads."""
+
+    def __init__(self, tokenizer: Tokenizer, *, end_ids: Iterable[int] = (), vocab_size: int | None = None) -> None:
+        """`vocab_size` is the model's, where it has more ids than the tokenizer."""
+        from llguidance import LLTokenizer
+
+        self.vocab_size = vocab_size or tokenizer.vocab_size
+        self._special = tokenizer.special
+        stops = [tokenizer.special[name] for name in STOPS if name in tokenizer.special]
+        ends = self._ends = list(dict.fromkeys([*stops, *end_ids]))
+        self._tokens: Any = LLTokenizer(_ForGuidance(tokenizer, ends[0]), n_vocab=self.vocab_size, eos_token=ends)
+        self._matchers: _Cache = _Cache()
+        self._schemas: _Cache = _Cache()
+
+    def grammar(
+        self,
+        tools: object = None,
+        *,
+        tool_choice: object = "auto",
+        parallel: bool = True,
+        response_format: object = None,
+        next_tool_index: int = 0,
+        in_think: bool = False,
+        may_think: bool = False,
+    ) -> "Grammar":
+        """The grammar of one reply, from the fields of a chat request and the rendered prompt. Raises RequestError."""
+        declared = read_tools(tools)
+        must, names = _choice(tool_choice, [tool["function"]["name"] for tool in declared])
+        notes: list[str] = []
+        chosen = []
+        for tool in declared:
+            function = tool["function"]
+            if function["name"] in names:
+                strict = self._strictest(function.get("parameters") or {})
+                notes += [f"tool {function['name']}: {strict.note}"] if strict.note else []
+                chosen.append((function["name"], strict.text))
+        text = self._text_schema(response_format, notes)
+        most = MAX_CALLS if parallel else 1
+        shape = Shape(tuple(chosen), must, most, text, next_tool_index, in_think, may_think)
+        matcher = self._matchers.get(shape, lambda: self._compile(_lark(shape, self._special)))
+        return Grammar(matcher.deep_copy(), self.vocab_size, self._ends, notes)
+
+    def _text_schema(self, response_format: object, notes: list[str]) -> str | None:
+        schema = _format(response_format)
+        if schema is None:
+            return None
+        strict = self._strictest(schema)
+        notes += [f"response_format: {strict.note}"] if strict.note else []
+        return strict.text
+
+    def _strictest(self, schema: object) -> Strict:
+        try:
+            key = json.dumps(schema)
+        except (RecursionError, ValueError, TypeError):
+            key = ""
+        return self._schemas.get(key, lambda: strictest(schema, self._wrong_with))
+
+    def _wrong_with(self, schema_text: str) -> str:
+        return self._matcher(f"start: %json {schema_text}").get_error()
+
+    def _matcher(self, lark: str) -> Any:
+        from llguidance import LLMatcher
+
+        return LLMatcher(self._tokens, lark, log_level=0)
+
+    def _compile(self, lark: str) -> Any:
+        matcher = self._matcher(lark)
+        if matcher.is_error():  # each schema compiles alone: together they are too large
+            raise RequestError(
+                f"the tools make too large a grammar: {matcher.get_error()[:200]}",
+                "Declare fewer tools, or simpler ones.",
+            )
+        return matcher
+
+
+class Grammar:
+    """A Constraint of the engine (`engine/constraint.py`)."""
+
+    def __init__(self, matcher: Any, vocab_size: int, end_ids: Sequence[int], notes: Sequence[str] = ()) -> None:
+        self.notes = list(notes)
+        """What of the schemas is not enforced, for the log."""
+        self._matcher, self._vocab_size, self._end_ids = matcher, vocab_size, frozenset(end_ids)
+        self._ended = 0  # end tokens accepted; the matcher never sees them
+
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """Which tokens may come next, bool [vocab_size]; None once the matcher gave up (see `notes`)."""
+        if self._ended:
+            only = np.zeros(self._vocab_size, np.bool_)
+            only[list(self._end_ids)] = True
+            return only
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        return (
+            None if self._gave_up() else np.unpackbits(bits, count=self._vocab_size, bitorder="little").view(np.bool_)
+        )
+
+    def accept(self, token: int) -> None:
+        """Raises ValueError where `token` cannot stand; the grammar is then as it was.
+
+        `allowed` is the narrower of the two: of several ways to write forced bytes it allows the tokenizer's own alone.
+        """
+        if token in self._end_ids and (self._ended or self._matcher.is_accepting()):
+            self._ended += 1
+        elif self._ended or (self._matcher.try_consume_tokens([token]) != 1 and not self._gave_up()):
+            raise ValueError(f"token {token} is not allowed here")
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that must come next, may be empty."""
+        return [] if self._ended or self._gave_up() else self._matcher.compute_ff_tokens()
+
+    def rollback(self, count: int) -> None:
+        """Takes the last `count` accepted tokens back."""
+        ends = min(count, self._ended)
+        self._ended -= ends
+        if count > ends and not self._gave_up() and not self._matcher.rollback(count - ends):
+            raise ValueError(f"{count} tokens cannot be taken back")
+
+    @property
+    def is_done(self) -> bool:
+        """Nothing but an end token may come any more."""
+        return self._ended > 0 or (bool(self._matcher.is_stopped()) and not self._matcher.is_error())
+
+    def _gave_up(self) -> bool:
+        """llguidance stops at its own limits of time and size; the request then goes on without a grammar."""
+        if not self._matcher.is_error():
+            return False
+        note = f"the grammar was given up: {self._matcher.get_error()[:200]}"
+        if note not in self.notes:
+            self.notes.append(note)
+        return True
+
+
+class _ForGuidance:
+    """A tokenizer as llguidance wants it: special tokens begin with the byte 0xff, which no text has."""
+
+    is_tokenizer_wrapper = True
+
+    def __init__(self, tokenizer: Tokenizer, end_id: int) -> None:
+        ordinary, everything = tokenizer.ordinary_count, tokenizer.all_bytes()
+        self.tokens = [*everything[:ordinary], *(b"\xff" + name for name in everything[ordinary:])]
+        self.special_token_ids = list(range(ordinary, tokenizer.vocab_size))
+        self.eos_token_id, self.bos_token_id = end_id, tokenizer.special.get("[BOS]", end_id)
+        self._tokenizer = tokenizer
+
+    def __call__(self, text: bytes | str) -> list[int]:
+        return self._tokenizer.encode(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
+
+
+class _Cache:
+    """The newest few results by key."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[Any, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Any, make: Any) -> Any:
+        with self._lock:
+            if key in self._entries:
+                self._entries.move_to_end(key)
+                return self._entries[key]
+        made = make()
+        with self._lock:
+            self._entries[key] = made
+            while len(self._entries) > CACHE_ENTRIES:
+                self._entries.popitem(last=False)
+        return made
+
+
+def _choice(choice: object, names: list[str]) -> tuple[bool, list[str]]:
+    """Whether a call must come, and of which tools."""
+    if choice is None or choice == "auto":
+        return False, names
+    if choice == "none":
+        return False, []
+    if choice == "required":
+        if not names:
+            raise RequestError("tool_choice is required, but there are no tools")
+        return True, names
+    function = choice.get("function") if isinstance(choice, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    if name is None:
+        raise RequestError("tool_choice must be auto, none, required, or a function by its name")
+    if name not in names:
+        raise RequestError(f"tool_choice names {str(name)[:80]!r}, which is none of the tools")
+    return True, [name]
+
+
+def _format(response_format: object) -> object:
+    """The schema that the text must follow; None where it is free."""
+    if response_format is None:
+        return None
+    kind = response_format.get("type") if isinstance(response_format, dict) else None
+    if isinstance(response_format, dict) and kind in ("text", "json_object"):
+        return None if kind == "text" else {"type": "object"}
+    wrapped = response_format.get("json_schema") if isinstance(response_format, dict) else None
+    if kind != "json_schema" or not isinstance(wrapped, dict) or not isinstance(wrapped.get("schema"), dict):
+        raise RequestError("response_format must be of type text, json_object, or json_schema with a schema")
+    return wrapped["schema"]
+
+
+def _lark(shape: Shape, special: Any) -> str:
+    """The grammar in llguidance's Lark."""
+
+    def mark(name: str) -> str:
+        return f"<[{special[name]}]>"
+
+    rules = [f"start: {_outline(shape, special)}", "TXT: /(.|\\n)*/"]
+    if shape.text_schema is not None:
+        rules.append(f"text: %json {shape.text_schema}")
+    if not shape.tools:
+        return "\n".join(rules)
+    rules.append(f"calls: {mark('<|tool_calls_section_begin|>')} call_0 {mark('<|tool_calls_section_end|>')}")
+    begin, argument, end = (mark(f"<|tool_call_{part}|>") for part in ("begin", "argument_begin", "end"))
+    for nth in range(shape.most_calls):
+        more = f" call_{nth + 1}?" if nth + 1 < shape.most_calls else ""
+        rules.append(f"call_{nth}: {begin} id_{nth} {end}{more}")
+        index = shape.next_tool_index + nth
+        ids = (f'"{canonical(name, index)}" args_{place}' for place, (name, _) in enumerate(shape.tools))
+        rules.append(f"id_{nth}: {' | '.join(ids)}")
+    for place, (_, schema) in enumerate(shape.tools):
+        rules += [f"args_{place}: {argument} json_{place}", f"json_{place}: %json {schema}"]
+    return "\n".join(rules)
+
+
+def _outline(shape: Shape, special: Any) -> str:
+    """The reply from its first token on: thoughts, then text or calls. What must be a call or JSON is nothing else."""
+    say = "text" if shape.text_schema is not None else "TXT"
+    if shape.must_call:
+        body = "calls"
+    elif not shape.tools:
+        body = say
+    else:
+        body = f"({say} | calls)" if shape.text_schema is not None else "TXT calls?"
+    if "<think>" not in special or "</think>" not in special:
+        return body
+    opened, closed = f"<[{special['<think>']}]>", f"<[{special['</think>']}]>"
+    after = f"{closed} {body}"
+    optional = "" if shape.must_call or shape.text_schema is not None else "?"
+    if shape.must_call:
+        inside = f"TXT {closed}? calls"
+    elif shape.tools:  # calls straight out of the thoughts too, as K2 sometimes makes them
+        inside = f"TXT ({after} | calls){optional}"
+    else:
+        inside = f"TXT ({after}){optional}"
+    if shape.in_think:
+        return inside
+    return f"({opened} {inside} | {body})" if shape.may_think else body

@@ -1,0 +1,129 @@
+"""JSON schemas on their way into a grammar: taken as strictly as can be, never refused.
+
+llguidance compiles most of JSON Schema. What it cannot is tried in looser forms, each noted: its lenient mode (leaves out what it
+does not know), the schema without its bounds, patterns and broken references, and at last any object.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+MAX_SCHEMA_CHARS = 1 << 20
+_SPACING = {"whitespace_flexible": False, "key_separator": ":[ ]?", "item_separator": ",[ ]?"}
+"""Compact JSON with at most one blank behind ':' and ',': as K2 writes it, and no endless white space."""
+_KEPT = (
+    "type",
+    "enum",
+    "const",
+    "anyOf",
+    "oneOf",
+    "items",
+    "properties",
+    "required",
+    "additionalProperties",
+    "$defs",
+    "$ref",
+)
+_ANY_OBJECT: dict[str, Any] = {"type": "object"}
+
+
+@dataclass(frozen=True, slots=True)
+class Strict:
+    """A schema that compiles, as JSON text, and what had to be left out of it ("" for nothing)."""
+
+    text: str
+    note: str
+
+
+def strictest(schema: object, compiles: Callable[[str], str]) -> Strict:
+    """The strictest form of `schema` that `compiles`, which gives "" or what is wrong."""
+    try:
+        size = len(json.dumps(schema))
+    except (RecursionError, ValueError, TypeError):
+        size = MAX_SCHEMA_CHARS + 1
+    if size > MAX_SCHEMA_CHARS:
+        return Strict(_text(_ANY_OBJECT), "the schema is too large or too deep: any JSON object is allowed")
+    first = ""
+    for form, what in _forms(schema):
+        try:
+            text = _text(form)
+        except (RecursionError, ValueError, TypeError):
+            continue
+        wrong = compiles(text)
+        if not wrong:
+            return Strict(text, f"{what} ({first})" if what else "")
+        first = first or _short(wrong)
+    raise AssertionError("any object compiles")
+
+
+def _forms(schema: object) -> Iterator[tuple[object, str]]:
+    strict = _object_at_root(schema)
+    yield strict, ""
+    if isinstance(strict, dict):
+        yield _lenient(strict), "parts of the schema are not enforced"
+        yield (
+            _lenient(_loosened(strict, strict)),
+            "bounds, patterns and broken references of the schema are not enforced",
+        )
+    yield _ANY_OBJECT, "the schema is not enforced: any JSON object is allowed"
+
+
+def _lenient(schema: dict[str, Any]) -> dict[str, Any]:
+    return {**schema, "x-guidance": {"lenient": True}}
+
+
+def _text(schema: object) -> str:
+    if not isinstance(schema, dict):
+        return json.dumps(schema)
+    given = schema.get("x-guidance")
+    lenient = {"lenient": True} if given == {"lenient": True} else {}
+    return json.dumps({**schema, "x-guidance": {**_SPACING, **lenient}})
+
+
+def _object_at_root(schema: object) -> object:
+    """Arguments are always an object, also where the schema does not say so."""
+    if not isinstance(schema, dict):
+        return _ANY_OBJECT
+    schema = {key: value for key, value in schema.items() if key != "x-guidance"}
+    if "type" in schema or not {"$ref", "anyOf", "oneOf", "allOf", "enum", "const", "$dynamicRef"}.isdisjoint(schema):
+        return schema
+    return {**schema, "type": "object"}
+
+
+def _loosened(schema: Any, root: dict[str, Any]) -> Any:
+    """Only the shape: types, properties, enums, alternatives and references that lead somewhere."""
+    if not isinstance(schema, dict):
+        return schema if isinstance(schema, bool) else {}
+    if "$ref" in schema and not _leads_somewhere(schema["$ref"], root):
+        return {}
+    loose: dict[str, Any] = {}
+    for key in _KEPT:
+        value = schema.get(key)
+        if key not in schema or (key in ("enum", "anyOf", "oneOf") and not value):
+            continue
+        if key in ("properties", "$defs") and isinstance(value, dict):
+            loose[key] = {name: _loosened(one, root) for name, one in value.items()}
+        elif key in ("anyOf", "oneOf") and isinstance(value, list):
+            loose["anyOf"] = [_loosened(one, root) for one in value]
+        elif key in ("items", "additionalProperties"):
+            loose[key] = _loosened(value, root)
+        else:
+            loose[key] = value
+    if not set(loose.get("required") or ()) <= set(loose.get("properties") or ()):
+        loose.pop("additionalProperties", None)
+    return loose
+
+
+def _leads_somewhere(reference: object, root: dict[str, Any]) -> bool:
+    if reference == "#":
+        return True
+    if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+        return False
+    definitions = root.get("$defs")
+    return isinstance(definitions, dict) and reference.removeprefix("#/$defs/") in definitions
+
+
+def _short(wrong: str) -> str:
+    line = wrong.removeprefix("at ").split("\n", 1)[0]
+    return line.split(": ", 1)[-1][:160]

@@ -1,0 +1,109 @@
+"""Every schema's tool calls are valid: drawn at random from what the grammar allows, streamed token by token and taken whole."""
+
+import json
+
+import jsonschema
+import pytest
+from inference_chat_house import Sampler, reply, tiny_tokenizer
+from inference_house import K2_DATA, needs_k2_data
+from inference_schemas import LOOSE, SCHEMAS, deep
+
+from inference_backend.chat.grammar import GrammarCompiler
+from inference_backend.chat.parser import StreamParser
+from inference_backend.chat.tokenizer import Tokenizer
+
+
+def tool(schema, name="Tool"):
+    return {"type": "function", "function": {"name": name, "parameters": schema}}
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    tokenizer = tiny_tokenizer()
+    return tokenizer, GrammarCompiler(tokenizer)
+
+
+def validator(schema):
+    kind = jsonschema.Draft202012Validator
+    return kind(schema, format_checker=kind.FORMAT_CHECKER)
+
+
+def check(made, schema, seed, hurry=0.5):
+    """One reply that must call, drawn by `seed`; its number of tokens."""
+    tokenizer, compiler = made
+    grammar = compiler.grammar([tool(schema)], tool_choice="required", next_tool_index=seed)
+    assert grammar.notes == []
+    ids = Sampler(tokenizer, seed, hurry).draw(grammar)
+    parser = StreamParser(tokenizer, names=["Tool"], next_tool_index=seed)
+    streamed = reply([piece for token in ids for piece in parser.feed(token)] + parser.end())
+    assert streamed["complete"]
+    assert all(streamed["complete"])
+    assert parser.notes == []
+    arguments = tokenizer.decode(ids).split("<|tool_call_argument_begin|>")[1:]
+    whole = [text.split("<|tool_call_end|>")[0] for text in arguments]
+    assert [json.loads(call["arguments"]) for call in streamed["calls"]] == [json.loads(text) for text in whole]
+    for nth, call in enumerate(streamed["calls"]):
+        assert call["id"] == f"functions.Tool:{seed + nth}"
+        validator(schema).validate(json.loads(call["arguments"]))
+    return len(ids)
+
+
+def test_there_are_enough_and_they_differ():
+    assert len({json.dumps(schema, sort_keys=True) for schema in SCHEMAS}) >= 212
+    for schema in SCHEMAS:
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_calls_are_valid_for_every_schema(tiny):
+    for seed, schema in enumerate(SCHEMAS):
+        check(tiny, schema, seed)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("hurry", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("round_", range(4))
+def test_calls_are_valid_for_every_schema_many_times(tiny, hurry, round_):
+    for seed, schema in enumerate(SCHEMAS):
+        check(tiny, schema, 1000 * (round_ + 1) + seed, hurry)
+
+
+@pytest.fixture(scope="module")
+def k2():
+    tokenizer = Tokenizer.load(K2_DATA)
+    return tokenizer, GrammarCompiler(tokenizer)
+
+
+@needs_k2_data
+def test_calls_are_valid_in_k2_s_own_tokens(k2):
+    for seed in range(0, len(SCHEMAS), 12):
+        check(k2, SCHEMAS[seed], seed)
+
+
+@needs_k2_data
+@pytest.mark.nightly
+def test_calls_are_valid_in_k2_s_own_tokens_for_every_schema(k2):
+    for seed, schema in enumerate(SCHEMAS):
+        check(k2, schema, seed)
+
+
+@pytest.mark.parametrize(("schema", "why"), LOOSE, ids=lambda value: json.dumps(value)[:40])
+def test_what_cannot_be_enforced_is_looser_and_said(tiny, schema, why):
+    tokenizer, compiler = tiny
+    grammar = compiler.grammar([tool(schema)], tool_choice="required")
+    assert len(grammar.notes) == 1
+    assert "tool Tool: " in grammar.notes[0]
+    assert why in grammar.notes[0]
+    parser = StreamParser(tokenizer, names=["Tool"])
+    pieces = [piece for token in Sampler(tokenizer, 1).draw(grammar) for piece in parser.feed(token)]
+    assert all(reply(pieces + parser.end())["complete"])
+
+
+@pytest.mark.parametrize("levels", [300, 3000])
+def test_a_schema_too_deep_allows_any_object(tiny, levels):
+    grammar = tiny[1].grammar([tool(deep(levels))], tool_choice="required")
+    assert "any JSON object is allowed" in grammar.notes[0]
+    Sampler(tiny[0], 1).draw(grammar)
+
+
+def test_a_deep_schema_is_enforced(tiny):
+    check(tiny, deep(30), 0)
