@@ -24,7 +24,9 @@ from kimi_agent.core.sanitize import plain, visible
 IDLE_EXIT = 1800
 """Seconds without a request after which the engine ends by itself."""
 
-KEPT_ENVIRONMENT = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC", "OMP_NUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV"]
+KEPT_ENVIRONMENT = frozenset(
+    ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC", "OMP_NUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV")
+)
 """The engine needs no keys; what begins with CUDA_, NVIDIA_ or NCCL_ comes besides."""
 
 
