@@ -20,13 +20,15 @@ from urllib.parse import urlsplit
 
 from kimi_agent.core.errors import ConfigError, NoModelError
 from kimi_agent.core.sanitize import plain, visible
+from kimi_agent.core.whole_file import write_whole
 
 IDLE_EXIT = 1800
 """Seconds without a request after which the engine ends by itself."""
 
-KEPT_ENVIRONMENT = frozenset(
-    ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC", "OMP_NUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV")
-)
+KEPT_ENVIRONMENT = frozenset({
+    "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC",
+    "OMP_NUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV",
+})  # fmt: skip
 """The engine needs no keys; what begins with CUDA_, NVIDIA_ or NCCL_ comes besides."""
 
 
@@ -73,10 +75,10 @@ def _folder(home: Path, model: str) -> Path:
 
 
 def _running(state: Path) -> Engine | None:
-    """The engine that wrote `state`, when it answers there."""
+    """The engine that `state` tells of, when it answers there."""
     try:
         told = json.loads(state.read_bytes())
-        engine = Engine(told["url"], told["token"])
+        engine = Engine(str(told["url"]), Path(told["token_file"]).read_text(encoding="ascii").strip())
         os.kill(told["pid"], 0)
     except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return None
@@ -111,45 +113,50 @@ def _alone(path: Path, tell: Tell) -> Any:
 
 def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str]) -> Engine:
     kept = {k: v for k, v in env.items() if k in KEPT_ENVIRONMENT or k.startswith(("CUDA_", "NVIDIA_", "NCCL_"))}
-    log = state.with_suffix(".log")
     command = [
-        sys.executable, "-P", "-m", "inference_backend", "serve", str(folder), "--port", "0",
-        "--state", str(state), "--idle-exit", str(IDLE_EXIT), "--progress", "json",
+        sys.executable, "-P", "-m", "inference_backend", "serve", str(folder), "--port", "0", "--progress", "json",
+        "--token-file", str(state.with_suffix(".token")), "--idle-exit", str(IDLE_EXIT),
+        "--snapshots", str(state.with_suffix(".kv")), "--snapshot-gb", "4",
     ]  # fmt: skip
     tell("starting the local engine", None)
+    log = state.with_suffix(".log")
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, env=kept, start_new_session=True
         )
     assert child.stdout is not None
+    ready = False
     try:
-        _follow(child.stdout, tell)
-    except BaseException:  # a person who gives up waiting
-        child.terminate()
-        raise
+        with child.stdout:
+            told = _follow(child.stdout, tell)
+        if told.get("event") == "ready":
+            write_whole(state, json.dumps({"pid": child.pid, "url": told["url"], "token_file": told["token_file"]}))
+            if engine := _running(state):
+                ready = True
+                return engine
+        words = f"{told['message']}. {told.get('hint', '')}" if told.get("event") == "error" else _last_words(log)
+        raise NoModelError("the local engine did not start", visible(plain(words)).strip()[:600])
     finally:
-        child.stdout.close()
-    if engine := _running(state):
-        return engine
-    child.terminate()
-    raise NoModelError("the local engine did not start", _last_words(log))
+        if not ready:  # also where a person gives up waiting
+            child.terminate()
 
 
-def _follow(lines: IO[bytes], tell: Tell) -> None:
-    """Passes on what the engine says of its start, a JSON object per line, until it is ready or has ended."""
+def _follow(lines: IO[bytes], tell: Tell) -> dict[str, Any]:
+    """Passes on how far the load is; answers the engine's last word on its start, empty where it ended without one."""
     for line in lines:
         try:
             told = json.loads(line)
-            if told.get("ready"):
-                return
-            share = told.get("done")
-            tell(visible(plain(str(told["loading"])))[:60], float(share) if share is not None else None)
+            event = told.get("event")
+            if event in ("ready", "error"):
+                return dict(told)
+            if event == "loading":
+                share = told["done"] / told["total"] if told["total"] else None
+                tell(visible(plain(str(told["what"])))[:60], share)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
+    return {}
 
 
 def _last_words(log: Path) -> str:
-    lines = [
-        visible(plain(line)) for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
-    ]
-    return f"It said: {' '.join(lines[-3:])[-600:]}" if lines else f"It said nothing; see {log}."
+    said = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return f"It said: {' '.join(said[-3:])}" if said else f"It said nothing; see {log}."
