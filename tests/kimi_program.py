@@ -58,7 +58,7 @@ class Program:
     def start(self, *arguments: str) -> "subprocess.Popen[bytes] | warm_kimi.Process":
         """It runs by itself, and nobody hears what it says."""
         environment = self.environment()
-        with open(os.devnull, "r+b") as nowhere:
+        with Path(os.devnull).open("r+b") as nowhere:
             if warm_kimi.can_be_forked(arguments, environment):
                 return warm_kimi.Process(arguments, [nowhere.fileno()] * 3, self.work, environment)
             streams = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere}
