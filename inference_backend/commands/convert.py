@@ -1,0 +1,26 @@
+"""`python -m inference_backend convert SRC DST --to bf16|fp8|int4`"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inference_backend.commands.output import progress_bar, size
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Folder of the checkpoint.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="New folder; one that was begun is finished.")],
+    to: Annotated[str, typer.Option("--to", metavar="SCHEME", help="bf16, fp8 or int4.")],
+) -> None:
+    """Rewrite a checkpoint in another scheme, one tensor in memory at a time."""
+    from inference_backend.convert import convert as run
+
+    with progress_bar() as progress:
+        done = run(source, target, to, progress=progress)
+    files = f"{done.files} file{'s' * (done.files > 1)}"
+    typer.echo(f"{target}: {files}, {size(done.bytes_after)} in {to} (before: {size(done.bytes_before)})")
+    if done.reused:
+        typer.echo(f"{done.reused} of them were whole already.")
+    if done.dropped:
+        typer.echo(f"{done.dropped} tensors for multi-token prediction were left out.")
