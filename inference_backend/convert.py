@@ -7,7 +7,9 @@ to what it is being converted: the same command goes on with the files that are 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,8 @@ CONFIGS: dict[str, Callable[[bool], dict[str, Any] | None]] = {
 
 Tensors = dict[str, tuple[str, tuple[int, ...]]]
 """Full name to (dtype, shape)."""
+Made = list[tuple[str, NDArray[Any]]]
+"""Tensors by their names without prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +109,11 @@ class _Job:
     prefix: str
 
 
-def convert(source: Path, target: Path, to: str, *, progress: Progress = quiet) -> Converted:
+def convert(source: Path, target: Path, to: str, *, jobs: int = 1, progress: Progress = quiet) -> Converted:
     """Writes the checkpoint in `source` to `target`, its linear layers in scheme `to`; raises EngineError.
 
-    What is in that scheme already is copied bit for bit; what is not goes through float32, exactly.
+    What is in that scheme already is copied bit for bit; what is not goes through float32, exactly. `jobs` tensors at a time are
+    in memory, each on a thread: NumPy works outside the interpreter's lock.
     """
     if to not in CONFIGS:
         raise RequestError(f"{to[:40]!r} is no scheme to convert to", f"There are {', '.join(CONFIGS)}.")
@@ -121,7 +126,7 @@ def convert(source: Path, target: Path, to: str, *, progress: Progress = quiet) 
     contents = {shard.name: shard.tensors(job) for shard in shards}
     _claim(source, target, to, checkpoint)
     try:
-        reused = _write(job, shards, contents, target, progress)
+        reused = _write(job, shards, contents, target, jobs, progress)
         after = _finish(source, target, contents, new_raw)
     except OSError as error:
         raise CheckpointError(
@@ -143,7 +148,7 @@ def _finish(source: Path, target: Path, contents: dict[str, Tensors], new_raw: d
 
 
 def _write(
-    job: _Job, shards: list[_Shard], contents: dict[str, Tensors], target: Path, progress: Progress
+    job: _Job, shards: list[_Shard], contents: dict[str, Tensors], target: Path, jobs: int, progress: Progress
 ) -> int:  # fmt: skip
     """Writes the files that are not whole already; returns how many were. Raises CapacityError for a full disk."""
     done = {shard.name for shard in shards if is_complete(target / shard.name, contents[shard.name])}
@@ -159,14 +164,29 @@ def _write(
         with ShardWriter(target / shard.name, contents[shard.name]) as writer:
             for name in shard.copied:
                 writer.write(name, job.checkpoint.array(name))
-            for weight in shard.weights:
+            for made in _ahead(lambda weight: list(_rewritten(job, weight)), shard.weights, jobs):
                 progress("converting", number, total)
                 number += 1
-                for short, array in _rewritten(job, weight):
+                for short, array in made:
                     writer.write(job.prefix + short, array)
         job.checkpoint.release()
     progress("converting", total, total)
     return len(done)
+
+
+def _ahead(work: Callable[[Weight], Made], weights: Sequence[Weight], jobs: int) -> Iterator[Made]:
+    """The results in order, `jobs` of them under way at most."""
+    if jobs <= 1:
+        yield from map(work, weights)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        under_way: deque[Future[Made]] = deque()
+        for weight in weights:
+            under_way.append(pool.submit(work, weight))
+            if len(under_way) == jobs:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _rewritten(job: _Job, weight: Weight) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -36,7 +36,7 @@ class StoredWeights:
         stem = name.removesuffix("weight")
         params = {short.removeprefix(stem): self._array(short) for short in self.weights[name].stored()}
         for suffix, array in params.items():
-            if suffix.startswith("weight_scale") and not np.isfinite(array.astype(np.float32, copy=False)).all():
+            if suffix.startswith("weight_scale") and not np.isfinite(array).all():
                 raise CheckpointError(f"{self._prefix}{stem}{suffix} holds scales that are not finite")
         shape = params.get("weight_shape")
         if shape is not None and tuple(shape.tolist()) != self.weights[name].shape:
@@ -55,7 +55,7 @@ class StoredWeights:
         else:
             values = SCHEMES[weight.scheme].dequantise(params, rounded=rounded)
         if not np.isfinite(values).all():
-            raise CheckpointError(f"{self._prefix}{name} holds numbers that are not finite")
+            raise _not_finite(self._prefix + name)
         return values
 
     def verify(self, progress: Progress = quiet) -> None:
@@ -63,7 +63,9 @@ class StoredWeights:
         file = ""
         for number, name in enumerate(self.weights):
             progress("checking weights", number, len(self.weights))
-            self.dequantised(name)
+            for suffix, array in self.params(name).items():
+                if array.dtype.kind not in "iu" and not np.isfinite(array).all():
+                    raise _not_finite(self._prefix + name.removesuffix("weight") + suffix)
             now = self.checkpoint.file_of(self._prefix + next(iter(self.weights[name].stored())))
             if now != file:
                 self.checkpoint.release()
@@ -118,3 +120,7 @@ def load_weights(
     is first used.
     """
     return Dequantised(open_weights(folder, config, progress=progress), rounded=rounded, cache_bytes=cache_bytes)
+
+
+def _not_finite(name: str) -> CheckpointError:
+    return CheckpointError(f"{name} holds numbers that are not finite")

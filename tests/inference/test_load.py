@@ -191,6 +191,7 @@ NOT_FINITE = {
     "NaN in a scale of fp8": ("fp8", f"{EXPERT}.weight_scale_inv", f"{EXPERT}.weight_scale_inv holds scales"),
     "NaN in fp8": ("fp8", f"{EXPERT}.weight", f"{EXPERT}.weight holds numbers"),
     "NaN in bf16": ("bf16", f"{EXPERT}.weight", f"{EXPERT}.weight holds numbers"),
+    "infinity in bf16": ("bf16", f"{EXPERT}.weight", f"{EXPERT}.weight holds numbers"),
     "NaN in a norm": ("bf16", "model.norm.weight", "model.norm.weight holds numbers"),
 }
 
@@ -200,7 +201,7 @@ def test_numbers_that_are_not_finite_are_named(tmp_path: Path, case: str) -> Non
     scheme, name, named = NOT_FINITE[case]
 
     def change(tensors: dict[str, np.ndarray]) -> None:
-        tensors[name].reshape(-1)[-1] = np.nan
+        tensors[name].reshape(-1)[-1] = np.inf if case.startswith("infinity") else np.nan
 
     config = checkpoint_with(tmp_path, scheme, change)
     with pytest.raises(CheckpointError) as caught:
