@@ -18,14 +18,39 @@ Array = NDArray[Any]
 CACHE_BYTES = 4 << 30
 
 
+class StoredTensors(Mapping[str, Array]):
+    """The tensors of a checkpoint as they are stored, by their names without the prefix: views into the mapped files."""
+
+    def __init__(self, checkpoint: Checkpoint, prefix: str, skipped: list[str]) -> None:
+        self._checkpoint, self._prefix = checkpoint, prefix
+        self._names = {name.removeprefix(prefix): name for name in checkpoint.keys() - set(skipped)}
+
+    def __getitem__(self, name: str) -> Array:
+        """Raises CheckpointError for scales that are not finite: they are few, and one of them spoils every answer."""
+        array = self._checkpoint.array(self._names[name])
+        if name.endswith((".weight_scale", ".weight_scale_inv")) and not np.isfinite(array).all():
+            raise CheckpointError(f"{self._names[name]} holds scales that are not finite")
+        return array
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
 class StoredWeights:
-    """Every weight of the model as the checkpoint stores it, by its name without the prefix: views into the mapped files."""
+    """Every weight of the model, by its name without the prefix, in its scheme. `tensors` are what is stored for them."""
 
     def __init__(self, checkpoint: Checkpoint, config: ModelConfig) -> None:
         """Raises CheckpointError unless every tensor is there, of the right shape and type, and none is unknown."""
         self.checkpoint = checkpoint
         self.skipped = check_tensors(config, checkpoint, str(checkpoint.folder))
         self.weights: dict[str, Weight] = {weight.name: weight for weight in weights_of(config)}
+        self.tensors = StoredTensors(checkpoint, config.prefix, self.skipped)
         self._prefix = config.prefix
 
     def params(self, name: str) -> dict[str, Array]:
@@ -34,10 +59,7 @@ class StoredWeights:
         Raises CheckpointError where a scale is not finite, or where the shape that is stored contradicts it.
         """
         stem = name.removesuffix("weight")
-        params = {short.removeprefix(stem): self._array(short) for short in self.weights[name].stored()}
-        for suffix, array in params.items():
-            if suffix.startswith("weight_scale") and not np.isfinite(array).all():
-                raise CheckpointError(f"{self._prefix}{stem}{suffix} holds scales that are not finite")
+        params = {short.removeprefix(stem): self.tensors[short] for short in self.weights[name].stored()}
         shape = params.get("weight_shape")
         if shape is not None and tuple(shape.tolist()) != self.weights[name].shape:
             raise CheckpointError(
@@ -71,9 +93,6 @@ class StoredWeights:
                 self.checkpoint.release()
             file = now
 
-    def _array(self, short: str) -> Array:
-        return self.checkpoint.array(self._prefix + short)
-
 
 class Dequantised(Mapping[str, Array]):
     """float32 weights for the reference, each made when it is asked for; the last ones used are kept, up to `cache_bytes`."""
@@ -102,7 +121,7 @@ class Dequantised(Mapping[str, Array]):
 
 
 def open_weights(folder: Path, config: ModelConfig, *, progress: Progress = quiet) -> StoredWeights:
-    """The weights as they are stored, checked against `config`. Raises CheckpointError."""
+    """The weights as they are stored, checked; `.tensors` is what the torch model takes. Raises CheckpointError."""
     return StoredWeights(Checkpoint(folder, progress=progress), config)
 
 

@@ -99,6 +99,22 @@ def test_quantised_models_equal_transformers_on_dequantised_weights(tmp_path: Pa
     np.testing.assert_allclose(logits(config, weights, tokens), theirs, rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_the_torch_model_takes_the_stored_tensors(tmp_path: Path, scheme: str) -> None:
+    import torch
+
+    from inference_backend.engine.runner import Chunk
+    from inference_backend.engine.torch_runner import TorchRunner
+    from inference_backend.model.model import Model
+
+    config = make_checkpoint(tmp_path, scheme, vision=True, shards=2)
+    stored_weights = open_weights(tmp_path, config)
+    tokens = random_tokens(config, 20)
+    runner = TorchRunner(Model.load(config, stored_weights.tensors, dtype=torch.float32), 2)
+    found = runner.forward([Chunk(tokens, 0, [0], 20)])
+    np.testing.assert_allclose(found, logits(config, load_weights(tmp_path, config), tokens), rtol=0, atol=3e-4)
+
+
 def test_bf16_loads_in_transformers(tmp_path: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM
