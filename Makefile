@@ -19,8 +19,8 @@ test: $(VENV)/.installed-dev
 
 # what takes too long for every change, and more of what is tried at random: docs/reliability.md says what that is
 nightly: $(VENV)/.installed-dev
-	KIMI_REWIND_SEEDS=1000 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
-	$(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
+	KIMI_REWIND_SEEDS=1000 KIMI_EVERY_NTH_CALL=1 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
+	KIMI_EVERY_NTH_CALL=1 $(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
 	KIMI_COLD=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev

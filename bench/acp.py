@@ -63,6 +63,13 @@ def servers() -> list[dict[str, Any]]:
     return [{"name": name, "command": command[0], "args": command[1:], "env": []} for name, command in commands.items()]
 
 
+def lives(process: int) -> bool:
+    try:
+        return " Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+
+
 def hello(body: Any) -> list[dict[str, Any]]:
     return [{"text": "Hello."}]
 
@@ -82,24 +89,34 @@ def starts(agents: list[Agent], folder: Path, times: int) -> None:
                         opened, _ = running.new(folder / f"{next(FOLDERS)}", servers())
                         whole = time.perf_counter() - running.began
                         time.sleep(SETTLING_S)
-                        memory, end = running.memory(), running.end()
+                        memory, family, end = running.memory(), running.family(), running.end()
+                        time.sleep(SETTLING_S / 2)
+                        left = sum(map(lives, family))
                     except NotAnswered as error:
                         refused[agent.name] = str(error)
                         continue
                 if number:
-                    found[agent.name].append((first, opened, whole, memory, end))
+                    found[agent.name].append((first, opened, whole, memory, end, left))
     rows = []
     for name, runs in found.items():
         if not runs:
-            rows.append([name, refused[name], "", "", "", ""])
+            rows.append([name, refused[name], "", "", "", "", ""])
             continue
-        first, opened, whole, memory, end = (statistics.median(column) for column in zip(*runs, strict=True))
+        first, opened, whole, memory, end, left = (statistics.median(column) for column in zip(*runs, strict=True))
         slowest = max(run[0] for run in runs)
         rows.append([
             name, f"{first * 1000:.0f} ({slowest * 1000:.0f})", f"{opened * 1000:.0f}", f"{whole * 1000:.0f}", f"{memory:.0f}",
-            f"{end * 1000:.0f}",
+            f"{end * 1000:.0f}", f"{left:.0f}",
         ])  # fmt: skip
-    head = ["agent", "initialize ms (slowest)", "session/new ms", "both ms", "MB 2 s later", "end of input to exit ms"]
+    head = [
+        "agent",
+        "initialize ms (slowest)",
+        "session/new ms",
+        "both ms",
+        "MB 2 s later",
+        "input's end to exit ms",
+        "left behind",
+    ]
     table(f"Start (median of {times}, in turn; two MCP servers, one of which never answers)", head, rows)
 
 

@@ -20,8 +20,10 @@ _UNREACHABLE = re.compile(
 )
 
 
-def house(spec: str, registry: str, command: Callable[[Path], list[str]]) -> Path:
+def house(spec: str, registry: str, command: Callable[[Path], list[str]], patience: float = PATIENCE_S) -> Path:
     """The folder `$XDG_CACHE_HOME/kimi-tests/SPEC`, which `command` (of that folder) has filled, now or in an earlier run.
+
+    It may take `patience` seconds.
 
     The test is skipped where the registry cannot be reached; any other failure of the command is one of the test.
     """
@@ -32,22 +34,22 @@ def house(spec: str, registry: str, command: Callable[[Path], list[str]]) -> Pat
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several workers want it at once: one installs, the others wait
         if not (folder / "whole").exists():
-            _fill(folder, registry, command)
+            _fill(folder, registry, command, patience)
     finally:
         os.close(lock)
     return folder
 
 
-def _fill(folder: Path, registry: str, command: Callable[[Path], list[str]]) -> None:
+def _fill(folder: Path, registry: str, command: Callable[[Path], list[str]], patience: float) -> None:
     missed = folder.with_name(f"unreachable-{registry}")
     if missed.exists() and time.time() - missed.stat().st_mtime < ANEW_S:
         pytest.skip(f"{registry} could not be reached: {missed.read_text()}")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
-        done = subprocess.run(command(folder), capture_output=True, text=True, timeout=PATIENCE_S, cwd=folder)
+        done = subprocess.run(command(folder), capture_output=True, text=True, timeout=patience, cwd=folder)
     except subprocess.TimeoutExpired:
-        _unreachable(missed, registry, f"no end after {PATIENCE_S} s")
+        _unreachable(missed, registry, f"no end after {patience:g} s")
         return
     if done.returncode:
         found = _UNREACHABLE.search(done.stderr)

@@ -55,6 +55,15 @@ class Program:
             timeout=60,
         )
 
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes] | warm_kimi.Process":
+        """It runs by itself, and nobody hears what it says."""
+        environment = self.environment()
+        with Path(os.devnull).open("r+b") as nowhere:
+            if warm_kimi.can_be_forked(arguments, environment):
+                return warm_kimi.Process(arguments, [nowhere.fileno()] * 3, self.work, environment)
+            streams = {"stdin": nowhere, "stdout": nowhere, "stderr": nowhere}
+            return subprocess.Popen([*warm_kimi.KIMI, *arguments], cwd=self.work, env=environment, **streams)
+
     def write_config(self, text: str) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         self.config.write_text(text)

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from houses import house
+from houses import PATIENCE_S, house
 
 
 def later_python(*versions: str) -> str:
@@ -21,12 +21,12 @@ def later_python(*versions: str) -> str:
     pytest.skip(f"there is no Python {' or '.join(versions)} on this machine")
 
 
-def environment(python: str, *specs: str) -> Path:
-    """`bin/python` of an environment with these packages."""
+def environment(python: str, *specs: str, patience: float = PATIENCE_S) -> Path:
+    """`bin/python` of an environment with these packages; see `house` for `patience`."""
 
     def command(folder: Path) -> list[str]:
         quiet = ("--quiet", "--disable-pip-version-check", "--ignore-requires-python", "--retries", "1")
         subprocess.run([python, "-m", "venv", str(folder / "venv")], check=True)
         return [str(folder / "venv/bin/python"), "-m", "pip", "install", *quiet, *specs]
 
-    return house("+".join(specs), "pypi", command) / "venv/bin/python"
+    return house("+".join(specs), "pypi", command, patience) / "venv/bin/python"

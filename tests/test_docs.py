@@ -20,7 +20,7 @@ from kimi_program import Program
 from kimi_agent.config import load_config
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "acp").rglob("*.md"))]
 PRINT_MODE = ROOT / "docs" / "guides" / "print-mode.md"
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE_NAME = re.compile(r"^`([\w./-]+)`[^`\n]*:\n\n\Z", re.MULTILINE)

@@ -112,6 +112,8 @@ class Server:
     def _agent_with_model(self) -> "Agent":
         """Raises RpcError where no model can be asked: the client shows the ways to sign in then."""
         agent = self._ready()
+        if not (self._signed_out or agent.default_model):  # somebody may have run `kimi login` meanwhile
+            self._reload(agent)
         if self._signed_out or not agent.default_model:
             methods = {"authMethods": auth_methods(self.peer.client)}
             raise RpcError(AUTH_REQUIRED, "No model is configured. Run kimi login in a terminal.", methods)
@@ -121,9 +123,6 @@ class Server:
         given = p.read(p.Authenticate, params)
         if given.method_id not in (LOGIN, f"{LOGIN}-terminal"):
             raise RpcError(INVALID_PARAMS, f"Invalid params: there is no method {given.method_id[:60]!r}")
-        agent = self._ready()
-        if not agent.default_model:  # somebody may have run `kimi login` meanwhile
-            self._reload(agent)
         self._signed_out = False
         self._agent_with_model()
         self._tell_status(request)

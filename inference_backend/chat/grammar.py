@@ -7,7 +7,7 @@ only where they belong. Matching is llguidance's; markers are matched by id, so 
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -16,14 +16,20 @@ from numpy.typing import NDArray
 
 from inference_backend.chat.messages import read_tools
 from inference_backend.chat.parser import STOPS
-from inference_backend.chat.schemas import Strict, strictest
+from inference_backend.chat.schemas import ANY_OBJECT, MAX_PARTS, Strict, parts, strictest
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.chat.tool_ids import canonical
 from inference_backend.errors import RequestError
 
 MAX_CALLS = 32
 """Calls in one reply: the rules of each are written out, for its number."""
+MAX_RULES = 1024
+"""Rules for the calls of all tools; with many tools, fewer calls fit into one reply."""
+MAX_TOOLS = 512
+MAX_PARTS_TOGETHER = 4 * MAX_PARTS
+"""Values in the schemas of all tools: the tools behind take any object."""
 CACHE_ENTRIES = 512
+_TOO_LARGE = "the schemas of the tools are too large together: any JSON object is allowed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +76,26 @@ class GrammarCompiler:
         declared = read_tools(tools)
         must, names = _choice(tool_choice, [tool["function"]["name"] for tool in declared])
         notes: list[str] = []
-        chosen = []
-        for tool in declared:
-            function = tool["function"]
-            if function["name"] in names:
-                strict = self._strictest(function.get("parameters") or {})
-                notes += [f"tool {function['name']}: {strict.note}"] if strict.note else []
-                chosen.append((function["name"], strict.text))
+        chosen = self._chosen([tool["function"] for tool in declared if tool["function"]["name"] in names], notes)
         text = self._text_schema(response_format, notes)
-        most = MAX_CALLS if parallel else 1
-        shape = Shape(tuple(chosen), must, most, text, next_tool_index, in_think, may_think)
-        matcher = self._matchers.get(shape, lambda: self._compile(_lark(shape, self._special)))
+        most = min(MAX_CALLS, max(4, MAX_RULES // max(1, len(chosen)))) if parallel else 1
+        shape = Shape(chosen, must, most, text, next_tool_index, in_think, may_think)
+        matcher, note = self._matchers.get(shape, lambda: self._compile(shape))
+        notes += [note] if note else []
         return Grammar(matcher.deep_copy(), self.vocab_size, self._ends, notes)
+
+    def _chosen(self, functions: list[dict[str, Any]], notes: list[str]) -> tuple[tuple[str, str], ...]:
+        """Name and schema text of the tools that may be called."""
+        if len(functions) > MAX_TOOLS:
+            raise RequestError(f"there are {len(functions)} tools; at most {MAX_TOOLS} can be offered at once")
+        chosen, total = [], 0
+        for function in functions:
+            schema = function.get("parameters") or {}
+            total += parts(schema)
+            strict = Strict(ANY_OBJECT, _TOO_LARGE) if total > MAX_PARTS_TOGETHER else self._strictest(schema)
+            notes += [f"tool {function['name']}: {strict.note}"] if strict.note else []
+            chosen.append((function["name"], strict.text))
+        return tuple(chosen)
 
     def _text_schema(self, response_format: object, notes: list[str]) -> str | None:
         schema = _format(response_format)
@@ -99,21 +113,22 @@ class GrammarCompiler:
         return self._schemas.get(key, lambda: strictest(schema, self._wrong_with))
 
     def _wrong_with(self, schema_text: str) -> str:
-        return self._matcher(f"start: %json {schema_text}").get_error()
-
-    def _matcher(self, lark: str) -> Any:
         from llguidance import LLMatcher
 
-        return LLMatcher(self._tokens, lark, log_level=0)
+        return LLMatcher.validate_grammar(f"start: %json {schema_text}")
 
-    def _compile(self, lark: str) -> Any:
-        matcher = self._matcher(lark)
-        if matcher.is_error():  # each schema compiles alone: together they are too large
-            raise RequestError(
-                f"the tools make too large a grammar: {matcher.get_error()[:200]}",
-                "Declare fewer tools, or simpler ones.",
-            )
-        return matcher
+    def _compile(self, shape: Shape) -> tuple[Any, str]:
+        """A matcher, and what of the shape it does not enforce. Each schema compiles alone: together they may be too large."""
+        from llguidance import LLMatcher
+
+        matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), ""
+        if matcher.is_error():
+            shape = replace(shape, tools=tuple((name, ANY_OBJECT) for name, _ in shape.tools))
+            matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), _TOO_LARGE
+        if matcher.is_error():
+            wrong = matcher.get_error().split("\n", 1)[0][:120]
+            raise RequestError(f"{len(shape.tools)} tools make too large a grammar ({wrong})", "Declare fewer tools.")
+        return matcher, note
 
 
 class Grammar:

@@ -136,9 +136,9 @@ def _array(items: Any, indent: str, known: _Definitions) -> str:
 
 def _object(schema: dict[str, Any], indent: str, known: _Definitions) -> str:
     known.schemas.update(schema.get("$defs") or {})
-    properties, required = schema.get("properties") or {}, schema.get("required") or ()
-    order = sorted(properties, key=lambda name: (name not in required, name))
-    members = _members({**schema, "properties": {name: properties[name] for name in order}}, indent + _STEP, known)
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    order = sorted(properties.items(), key=lambda item: (item[0] not in required, item[0]))
+    members = _members({**schema, "properties": dict(order)}, indent + _STEP, known)
     more = schema.get("additionalProperties")
     if more is not None:
         kind = "never" if more is False else "any" if more is True else _type(more, indent + _STEP, known)
@@ -147,9 +147,9 @@ def _object(schema: dict[str, Any], indent: str, known: _Definitions) -> str:
 
 
 def _members(schema: dict[str, Any], indent: str, known: _Definitions) -> list[str]:
-    required = schema.get("required") or ()
+    required = schema.get("required", ())
     members = []
-    for name, value in (schema.get("properties") or {}).items():
+    for name, value in schema.get("properties", {}).items():
         notes = _notes(value, indent)
         default = value.get("default") if isinstance(value, dict) else None
         if default is not None:

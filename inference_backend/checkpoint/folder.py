@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_backend.checkpoint.header import DTYPES, Entry, Header, read_header, shown
+from inference_backend.checkpoint.header import DTYPES, Entry, Header, read_header, regular_file, shown
 from inference_backend.errors import CheckpointError
 
 INDEX = "model.safetensors.index.json"
@@ -100,15 +100,14 @@ def _mapped(path: Path, wanted: int) -> mmap.mmap:
 
 def _read_index(path: Path) -> dict[str, str] | None:
     """The file of each tensor, or None where there is no index."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_INDEX_BYTES + 1)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
-    # two flat objects in one: what nests deeper, or is larger than any model, is not parsed at all
-    if len(data) > MAX_INDEX_BYTES or data.count(b"{") > 8 or data.count(b"[") > 1024:
+    with regular_file(path) as (file, size):
+        if size > MAX_INDEX_BYTES:
+            raise CheckpointError(f"{path} is over {MAX_INDEX_BYTES >> 20} MiB: that is no index")
+        data = file.read(size)
+    # two flat objects in one: what nests deeper is not parsed at all
+    if data.count(b"{") > 8 or data.count(b"[") > 1024:
         raise CheckpointError(f"{path} is no index of tensors")
     try:
         where = json.loads(data)["weight_map"]

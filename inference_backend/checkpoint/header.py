@@ -9,10 +9,11 @@ import json
 import math
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -63,25 +64,32 @@ def shown(text: object) -> str:
 
 def read_header(path: Path) -> Header:
     """The checked header of `path`. Raises CheckpointError that says what is wrong; reads no more than the header."""
+    with regular_file(path) as (file, size):
+        return _checked(path, file, size)
+
+
+@contextmanager
+def regular_file(path: Path) -> Iterator[tuple[IO[bytes], int]]:
+    """`path` open for reading, and its size. Raises CheckpointError, also for pipes and devices, which could block for ever."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise CheckpointError(f"{path} is no regular file")
-            return _checked(path, file.read, status.st_size)
+            yield file, status.st_size
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
-def _checked(path: Path, read: Any, size: int) -> Header:
+def _checked(path: Path, file: IO[bytes], size: int) -> Header:
     if size < 8:
         raise _wrong(path, f"{size} bytes are too few for a safetensors file")
-    length = int.from_bytes(read(8), "little")
+    length = int.from_bytes(file.read(8), "little")
     if length > MAX_HEADER_BYTES and length <= size - 8:
         raise _wrong(path, f"its header of {length:,} bytes is over {MAX_HEADER_BYTES >> 20} MiB")
     if length > size - 8:
         raise _wrong(path, f"it is cut short, or no safetensors file: a header of {length:,} bytes in {size:,}")
-    data = read(length)
+    data = file.read(length)
     if len(data) < length:
         raise _wrong(path, "it shrank while it was read")
     raw = _parsed(path, data)

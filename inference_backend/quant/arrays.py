@@ -132,20 +132,3 @@ NUMPY: Ops = _NumPy()
 def ops_of(x: Array) -> Ops:
     """The library that `x` belongs to."""
     return NUMPY if isinstance(x, np.ndarray) else _Torch()
-
-
-def to_torch(x: Array) -> Array:
-    """A torch tensor over the same memory as the NumPy array `x`, bfloat16 and float8 included.
-
-    Memory-mapped weights are read-only, which torch cannot know: nobody writes to the result.
-    """
-    import warnings
-
-    import torch
-
-    names = {"bfloat16": (np.int16, torch.bfloat16), "float8_e4m3fn": (np.uint8, torch.float8_e4m3fn)}
-    bits, kind = names.get(x.dtype.name, (None, None))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        tensor = torch.from_numpy(x if bits is None else x.view(bits))
-    return tensor if kind is None else tensor.view(kind)

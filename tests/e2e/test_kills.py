@@ -2,9 +2,6 @@
 
 import json
 import random
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -31,31 +28,18 @@ def test_killed_and_resumed(tmp_path: Path, seed: int):
     chance = random.Random(seed)
     with FakeAPI(reply, strict=True) as api:
         kimi = program(tmp_path, api.url)
-        command = [sys.executable, "-m", "kimi_agent", "--yolo", "--output-format", "json", "-p", "go on"]
+        arguments = ["--yolo", "--output-format", "json", "-p", "go on"]
         for _ in range(4):
             extra = ["-C"] if list((kimi.home / "sessions").glob("*.jsonl")) else []
             before = len(api.requests)
-            child = subprocess.Popen(
-                [*command, *extra],
-                cwd=kimi.work,
-                env=kimi.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
+            child = kimi.start(*arguments, *extra)
             wanted = before + chance.randint(1, 4)
             while len(api.requests) < wanted and child.poll() is None:
                 time.sleep(0.005)
             time.sleep(chance.random() * 0.06)  # a random point of the step
-            child.send_signal(signal.SIGKILL)
+            child.kill()
             child.wait()
-        done = subprocess.run(
-            [*command, "-C"],
-            cwd=kimi.work,
-            env=kimi.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-        )
+        done = kimi.run(*arguments, "-C")
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["result"] == "done"
         assert well_formed([r.json for r in api.requests])

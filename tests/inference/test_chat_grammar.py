@@ -261,5 +261,23 @@ def test_wrong_requests_are_named(compiler, tools, fields, what):
 
 
 def test_very_many_tools(compiler):
-    tools = [{"type": "function", "function": {"name": f"tool_{n}", "parameters": READ}} for n in range(300)]
-    assert accepts(compiler.grammar(tools), BEGIN + call("tool_299", 0) + END)
+    tools = [{"type": "function", "function": {"name": f"tool_{n}", "parameters": READ}} for n in range(200)]
+    calls = [call("tool_199", n) for n in range(6)]
+    assert accepts(compiler.grammar(tools), BEGIN + "".join(calls[:5]) + END)
+    assert not accepts(compiler.grammar(tools), BEGIN + "".join(calls) + END)
+    with pytest.raises(RequestError, match="at most 512"):
+        compiler.grammar([{"function": {"name": f"tool_{n}"}} for n in range(513)])
+
+
+def test_schemas_too_large_allow_any_object_and_say_so(compiler):
+    def wide(count):
+        return {"type": "object", "properties": {f"p{n}": {"enum": [n]} for n in range(count)}, "required": ["p0"]}
+
+    tools = [
+        {"function": {"name": f"tool_{n}", "parameters": wide(size)}} for n, size in enumerate([9, 5000, *[1200] * 6])
+    ]
+    grammar = compiler.grammar(tools)
+    assert ["too large" in note for note in grammar.notes] == [True] * len(grammar.notes)
+    assert [note.split(":")[0] for note in grammar.notes] == [f"tool tool_{n}" for n in (1, 5, 6, 7)]
+    assert accepts(grammar, BEGIN + call("tool_7", 0) + call("tool_0", 1, '{"p0":0}') + END)
+    assert not accepts(compiler.grammar(tools), BEGIN + call("tool_0", 0) + END)

@@ -241,7 +241,21 @@ def test_any_tokens_make_a_well_formed_reply(ids, in_think):
 
 STREAM = st.lists(
     st.sampled_from(
-        ["<think>", "</think>", "text ", "北京é😀", "<|tool_call_section_begin|>", "<|tool_call_", "<", " \n", BEGIN, END, call(), call("functions.List:1", '{"k": ["\\u00e9\\n", 1.5e3]}'), call("x", "{bad")]
+        [
+            "<think>",
+            "</think>",
+            "text ",
+            "北京é😀",
+            "<|tool_call_section_begin|>",
+            "<|tool_call_",
+            "<",
+            " \n",
+            BEGIN,
+            END,
+            call(),
+            call("functions.List:1", '{"k": ["\\u00e9\\n", 1.5e3]}'),
+            call("x", "{bad"),
+        ]
     ),
     max_size=8,
 ).map("".join)

@@ -9,9 +9,12 @@ from hypothesis.extra import numpy as hnp
 
 from inference_backend.errors import CheckpointError
 from inference_backend.quant import SCHEMES
-from inference_backend.quant.arrays import KINDS, to_torch
+from inference_backend.quant.arrays import KINDS
 from inference_backend.quant.int4 import GROUP, Int4, pack, unpack
 from inference_backend.quant.scheme import TINY
+
+torch = pytest.importorskip("torch")
+from inference_backend.model.weights import torch_view as to_torch  # noqa: E402
 
 NAMES = {"bf16", "fp8", "int4"}
 SHAPES = [(1, 32), (3, 64), (5, 160), (130, 96), (128, 128), (129, 288), (257, 32)]
@@ -39,8 +42,6 @@ def test_every_scheme_is_tested_here() -> None:
 @pytest.mark.parametrize("name", sorted(NAMES))
 @pytest.mark.parametrize("kind", ["float32", "bfloat16"])
 def test_torch_and_numpy_are_bit_equal(name: str, shape: tuple[int, int], kind: str) -> None:
-    import torch
-
     scheme = SCHEMES[name]
     w = weights(shape).astype(KINDS["BF16"] if kind == "bfloat16" else np.float32)
     ours, theirs = scheme.quantise(w), scheme.quantise(to_torch(w))
@@ -63,7 +64,6 @@ def test_torch_and_numpy_are_bit_equal(name: str, shape: tuple[int, int], kind: 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_int4_is_what_compressed_tensors_reads_and_writes(shape: tuple[int, int]) -> None:
-    import torch
     from compressed_tensors.compressors.pack_quantized import PackedQuantizationCompressor as Library
     from compressed_tensors.quantization import QuantizationArgs, QuantizationScheme
 
@@ -86,7 +86,6 @@ def test_int4_is_what_compressed_tensors_reads_and_writes(shape: tuple[int, int]
 
 @pytest.mark.parametrize("columns", [1, 7, 8, 9, 31, 32, 33, 100])
 def test_packing_is_the_librarys_for_any_width(columns: int) -> None:
-    import torch
     from compressed_tensors.compressors.pack_quantized.helpers import pack_to_int32, unpack_from_int32
 
     codes = np.random.default_rng(columns).integers(-8, 8, (5, columns)).astype(np.int8)
@@ -99,7 +98,6 @@ def test_packing_is_the_librarys_for_any_width(columns: int) -> None:
 
 @pytest.mark.parametrize("columns", [8, 24, 33, 63])
 def test_groups_that_do_not_fill_up_are_refused_as_by_the_library(columns: int) -> None:
-    import torch
     from compressed_tensors.quantization import QuantizationArgs
     from compressed_tensors.quantization.lifecycle.forward import quantize
 
@@ -168,7 +166,6 @@ def test_zeros_keep_a_scale_that_divides() -> None:
 
 def test_fp8_equals_transformers() -> None:
     """Their quantisation multiplies by a reciprocal: scales within an ulp, dequantisation of ours exact."""
-    import torch
     from transformers.integrations.finegrained_fp8 import Fp8Dequantize
 
     w = weights((256, 384))

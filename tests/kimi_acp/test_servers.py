@@ -176,3 +176,12 @@ def test_what_a_server_asks_comes_to_the_session_whose_call_it_is_about(tmp_path
         again = editor.new(*steps)
         editor.prompt(again)
         assert {p["sessionId"] for p in editor.asked("elicitation/create")[-2:]} == {again}
+
+
+def test_of_two_of_one_name_the_editors_holds_in_its_session(serving: Editor, work: Path) -> None:
+    steps = ([call("mcp__own__client"), call("mcp__own__refuse")], text("Done."))
+    session = serving.new(*steps, cwd=str(work), mcpServers=[stdio("own", *fake("asks"))])
+    serving.prompt(session)
+    theirs, persons = outputs(serving, session)
+    assert "'name': 'kimi'" in theirs
+    assert "There is no tool 'mcp__own__refuse'" in persons

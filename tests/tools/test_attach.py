@@ -86,7 +86,7 @@ async def test_mentions(folder: Path, text: str, found: list[str]) -> None:
         "@src/missing.py @src/a.py/ @src/a.py:0 @src/a.py:5-2 @src:1",
         '@"" @"nothing"',
         "@" + "x" * 5000,
-        "@a\0b @\udc80 @~nobody/x",
+        "@a\0b @\udc80 @~no-one-has-this-name/x",
         "@https:// @http://[ @https://user@127.0.0.1/",
         "@ftp://127.0.0.1/",
     ],

@@ -92,7 +92,8 @@ def test_what_somebody_else_writes_meanwhile_is_never_lost(tmp_path: Path, links
         if THEIRS not in scene.path.read_bytes():
             lost.append(outcome.calls[number])
     # Only where an inode must stay are there three calls during which nobody can be kept out.
-    assert lost == (["fallocate", "lseek", "write"] if links == 2 and in_place else [])
+    known = ["fallocate", "lseek", "write"] if links == 2 and in_place else []
+    assert lost == known if syscalls.STEP == 1 else set(lost) <= set(known)
 
 
 def test_a_new_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:

@@ -98,14 +98,15 @@ def test_the_look_takes_time_in_proportion(piece: str, tmp_path: Path) -> None:
     house = book(tmp_path, ["deny Shell(aa -rf)", "deny Shell(nothing *)", "ask Read(./secrets/**)"])
 
     def seconds(size: int) -> float:
-        best = float("inf")
-        for turn in range(2):
-            line = piece * (size // len(piece)) + f"; b{turn}"
-            scan.cache_clear()
-            started = time.process_time()
-            run(house, line)
-            best = min(best, time.process_time() - started)
-        return best
+        line = piece * (size // len(piece)) + "; b"
+        scan.cache_clear()
+        started = time.process_time()
+        run(house, line)
+        return time.process_time() - started
 
-    small, large = seconds(8_000), seconds(32_000)
+    small = large = float("inf")
+    for _ in range(6):  # the best of some: what else the machine does can only add to it
+        small, large = min(small, seconds(8_000)), min(large, seconds(32_000))
+        if large < 9 * small + 0.05:
+            break
     assert large < 9 * small + 0.05

@@ -1,0 +1,26 @@
+"""`python -m inference_backend`: inspect and convert checkpoints."""
+
+import sys
+
+import typer
+
+from inference_backend.commands.convert import convert
+from inference_backend.commands.inspect import inspect
+from inference_backend.errors import EngineError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+for command in (inspect, convert):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs the command line; an error is one line, and what to do about it, on standard error: exit code 1."""
+    try:
+        app(prog_name="python -m inference_backend")
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n{error.hint}\n" if error.hint else f"{error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
