@@ -16,10 +16,11 @@ from inference_house import K2_DATA, needs_k2_data, random_weights, raw_config, 
 
 from inference_backend.checkpoint.folder import INDEX, Checkpoint
 from inference_backend.config import ModelConfig, load_config
-from inference_backend.convert import CONFIGS, MARKER, convert
+from inference_backend.convert import CONFIGS, convert
 from inference_backend.errors import CheckpointError, ModelConfigError, RequestError
 from inference_backend.load import load_weights, open_weights
 from inference_backend.quant import SCHEMES
+from inference_backend.target import MARKER
 
 PAIRS = [(source, target) for source in sorted(CONFIGS) for target in sorted(CONFIGS)]
 
@@ -147,6 +148,19 @@ def test_an_interrupted_conversion_goes_on(tmp_path: Path) -> None:
     assert files_of(target) == files_of(whole)
     with pytest.raises(CheckpointError, match="is not empty"):
         convert(source, target, "int4")
+
+
+def test_two_at_once_do_not_write_the_same_folder(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    make_checkpoint(source, shards=2)
+
+    def again(what: str, done: int, total: int) -> None:
+        if what == "converting" and done == 1:
+            with pytest.raises(CheckpointError, match="by another process"):
+                convert(source, target, "int4")
+
+    assert convert(source, target, "int4", progress=again).reused == 0
+    open_weights(target, load_config(target)).verify()
 
 
 def test_a_source_that_changed_is_another_conversion(tmp_path: Path) -> None:
