@@ -42,10 +42,7 @@ def strictest(schema: object, compiles: Callable[[str], str]) -> Strict:
         return Strict(ANY_OBJECT, "the schema is too large: any JSON object is allowed")
     first = ""
     for form, what in _forms(schema):
-        try:
-            text = _text(form)
-        except (RecursionError, ValueError, TypeError):
-            continue
+        text = _text(form)
         wrong = compiles(text)
         if not wrong:
             return Strict(text, f"{what} ({first})" if what else "")
@@ -119,7 +116,8 @@ def _loosened(schema: Any, root: dict[str, Any]) -> Any:
             loose[key] = _loosened(value, root)
         else:
             loose[key] = value
-    if not set(loose.get("required") or ()) <= set(loose.get("properties") or ()):
+    required, declared = loose.get("required", []), loose.get("properties", {})
+    if not (isinstance(required, list) and all(isinstance(name, str) and name in declared for name in required)):
         loose.pop("additionalProperties", None)
     return loose
 
