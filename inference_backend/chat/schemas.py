@@ -45,7 +45,7 @@ def strictest(schema: object, compiles: Callable[[str], str]) -> Strict:
         text = _text(form)
         wrong = compiles(text)
         if not wrong:
-            return Strict(text, f"{what} ({first})" if what else "")
+            return Strict(text, f"{what} ({first})" if what else _repeated_keys(schema))
         first = first or _short(wrong)
     raise AssertionError("any object compiles")
 
@@ -60,6 +60,21 @@ def _forms(schema: object) -> Iterator[tuple[object, str]]:
             "bounds, patterns and broken references of the schema are not enforced",
         )
     yield {"type": "object"}, "the schema is not enforced: any JSON object is allowed"
+
+
+def _repeated_keys(schema: object) -> str:
+    """No grammar forbids a key that was there before: `{"a": 1, "a": 2}` is two properties to it, and one to a reader."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            least = one.get("minProperties")
+            if isinstance(least, int) and least > 1:
+                return "minProperties counts repeated keys"
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return ""
 
 
 def parts(schema: object) -> int:
