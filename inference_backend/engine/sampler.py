@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inference_backend.engine.request import SamplingParams, TokenLogprob
 
 Array: TypeAlias = NDArray[Any]
-FLOORS = (-4.0, -8.0, -16.0)
+FLOORS = (-4.0, -8.0)
 """Top-k and top-p look at tokens with scaled logits above these, below the best one's, before they look at all."""
 NONE = -1
 """In place of a token where there is none: the constraint allows nothing, or the logits are no numbers."""
@@ -85,7 +85,7 @@ def _draw(x_nw: Array, rows: Sequence[Row]) -> Array:
 def _invert(x_w: Array, least: float, u: float) -> int:
     """The first token up to which, of all that are not below `least`, more than the share u of the probability lies."""
     ids = np.flatnonzero(x_w >= least) if least > -np.inf else None
-    upto = np.cumsum(np.exp(x_w if ids is None else x_w[ids]), dtype=np.float64)
+    upto = np.cumsum(np.exp(x_w if ids is None else x_w[ids]).astype(np.float64))
     target = min(u * upto[-1], np.nextafter(upto[-1], 0))
     at = int(np.searchsorted(upto, target, side="right"))
     return at if ids is None else int(ids[at])
