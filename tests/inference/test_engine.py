@@ -1,10 +1,15 @@
 """The engine from outside: what a request gets, in which steps, and what it costs."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from inference_chat_house import tiny_tokenizer, tokens_of
 from inference_engine_house import END, GREEDY, HashRunner, Letters, alone, check_books, engine_of, finish
 from inference_house import random_tokens, random_weights, tiny_config
 
+from inference_backend.chat.grammar import GrammarCompiler
 from inference_backend.engine.engine import Engine
 from inference_backend.engine.reference_runner import ReferenceRunner
 from inference_backend.engine.request import Request, SamplingParams
@@ -285,3 +290,56 @@ def test_a_constraint_that_fails_ends_its_own_request_alone() -> None:
     assert "no token can follow" in answers["raises"].last.error
     assert answers["none"].tokens == alone(HashRunner(), [5, 6], GREEDY)
     check_books(engine)
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {
+        "type": "object", "properties": {"path": {"type": "string"}, "mode": {"enum": ["r", "w"]}}, "required": ["path", "mode"],
+        "additionalProperties": False}}}
+    for name in ("Read", "Write")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("speculate", [False, True])
+def test_tool_calls_under_the_real_grammar(seed: int, speculate: bool) -> None:
+    """The draft is a whole call, also past its end; the model's vocabulary is larger than the tokenizer's."""
+    tokenizer = tiny_tokenizer()
+    compiler = GrammarCompiler(tokenizer)
+    said = 'functions.Read:7<|tool_call_argument_begin|>{"path":"a/b/c.py","mode":"r"}<|tool_call_end|>'
+    said = f"<|tool_calls_section_begin|><|tool_call_begin|>{said}<|tool_calls_section_end|><|im_end|>"
+    call = tokens_of(said, tokenizer)
+
+    def model() -> HashRunner:
+        wanted = [*tokens_of("I read it. ", tokenizer), *call]
+        said = {8 + place: token for place, token in enumerate(wanted) if (8 + place) % (13 + seed)}
+        return HashRunner(200, vocab_size=tokenizer.vocab_size + 5, cost=(1, 0.001), script=said.get)
+
+    params = SamplingParams(seed=seed, max_tokens=120, stop_tokens=frozenset({tokenizer.special["<|im_end|>"]}))
+    prompt = tokens_of("<|im_user|>go", tokenizer)[:8]
+    prompt += [65] * (8 - len(prompt))
+    runner = model()
+    grammar = compiler.grammar(TOOLS, tool_choice="required", next_tool_index=7)
+    engine = engine_of(runner, speculate=speculate)
+    answer = finish(engine, [Request("a", prompt, params, grammar, [call])])["a"]
+    assert not answer.last.error
+    text = tokenizer.decode([token for token in answer.tokens if token < tokenizer.vocab_size])
+    if answer.last.finish_reason == "stop":
+        assert "functions." in text
+        assert engine.stats().forced_tokens > 5
+    assert runner.steps < len(answer.tokens)
+    without = engine_of(model(), speculate=False)
+    again = compiler.grammar(TOOLS, tool_choice="required", next_tool_index=7)
+    assert answer.tokens == finish(without, [Request("a", prompt, params, again)])["a"].tokens
+
+
+def test_the_scheduler_needs_the_standard_library_alone() -> None:
+    program = """
+import sys
+import inference_backend.engine.scheduler, inference_backend.engine.snapshots
+third = {m.split(".")[0] for m in sys.modules} - sys.stdlib_module_names - {"inference_backend", "__main__"}
+print(*(m for m in third if not m.startswith("_")))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert not {"numpy", "torch"} & set(done.stdout.split())
