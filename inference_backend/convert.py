@@ -4,7 +4,6 @@ The new folder gets its config.json last, so that a folder that has one is whole
 to what it is being converted: the same command goes on with the files that are missing, any other one refuses the folder.
 """
 
-import hashlib
 import json
 import shutil
 from collections import deque
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_backend.checkpoint.folder import INDEX, Checkpoint, Progress, quiet
+from inference_backend.checkpoint.folder import Checkpoint, Progress, quiet
 from inference_backend.checkpoint.header import DTYPES
 from inference_backend.checkpoint.writer import ShardWriter, is_complete, write_index, write_text
 from inference_backend.config import load_config
@@ -25,12 +24,8 @@ from inference_backend.errors import CapacityError, CheckpointError, RequestErro
 from inference_backend.load import StoredWeights
 from inference_backend.quant import SCHEMES
 from inference_backend.quantisation import Quantisation, read_quantisation
+from inference_backend.target import MARKER, claimed, keep_beside
 from inference_backend.tensors import VISION, Weight, weights_of
-
-MARKER = ".converting.json"
-KEPT = (".json", ".jsonl", ".model", ".tiktoken", ".jinja", ".txt", ".md", ".py")
-"""Tokenizer, templates, generation defaults, licence. Code is copied for other engines; nothing here runs it."""
-MAX_KEPT_BYTES = 1 << 28
 
 K2_IGNORED = ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"]
 VISION_IGNORED = [f"re:{part.removesuffix('.')}.*" for part in VISION]
@@ -124,10 +119,10 @@ def convert(source: Path, target: Path, to: str, *, jobs: int = 1, progress: Pro
     job = _Job(checkpoint, StoredWeights(checkpoint, config), {w.name: w for w in weights_of(goal)}, config.prefix)
     shards, dropped = _shards(job)
     contents = {shard.name: shard.tensors(job) for shard in shards}
-    _claim(source, target, to, checkpoint)
     try:
-        reused = _write(job, shards, contents, target, jobs, progress)
-        after = _finish(source, target, contents, new_raw)
+        with claimed(source, target, to, checkpoint):
+            reused = _write(job, shards, contents, target, jobs, progress)
+            after = _finish(source, target, contents, new_raw)
     except OSError as error:
         raise CheckpointError(
             f"{target} cannot be written: {error.strerror or error}", "The same command goes on where this one stopped."
@@ -141,7 +136,7 @@ def _finish(source: Path, target: Path, contents: dict[str, Tensors], new_raw: d
     total = sum(_bytes(*tensor) for content in contents.values() for tensor in content.values())
     if len(contents) > 1:
         write_index(target, {name: shard for shard, content in contents.items() for name in content}, total)
-    _keep(source, target)
+    keep_beside(source, target)
     write_text(target / "config.json", json.dumps(new_raw, indent=2) + "\n")
     (target / MARKER).unlink()
     return total
@@ -252,39 +247,3 @@ def _quantisation_of(raw: dict[str, Any]) -> Quantisation:
 
 def _bytes(dtype: str, shape: tuple[int, ...]) -> int:
     return int(np.prod(shape, dtype=object)) * DTYPES[dtype].itemsize
-
-
-def _claim(source: Path, target: Path, to: str, checkpoint: Checkpoint) -> None:
-    """Makes `target` ours: new or empty, or begun by the same conversion. Raises CheckpointError."""
-    if target.resolve() == source.resolve():
-        raise RequestError("the source and the target are the same folder")
-    digest = hashlib.sha256((source / "config.json").read_bytes())
-    for file in checkpoint.files:
-        status = (source / file).stat()
-        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-    mark = {"to": to, "source": digest.hexdigest()}
-    marker = target / MARKER
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        begun = json.loads(marker.read_bytes()) if marker.exists() else None
-        occupied = begun is None and any(target.iterdir())
-        if occupied or (begun is not None and begun != mark):
-            raise CheckpointError(
-                f"{target} {'is not empty' if occupied else 'was begun by another conversion'}",
-                "Give a new folder, or delete this one.",
-            )
-        write_text(marker, json.dumps(mark) + "\n")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{target} cannot be written: {error}") from None
-
-
-def _keep(source: Path, target: Path) -> None:
-    """Copies what belongs to a checkpoint beside its weights."""
-    for path in sorted(source.iterdir()):
-        known = path.suffix.lower() in KEPT or path.name.upper().startswith(("LICENSE", "NOTICE", "THIRD_PARTY"))
-        if known and path.name not in ("config.json", INDEX, MARKER) and path.is_file():
-            if path.stat().st_size > MAX_KEPT_BYTES:
-                continue
-            part = target / f".{path.name}.part"
-            shutil.copyfile(path, part)
-            part.replace(target / path.name)

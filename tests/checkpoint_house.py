@@ -73,3 +73,13 @@ def raw_file(path: Path, header: Any, data: bytes = b"", length: int | None = No
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes((len(text) if length is None else length).to_bytes(8, "little") + text + data)
     return path
+
+
+def k2_raw(scheme: str) -> dict[str, Any]:
+    """config.json of K2: Thinking in int4, Instruct in fp8."""
+    return raw_config(
+        vocab_size=163840, hidden_size=7168, intermediate_size=18432, moe_intermediate_size=2048, num_hidden_layers=61,
+        num_attention_heads=64, num_key_value_heads=64, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128,
+        qk_rope_head_dim=64, v_head_dim=128, n_routed_experts=384, num_experts_per_tok=8, bos_token_id=163584,
+        eos_token_id=163586, quantization_config=CONFIGS[scheme](False),
+    )  # fmt: skip

@@ -125,7 +125,9 @@ class Sampler:
         special = tokenizer.special
         self._ends = [special[name] for name in ("<|im_end|>", "[EOS]", "[EOT]")]
         self._markers = [special[name] for name in NAMED.values() if name in special and "tool_call" in name]
-        self._closers = [tokenizer.encode(text)[0] for text in ('"', "@", "}", "]", ",")]
+        self._quote = tokenizer.encode('"')
+        self._closers = [tokenizer.encode(text)[0] for text in "}],@"]
+        self._plain = [tokenizer.encode(chr(code))[0] for code in range(32, 127)]
 
     def draw(self, grammar: Any, limit: int = 4000) -> list[int]:
         """Tokens up to the end token, which is left out."""
@@ -145,10 +147,11 @@ class Sampler:
 
     def _pick(self, mask: Any, hurry: float) -> int:
         if self._random.random() < hurry:
-            for group in (self._ends, self._markers, self._closers):
+            rest = (self._closers, self._plain) if self._random.random() < 0.5 else (self._plain,)
+            for group in (self._ends, self._markers, self._quote, *rest):
                 able = [token for token in group if mask[token]]
                 if able:
-                    return able[0] if group is self._closers and hurry > 0.9 else self._random.choice(able)
+                    return self._random.choice(able)
         ids = np.flatnonzero(mask)
         assert len(ids)
         return int(ids[self._random.randrange(len(ids))])

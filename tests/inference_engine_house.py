@@ -1,5 +1,6 @@
 """For tests of the engine: a model of hashes whose every logit depends on every cached token, and answers computed alone."""
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ from inference_house import END, tiny_config
 
 from inference_backend.config import ModelConfig
 from inference_backend.engine import sampler
-from inference_backend.engine.engine import Engine
+from inference_backend.engine.engine import JOB_PAUSE, Engine
 from inference_backend.engine.request import Request, SamplingParams, StepOutput
 from inference_backend.engine.runner import Chunk, Runner
 from inference_backend.errors import CheckpointError
@@ -69,7 +70,9 @@ class HashRunner:
             for block in chunk.blocks[chunk.start // size : -(-(chunk.start + len(chunk.tokens)) // size)]:
                 assert owners.setdefault(block, number) == number, "two requests write one block"
         for number, chunk in enumerate(chunks):
-            assert all(owners.get(block, number) == number for block in chunk.blocks), "a block that another writes is read"
+            assert all(owners.get(block, number) == number for block in chunk.blocks), (
+                "a block that another writes is read"
+            )
 
     def _one(self, chunk: Chunk) -> np.ndarray:
         size, end = self.block_tokens, chunk.start + len(chunk.tokens)
@@ -102,7 +105,9 @@ def engine_of(runner: HashRunner, *args: Any, **options: Any) -> Engine:
     return Engine(runner, *args, block_tokens=runner.block_tokens, clock=runner.clock, **options)
 
 
-def alone(runner: Runner, prompt: Sequence[int], params: SamplingParams, *, block_tokens: int = 4, constraint: Any = None) -> list[int]:
+def alone(
+    runner: Runner, prompt: Sequence[int], params: SamplingParams, *, block_tokens: int = 4, constraint: Any = None
+) -> list[int]:
     """The answer by nothing but the runner and the sampler: one sequence, one token after the other."""
     tokens, done = list(prompt), 0
     most = len(prompt) + (params.max_tokens or 1 << 30)
@@ -143,6 +148,8 @@ def finish(engine: Engine, requests: Iterable[Request] = (), most: int = 100_000
             answer.outputs.append(output)
         if engine.is_idle and not engine.has_jobs:
             return answers
+        if engine.is_idle:
+            time.sleep(JOB_PAUSE)
     raise AssertionError("the engine does not come to an end")
 
 
@@ -164,16 +171,19 @@ def check_books(engine: Engine) -> None:
         node = stack.pop()
         assert node.alive
         for key, child in node.children.items():
-            assert child.parent is node and child.tokens == key and child.block not in nodes
+            assert (child.parent, child.tokens) == (node, key)
+            assert child.block not in nodes
             assert len(key) == scheduler.block_tokens or not child.children
             nodes[child.block] = child
             stack.append(child)
     assert nodes == scheduler.cache._node_of
     assert set(pool._cached) == {block for block in nodes if refs[block] == 0}
-    assert pool._free.isdisjoint(nodes) and all(refs[block] == 0 for block in pool._free)
+    assert pool._free.isdisjoint(nodes)
+    assert not any(refs[block] for block in pool._free)
     for request in scheduler.running:  # what it will write to is its own
         for block in request.blocks[request.computed // scheduler.block_tokens :]:
-            assert refs[block] == 1 and block not in nodes
+            assert refs[block] == 1
+            assert block not in nodes
     assert all(not request.blocks for request in scheduler.waiting)
 
 
@@ -199,12 +209,11 @@ class Letters:
     def forced(self) -> list[int]:
         found: list[int] = []
         while self.skip:
-            rest = {word[len(self.said) + len(found)] for word in self._open()
-                    if word[len(self.said) : len(self.said) + len(found)] == found and len(word) > len(self.said) + len(found)}  # fmt: skip
-            ended = any(word[len(self.said) :] == found for word in self._open())
-            if len(rest) != 1 or ended:
+            said = [*self.said, *found]
+            rest = {tuple(word[len(said) : len(said) + 1]) for word in self.words if word[: len(said)] == said}
+            if len(rest) != 1 or rest == {()}:
                 break
-            found.append(rest.pop())
+            found += rest.pop()
         return found
 
     def rollback(self, count: int) -> None:

@@ -7,8 +7,13 @@ import pytest
 
 
 def all_but(everyday: Collection[Any], values: Iterable[Any]) -> list[Any]:
-    """The values as parameters of a test: those of `everyday` as they are, the others marked `nightly`."""
+    """The values as parameters of a test, tuples for several: those of `everyday` as they are, the others marked `nightly`."""
     parameters = list(values)
     unknown = [value for value in everyday if value not in parameters]
     assert not unknown, f"no parameters: {unknown}"
-    return [value if value in everyday else pytest.param(value, marks=pytest.mark.nightly) for value in parameters]
+    return [value if value in everyday else _at_night(value) for value in parameters]
+
+
+def _at_night(value: Any) -> Any:
+    values = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*values, marks=pytest.mark.nightly)

@@ -95,10 +95,11 @@ async def shell(
 
 async def until(pilot: Pilot[int], condition: Callable[[], Any]) -> None:
     """Let the application run until the condition holds. Fails with the screen when it never does."""
-    deadline = time.monotonic() + PATIENCE
+    deadline, wait = time.monotonic() + PATIENCE, 0.005
     while not condition():
         assert time.monotonic() < deadline, f"never came true; the screen:\n{screen_text(pilot.app)}"
-        await pilot.pause(0.01)
+        await pilot.pause(wait)
+        wait = min(2 * wait, 0.04)  # to look at the whole screen takes as long as what is waited for
     await pilot.pause()
 
 

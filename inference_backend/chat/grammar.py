@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inference_backend.chat.messages import read_tools
+from inference_backend.chat.messages import check_depth, read_tools
 from inference_backend.chat.parser import STOPS
 from inference_backend.chat.schemas import ANY_OBJECT, MAX_PARTS, Strict, parts, strictest
 from inference_backend.chat.tokenizer import Tokenizer
@@ -101,16 +101,13 @@ class GrammarCompiler:
         schema = _format(response_format)
         if schema is None:
             return None
+        check_depth(schema, "response_format")
         strict = self._strictest(schema)
         notes += [f"response_format: {strict.note}"] if strict.note else []
         return strict.text
 
     def _strictest(self, schema: object) -> Strict:
-        try:
-            key = json.dumps(schema)
-        except (RecursionError, ValueError, TypeError):
-            key = ""
-        return self._schemas.get(key, lambda: strictest(schema, self._wrong_with))
+        return self._schemas.get(json.dumps(schema), lambda: strictest(schema, self._wrong_with))
 
     def _wrong_with(self, schema_text: str) -> str:
         from llguidance import LLMatcher

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from inference_backend.errors import RequestError
 
 ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+MAX_DEPTH = 200
+"""Levels of JSON in tools and arguments."""
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
@@ -59,8 +61,20 @@ def read_tools(raw: object) -> list[dict[str, Any]]:
             raise RequestError(f"{where}: a second tool is called {name}")
         if not isinstance(function.get("parameters") or {}, dict):
             raise RequestError(f"{where}: parameters must be a JSON schema (an object)")
+        check_depth(tool, where)
         seen.add(name)
     return list(raw)
+
+
+def check_depth(value: object, where: str) -> None:
+    """Raises RequestError for JSON nested deeper than MAX_DEPTH."""
+    level, layer = 0, [value]
+    while layer:
+        if level > MAX_DEPTH:
+            raise RequestError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+        inner = [one.values() if isinstance(one, dict) else one for one in layer if isinstance(one, dict | list)]
+        layer = [one for group in inner for one in group]
+        level += 1
 
 
 def _object(value: object, where: str) -> dict[str, Any]:
@@ -129,8 +143,9 @@ def _calls(raw: object, where: str) -> list[Call]:
         if not isinstance(name, str) or not name:
             raise RequestError(f"{place} names no function")
         if isinstance(arguments, dict):
+            check_depth(arguments, place)
             arguments = json.dumps(arguments, ensure_ascii=False)
         if not isinstance(arguments, str) or not isinstance(call_id, str | None):
             raise RequestError(f"{place}: id and arguments must be texts")
-        calls.append(Call(call_id or f"{place}", name, arguments))
+        calls.append(Call(call_id or place, name, arguments))
     return calls

@@ -42,13 +42,10 @@ def strictest(schema: object, compiles: Callable[[str], str]) -> Strict:
         return Strict(ANY_OBJECT, "the schema is too large: any JSON object is allowed")
     first = ""
     for form, what in _forms(schema):
-        try:
-            text = _text(form)
-        except (RecursionError, ValueError, TypeError):
-            continue
+        text = _text(form)
         wrong = compiles(text)
         if not wrong:
-            return Strict(text, f"{what} ({first})" if what else "")
+            return Strict(text, f"{what} ({first})" if what else _repeated_keys(schema))
         first = first or _short(wrong)
     raise AssertionError("any object compiles")
 
@@ -63,6 +60,21 @@ def _forms(schema: object) -> Iterator[tuple[object, str]]:
             "bounds, patterns and broken references of the schema are not enforced",
         )
     yield {"type": "object"}, "the schema is not enforced: any JSON object is allowed"
+
+
+def _repeated_keys(schema: object) -> str:
+    """No grammar forbids a key that was there before: `{"a": 1, "a": 2}` is two properties to it, and one to a reader."""
+    waiting = [schema]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            least = one.get("minProperties")
+            if isinstance(least, int) and least > 1:
+                return "minProperties counts repeated keys"
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return ""
 
 
 def parts(schema: object) -> int:
@@ -119,7 +131,8 @@ def _loosened(schema: Any, root: dict[str, Any]) -> Any:
             loose[key] = _loosened(value, root)
         else:
             loose[key] = value
-    if not set(loose.get("required") or ()) <= set(loose.get("properties") or ()):
+    required, declared = loose.get("required", []), loose.get("properties", {})
+    if not (isinstance(required, list) and all(isinstance(name, str) and name in declared for name in required)):
         loose.pop("additionalProperties", None)
     return loose
 

@@ -9,14 +9,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from inference_backend.engine.engine import Engine, Stats
+from inference_backend.engine.engine import JOB_PAUSE, Engine, Stats
 from inference_backend.engine.request import Request, StepOutput
 from inference_backend.errors import CapacityError, EngineError
 
 T = TypeVar("T")
-
-JOB_PAUSE = 0.002
-"""Seconds between looks at the disk where nothing is computed meanwhile."""
 
 
 class _Stream:

@@ -15,6 +15,9 @@ from inference_backend.engine.scheduler import Limits, Scheduler, Work
 from inference_backend.engine.snapshots import SnapshotStore
 from inference_backend.errors import RequestError
 
+JOB_PAUSE = 0.002
+"""Seconds between looks at the disk where nothing is computed meanwhile."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stats:
@@ -154,6 +157,7 @@ class Engine:
         """Waits for snapshots on their way; what runs is forgotten."""
         while self._jobs:
             self._advance_jobs()
+            time.sleep(JOB_PAUSE)
         if self._resumption is not None:
             self._resumption.close()
 

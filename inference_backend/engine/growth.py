@@ -41,7 +41,7 @@ class Writer:
         masks: Sequence[Mask] | None = None
         if request.constraint is not None:
             try:
-                work.draft, masks = _walk(request.constraint, work.draft)
+                work.draft, masks = self._walk(request.constraint, work.draft)
             except Exception:
                 work.draft, masks = [], [np.zeros(self._vocab_size, bool)]
         rows = []
@@ -53,6 +53,28 @@ class Writer:
                 row = Row(params, row.seed, row.position, mask, request.prompt, output)
             rows.append(row)
         return rows
+
+    def _walk(self, constraint: Constraint, draft: Sequence[int]) -> tuple[list[int], list[Mask]]:
+        """As much of the draft as is allowed, and the mask before each of its tokens and after the last. Changes nothing."""
+        kept: list[int] = []
+        masks: list[Mask] = [self._mask(constraint)]
+        for token in draft:
+            mask = masks[-1]
+            if constraint.is_done or (mask is not None and not mask[token]):
+                break
+            constraint.accept(token)
+            kept.append(token)
+            masks.append(None if constraint.is_done else self._mask(constraint))
+        constraint.rollback(len(kept))
+        return kept, masks
+
+    def _mask(self, constraint: Constraint) -> Mask:
+        """One flag for each of the model's tokens: what the tokenizer does not know is not allowed."""
+        mask = constraint.allowed()
+        if mask is None or len(mask) == self._vocab_size:
+            return mask
+        known = min(len(mask), self._vocab_size)
+        return np.concatenate([mask[:known], np.zeros(self._vocab_size - known, bool)])
 
     def grow(self, work: Work, tokens: Sequence[int], logprobs: Sequence[TokenLogprob | None], growth: Growth) -> None:
         """Tokens in order, each from the row that follows the ones before it, until they leave the draft."""
@@ -99,18 +121,3 @@ class Writer:
             growth.reason = "stop"
         elif len(request.tokens) + len(growth.tokens) >= request.limit:
             growth.reason = "length"
-
-
-def _walk(constraint: Constraint, draft: Sequence[int]) -> tuple[list[int], list[Mask]]:
-    """As much of the draft as is allowed, and the mask before each of its tokens and after the last. Changes nothing."""
-    kept: list[int] = []
-    masks: list[Mask] = [constraint.allowed()]
-    for token in draft:
-        mask = masks[-1]
-        if constraint.is_done or (mask is not None and not mask[token]):
-            break
-        constraint.accept(token)
-        kept.append(token)
-        masks.append(None if constraint.is_done else constraint.allowed())
-    constraint.rollback(len(kept))
-    return kept, masks

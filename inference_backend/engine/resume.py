@@ -33,28 +33,31 @@ class Resumption:
         self._threads.shutdown(wait=True)
 
     def save(self, session: Session) -> Generator[None, None, int]:
-        """Writes what the disk lacks of a pinned session; returns how many blocks that were."""
-        pool, size, parent, chain = self._scheduler.pool, self._scheduler.block_tokens, self.store.root, []
+        """Writes what the disk lacks of a pinned session; returns how many blocks that were.
+
+        The last ones first, so that what is given up first when there is no room is the end.
+        """
+        pool, size, parent = self._scheduler.pool, self._scheduler.block_tokens, self.store.root
+        chain: list[tuple[bytes, list[int]]] = []
+        for start in range(0, len(session.tokens), size):
+            chain.append((parent, list(session.tokens[start : start + size])))
+            parent = self.store.after(*chain[-1])
         for block in session.blocks:
             pool.retain(block)
         writes: deque[Future[bool]] = deque()
         written = 0
         try:
-            for number, block in enumerate(session.blocks):
-                tokens = list(session.tokens[number * size : (number + 1) * size])
+            for (before, tokens), block in reversed(list(zip(chain, session.blocks, strict=True))):
                 is_part = len(tokens) < size
-                if is_part or not self.store.has(parent, tokens):
+                if is_part or not self.store.has(before, tokens):
                     data = self._runner.read_block(block)
-                    writes.append(self._threads.submit(self.store.save, parent, tokens, data, part=is_part))
+                    writes.append(self._threads.submit(self.store.save, before, tokens, data, part=is_part))
                     if len(writes) % AT_ONCE == 0:
                         yield
                 while len(writes) >= AHEAD and not writes[0].done():
                     yield
                 while writes and writes[0].done():
                     written += writes.popleft().result()
-                if not is_part:
-                    chain.append((parent, tokens))
-                    parent = self.store.after(parent, tokens)
         finally:
             pool.release(reversed(session.blocks))
         while writes:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from inference_backend.engine.request import SamplingParams, TokenLogprob
 
 Array: TypeAlias = NDArray[Any]
-NUCLEUS = 1024
-"""Top-p looks at so many of the most probable tokens before it sorts all of them."""
+FLOORS = (-4.0, -8.0)
+"""Top-k and top-p look at tokens with scaled logits above these, below the best one's, before they look at all."""
 NONE = -1
 """In place of a token where there is none: the constraint allows nothing, or the logits are no numbers."""
 
@@ -78,57 +78,52 @@ def _draw(x_nw: Array, rows: Sequence[Row]) -> Array:
     x_nw -= x_nw.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):  # a temperature near 0 makes all but the best -inf
         x_nw /= np.array([row.params.temperature for row in rows], np.float32)[:, None]
-    least_n = _thresholds(x_nw, rows)
-    p_nw = np.exp(x_nw)
-    p_nw[x_nw < least_n[:, None]] = 0
-    upto_nw = np.cumsum(p_nw, axis=1, dtype=np.float64)
     u_n = uniforms([row.seed for row in rows], [row.position for row in rows])
-    total_n = upto_nw[:, -1]
-    target_n = np.minimum(u_n * total_n, np.nextafter(total_n, 0))
-    return np.array([np.searchsorted(c, t, side="right") for c, t in zip(upto_nw, target_n, strict=True)])
+    return np.array([_invert(x_w, _threshold(x_w, row.params), u) for x_w, row, u in zip(x_nw, rows, u_n, strict=True)])
 
 
-def _thresholds(x_nw: Array, rows: Sequence[Row]) -> Array:
-    """The least scaled logit of each row (whose largest is 0) that can still be drawn, [N]."""
-    least_n = np.full(len(rows), -np.inf, np.float32)
-    for i, row in enumerate(rows):
-        params = row.params
-        if params.top_p < 1 or 0 < params.top_k < x_nw.shape[1]:
-            least_n[i] = _nucleus(x_nw[i], params.top_k or x_nw.shape[1], params.top_p)
-        if params.min_p > 0:
-            least_n[i] = max(least_n[i], np.float32(np.log(params.min_p)))
-    return least_n
+def _invert(x_w: Array, least: float, u: float) -> int:
+    """The first token up to which, of all that are not below `least`, more than the share u of the probability lies."""
+    ids = np.flatnonzero(x_w >= least) if least > -np.inf else None
+    upto = np.cumsum(np.exp(x_w if ids is None else x_w[ids]).astype(np.float64))
+    target = min(u * upto[-1], np.nextafter(upto[-1], 0))
+    at = int(np.searchsorted(upto, target, side="right"))
+    return at if ids is None else int(ids[at])
 
 
-def _nucleus(x_w: Array, top_k: int, top_p: float) -> Any:
-    """The smallest scaled logit of the fewest tokens, among the top_k, whose probabilities add up to top_p."""
-    size = len(x_w)
-    for most in (min(NUCLEUS, size), size):
-        count = min(top_k, size)
-        best = np.sort(np.partition(x_w, size - most)[size - most :] if most < size else x_w)[::-1]
-        if most < size and most < count:
-            total = _mass(x_w, count)
-        else:
-            best = best[:count]
-            total = float(np.exp(best, dtype=np.float64).sum())
-        upto = np.cumsum(np.exp(best, dtype=np.float64))
-        enough = int(np.searchsorted(upto, top_p * total)) if top_p < 1 else len(best) - 1
-        if enough < len(best) and (most >= count or top_p < 1):
-            return best[enough]
-    return best[-1]
+def _threshold(x_w: Array, params: SamplingParams) -> float:
+    """The least scaled logit of a row (whose largest is 0) that can still be drawn."""
+    least = -np.inf
+    if params.top_p < 1 or 0 < params.top_k < len(x_w):
+        least = _nucleus(x_w, params.top_k or len(x_w), params.top_p)
+    if params.min_p > 0:
+        least = max(least, float(np.float32(np.log(params.min_p))))
+    return least
 
 
-def _mass(x_w: Array, count: int) -> float:
-    """Sum of the exponentials of the `count` largest."""
-    size = len(x_w)
-    kept = x_w if count == size else np.partition(x_w, size - count)[size - count :]
-    return float(np.exp(kept, dtype=np.float64).sum())
+def _nucleus(x_w: Array, top_k: int, top_p: float) -> float:
+    """The smallest scaled logit of the fewest tokens, among the top_k, whose probabilities add up to top_p of theirs."""
+    cut = top_k < len(x_w)
+    total = 0.0 if cut else float(np.exp(x_w).sum(dtype=np.float64))
+    best = x_w
+    for floor in FLOORS:  # few tokens are worth being sorted
+        above = x_w[x_w >= floor]
+        if len(above) >= top_k if cut else np.exp(above).sum(dtype=np.float64) >= top_p * total:
+            best = above
+            break
+    best = np.sort(best)[::-1][:top_k]
+    if top_p == 1:
+        return float(best[-1])
+    upto = np.cumsum(np.exp(best), dtype=np.float64)
+    enough = int(np.searchsorted(upto, top_p * (upto[-1] if cut else total)))
+    return float(best[min(enough, len(best) - 1)])
 
 
 def _log_softmax(x_w: Array) -> Array:
     x_w = x_w.astype(np.float64)
-    x_w -= x_w.max()
-    return x_w - np.log(np.exp(x_w).sum())
+    with np.errstate(invalid="ignore"):  # of logits that are no numbers: sample() finds no token there
+        x_w -= x_w.max()
+        return x_w - np.log(np.exp(x_w).sum())
 
 
 def _top(lp_w: Array, count: int) -> tuple[tuple[int, float], ...]:

@@ -4,6 +4,8 @@ import json
 
 import jsonschema
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inference_chat_house import Sampler, reply, tiny_tokenizer
 from inference_house import K2_DATA, needs_k2_data
 from inference_schemas import LOOSE, SCHEMAS, deep
@@ -11,6 +13,9 @@ from inference_schemas import LOOSE, SCHEMAS, deep
 from inference_backend.chat.grammar import GrammarCompiler
 from inference_backend.chat.parser import StreamParser
 from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.errors import RequestError
+
+COMPILER = GrammarCompiler(tiny_tokenizer())
 
 
 def tool(schema, name="Tool"):
@@ -20,7 +25,7 @@ def tool(schema, name="Tool"):
 @pytest.fixture(scope="module")
 def tiny():
     tokenizer = tiny_tokenizer()
-    return tokenizer, GrammarCompiler(tokenizer)
+    return tokenizer, COMPILER
 
 
 def validator(schema):
@@ -98,12 +103,74 @@ def test_what_cannot_be_enforced_is_looser_and_said(tiny, schema, why):
     assert all(reply(pieces + parser.end())["complete"])
 
 
-@pytest.mark.parametrize("levels", [300, 3000])
-def test_a_schema_too_deep_allows_any_object(tiny, levels):
-    grammar = tiny[1].grammar([tool(deep(levels))], tool_choice="required")
+def test_a_schema_too_deep_for_the_grammar_allows_any_object(tiny):
+    grammar = tiny[1].grammar([tool(deep(90))], tool_choice="required")
     assert "any JSON object is allowed" in grammar.notes[0]
     Sampler(tiny[0], 1).draw(grammar)
 
 
+def test_a_schema_too_deep_for_anything_is_refused(tiny):
+    for levels in (300, 100_000):
+        schema = {}
+        for _ in range(levels):
+            schema = {"items": schema}
+        with pytest.raises(RequestError, match="nested deeper than 200"):
+            tiny[1].grammar([tool(schema)])
+        with pytest.raises(RequestError, match="nested deeper than 200"):
+            tiny[1].grammar(response_format={"type": "json_schema", "json_schema": {"schema": schema}})
+
+
 def test_a_deep_schema_is_enforced(tiny):
     check(tiny, deep(30), 0)
+
+
+KEYWORDS = [
+    *(
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "prefixItems",
+        "enum",
+        "const",
+        "anyOf",
+        "oneOf",
+    ),
+    *("allOf", "not", "if", "$ref", "$defs", "minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern"),
+    *("format", "minItems", "uniqueItems", "patternProperties", "x-guidance", "$id"),
+]
+VALUES = st.sampled_from(
+    [
+        "object",
+        "string",
+        "integer",
+        "array",
+        "#",
+        "#/$defs/a",
+        "(",
+        "^a+$",
+        "date",
+        -1,
+        0,
+        1e308,
+        2**70,
+        True,
+        None,
+        "\ud800",
+    ]
+)
+ANYTHING = st.recursive(
+    VALUES,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYWORDS, "a", ""]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.dictionaries(st.sampled_from(KEYWORDS), ANYTHING, max_size=5))
+def test_any_json_as_a_schema_makes_a_grammar(schema):
+    grammar = COMPILER.grammar([tool(schema)], tool_choice="required")
+    assert grammar.allowed().any()

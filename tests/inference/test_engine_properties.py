@@ -1,6 +1,8 @@
 """Whatever comes in whatever order: no block is in two hands, and every answer is the one computed alone."""
 
+import gc
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,7 +28,9 @@ WORDS = st.lists(st.lists(LETTERS, min_size=1, max_size=9).map(tuple), min_size=
 class Conversations(RuleBasedStateMachine):
     """Conversations that grow, fork, are aborted, preempted and pinned, in a cache of a few small blocks."""
 
-    @initialize(blocks=st.integers(10, 40), step_tokens=st.integers(6, 40), running=st.integers(2, 5), pins=st.integers(0, 3))
+    @initialize(
+        blocks=st.integers(10, 40), step_tokens=st.integers(6, 40), running=st.integers(2, 5), pins=st.integers(0, 3)
+    )
     def begin(self, blocks: int, step_tokens: int, running: int, pins: int) -> None:
         self.runner = HashRunner(blocks)
         limits = Limits(step_tokens=step_tokens, running=running, pin_seconds=20, pinned_sessions=pins, step_drafts=8)
@@ -39,7 +43,9 @@ class Conversations(RuleBasedStateMachine):
         back=st.integers(0, 6), cut=st.integers(0, 3), more=st.lists(LETTERS, min_size=1, max_size=11), params=PARAMS,
         session=st.sampled_from(["", "a", "b"]), words=st.none() | WORDS, data=st.lists(LETTERS, max_size=12),
     )  # fmt: skip
-    def ask(self, back: int, cut: int, more: list[int], params: SamplingParams, session: str, words, data: list[int]) -> None:
+    def ask(
+        self, back: int, cut: int, more: list[int], params: SamplingParams, session: str, words, data: list[int]
+    ) -> None:
         before = self.said[-1 - back % len(self.said)]
         prompt = [*before[: max(len(before) - cut, 0)], *more][: self.engine.scheduler.max_context - 3]
         number = str(len(self.asked))
@@ -115,57 +121,81 @@ TestConversations.settings = settings(
 )
 
 
-def soak(seed: int, requests: int) -> None:
+class Soak:
     """Random conversations with aborts, in a cache that is too small for those that run at once."""
-    rng = random.Random(seed)
-    runner = HashRunner(90, block_tokens=8, vocab_size=40)
-    engine = engine_of(runner, Limits(step_tokens=96, running=16, waiting=64, pin_seconds=30, pinned_sessions=4))
-    fresh = HashRunner(90, block_tokens=8, vocab_size=40)
-    said: list[list[int]] = [[]]
-    asked: dict[str, Request] = {}
-    tokens: dict[str, list[int]] = {}
-    added = ended = 0
-    while ended < requests:
-        while added < requests and len(asked) < 40 and rng.random() < 0.6:
-            before = rng.choice(said[-12:])
-            prompt = [*before[: len(before) - rng.choice((0, 0, 0, 5))], *rng.choices(range(4, 40), k=rng.randint(1, 30))]
-            if len(prompt) > 500:
-                prompt = prompt[:20]
-            params = SamplingParams(
-                temperature=rng.choice((0.0, 1.0)), top_p=rng.choice((0.9, 1.0)), seed=added, max_tokens=rng.randint(1, 40)
-            )
-            drafts = [[*rng.choice(said[-12:])]]
-            engine.add(Request(str(added), prompt, params, None, drafts, rng.choice(("", "", "a", "b", "c"))))
-            asked[str(added)] = Request(str(added), prompt, params)
-            tokens[str(added)] = []
-            said = [*said[-20:], prompt]
-            added += 1
-        if asked and rng.random() < 0.03:
-            engine.abort(rng.choice(list(asked)))
-        for output in engine.step():
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.engine = engine_of(
+            HashRunner(90, block_tokens=8, vocab_size=40),
+            Limits(step_tokens=96, running=16, waiting=64, pin_seconds=30, pinned_sessions=4),
+        )
+        self.fresh = HashRunner(90, block_tokens=8, vocab_size=40)
+        self.said: list[list[int]] = [[]]
+        self.asked: dict[str, Request] = {}
+        self.tokens: dict[str, list[int]] = {}
+        self.added = self.ended = 0
+
+    def ask(self) -> None:
+        rng = self.rng
+        before = rng.choice(self.said)
+        prompt = [*before[: len(before) - rng.choice((0, 0, 0, 5))], *rng.choices(range(4, 40), k=rng.randint(1, 30))]
+        prompt = prompt if len(prompt) < 500 else prompt[:20]
+        params = SamplingParams(
+            temperature=rng.choice((0.0, 1.0)),
+            top_p=rng.choice((0.9, 1.0)),
+            seed=self.added,
+            max_tokens=rng.randint(1, 40),
+        )
+        name, drafts = str(self.added), [rng.choice(self.said)]
+        request = Request(name, prompt, params, None, drafts, rng.choice(("", "", "a", "b", "c")))
+        self.engine.add(request)
+        self.asked[name], self.tokens[name] = request, []
+        self.said = [*self.said[-12:], prompt]
+        self.added += 1
+
+    def step(self) -> None:
+        for output in self.engine.step():
             name = output.request_id
-            tokens[name] += output.tokens
+            self.tokens[name] += output.tokens
             if output.finish_reason is None:
                 continue
-            request, answer = asked.pop(name), tokens.pop(name)
-            expected = alone(fresh, request.prompt, request.params, block_tokens=8)
+            request, answer = self.asked.pop(name), self.tokens.pop(name)
+            expected = alone(self.fresh, request.prompt, request.params, block_tokens=8)
             assert output.finish_reason != "error", output.error
             assert answer == (expected[: len(answer)] if output.finish_reason == "abort" else expected)
-            said.append([*request.prompt, *answer])
-            ended += 1
-        if ended % 50 == 0:
-            check_books(engine)
-    assert engine.is_idle
-    assert engine.stats().preemptions > 0
-    for session in "abc":
-        engine.release(session)
-    check_books(engine)
-    assert engine.stats().blocks_used == 0
-    assert not engine._requests and not engine._speculator._drafters and not engine._speculator._skip
+            self.said.append([*request.prompt, *answer])
+            self.ended += 1
+
+    def run(self, requests: int) -> None:
+        while self.ended < requests:
+            while self.added < requests and len(self.asked) < 40 and self.rng.random() < 0.6:
+                self.ask()
+            if self.asked and self.rng.random() < 0.03:
+                self.engine.abort(self.rng.choice(list(self.asked)))
+            self.step()
+            if self.ended % 50 == 0:
+                check_books(self.engine)
 
 
 @pytest.mark.parametrize(
     ("seed", "requests"), [(1, 150), pytest.param(2, 10_000, marks=[pytest.mark.nightly, pytest.mark.timeout(3600)])]
 )
 def test_soak(seed: int, requests: int) -> None:
-    soak(seed, requests)
+    soak = Soak(seed)
+    soak.run(requests // 2)
+    gc.collect()
+    tracemalloc.start()  # of what is allocated from here on
+    before = tracemalloc.get_traced_memory()[0]
+    soak.run(requests)
+    for session in "abc":
+        soak.engine.release(session)
+    check_books(soak.engine)
+    stats = soak.engine.stats()
+    assert soak.engine.is_idle
+    assert stats.preemptions > 0
+    assert (stats.blocks_used, stats.pinned_sessions) == (0, 0)
+    gc.collect()
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 500_000  # the tree of the cache, made anew, and what was said last; not what was asked

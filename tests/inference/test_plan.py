@@ -5,11 +5,9 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from checkpoint_house import make_checkpoint
-from inference_house import raw_config
+from checkpoint_house import k2_raw, make_checkpoint
 
 from inference_backend.checkpoint.folder import Checkpoint
 from inference_backend.config import ModelConfig, read_config
@@ -17,16 +15,6 @@ from inference_backend.convert import CONFIGS
 from inference_backend.errors import RequestError
 from inference_backend.gpus import KNOWN, Gpu, read_gpus, this_machine
 from inference_backend.plan import Sizes, distinct_experts, plan_gpus, sizes_of
-
-
-def k2_raw(scheme: str) -> dict[str, Any]:
-    """config.json of K2: Thinking in int4, Instruct in fp8."""
-    return raw_config(
-        vocab_size=163840, hidden_size=7168, intermediate_size=18432, moe_intermediate_size=2048, num_hidden_layers=61,
-        num_attention_heads=64, num_key_value_heads=64, q_lora_rank=1536, kv_lora_rank=512, qk_nope_head_dim=128,
-        qk_rope_head_dim=64, v_head_dim=128, n_routed_experts=384, num_experts_per_tok=8, bos_token_id=163584,
-        eos_token_id=163586, quantization_config=CONFIGS[scheme](False),
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

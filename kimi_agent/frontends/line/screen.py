@@ -2,13 +2,15 @@
 
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from kimi_agent.agent.session import Session
 from kimi_agent.core.display import Diff
 from kimi_agent.core.message import Image
-from kimi_agent.frontends.common.file_listing import Run
-from kimi_agent.frontends.common.shell_complete import Candidates
+
+if TYPE_CHECKING:
+    from kimi_agent.frontends.common.file_listing import Run
+    from kimi_agent.frontends.common.shell_complete import Candidates
 
 Style: TypeAlias = Literal["", "dim", "bold", "user", "tool", "warning", "error", "add", "remove", "hunk", "question"]
 Lines: TypeAlias = list[tuple[str, Style]]
@@ -37,7 +39,7 @@ class Owner(Protocol):
         """A text as it may be stored: without keys."""
         ...
 
-    def runs_git(self) -> Run | None:
+    def runs_git(self) -> "Run | None":
         """What runs git to list the session's folder, None for nothing."""
         ...
 
@@ -70,7 +72,7 @@ class Owner(Protocol):
         """The last command of the shell and what it wrote; empty when there was none, which they are told."""
         ...
 
-    async def shell_candidates(self, text: str) -> tuple[int, Candidates] | None:
+    async def shell_candidates(self, text: str) -> "tuple[int, Candidates] | None":
         """What Tab may put in a command, and where in the text the command begins; None when the text is none."""
         ...
 
