@@ -6,7 +6,7 @@ only where they belong. Matching is llguidance's; markers are matched by id, so 
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -19,7 +19,7 @@ from inference_backend.chat.parser import STOPS
 from inference_backend.chat.schemas import ANY_OBJECT, MAX_PARTS, Strict, parts, strictest
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.chat.tool_ids import canonical
-from inference_backend.errors import RequestError
+from inference_backend.errors import CheckpointError, RequestError
 
 MAX_CALLS = 32
 """Calls in one reply: the rules of each are written out, for its number."""
@@ -50,13 +50,18 @@ class GrammarCompiler:
     """Makes the grammars of one tokenizer (half a second to set up for K2's). Safe for several threads."""
 
     def __init__(self, tokenizer: Tokenizer, *, end_ids: Iterable[int] = (), vocab_size: int | None = None) -> None:
-        """`vocab_size` is the model's, where it has more ids than the tokenizer."""
+        """`end_ids` are the model's besides the tokenizer's own; `vocab_size` is the model's, where it has more ids.
+
+        Raises CheckpointError where tokenizer and model do not fit.
+        """
         from llguidance import LLTokenizer
 
         self.vocab_size = vocab_size or tokenizer.vocab_size
-        self._special = tokenizer.special
+        if self.vocab_size < tokenizer.vocab_size:
+            raise CheckpointError(f"the model has {vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
+        self._tokenizer = tokenizer
         stops = [tokenizer.special[name] for name in STOPS if name in tokenizer.special]
-        ends = self._ends = list(dict.fromkeys([*stops, *end_ids]))
+        ends = self._ends = list(dict.fromkeys([*stops, *end_ids])) or [tokenizer.marker(STOPS[0])]
         self._tokens: Any = LLTokenizer(_ForGuidance(tokenizer, ends[0]), n_vocab=self.vocab_size, eos_token=ends)
         self._matchers: _Cache = _Cache()
         self._schemas: _Cache = _Cache()
@@ -116,16 +121,21 @@ class GrammarCompiler:
 
     def _compile(self, shape: Shape) -> tuple[Any, str]:
         """A matcher, and what of the shape it does not enforce. Each schema compiles alone: together they may be too large."""
-        from llguidance import LLMatcher
-
-        matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), ""
+        matcher, note = self._matcher(shape), ""
         if matcher.is_error():
-            shape = replace(shape, tools=tuple((name, ANY_OBJECT) for name, _ in shape.tools))
-            matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), _TOO_LARGE
+            matcher = self._matcher(replace(shape, tools=tuple((name, ANY_OBJECT) for name, _ in shape.tools)))
+            note = _TOO_LARGE
         if matcher.is_error():
             wrong = matcher.get_error().split("\n", 1)[0][:120]
             raise RequestError(f"{len(shape.tools)} tools make too large a grammar ({wrong})", "Declare fewer tools.")
         return matcher, note
+
+    def _matcher(self, shape: Shape) -> Any:
+        """A hostile pattern can have any number of states: the limits keep a mask below some 50 ms (2,000 otherwise)."""
+        from llguidance import LLMatcher, LLParserLimits
+
+        limits = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
+        return LLMatcher(self._tokens, _lark(shape, self._tokenizer), log_level=0, limits=limits)
 
 
 class Grammar:
@@ -252,13 +262,13 @@ def _format(response_format: object) -> object:
     return wrapped["schema"]
 
 
-def _lark(shape: Shape, special: Any) -> str:
+def _lark(shape: Shape, tokenizer: Tokenizer) -> str:
     """The grammar in llguidance's Lark."""
 
     def mark(name: str) -> str:
-        return f"<[{special[name]}]>"
+        return f"<[{tokenizer.marker(name)}]>"
 
-    rules = [f"start: {_outline(shape, special)}", "TXT: /(.|\\n)*/"]
+    rules = [f"start: {_outline(shape, tokenizer.special)}", "TXT: /(.|\\n)*/"]
     if shape.text_schema is not None:
         rules.append(f"text: %json {shape.text_schema}")
     if not shape.tools:
@@ -276,7 +286,7 @@ def _lark(shape: Shape, special: Any) -> str:
     return "\n".join(rules)
 
 
-def _outline(shape: Shape, special: Any) -> str:
+def _outline(shape: Shape, special: Mapping[str, int]) -> str:
     """The reply from its first token on: thoughts, then text or calls. What must be a call or JSON is nothing else."""
     say = "text" if shape.text_schema is not None else "TXT"
     if shape.must_call:
