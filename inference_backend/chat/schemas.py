@@ -21,6 +21,14 @@ _LIMITS = (
     *("pattern", "format", "minLength", "maxLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     *("multipleOf", "minItems", "maxItems", "minProperties", "maxProperties"),
 )
+_LEAP = "(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:[2468][048]|[13579][26])00)-02-29"
+_DAY = (
+    "[1-9][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP}"
+)
+_TIME = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+_DATES = {"date": f"(?:{_DAY})", "time": _TIME, "date-time": f"(?:{_DAY})T{_TIME}"}
+"""RFC 3339 as every library reads it: days that there are, years of four digits, no leap seconds. llguidance's own are wider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +54,12 @@ def strictest(schema: object, compiles: Callable[[str], str]) -> Strict:
 
 
 def _forms(schema: object, compiles: Callable[[str], str]) -> Iterator[tuple[object, str]]:
-    strict = _object_at_root(schema)
+    strict = _rewritten(_object_at_root(schema), _exact_dates)
     yield strict, ""
     if isinstance(strict, dict):
         yield _lenient(strict), "parts of the schema are not enforced"
-        yield (
-            _lenient(_mended(strict, strict, compiles)),
-            "some patterns, bounds or references of the schema are not enforced",
-        )
+        mended = _rewritten(strict, lambda one: _mended(one, strict, compiles))
+        yield _lenient(mended), "some patterns, bounds or references of the schema are not enforced"
         yield _lenient(_loosened(strict)), "no patterns, bounds or references of the schema are enforced"
     yield {"type": "object"}, "the schema is not enforced: any JSON object is allowed"
 
@@ -108,24 +114,38 @@ def _object_at_root(schema: object) -> object:
     return {**schema, "type": "object"}
 
 
-def _mended(schema: Any, root: dict[str, Any], compiles: Callable[[str], str]) -> Any:
-    """The schema without what does not compile even alone: broken patterns, giant bounds, references that lead nowhere."""
+def _rewritten(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """The schema with `change` made to each schema in it, the innermost first."""
     if isinstance(schema, list):
-        return [_mended(one, root, compiles) for one in schema]
+        return [_rewritten(one, change) for one in schema]
     if not isinstance(schema, dict):
         return schema
+    inner: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in _MAPS and isinstance(value, dict):
+            inner[key] = {name: _rewritten(one, change) for name, one in value.items()}
+        else:
+            inner[key] = value if key in _VALUES else _rewritten(value, change)
+    return change(inner)
+
+
+def _exact_dates(schema: dict[str, Any]) -> dict[str, Any]:
+    kind = schema.get("format")
+    if not isinstance(kind, str) or kind not in _DATES or "pattern" in schema:
+        return schema
+    return {**{key: value for key, value in schema.items() if key != "format"}, "pattern": f"^{_DATES[kind]}$"}
+
+
+def _mended(schema: dict[str, Any], root: dict[str, Any], compiles: Callable[[str], str]) -> dict[str, Any]:
+    """One schema without what does not compile even alone: broken patterns, giant bounds, references that lead nowhere."""
     if "$ref" in schema and not _leads_somewhere(schema["$ref"], root):
         return {}
     limits = {key: schema[key] for key in _LIMITS if key in schema}
     alone = {"properties": {"v": {"type": schema.get("type", "string"), **limits}}, "type": "object"}
     broken = bool(limits) and bool(compiles(_text(_lenient({**alone, "required": ["v"]}))))
-    mended: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _MAPS and isinstance(value, dict):
-            mended[key] = {name: _mended(one, root, compiles) for name, one in value.items()}
-        elif not (broken and key in limits) and (key, value) != ("enum", []):
-            mended[key] = value if key in _VALUES else _mended(value, root, compiles)
-    return mended
+    return {
+        key: value for key, value in schema.items() if not (broken and key in limits) and (key, value) != ("enum", [])
+    }
 
 
 def _loosened(schema: Any) -> Any:
