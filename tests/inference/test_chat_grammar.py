@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_chat_house import Sampler, reply, tiny_tokenizer, tokens_of
 
-from inference_backend.chat.grammar import MAX_CALLS, GrammarCompiler
+from inference_backend.chat.grammar import GrammarCompiler
+from inference_backend.chat.outline import MAX_CALLS
 from inference_backend.chat.parser import StreamParser
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.engine.constraint import Constraint
