@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check format bench docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -23,11 +23,20 @@ nightly: $(VENV)/.installed-dev
 	KIMI_EVERY_NTH_CALL=1 $(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
 	KIMI_COLD=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-dev
+# several at once with `make --jobs 2 check`; that of the types takes by far the longest
+check: check-types check-style check-imports check-house
+
+check-types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+check-style: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+
+check-imports: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
+
+check-house: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -p no:cacheprovider tests/test_architecture.py tests/test_import_time.py
 
 format: $(VENV)/.installed-dev

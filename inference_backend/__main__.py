@@ -1,4 +1,4 @@
-"""`python -m inference_backend`: inspect and convert checkpoints."""
+"""`python -m inference_backend`: inspect, convert and serve checkpoints."""
 
 import sys
 
@@ -6,10 +6,11 @@ import typer
 
 from inference_backend.commands.convert import convert
 from inference_backend.commands.inspect import inspect
+from inference_backend.commands.serve import serve
 from inference_backend.errors import EngineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (inspect, convert):
+for command in (inspect, convert, serve):
     app.command()(command)
 
 

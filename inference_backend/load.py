@@ -92,6 +92,7 @@ class StoredWeights:
             if now != file:
                 self.checkpoint.release()
             file = now
+        progress("checking weights", len(self.weights), len(self.weights))
 
 
 class Dequantised(Mapping[str, Array]):

@@ -104,6 +104,9 @@ class Plan:
     least_count: int  # of such GPUs that hold the weights and the cache of one full context; 0: no number does
     seconds_per_token: float  # of one sequence, the cache empty; 0 where the bandwidth is not known
     seconds_at: dict[int, tuple[float, float]]  # ... with so many tokens cached: replicated, sharded
+    batches: dict[
+        int, float
+    ]  # tokens per second of so many sequences together, 8,192 tokens cached each, split by context
     notes: tuple[str, ...]
 
     @property
@@ -112,6 +115,7 @@ class Plan:
 
 
 CONTEXTS = (32 << 10, 128 << 10, 256 << 10)
+BATCHES, BATCH_CONTEXT = (1, 4, 16, 64), 8 << 10
 
 
 def plan_gpus(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu]) -> Plan:
@@ -130,10 +134,26 @@ def plan_gpus(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu]) -> Plan:
         if pace and context <= config.max_position_embeddings:
             cache = context * sizes.kv_per_token
             at[context] = ((read + cache) / pace, (read + cache / count) / pace)
+    batches = {
+        batch: batch * pace * count / step_bytes(config, sizes, batch, BATCH_CONTEXT, count)
+        for batch in BATCHES
+        if pace and batch * BATCH_CONTEXT <= tokens * count
+    }
     return Plan(
         gpu, count, weights, room, tokens, tokens * count, _least(config, sizes, gpu), read / pace if pace else 0.0, at,
-        tuple(_notes(config, count, room, tokens)),
+        batches, tuple(_notes(config, count, room, tokens)),
     )  # fmt: skip
+
+
+def step_bytes(config: ModelConfig, sizes: Sizes, batch: int, context: int, count: int = 1) -> float:
+    """Bytes that `count` GPUs together read in one step of `batch` sequences with `context` tokens cached each.
+
+    The experts of a step are the union of what the sequences choose: 8 sequences read 7.4 times the experts of one.
+    """
+    routed = sizes.kinds["routed"] if "routed" in sizes.kinds else Share()
+    experts = routed.stored * distinct_experts(config, batch) / config.n_routed_experts
+    once = sizes.total.read - routed.read + sizes.total.replicated * (count - 1)
+    return once + experts + batch * context * sizes.kv_per_token
 
 
 def _split(total: float, replicated: float, count: int) -> float:

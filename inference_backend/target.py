@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,12 +44,21 @@ def claimed(source: Path, target: Path, to: str, checkpoint: Checkpoint) -> Iter
         if not begun:
             lock.write(mark)
             lock.flush()
+            os.fsync(lock.fileno())
         yield
 
 
 def keep_beside(source: Path, target: Path) -> None:
-    """Copies what belongs to a checkpoint beside its weights."""
+    """Copies what belongs to a checkpoint beside its weights.
+
+    A link is followed within the folder, and to the `blobs` of a Hugging Face cache; others could bring in anybody's files.
+    """
+    inside = source.resolve()
+    blobs = inside.parent.parent / "blobs"
     for path in sorted(source.iterdir()):
+        real = path.resolve()
+        if not real.is_relative_to(inside) and real.parent != blobs:
+            continue
         known = path.suffix.lower() in KEPT or path.name.upper().startswith(("LICENSE", "NOTICE", "THIRD_PARTY"))
         if known and path.name not in ("config.json", INDEX, MARKER) and path.is_file():
             if path.stat().st_size > MAX_KEPT_BYTES:

@@ -7,7 +7,7 @@ only where they belong. Matching is llguidance's; markers are matched by id, so 
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -15,14 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inference_backend.chat.messages import check_depth, read_tools
+from inference_backend.chat.outline import MAX_CALLS, Shape, lark
 from inference_backend.chat.parser import STOPS
 from inference_backend.chat.schemas import ANY_OBJECT, MAX_PARTS, Strict, parts, strictest
 from inference_backend.chat.tokenizer import Tokenizer
-from inference_backend.chat.tool_ids import canonical
-from inference_backend.errors import RequestError
+from inference_backend.errors import CheckpointError, RequestError
 
-MAX_CALLS = 32
-"""Calls in one reply: the rules of each are written out, for its number."""
 MAX_RULES = 1024
 """Rules for the calls of all tools; with many tools, fewer calls fit into one reply."""
 MAX_TOOLS = 512
@@ -32,31 +30,22 @@ CACHE_ENTRIES = 512
 _TOO_LARGE = "the schemas of the tools are too large together: any JSON object is allowed"
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """A reply's outline: which tools may and must be called, what the text must be, and where the prompt left off."""
-
-    tools: tuple[tuple[str, str], ...] = ()
-    """Name and schema text of each tool that may be called."""
-    must_call: bool = False
-    most_calls: int = MAX_CALLS
-    text_schema: str | None = None
-    next_tool_index: int = 0
-    in_think: bool = False
-    may_think: bool = False
-
-
 class GrammarCompiler:
     """Makes the grammars of one tokenizer (half a second to set up for K2's). Safe for several threads."""
 
     def __init__(self, tokenizer: Tokenizer, *, end_ids: Iterable[int] = (), vocab_size: int | None = None) -> None:
-        """`vocab_size` is the model's, where it has more ids than the tokenizer."""
+        """`end_ids` are the model's besides the tokenizer's own; `vocab_size` is the model's, where it has more ids.
+
+        Raises CheckpointError where tokenizer and model do not fit.
+        """
         from llguidance import LLTokenizer
 
         self.vocab_size = vocab_size or tokenizer.vocab_size
-        self._special = tokenizer.special
+        if self.vocab_size < tokenizer.vocab_size:
+            raise CheckpointError(f"the model has {vocab_size} tokens, its tokenizer {tokenizer.vocab_size}")
+        self._tokenizer = tokenizer
         stops = [tokenizer.special[name] for name in STOPS if name in tokenizer.special]
-        ends = self._ends = list(dict.fromkeys([*stops, *end_ids]))
+        ends = self._ends = list(dict.fromkeys([*stops, *end_ids])) or [tokenizer.marker(STOPS[0])]
         self._tokens: Any = LLTokenizer(_ForGuidance(tokenizer, ends[0]), n_vocab=self.vocab_size, eos_token=ends)
         self._matchers: _Cache = _Cache()
         self._schemas: _Cache = _Cache()
@@ -116,16 +105,21 @@ class GrammarCompiler:
 
     def _compile(self, shape: Shape) -> tuple[Any, str]:
         """A matcher, and what of the shape it does not enforce. Each schema compiles alone: together they may be too large."""
-        from llguidance import LLMatcher
-
-        matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), ""
+        matcher, note = self._matcher(shape), ""
         if matcher.is_error():
-            shape = replace(shape, tools=tuple((name, ANY_OBJECT) for name, _ in shape.tools))
-            matcher, note = LLMatcher(self._tokens, _lark(shape, self._special), log_level=0), _TOO_LARGE
+            matcher = self._matcher(replace(shape, tools=tuple((name, ANY_OBJECT) for name, _ in shape.tools)))
+            note = _TOO_LARGE
         if matcher.is_error():
             wrong = matcher.get_error().split("\n", 1)[0][:120]
             raise RequestError(f"{len(shape.tools)} tools make too large a grammar ({wrong})", "Declare fewer tools.")
         return matcher, note
+
+    def _matcher(self, shape: Shape) -> Any:
+        """A hostile pattern can have any number of states: the limits keep a mask below some 50 ms (2,000 otherwise)."""
+        from llguidance import LLMatcher, LLParserLimits
+
+        limits = LLParserLimits(step_lexer_fuel=50_000, max_lexer_states=50_000, verbose_errors=False)
+        return LLMatcher(self._tokens, lark(shape, self._tokenizer), log_level=0, limits=limits)
 
 
 class Grammar:
@@ -250,52 +244,3 @@ def _format(response_format: object) -> object:
     if kind != "json_schema" or not isinstance(wrapped, dict) or not isinstance(wrapped.get("schema"), dict):
         raise RequestError("response_format must be of type text, json_object, or json_schema with a schema")
     return wrapped["schema"]
-
-
-def _lark(shape: Shape, special: Any) -> str:
-    """The grammar in llguidance's Lark."""
-
-    def mark(name: str) -> str:
-        return f"<[{special[name]}]>"
-
-    rules = [f"start: {_outline(shape, special)}", "TXT: /(.|\\n)*/"]
-    if shape.text_schema is not None:
-        rules.append(f"text: %json {shape.text_schema}")
-    if not shape.tools:
-        return "\n".join(rules)
-    rules.append(f"calls: {mark('<|tool_calls_section_begin|>')} call_0 {mark('<|tool_calls_section_end|>')}")
-    begin, argument, end = (mark(f"<|tool_call_{part}|>") for part in ("begin", "argument_begin", "end"))
-    for nth in range(shape.most_calls):
-        more = f" call_{nth + 1}?" if nth + 1 < shape.most_calls else ""
-        rules.append(f"call_{nth}: {begin} id_{nth} {end}{more}")
-        index = shape.next_tool_index + nth
-        ids = (f'"{canonical(name, index)}" args_{place}' for place, (name, _) in enumerate(shape.tools))
-        rules.append(f"id_{nth}: {' | '.join(ids)}")
-    for place, (_, schema) in enumerate(shape.tools):
-        rules += [f"args_{place}: {argument} json_{place}", f"json_{place}: %json {schema}"]
-    return "\n".join(rules)
-
-
-def _outline(shape: Shape, special: Any) -> str:
-    """The reply from its first token on: thoughts, then text or calls. What must be a call or JSON is nothing else."""
-    say = "text" if shape.text_schema is not None else "TXT"
-    if shape.must_call:
-        body = "calls"
-    elif not shape.tools:
-        body = say
-    else:
-        body = f"({say} | calls)" if shape.text_schema is not None else "TXT calls?"
-    if "<think>" not in special or "</think>" not in special:
-        return body
-    opened, closed = f"<[{special['<think>']}]>", f"<[{special['</think>']}]>"
-    after = f"{closed} {body}"
-    optional = "" if shape.must_call or shape.text_schema is not None else "?"
-    if shape.must_call:
-        inside = f"TXT {closed}? calls"
-    elif shape.tools:  # calls straight out of the thoughts too, as K2 sometimes makes them
-        inside = f"TXT ({after} | calls){optional}"
-    else:
-        inside = f"TXT ({after}){optional}"
-    if shape.in_think:
-        return inside
-    return f"({opened} {inside} | {body})" if shape.may_think else body

@@ -91,7 +91,7 @@ def _message(raw: object, where: str) -> Message:
     kind: Any = ROLES[role]
     calls = tuple(_calls(fields.get("tool_calls"), where)) if kind == "assistant" else ()
     text = _text(fields.get("content"), f"{where}.content")
-    if fields.get("content") is None and kind != "assistant":
+    if fields.get("content") is None and kind in ("system", "user"):
         raise RequestError(f"{where} has no content")
     call_id = fields.get("tool_call_id")
     if kind == "tool" and not isinstance(call_id, str):

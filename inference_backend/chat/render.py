@@ -22,7 +22,7 @@ from inference_backend.chat.template import Template
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.chat.tool_ids import ToolIds
 from inference_backend.chat.typescript import declare
-from inference_backend.errors import CheckpointError, RequestError
+from inference_backend.errors import RequestError
 
 _OPENERS = {"system": "<|im_system|>", "tool": "<|im_system|>", "user": "<|im_user|>", "assistant": "<|im_assistant|>"}
 
@@ -153,14 +153,7 @@ class _Writer:
     def mark(self, *names: str) -> None:
         self._tokens += self._tokenizer.encode("".join(self._pending))
         self._pending = []
-        for name in names:
-            try:
-                self._tokens.append(self._tokenizer.special[name])
-            except KeyError:
-                raise CheckpointError(
-                    f"the tokenizer has no token {name}",
-                    "tokenizer_config.json does not belong to this chat template; choose another by name.",
-                ) from None
+        self._tokens += map(self._tokenizer.marker, names)
 
     def open(self, role: str, name: str) -> None:
         self.mark(_OPENERS[role])

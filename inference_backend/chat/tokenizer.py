@@ -88,6 +88,16 @@ class Tokenizer:
             raise IndexError(token)
         return self._bytes[token]
 
+    def marker(self, name: str) -> int:
+        """The id of a special token that a chat template needs. Raises CheckpointError."""
+        try:
+            return self.special[name]
+        except KeyError:
+            raise CheckpointError(
+                f"the tokenizer has no token {name}",
+                "tokenizer_config.json does not belong to this chat template; choose another by name.",
+            ) from None
+
     def is_special(self, token: int) -> bool:
         return token >= self.ordinary_count
 

@@ -51,6 +51,7 @@ class Checkpoint(Mapping[str, Entry]):
                 other = self._file_of.setdefault(tensor, name)
                 if other != name:
                     raise CheckpointError(f"{folder}: {shown(tensor)} stands in both {other} and {name}")
+        progress("reading headers", len(files), len(files))
         if where is not None:
             _check_index(folder, where, self._file_of)
 

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from inference_backend.commands.output import size
 from inference_backend.gpus import Machine
-from inference_backend.plan import Plan, Share, Sizes
+from inference_backend.plan import BATCH_CONTEXT, Plan, Share, Sizes
 from inference_backend.tensors import KINDS
 
 
@@ -77,6 +77,9 @@ def _plan(console: Console, plan: Plan) -> None:
         rows.append(("tokens/s at most, one sequence", f"{1 / plan.seconds_per_token:,.0f}"))
     for context, (same, split) in plan.seconds_at.items():
         rows.append((f"... with {context:,} tokens cached", f"{1 / same:,.0f} ({1 / split:,.0f} split by context)"))
+    for batch, pace in plan.batches.items():
+        if batch > 1:
+            rows.append((f"... of {batch} sequences together, {BATCH_CONTEXT:,} tokens each", f"{pace:,.0f}"))
     rows.append(("such GPUs that one full context needs", str(plan.least_count or "more than heads")))
     table = Table("", "", box=None, pad_edge=False, show_header=False)
     for row in rows:

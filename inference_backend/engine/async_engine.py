@@ -21,15 +21,23 @@ class _Stream:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop, self.ready = loop, asyncio.Event()
-        self.outputs: deque[StepOutput] = deque()
+        self._outputs: list[StepOutput] = []
 
     def put(self, output: StepOutput) -> None:
         """In the loop's thread."""
-        if self.outputs:
-            held = self.outputs.pop()
-            output = replace(output, tokens=held.tokens + output.tokens, logprobs=held.logprobs + output.logprobs)
-        self.outputs.append(output)
+        self._outputs.append(output)
         self.ready.set()
+
+    async def get(self) -> StepOutput:
+        """All that came since the last one."""
+        await self.ready.wait()
+        self.ready.clear()
+        outputs, self._outputs = self._outputs, []
+        if len(outputs) == 1:
+            return outputs[0]
+        tokens = tuple(token for output in outputs for token in output.tokens)
+        logprobs = tuple(logprob for output in outputs for logprob in output.logprobs)
+        return replace(outputs[-1], tokens=tokens, logprobs=logprobs)
 
 
 class AsyncEngine:
@@ -64,12 +72,9 @@ class AsyncEngine:
         try:
             await accepted
             while not finished:
-                await stream.ready.wait()
-                stream.ready.clear()
-                while stream.outputs:
-                    output = stream.outputs.popleft()
-                    finished = output.finish_reason is not None
-                    yield output
+                output = await stream.get()
+                finished = output.finish_reason is not None
+                yield output
         finally:
             if not finished:
                 self._command(partial(self._drop, request.id, stream))

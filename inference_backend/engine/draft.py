@@ -6,7 +6,7 @@ tokens are those of a run without guesses. How long a guess is depends on the le
 experts for more tokens), on how often such guesses were right, and on what a token more costs by the steps measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -23,6 +23,9 @@ GRADES = ((5, 2), (8, 4), (16, 8), (MAX_MATCH + 1, 32))
 PRIOR = (0.5, 0.7, 0.85, 0.95)
 """How often a guessed token of each grade is right, before anything is known; replayed on edits of public repositories."""
 PRIOR_WEIGHT, FORGET = 8.0, 0.97
+SEARCH_SHARE = 0.02
+"""Searches take this much of the steps' time at most, on average: with many requests or a small model, some are left out."""
+MAX_REST = 128
 
 
 class Corpus:
@@ -129,12 +132,21 @@ class Drafter:
         self._grade = 0
         self._rest, self._patience = 0, 4
 
+    def sync(self, tokens: Sequence[int]) -> None:
+        self._corpus.sync(tokens)
+
+    def is_resting(self) -> bool:
+        """Whether this step is one of those that go without a search."""
+        self._rest -= 1
+        return self._rest >= 0
+
+    def rest(self, steps: int) -> None:
+        """The next steps go without a search, so many at least."""
+        self._rest = max(self._rest, min(steps, MAX_REST))
+
     def propose(self, tokens: Sequence[int], batch: int, most: int, cost: StepCost) -> list[int]:
         """A guess that makes the expected tokens per second of a step with `batch` tokens most, empty where none does."""
-        if self._rest > 0:
-            self._rest -= 1
-            return []
-        self._corpus.sync(tokens)
+        self.sync(tokens)
         length, start = self._corpus.match()
         if length < MIN_MATCH:
             return []
@@ -142,7 +154,8 @@ class Drafter:
         most = min(most, GRADES[self._grade][1])
         count = self._best(batch, most, cost)
         if count == 0:  # it does not pay; a short guess now and then tells when it does again
-            self._rest = self._patience = min(2 * self._patience, 128)
+            self._patience = min(2 * self._patience, MAX_REST)
+            self.rest(self._patience)
             count = min(1, most)
         else:
             self._patience = 4
@@ -168,30 +181,31 @@ class Drafter:
 class Speculator:
     """The drafters of all requests, and what they share: the cost of steps, and how guesses do on the whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self.cost = StepCost()
         self.drafted = self.accepted = 0
+        self._clock = clock
         self._grades = [_Grade(rate * PRIOR_WEIGHT, PRIOR_WEIGHT) for rate in PRIOR]
         self._drafters: dict[str, Drafter] = {}
-        self._search = 0.0
-        self._skip: dict[str, int] = {}
+        self._search = 0.0  # seconds of one search, of late
 
     def propose(
         self, request_id: str, drafts: Sequence[Sequence[int]], tokens: Sequence[int], batch: int, most: int
     ) -> list[int]:
         """At most `most` tokens that may follow `tokens`, in a step of `batch` tokens besides them."""
-        if most <= 0 or self._skip.get(request_id, 0) > 0:
-            self._skip[request_id] = max(self._skip.get(request_id, 0) - 1, 0)
+        if most <= 0:
             return []
         drafter = self._drafters.get(request_id)
         if drafter is None:
             drafter = self._drafters[request_id] = Drafter(drafts, self._grades)
-        return drafter.propose(tokens, batch, most, self.cost)
-
-    def searched(self, request_id: str, seconds: float) -> None:
-        """A search took so long: where that is more than a fiftieth of a step, the next ones are left out."""
-        self._search = seconds if not self._search else 0.9 * self._search + 0.1 * seconds
-        self._skip[request_id] = min(int(self._search / (0.02 * self.cost.of(1))), 64)
+            drafter.sync(tokens)
+        if drafter.is_resting():
+            return []
+        started = self._clock()
+        guess = drafter.propose(tokens, batch, most, self.cost)
+        self._search += 0.1 * (self._clock() - started - self._search)
+        drafter.rest(int(self._search * batch / (SEARCH_SHARE * self.cost.of(batch))))
+        return guess
 
     def observe(self, request_id: str, guessed: int, right: int) -> None:
         drafter = self._drafters.get(request_id)
@@ -202,4 +216,3 @@ class Speculator:
 
     def forget(self, request_id: str) -> None:
         self._drafters.pop(request_id, None)
-        self._skip.pop(request_id, None)

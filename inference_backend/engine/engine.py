@@ -84,7 +84,7 @@ class Engine:
         self._requests: dict[str, Request] = {}
         self._resumption = Resumption(snapshots, runner, self.scheduler) if snapshots is not None else None
         self._jobs: list[_Job] = []
-        self._speculator = Speculator() if speculate else None
+        self._speculator = Speculator(clock) if speculate else None
         self._pending: list[StepOutput] = []
         self._counters = _Counters()
 
@@ -208,11 +208,8 @@ class Engine:
 
     def _propose(self, request: Request, most: int) -> Sequence[int]:
         assert self._speculator is not None
-        started = self._clock()
         batch = len(self.scheduler.running)
-        guess = self._speculator.propose(request.id, request.drafts, request.tokens, batch, most)
-        self._speculator.searched(request.id, self._clock() - started)
-        return guess
+        return self._speculator.propose(request.id, request.drafts, request.tokens, batch, most)
 
     def _told(self, request: Request, growth: Growth) -> StepOutput:
         """The output of one step; the last one of a request ends it."""

@@ -8,6 +8,8 @@ latents [H, C] that the caller unfolds through its value half.
 import torch
 from torch import Tensor
 
+from inference_backend.kernels.dispatch import backend
+
 
 def mla_decode(q: Tensor, cache: Tensor, tables: Tensor, lengths: Tensor, scale: float, rank: int) -> Tensor:
     """One new token per sequence, its own row written already.
@@ -15,6 +17,10 @@ def mla_decode(q: Tensor, cache: Tensor, tables: Tensor, lengths: Tensor, scale:
     `q` [B, H, C + R]; `cache` [blocks, 64, C + R]; `tables` [B, M] int32 (rows padded with anything valid); `lengths` [B] int32,
     the new token counted; `rank` is C. Returns [B, H, C] in the type of `q`; scores and sums are float32.
     """
+    if backend(q.device) == "triton":
+        from inference_backend.kernels.gpu.mla import mla_decode_triton
+
+        return mla_decode_triton(q, cache, tables, lengths, scale, rank)
     return mla_decode_plain(q, cache, tables, lengths, scale, rank)
 
 
@@ -33,6 +39,10 @@ def mla_prefill(q: Tensor, cache: Tensor, table: Tensor, start: int, scale: floa
 
     `q` [T, H, C + R]; `table` [M] int32. Returns [T, H, C].
     """
+    if backend(q.device) == "triton":
+        from inference_backend.kernels.gpu.mla import mla_prefill_triton
+
+        return mla_prefill_triton(q, cache, table, start, scale, rank)
     return mla_prefill_plain(q, cache, table, start, scale, rank)
 
 

@@ -1,6 +1,6 @@
 """The routed experts of one layer: every token through its K experts, weighted and summed.
 
-`w13` stacks gate over up, [E, 2 I, D]; `w2` is down, [E, D, I]; each a float tensor or an `Int4`. With `experts` [T, K] and
+`w13` stacks gate over up, [E, 2 I, D]; `w2` is down, [E, D, I]; each a float tensor or INT4. With `experts` [T, K] and
 `weights` [T, K] of the router (int64 and float32), y[t] = sum over k of weights[t, k] * down(silu(gate x[t]) * up x[t]).
 """
 
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inference_backend.kernels.int4 import Int4, int4_matmul
+from inference_backend.kernels.cpu.tiles import Tiles, built
+from inference_backend.kernels.dispatch import backend
+from inference_backend.kernels.int4 import Int4, Int4Weights, int4_matmul
 
-Matrices: TypeAlias = Tensor | Int4
+Matrices: TypeAlias = Tensor | Int4Weights
 
 
 def moe(x: Tensor, experts: Tensor, weights: Tensor, w13: Matrices, w2: Matrices, *, first: int = 0) -> Tensor:
@@ -21,12 +23,18 @@ def moe(x: Tensor, experts: Tensor, weights: Tensor, w13: Matrices, w2: Matrices
     `first` is the number of the first expert held here: where experts are spread over several ranks, those of others add nothing,
     and the results of all ranks are summed by the caller.
     """
+    if isinstance(w13, Tiles) and isinstance(w2, Tiles):
+        return built().moe(x, experts, weights, w13.data, w2.data, first)
+    if backend(x.device) == "triton" and isinstance(w13, Int4 | Tensor) and isinstance(w2, Int4 | Tensor):
+        from inference_backend.kernels.gpu.moe import moe_triton
+
+        return moe_triton(x, experts, weights, _parts(w13), _parts(w2), first)
     return moe_plain(x, experts, weights, w13, w2, first=first)
 
 
 def moe_plain(x: Tensor, experts: Tensor, weights: Tensor, w13: Matrices, w2: Matrices, *, first: int = 0) -> Tensor:
     """One expert after the other, in ascending order."""
-    held = (w13 if isinstance(w13, Tensor) else w13.packed).shape[0]
+    held = _parts(w13)[0].shape[0]
     out = torch.zeros(x.shape, dtype=torch.float32, device=x.device)
     for expert in torch.unique(experts).tolist():
         if not first <= expert < first + held:
@@ -45,3 +53,12 @@ def swiglu(gate_up: Tensor) -> Tensor:
 
 def _product(x: Tensor, w: Matrices) -> Tensor:
     return x @ w.T if isinstance(w, Tensor) else int4_matmul(x, w)
+
+
+def _parts(w: Matrices) -> tuple[Tensor, Tensor | None]:
+    """What holds the codes or values, and the scales."""
+    if isinstance(w, Tensor):
+        return w, None
+    if isinstance(w, Int4):
+        return w.packed, w.scale
+    return w.data, None if isinstance(w, Tiles) else w.scale

@@ -3,9 +3,15 @@
 import torch
 from torch import Tensor
 
+from inference_backend.kernels.dispatch import backend
+
 
 def rope(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """`x` [T, ..., R]; `cos`, `sin` [T, R / 2] in float32. The result has the type and shape of `x`."""
+    if backend(x.device) == "triton":
+        from inference_backend.kernels.gpu.rope import rope_triton
+
+        return rope_triton(x, cos, sin)
     return rope_plain(x, cos, sin)
 
 

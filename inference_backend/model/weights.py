@@ -5,7 +5,7 @@ ml_dtypes), memory-mapped where they come from files.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inference_backend.errors import CheckpointError
-from inference_backend.kernels.int4 import GROUP, Int4, int4_matmul
+from inference_backend.kernels.int4 import GROUP, Int4, Int4Weights, int4_matmul, int4_prepare, int4_stack
+from inference_backend.kernels.moe import Matrices
 
 Stored: TypeAlias = Mapping[str, Any]
 FP8_BLOCK = 128
@@ -37,7 +38,7 @@ class PlainLinear:
 
 @dataclass(frozen=True, slots=True)
 class Int4Linear:
-    weight: Int4
+    weight: Int4Weights
 
     def __call__(self, x: Tensor) -> Tensor:
         return int4_matmul(x, self.weight)
@@ -73,19 +74,25 @@ class Loader:
     def linear(self, name: str, rows: slice = slice(None), columns: slice = slice(None)) -> Linear:
         """The layer `name`, or this rank's rows or columns of it."""
         if f"{name}.weight_packed" in self.stored:
-            return Int4Linear(self._int4(name, rows, columns))
+            return Int4Linear(int4_prepare(self._int4(name, rows, columns), self.dtype))
         weight = self._stored(f"{name}.weight")
         if f"{name}.weight_scale_inv" in self.stored:
             return Fp8Linear(*self._fp8(name, weight, rows, columns))
         return PlainLinear(self._torch(weight[rows, columns]).to(self.device, self.dtype).contiguous())
 
-    def experts(self, name: str, part: str, numbers: range) -> Tensor | Int4:
-        """`part` ("gate", "up" or "down") of the experts `numbers`, stacked. FP8 experts become `dtype`: see `fp8_dequantise`."""
-        names = [f"{name}.{number}.{part}_proj" for number in numbers]
-        if f"{names[0]}.weight_packed" in self.stored:
-            parts = [self._int4(each, slice(None), slice(None)) for each in names]
-            return Int4(torch.stack([p.packed for p in parts]), torch.stack([p.scale for p in parts]))
-        return torch.stack([self._plain(each) for each in names])
+    def experts(self, name: str, parts: Sequence[str], numbers: range) -> Matrices:
+        """`parts` ("gate", "up", "down") of the experts `numbers`: the rows of each one's parts together, stacked.
+
+        FP8 experts become `dtype`: see `fp8_dequantise`.
+        """
+        names = [[f"{name}.{number}.{part}_proj" for part in parts] for number in numbers]
+        if f"{names[0][0]}.weight_packed" in self.stored:
+            return int4_stack(map(self._rows_of, names), len(names), self.dtype)
+        return torch.stack([torch.cat([self._plain(part) for part in each]) for each in names])
+
+    def _rows_of(self, names: Sequence[str]) -> Int4:
+        parts = [self._int4(each, slice(None), slice(None)) for each in names]
+        return Int4(torch.cat([p.packed for p in parts]), torch.cat([p.scale for p in parts]))
 
     def _plain(self, name: str) -> Tensor:
         layer = self.linear(name)

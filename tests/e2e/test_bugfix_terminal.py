@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from bugfix import TASK, is_mended, program, steps, well_formed
 from fake_api import FakeAPI
+from nightly import all_but
 from pty_screen import PtyScreen
 
 KIMI = [sys.executable, "-m", "kimi_agent"]
@@ -19,7 +20,7 @@ def approve(screen: PtyScreen, question: str) -> None:
     screen.type("1")
 
 
-@pytest.mark.parametrize("columns", [80, 120])
+@pytest.mark.parametrize("columns", all_but([80], [80, 120]))
 def test_the_full_screen_shell_mends_the_bug(tmp_path: Path, columns: int):
     with FakeAPI(steps(), strict=True) as api:
         kimi = program(tmp_path, api.url)

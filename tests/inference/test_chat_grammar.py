@@ -6,10 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_chat_house import Sampler, reply, tiny_tokenizer, tokens_of
 
-from inference_backend.chat.grammar import MAX_CALLS, GrammarCompiler
+from inference_backend.chat.grammar import GrammarCompiler
+from inference_backend.chat.outline import MAX_CALLS
 from inference_backend.chat.parser import StreamParser
+from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.engine.constraint import Constraint
-from inference_backend.errors import RequestError
+from inference_backend.errors import CheckpointError, RequestError
 
 TOKENIZER = tiny_tokenizer()
 SPECIAL = TOKENIZER.special
@@ -228,6 +230,42 @@ def test_a_vocabulary_larger_than_the_tokenizer_s():
     allowed = grammar.allowed()
     assert allowed.shape == (TOKENIZER.vocab_size + 9,)
     assert not allowed[TOKENIZER.vocab_size :].any()
+
+
+def test_a_vocabulary_smaller_than_the_tokenizer_s():
+    with pytest.raises(CheckpointError, match="the model has 300 tokens"):
+        GrammarCompiler(TOKENIZER, vocab_size=300)
+
+
+def test_a_tokenizer_without_markers():
+    tokenizer = Tokenizer({bytes([b]): b for b in range(256)}, {f"<{n}>": 256 + n for n in range(256)})
+    with pytest.raises(CheckpointError, match=r"no token <.im_end.>"):
+        GrammarCompiler(tokenizer)
+    with pytest.raises(CheckpointError, match=r"no token <.tool_calls_section_begin.>"):
+        GrammarCompiler(tokenizer, end_ids=[300]).grammar(TOOLS)
+
+
+def test_a_grammar_that_grows_too_complex_is_given_up_and_said(compiler):
+    """A pattern with ever more states; the request goes on without a grammar."""
+    schema = {
+        "type": "object",
+        "properties": {"v": {"type": "string", "pattern": "^(.*a.{900}){1,20}$"}},
+        "required": ["v"],
+    }
+    grammar = compiler.grammar([{"function": {"name": "T", "parameters": schema}}], tool_choice="required")
+    ids = tokens_of(BEGIN + CALL + "functions.T:0" + ARGUMENTS + '{"v":"', TOKENIZER)
+    ids += [TOKENIZER.encode(letter)[0] for letter in "abbabaaabbbabaabab" * 400]
+    for token in ids:
+        if grammar.allowed() is None:
+            break
+        grammar.accept(token)
+    assert "given up" in grammar.notes[0]
+    assert len(grammar.notes) == 1
+    grammar.accept(ids[0])
+    grammar.rollback(1)
+    assert grammar.allowed() is None
+    assert not grammar.forced()
+    assert not grammar.is_done
 
 
 def test_spaces_are_few_but_possible(compiler):

@@ -103,6 +103,69 @@ def test_what_cannot_be_enforced_is_looser_and_said(tiny, schema, why):
     assert all(reply(pieces + parser.end())["complete"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "valid", "wrong"),
+    [
+        (
+            "date",
+            ["2024-02-29", "2000-02-29", "1999-12-31"],
+            ["2023-02-29", "1900-02-29", "2024-02-30", "2024-04-31", "0000-01-01"],
+        ),
+        ("time", ["23:59:59Z", "00:00:00.5+23:59"], ["24:00:00Z", "23:59:60Z", "23:59:59"]),
+        (
+            "date-time",
+            ["2024-02-29T12:00:00Z", "2024-01-31T00:00:00.123-02:00"],
+            ["2023-02-29T12:00:00Z", "2024-01-01"],
+        ),
+    ],
+)
+def test_dates_are_days_that_there_are(tiny, kind, valid, wrong):
+    tokenizer, compiler = tiny
+    schema = {"type": "object", "properties": {"v": {"type": ["string", "null"], "format": kind}}, "required": ["v"]}
+    for text in valid + wrong:
+        grammar = compiler.grammar(None, response_format={"type": "json_schema", "json_schema": {"schema": schema}})
+        assert grammar.notes == []
+        try:
+            for token in tokenizer.encode(json.dumps({"v": text})):
+                grammar.accept(token)
+            assert text in valid
+            assert grammar.is_done
+        except ValueError:
+            assert text in wrong
+
+
+def test_what_does_not_compile_leaves_the_rest_enforced(tiny):
+    """One broken pattern, one giant bound and one dangling reference cost only themselves."""
+    good = {"type": "string", "pattern": "^[a-z]{2}$"}
+    schema = {
+        "$defs": {"Good": good},
+        "type": "object",
+        "properties": {
+            "bad": {"type": "string", "pattern": "^(?!x)"},
+            "giant": {"type": "string", "minLength": 10**12},
+            "dangling": {"$ref": "#/$defs/Gone"},
+            "good": {"$ref": "#/$defs/Good"},
+            "pattern": {"type": "integer", "minimum": 3, "maximum": 5},
+        },
+        "required": ["bad", "giant", "dangling", "good", "pattern"],
+        "additionalProperties": False,
+    }
+    enforced = {
+        **schema,
+        "properties": {**schema["properties"], "bad": {"type": "string"}, "giant": {"type": "string"}, "dangling": {}},
+    }
+    for seed in range(10):
+        grammar = tiny[1].grammar([tool(schema)], tool_choice="required", parallel=False)
+        assert "some patterns, bounds or references" in grammar.notes[0]
+        text = (
+            tiny[0]
+            .decode(Sampler(tiny[0], seed).draw(grammar))
+            .split("argument_begin|>")[1]
+            .split("<|tool_call_end")[0]
+        )
+        validator(enforced).validate(json.loads(text))
+
+
 def test_a_schema_too_deep_for_the_grammar_allows_any_object(tiny):
     grammar = tiny[1].grammar([tool(deep(90))], tool_choice="required")
     assert "any JSON object is allowed" in grammar.notes[0]

@@ -84,6 +84,8 @@ def test_what_stands_beside_the_weights_is_kept(tmp_path: Path) -> None:
         (source / name).write_bytes(data)
     (source / "pytorch_model.bin").write_bytes(b"pickle")
     (source / "figures").mkdir()
+    (tmp_path / "secret.txt").write_text("not of this folder")
+    (source / "secret.txt").symlink_to(tmp_path / "secret.txt")
     convert(source, tmp_path / "b", "int4")
     weights = {"model-1-of-2.safetensors", "model-2-of-2.safetensors", INDEX, "config.json"}
     assert files_of(tmp_path / "b") == weights | kept.keys()
@@ -91,6 +93,21 @@ def test_what_stands_beside_the_weights_is_kept(tmp_path: Path) -> None:
         assert (tmp_path / "b" / name).read_bytes() == data
     old, new = (json.loads((folder / "config.json").read_text()) for folder in (source, tmp_path / "b"))
     assert {**old, "quantization_config": None} == {**new, "quantization_config": None}
+
+
+def test_a_cache_of_links(tmp_path: Path) -> None:
+    """As the Hugging Face hub lays it out: snapshots/REVISION/NAME points to blobs/HASH."""
+    make_checkpoint(tmp_path / "made", shards=2)
+    (tmp_path / "made" / "tokenizer_config.json").write_text("{}")
+    snapshot, blobs = tmp_path / "hub" / "snapshots" / "abc", tmp_path / "hub" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate((tmp_path / "made").iterdir()):
+        path.rename(blobs / str(number))
+        (snapshot / path.name).symlink_to(Path("../../blobs") / str(number))
+    convert(snapshot, tmp_path / "b", "int4")
+    assert "tokenizer_config.json" in files_of(tmp_path / "b")
+    open_weights(tmp_path / "b", load_config(tmp_path / "b")).verify()
 
 
 @needs_k2_data

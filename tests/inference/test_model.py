@@ -23,6 +23,8 @@ from inference_backend.model.parallel import Ranks  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 3e-4}
 """float32 against the float64 reference, on logits of size 1 to 10."""
+CLOSE_INT4 = {"rtol": 0, "atol": 2e-3}
+"""The C kernel of INT4 rounds activations to 16 bits."""
 
 
 def runner(config: ModelConfig, stored: Any, **options: Any) -> TorchRunner:
@@ -128,7 +130,8 @@ def test_weights_as_they_are_stored(scheme: str) -> None:
     stored, meant = stored_as(scheme, random_weights(config))
     tokens = random_tokens(config, 30)
     found = runner(config, stored).forward([Chunk(tokens, 0, [0], 30)])
-    np.testing.assert_allclose(found, expected(config, meant, tokens), **CLOSE)
+    close = CLOSE_INT4 if scheme == "int4" else CLOSE
+    np.testing.assert_allclose(found, expected(config, meant, tokens), **close)
 
 
 def test_bfloat16_is_as_near_as_transformers_in_bfloat16() -> None:
@@ -184,7 +187,7 @@ def test_ranks_together_are_one_model(size: int) -> None:
         found.append(model.forward([Chunk(tokens[69:], 69, [6, 7], 1)]))
     finally:
         model.close()
-    np.testing.assert_allclose(np.concatenate(found), expected(config, meant, tokens), **CLOSE)
+    np.testing.assert_allclose(np.concatenate(found), expected(config, meant, tokens), **CLOSE_INT4)
 
 
 def die(ranks: Ranks, device: str) -> TorchRunner:

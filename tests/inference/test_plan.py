@@ -14,7 +14,7 @@ from inference_backend.config import ModelConfig, read_config
 from inference_backend.convert import CONFIGS
 from inference_backend.errors import RequestError
 from inference_backend.gpus import KNOWN, Gpu, read_gpus, this_machine
-from inference_backend.plan import Sizes, distinct_experts, plan_gpus, sizes_of
+from inference_backend.plan import Sizes, distinct_experts, plan_gpus, sizes_of, step_bytes
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +68,8 @@ def test_eight_h200(k2: tuple[ModelConfig, Sizes]) -> None:
         32768: (1.74, 1.32), 131072: (3.18, 1.50), 262144: (5.09, 1.74),
     }  # fmt: skip
     assert not plan.notes
+    assert plan.batches[1] == pytest.approx(1 / (plan.seconds_per_token + 8192 * 70272 / 8 / 4.8e12))
+    assert plan.batches[1] < plan.batches[4] < plan.batches[16] < plan.batches[64] < 64 * plan.batches[1]
 
 
 def test_eight_h100_hold_one_long_context_when_it_is_split(k2: tuple[ModelConfig, Sizes]) -> None:
@@ -97,6 +99,9 @@ def test_experts_of_a_batch(k2: tuple[ModelConfig, Sizes]) -> None:
     config = k2[0]
     found = [round(distinct_experts(config, batch), 1) for batch in (1, 2, 4, 8, 16, 32, 64, 128)]
     assert found == [8.0, 15.8, 31.0, 59.5, 109.8, 188.2, 284.2, 358.1]
+    read = [step_bytes(config, k2[1], batch, 0) - step_bytes(config, k2[1], 1, 0) + 11.8909e9 for batch in (2, 8, 64)]
+    assert [round(one / 1e9, 1) for one in read] == [23.5, 88.5, 422.4]
+    assert step_bytes(config, k2[1], 1, 0) == pytest.approx(k2[1].total.read)
     assert distinct_experts(replace(config, num_experts_per_tok=384), 1) == 384
 
 

@@ -1,0 +1,170 @@
+"""The life of a server: its address and token, the load of its model, requests, and an end that waits for them."""
+
+import asyncio
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from inference_backend.errors import EngineError, RequestError
+from inference_backend.server.announce import Announcer
+from inference_backend.server.app import App
+from inference_backend.server.guard import LOOPBACK_NAMES, Guard
+from inference_backend.server.listener import HttpServer, listen, listen_unix
+from inference_backend.server.loading import ModelOptions, open_model
+from inference_backend.server.message import Limits
+from inference_backend.server.metrics import Metrics
+from inference_backend.server.secret import read_token, state_folder, write_token
+from inference_backend.server.served import Served
+
+DRAIN_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    model: ModelOptions
+    host: str = "localhost"
+    port: int = 8000
+    socket: Path | None = None
+    """A unix socket in place of host and port."""
+    allow_hosts: tuple[str, ...] = ()
+    """Further names by which clients may call the server."""
+    token_file: Path | None = None
+    """Where the token lies; one that is not there is made, and removed at the end."""
+    drain_seconds: float = DRAIN_SECONDS
+    limits: Limits = field(default_factory=Limits)
+
+
+def serve(options: ServeOptions, announcer: Announcer) -> int:
+    """Serves until SIGTERM or SIGINT; the exit code. Raises EngineError where it cannot begin."""
+    is_remote = options.socket is None and not _is_loopback(options.host)
+    if is_remote and (options.token_file is None or not options.token_file.exists()):
+        raise RequestError(
+            f"{options.host} can be reached from other machines, so the token must be one that you chose",
+            "Put it into a file that you alone can read, and name that file with --token-file.",
+        )
+    sockets = [listen_unix(options.socket)] if options.socket else listen(options.host, options.port)
+    try:
+        token, path, is_ours = _token(options, sockets[0])
+        try:
+            if is_remote:
+                announcer.warn(
+                    f"{options.host} can be reached from other machines, and the connection is not encrypted"
+                )
+            return asyncio.run(_Life(options, announcer, sockets, token, path).run())
+        finally:
+            if is_ours:
+                path.unlink(missing_ok=True)
+    finally:
+        for each in sockets:
+            each.close()
+        if options.socket:
+            options.socket.unlink(missing_ok=True)
+
+
+def _is_loopback(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _token(options: ServeOptions, listening: socket.socket) -> tuple[str, Path, bool]:
+    """The token, where it lies, and whether this server made it."""
+    path = options.token_file
+    if path is None:
+        place = options.socket.name if options.socket else str(listening.getsockname()[1])
+        path = state_folder() / f"serve-{place}.token"
+    elif path.exists():
+        return read_token(path), path, False
+    return write_token(path), path, True
+
+
+def _names(options: ServeOptions) -> Iterable[str]:
+    host = options.host
+    return (*LOOPBACK_NAMES, f"[{host}]" if ":" in host else host, *options.allow_hosts)
+
+
+class _Life:
+    """One server from its first connection to its last."""
+
+    def __init__(
+        self, options: ServeOptions, announcer: Announcer, sockets: list[socket.socket], token: str, token_file: Path
+    ) -> None:
+        self._options, self._announcer, self._token_file = options, announcer, token_file
+        self._metrics = Metrics(lambda: self._http.connections)
+        self._app = App(self._metrics, options.limits, options.model.served_name)
+        port = None if options.socket else sockets[0].getsockname()[1]
+        self._url = f"http://localhost:{port}/v1" if port else "http://localhost/v1"
+        if port and options.host != "localhost":
+            self._url = f"http://{f'[{options.host}]' if ':' in options.host else options.host}:{port}/v1"
+        self._http = HttpServer(sockets, Guard(token, _names(options), port), self._app.routes, options.limits)
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        ending = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, ending.set)
+        await self._http.start()  # /health tells how far the load is
+        self._announcer.listening(self._url, self._options.socket, self._token_file)
+        loading = self._load()
+        waiting = asyncio.ensure_future(ending.wait())
+        both: set[asyncio.Future[Any]] = {loading, waiting}
+        try:
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            if ending.is_set():
+                return 0
+            served = loading.result()
+            self._app.serve(served)
+            self._announcer.ready(served, self._url, self._options.socket, self._token_file)
+            await waiting
+            await self._end(served)
+        finally:
+            waiting.cancel()
+            await self._http.close(0)
+        return 0
+
+    async def _end(self, served: Served) -> None:
+        """What is being answered has its time to end; a second signal ends it at once."""
+        self._announcer.draining(self._options.drain_seconds)
+        self._app.drain()
+        loop = asyncio.get_running_loop()
+        closing = loop.create_task(self._http.close(self._options.drain_seconds))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, closing.cancel)
+        with suppress(asyncio.CancelledError):
+            await closing
+        await served.engine.close()
+
+    def _load(self) -> "asyncio.Future[Served]":
+        """Loads in a thread that nobody waits for when the server ends before it is done."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Served] = loop.create_future()
+
+        def settle(served: Served | None, error: BaseException | None) -> None:
+            if done.done():
+                return
+            if served is not None:
+                done.set_result(served)
+            else:
+                done.set_exception(error or EngineError("the model was not loaded"))
+
+        def progress(what: str, part: int, total: int) -> None:
+            self._app.loaded = (what, part, total)
+            self._announcer.loading(what, part, total)
+
+        def work() -> None:
+            served, error = None, None
+            try:
+                served = open_model(self._options.model, progress)
+            except BaseException as caught:
+                error = caught
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, served, error)
+
+        threading.Thread(target=work, name="load", daemon=True).start()
+        return done

@@ -1,0 +1,178 @@
+"""How a server begins and ends: its address, its token, what it says, signals; and the agent as its client."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+from inference_server_house import ROOT, Server, make_model, read_answer, serving
+from kimi_program import Program
+
+HELLO = {"messages": [{"role": "user", "content": "hi"}], "seed": 1}
+ENDLESS = {**HELLO, "logit_bias": {str(token): -100 for token in range(376, 392)}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("life") / "tiny-k2", context=65536)
+
+
+def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+    """`serve` where it does not come to serve."""
+    argv = [sys.executable, "-m", "inference_backend", "serve", *map(str, arguments)]
+    return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env}, cwd=ROOT, timeout=60)
+
+
+def open_stream(server: Server, body: dict) -> socket.socket:
+    data = json.dumps({**body, "stream": True}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    wire = server.connect()
+    wire.sendall(head.encode() + data)
+    seen = b""
+    while b"data: " not in seen:
+        seen += wire.recv(4096)
+    return wire
+
+
+def listeners(port: int) -> set[str]:
+    """Addresses, in the kernel's own writing, where something listens on `port`."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            address, state = line.split()[1], line.split()[3]
+            host, _, number = address.partition(":")
+            if state == "0A" and int(number, 16) == port:
+                found.add(host)
+    return found
+
+
+def test_a_whole_life(model: Path, tmp_path: Path):
+    with serving(model, tmp_path, "--drain-seconds", "20") as server:
+        token_file = Path(server.told("ready")["token_file"])
+        assert token_file.stat().st_mode & 0o777 == 0o600
+        assert token_file.parent.stat().st_mode & 0o077 == 0
+        assert len(server.token) >= 43
+        command = Path(f"/proc/{server.process.pid}/cmdline").read_bytes().decode()
+        assert server.token not in command + json.dumps(server.events)
+        assert listeners(server.port) <= {"0100007F", "00000000000000000000000001000000"}  # 127.0.0.1 and ::1
+        assert server.told("ready")["model"] == "tiny-k2"
+        assert [event["event"] for event in server.events if event["event"] != "loading"] == ["listening", "ready"]
+
+        second = run(model, "--port", server.port)
+        assert second.returncode == 1
+        assert f"port {server.port} already" in second.stderr
+
+        with closing(open_stream(server, {**HELLO, "max_tokens": 400, "logit_bias": ENDLESS["logit_bias"]})) as wire:
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("draining")
+            with pytest.raises(OSError, match="refused"):
+                server.connect()
+            rest = b"".join(iter(lambda: wire.recv(65536), b""))
+        assert b'"finish_reason":"length"' in rest
+        assert rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+        assert server.end() == 0
+        assert not token_file.exists()
+        assert server.errors == ""
+
+
+@pytest.mark.parametrize("how", ["deadline", "second signal"])
+def test_an_end_that_does_not_wait_for_ever(model: Path, tmp_path: Path, how: str):
+    with serving(model, tmp_path, "--drain-seconds", "0.2" if how == "deadline" else "600") as server:
+        with closing(open_stream(server, ENDLESS)) as wire:
+            server.process.send_signal(signal.SIGTERM)
+            server.wait_for("draining")
+            if how == "second signal":
+                server.process.send_signal(signal.SIGTERM)
+            rest = b"".join(iter(lambda: wire.recv(65536), b""))
+        assert b"[DONE]" not in rest
+        assert server.end() == 0
+
+
+def test_a_queue_that_is_full_says_when_to_come_back(model: Path, tmp_path: Path):
+    with serving(model, tmp_path, "--queue", "1") as server:
+        with closing(open_stream(server, ENDLESS)):
+            refused = server.post("/v1/chat/completions", HELLO)
+            assert refused.status == 429
+            assert refused.json()["error"]["code"] == "queue_full"
+            assert 1 <= int(refused.head["retry-after"]) <= 60
+            assert server.request("GET", "/health").json()["running"] == 1
+        waiter = threading.Event()
+        while (answer := server.post("/v1/chat/completions", {**HELLO, "max_tokens": 2})).status == 429:
+            waiter.wait(0.02)
+        assert answer.status == 200
+
+
+def test_a_unix_socket_and_a_chosen_token(model: Path, tmp_path: Path):
+    chosen = tmp_path / "token"
+    chosen.write_text("k" * 40 + "\n")
+    chosen.chmod(0o600)
+    path = tmp_path / "kimi.sock"
+    with serving(model, tmp_path, "--socket", str(path), "--token-file", str(chosen), "--name", "k2") as server:
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert server.told("ready")["socket"] == str(path)
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), base_url=server.url) as web:
+            assert web.get("models").status_code == 401
+            answer = web.get("models", headers={"Authorization": "Bearer " + "k" * 40})
+            assert answer.json()["data"][0]["id"] == "k2"
+    assert chosen.exists(), "a person's own token is not removed"
+    assert not path.exists()
+
+
+def test_what_cannot_be_served_is_said_in_a_line(model: Path, tmp_path: Path):
+    open_to_all = tmp_path / "open"
+    open_to_all.write_text("k" * 40)
+    open_to_all.chmod(0o644)
+    short = tmp_path / "short"
+    short.write_text("secret")
+    short.chmod(0o600)
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    cases = {
+        "config.json": run(tmp_path / "nowhere", "--port", "0", **state),
+        "reached from other machines": run(model, "--host", "0.0.0.0", "--port", "0", **state),
+        "read by others": run(model, "--port", "0", "--token-file", open_to_all, **state),
+        "holds no token": run(model, "--port", "0", "--token-file", short, **state),
+        "--context": run(model, "--port", "0", "--context", "999999", **state),
+        "chat template": run(model, "--port", "0", "--template", "gpt", **state),
+    }
+    for words, ended in cases.items():
+        assert ended.returncode == 1, words
+        assert words in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert "secret" not in ended.stderr
+    assert not list(tmp_path.rglob("*.token"))
+
+
+@pytest.fixture(scope="module")
+def for_agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A model in a hurry to end, with a context for the agent's instructions."""
+    folder = tmp_path_factory.mktemp("agent")
+    with serving(make_model(folder / "tiny-k2", eager=6, context=65536), folder / "state") as server:
+        yield server
+
+
+@pytest.mark.parametrize("kind", ["kimi", "openai_legacy"])
+def test_our_agent_completes_a_turn(for_agents: Server, tmp_path: Path, kind: str):
+    program = Program(tmp_path)
+    program.write_config(
+        f'default_model = "m"\n[providers.p]\ntype = "{kind}"\nbase_url = "{for_agents.url}"\napi_key = "{for_agents.token}"\n'
+        '[models.m]\nprovider = "p"\nmodel = "tiny-k2"\nmax_context_size = 65536\n[tools]\nenabled = ["Read"]\n'
+    )
+    done = program.run("-p", "hi", "--output-format", "stream-json")
+    assert done.returncode == 0, done.stderr
+
+
+def test_closed_connections_are_no_errors(for_agents: Server):
+    with closing(for_agents.connect()) as wire:
+        wire.sendall(b"GET /v1/mod")
+    assert read_answer(for_agents.connect()).status in (0, 408)
