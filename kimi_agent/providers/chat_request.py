@@ -14,6 +14,7 @@ import msgspec
 
 from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, ToolResult, parse_arguments
 from kimi_agent.core.provider import Endpoint, Model, Request, ToolSpec
+from kimi_agent.providers.canonical_ids import CanonicalIds
 from kimi_agent.providers.dialect import Dialect, dialect_of
 
 MAX_ID = 64  # characters of a call id that every API takes
@@ -37,6 +38,7 @@ class RequestEncoder:
     def __init__(self, endpoint: Endpoint, model: Model) -> None:
         self._endpoint, self._model = endpoint, model
         self._dialect = dialect_of(endpoint, model)
+        self._ids = CanonicalIds()
         self._seen: list[Message] = []  # the messages of the last request
         self._bodies: list[bytes] = []  # what they are on the wire, a comma before each
         self._pictures: list[bytes] = []  # picture parts that still have to go into a user message
@@ -88,13 +90,14 @@ class RequestEncoder:
         if seen > len(messages) or not all(map(is_, self._seen, messages)):
             seen = 0
             self._seen, self._bodies, self._pictures, self.call_ids = [], [], [], set()
+            self._ids = CanonicalIds()
         for message in messages[seen:]:
             self._seen.append(message)
             self.call_ids.update(call.id for call in message.calls)
             if self._pictures and message.role != "tool":
                 self._bodies.append(b"," + _pictures(self._pictures))
                 self._pictures = []
-            piece = encode_message(message, self._dialect)
+            piece = encode_message(self._ids.rename(message) if self._dialect.number_ids else message, self._dialect)
             if piece.body:
                 self._bodies.append(b"," + piece.body)
             self._pictures += piece.later

@@ -20,6 +20,7 @@ class Dialect(NamedTuple):
     kimi: bool
     openai: bool
     keep_ids: bool  # Kimi models want their own ids (`functions.Shell:0`) back, character for character
+    number_ids: bool  # ... from servers that pass on what they get, numbered as the model itself does
     images: bool
     reasoning: str  # the one field for reasoning; empty: none
     any_reasoning: bool  # send reasoning in the field that it came in
@@ -34,6 +35,7 @@ def dialect_of(endpoint: Endpoint, model: Model) -> Dialect:
         kimi=kimi,
         openai=host == "api.openai.com",
         keep_ids=kimi or "kimi" in model.id.lower(),
+        number_ids=not kimi and "kimi" in model.id.lower(),
         images=not model.capabilities or "image_in" in model.capabilities,
         reasoning=field or ("reasoning_content" if kimi else ""),
         any_reasoning=not field and not kimi and host not in REASONING_OF_HOST,

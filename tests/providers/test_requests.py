@@ -71,6 +71,24 @@ PARTS = st.one_of(
 STEPS = st.lists(st.tuples(st.text(max_size=5), st.lists(PARTS, max_size=4), st.text(max_size=5)), max_size=6)
 
 
+def test_kimi_models_elsewhere_see_ids_as_they_number_them() -> None:
+    """vLLM and SGLang pass ids on as they are; a conversation may have begun with another provider."""
+    encoder = RequestEncoder(VLLM, Model("m", "moonshotai/Kimi-K2.6", "vllm"))
+    history = [
+        user_message("look"),
+        Message("assistant", (ToolCall("call_9f", "Glob", "{}"), ToolCall("toolu_01", "Grep", "{}"))),
+        tool_message("toolu_01", "b"),
+        tool_message("call_9f", "a"),
+        Message("assistant", (ToolCall("functions.Shell:7", "Shell", "{}"),)),
+        tool_message("functions.Shell:7", "c"),
+    ]
+    for length in (1, 4, 6, 4):  # step by step, and after a rewind
+        sent = json.loads(encoder.encode(Request("s", SYSTEM, history[:length])))["messages"][1:]
+        ids = [[c["id"] for c in m["tool_calls"]] if "tool_calls" in m else m.get("tool_call_id") for m in sent]
+        first = ["functions.Glob:0", "functions.Grep:1"]
+        assert ids == [None, first, first[1], first[0], ["functions.Shell:2"], "functions.Shell:2"][:length]
+
+
 @given(STEPS)
 def test_moonshot_takes_any_history_that_is_well_formed(steps: list[tuple[str, list[Text | ToolCall], str]]) -> None:
     history = [user_message("start")]
