@@ -22,8 +22,8 @@ from kimi_agent.core.errors import ConfigError, NoModelError
 from kimi_agent.core.sanitize import plain, visible
 from kimi_agent.core.whole_file import write_whole
 
-IDLE_EXIT = 1800
-"""Seconds without a request after which the engine ends by itself."""
+IDLE_EXIT = 900
+"""Seconds without a session and without a request after which the engine ends by itself."""
 
 KEPT_ENVIRONMENT = frozenset({
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC",
@@ -53,12 +53,19 @@ def local_engine(home: Path, model: str, tell: Tell, env: Mapping[str, str] = os
     place = home / "engine"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     state = place / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}.json"
+    _stay(state.with_suffix(".users"))
     if found := _running(state):
         return found
     if importlib.util.find_spec("inference_backend") is None or importlib.util.find_spec("numpy") is None:
         raise ConfigError("the local engine is not installed", "pip install 'kimi-agent[engine]' brings it.")
     with _alone(state.with_suffix(".lock"), tell):
         return _running(state) or _start(folder, state, tell, env)
+
+
+def _stay(path: Path) -> None:
+    """The engine does not take itself for idle while this process lives: it holds a lock, and lets go when it ends."""
+    held = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(held, fcntl.LOCK_SH)
 
 
 def _folder(home: Path, model: str) -> Path:
@@ -102,7 +109,7 @@ def _answers(engine: Engine) -> bool:
 @contextmanager
 def _alone(path: Path, tell: Tell) -> Any:
     """Two sessions that begin at once start one engine: the second waits for the first."""
-    with path.open("a") as lock:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -115,7 +122,8 @@ def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str]) -> Eng
     kept = {k: v for k, v in env.items() if k in KEPT_ENVIRONMENT or k.startswith(("CUDA_", "NVIDIA_", "NCCL_"))}
     command = [
         sys.executable, "-P", "-m", "inference_backend", "serve", str(folder), "--port", "0", "--progress", "json",
-        "--token-file", str(state.with_suffix(".token")), "--idle-exit", str(IDLE_EXIT),
+        "--token-file", str(state.with_suffix(".token")),
+        "--idle-exit", str(IDLE_EXIT), "--users", str(state.with_suffix(".users")),
         "--snapshots", str(state.with_suffix(".kv")), "--snapshot-gb", "4",
     ]  # fmt: skip
     tell("starting the local engine", None)

@@ -65,6 +65,17 @@ def raw_config(**changes: Any) -> dict[str, Any]:
     }
 
 
+INT4 = {
+    "quant_method": "compressed-tensors", "format": "pack-quantized",
+    "quantization_status": "compressed", "kv_cache_scheme": None,
+    "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"],
+    "config_groups": {"group_0": {"input_activations": None, "output_activations": None, "targets": ["Linear"], "weights": {
+        "actorder": None, "block_structure": None, "dynamic": False, "group_size": 32, "num_bits": 4, "observer": "minmax",
+        "observer_kwargs": {}, "strategy": "group", "symmetric": True, "type": "int"}}},
+}  # fmt: skip
+"""quantization_config as K2-Thinking and later ship it."""
+
+
 def tiny_config(**changes: Any) -> ModelConfig:
     return read_config(raw_config(**changes))
 

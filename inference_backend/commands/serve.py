@@ -40,11 +40,40 @@ def serve(
     queue: Annotated[int, typer.Option(help="Requests that run or wait at once; more get 429.", min=1, max=1000)] = 48,
     max_body_mb: Annotated[int, typer.Option("--max-body-mb", help="Largest request.", min=1, max=1024)] = 32,
     drain_seconds: Annotated[float, typer.Option(help="Time for answers on their way at the end.", min=0)] = 30.0,
+    idle_exit: Annotated[
+        float, typer.Option(help="End after so many seconds without a request; 0: never.", min=0)
+    ] = 0.0,
+    users: Annotated[
+        Path | None, typer.Option(help="... or while a program holds a lock on this file.", dir_okay=False)
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only tell what the model takes, and what fits; see --gpus.")
+    ] = False,
+    gpus: Annotated[str, typer.Option(metavar="GPUS", help="Plan for these: 8xH200, 4x141GB@4.8TB.")] = "",
+    engine: Annotated[
+        Literal["own", "vllm", "sglang"], typer.Option(help="Hand the model over to vLLM or SGLang.")
+    ] = "own",
+    nodes: Annotated[int, typer.Option(help="... on so many hosts,", min=1, max=512)] = 1,
+    node: Annotated[int, typer.Option(help="... of which this is number N, from 0,", min=0)] = 0,
+    head: Annotated[str, typer.Option(metavar="HOST:PORT", help="... at the address of the first one.")] = "",
+    only_print: Annotated[bool, typer.Option("--print", help="... but only print the commands.")] = False,
     progress: Annotated[
         Literal["auto", "lines", "json"], typer.Option(help="How load and state are told; json: on standard output.")
     ] = "auto",
 ) -> None:
     """Serve a model over the OpenAI API, to this machine alone, with a random token."""
+    if plan:
+        from inference_backend.commands.inspect import inspect
+
+        return inspect(model, gpus)
+    if engine != "own":
+        from inference_backend.commands.elsewhere import serve_elsewhere
+        from inference_backend.handover import Serving
+
+        serving = Serving(
+            model, name or model.resolve().name, "127.0.0.1" if host == "localhost" else host, port, context=context
+        )
+        return serve_elsewhere(engine, serving, nodes, node, head, gpus, token_file, only_print=only_print)
     from inference_backend.server.announce import announcer
     from inference_backend.server.loading import ModelOptions
     from inference_backend.server.message import Limits
@@ -56,7 +85,7 @@ def serve(
     )  # fmt: skip
     limits = Limits(body_bytes=max_body_mb << 20, connections=queue + 16, answers=queue)
     options = ServeOptions(
-        chosen, host, port, socket, tuple(allow_host or ()), token_file, drain_seconds, limits
+        chosen, host, port, socket, tuple(allow_host or ()), token_file, drain_seconds, limits, idle_exit, users
     )  # fmt: skip
     with announcer(progress) as told:
         try:

@@ -1,6 +1,7 @@
 """The life of a server: its address and token, the load of its model, requests, and an end that waits for them."""
 
 import asyncio
+import fcntl
 import signal
 import socket
 import threading
@@ -38,6 +39,10 @@ class ServeOptions:
     """Where the token lies; one that is not there is made, and removed at the end."""
     drain_seconds: float = DRAIN_SECONDS
     limits: Limits = field(default_factory=Limits)
+    idle_exit: float = 0.0
+    """Seconds without a request after which the server ends by itself; 0: never."""
+    users: Path | None = None
+    """A file on which programs that use the server hold a lock: while one does, it is not idle."""
 
 
 def serve(options: ServeOptions, announcer: Announcer) -> int:
@@ -121,7 +126,12 @@ class _Life:
             served = loading.result()
             self._app.serve(served)
             self._announcer.ready(served, self._url, self._options.socket, self._token_file)
-            await waiting
+            if self._options.idle_exit:
+                idle = asyncio.ensure_future(_idle(served, self._options.idle_exit, self._options.users))
+                await asyncio.wait({waiting, idle}, return_when=asyncio.FIRST_COMPLETED)
+                idle.cancel()
+            else:
+                await waiting
             await self._end(served)
         finally:
             waiting.cancel()
@@ -168,3 +178,25 @@ class _Life:
 
         threading.Thread(target=work, name="load", daemon=True).start()
         return done
+
+
+async def _idle(served: Served, seconds: float, users: Path | None) -> None:
+    """Returns once nothing was computed, and nobody held the lock, for so long."""
+    loop = asyncio.get_running_loop()
+    since, steps = loop.time(), -1
+    while loop.time() - since < seconds:
+        await asyncio.sleep(min(5.0, seconds / 2))
+        now = served.engine.stats()
+        if now.steps != steps or now.running or now.waiting or (users is not None and _is_held(users)):
+            since, steps = loop.time(), now.steps
+
+
+def _is_held(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -7,19 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from inference_house import K2_DATA, needs_k2_data, raw_config, tiny_config
+from inference_house import INT4, K2_DATA, needs_k2_data, raw_config, tiny_config
 
 from inference_backend.config import load_config, read_config
 from inference_backend.errors import ModelConfigError
 
-INT4 = {
-    "quant_method": "compressed-tensors", "format": "pack-quantized",
-    "quantization_status": "compressed", "kv_cache_scheme": None,
-    "ignore": ["lm_head", "re:.*self_attn.*", "re:.*shared_experts.*", r"re:.*mlp\.(gate|up|gate_up|down)_proj.*"],
-    "config_groups": {"group_0": {"input_activations": None, "output_activations": None, "targets": ["Linear"], "weights": {
-        "actorder": None, "block_structure": None, "dynamic": False, "group_size": 32, "num_bits": 4, "observer": "minmax",
-        "observer_kwargs": {}, "strategy": "group", "symmetric": True, "type": "int"}}},
-}  # fmt: skip
 YARN = raw_config()["rope_scaling"]
 EIGHT, ACTIVATIONS = {"num_bits": 8}, {"targets": ["Linear"], "input_activations": {"num_bits": 8}}
 FP8 = {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [128, 128], "activation_scheme": "dynamic"}
