@@ -180,6 +180,7 @@ def test_a_short_prompt_does_not_wait_for_a_long_one_nor_the_long_one_for_ever()
     engine = engine_of(runner, Limits(step_tokens=40, running=8))
     one = SamplingParams(temperature=0, max_tokens=1)
     engine.add(Request("long", LONG * 5, one))  # 25 steps by itself
+    engine.add(Request("another", [7, *LONG * 5], one))
     ended, asked, steps = {}, {}, 0
     while "long" not in ended:
         if steps % 2 == 0:
@@ -220,6 +221,7 @@ def test_a_preempted_request_answers_as_if_alone() -> None:
     requests = [Request(str(n), [10 + n] * 9, params) for n in range(3)]
     answers = finish(engine, requests)
     assert engine.stats().preemptions > 0
+    assert requests[0].preempted == 0  # who came first gives nothing to who came later
     for request in requests:
         assert answers[request.id].tokens == alone(HashRunner(20), request.prompt, params)
         assert answers[request.id].last.cached_tokens == 0  # its own tokens, computed again, are no hit
