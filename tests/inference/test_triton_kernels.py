@@ -1,5 +1,10 @@
 """Triton kernels against float64: in Triton's interpreter (see conftest.py), or compiled where there is a GPU."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -19,6 +24,7 @@ from inference_backend.kernels.rmsnorm import rms_norm_plain  # noqa: E402
 from inference_backend.kernels.rope import rope_plain  # noqa: E402
 from inference_backend.kernels.router import route_plain  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
 DTYPES = tuple(CLOSE)
 each_type = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
@@ -131,3 +137,16 @@ def test_mla_prefill(dtype, tokens: int, start: int) -> None:
     q = torch.randn(tokens, heads, rank + rest, dtype=dtype)
     found = mla_prefill_triton(*there(q, cache, tables[0]), start, 0.2, rank)
     near(found, mla_prefill_plain(q.double(), cache.double(), tables[0], start, 0.2, rank), CLOSE[dtype])
+
+
+@pytest.mark.nightly
+def test_all_compile_for_a_gpu(tmp_path: Path) -> None:
+    """The interpreter takes what a compiler refuses. Products of many tokens use tensor cores; all fit an H100."""
+    env = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "tests" / "inference" / "compile_kernels.py")]
+    ran = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    kernels = [line.split() for line in ran.stdout.splitlines()]
+    assert all(int(shared) <= 232448 for *_, shared in kernels)
+    on_tensor_cores = {name for name, _, cores, _ in kernels if cores == "wgmma"}
+    assert on_tensor_cores == {"_int4_matmul", "_gate_up", "_down", "_attend"}
