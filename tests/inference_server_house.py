@@ -49,6 +49,7 @@ def make_model(folder: Path, *, eager: float = 3.0, context: int = 16384, merges
     weights["lm_head.weight"] *= 0.5
     weights["lm_head.weight"][:, 0] = 0
     weights["lm_head.weight"][ends, 0] = eager / seen
+    weights["lm_head.weight"][ends[0], 0] *= 0.75  # answers that say something before they end
     write_folder(folder, raw, stored(config, weights))
     return folder
 

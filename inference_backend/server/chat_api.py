@@ -100,7 +100,7 @@ class ChatApi:
 
     async def _whole(self, asked: Asked) -> dict[str, Any]:
         reply, deltas, last = self._reply(asked), list[Delta](), None
-        async with self._desk.place(), aclosing(self._desk.outputs(self._served.engine, asked.engine)) as outputs:
+        async with self._desk.place(), aclosing(self._desk.outputs(self._served, asked.engine)) as outputs:
             async for output in outputs:
                 if output is not None:
                     last = output
@@ -126,7 +126,7 @@ class ChatApi:
             choice = {"index": 0, "delta": delta, "logprobs": shown, "finish_reason": reason}
             return event({**head, "choices": [choice]})
 
-        async with self._desk.place(), aclosing(self._desk.outputs(self._served.engine, asked.engine)) as outputs:
+        async with self._desk.place(), aclosing(self._desk.outputs(self._served, asked.engine)) as outputs:
             async for output in outputs:
                 if output is None:
                     yield b": waiting\n\n"

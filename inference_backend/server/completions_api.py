@@ -130,7 +130,7 @@ class CompletionsApi:
 
     async def _whole(self, asked: Asked) -> dict[str, Any]:
         reply, whole, last = TextReply(self._served.tokenizer, asked.stops), Part(), None
-        async with self._desk.place(), aclosing(self._desk.outputs(self._served.engine, asked.engine)) as outputs:
+        async with self._desk.place(), aclosing(self._desk.outputs(self._served, asked.engine)) as outputs:
             async for output in outputs:
                 if output is not None:
                     last, part = output, reply.feed(output)
@@ -144,7 +144,7 @@ class CompletionsApi:
 
     async def _stream(self, asked: Asked) -> AsyncGenerator[bytes]:
         head, reply, last = self._head(asked), TextReply(self._served.tokenizer, asked.stops), None
-        async with self._desk.place(), aclosing(self._desk.outputs(self._served.engine, asked.engine)) as outputs:
+        async with self._desk.place(), aclosing(self._desk.outputs(self._served, asked.engine)) as outputs:
             async for output in outputs:
                 if output is None:
                     yield b": waiting\n\n"

@@ -17,9 +17,15 @@ class SecretError(EngineError):
 
 
 def state_folder() -> Path:
-    """Where servers of this user keep their tokens."""
+    """Where servers of this user keep their tokens; made, and closed to others. Raises SecretError."""
     base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "kimi-engine"
+    folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "kimi-engine"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise SecretError(f"tokens cannot be kept in {folder}: {error.strerror}", "Name a --token-file.") from None
+    return folder
 
 
 def write_token(path: Path) -> str:

@@ -24,6 +24,7 @@ from inference_backend.server.secret import read_token, state_folder, write_toke
 from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class ServeOptions:
 
 
 def serve(options: ServeOptions, announcer: Announcer) -> int:
-    """Serves until SIGTERM or SIGINT; the exit code. Raises EngineError where it cannot begin."""
+    """Serves until SIGTERM or SIGINT; the exit code. Raises EngineError where it cannot begin.
+
+    Afterwards both signals are ignored: what is left to do is little, and is not to be left half done.
+    """
     is_remote = options.socket is None and not _is_loopback(options.host)
     if is_remote and (options.token_file is None or not options.token_file.exists()):
         raise RequestError(
@@ -112,7 +116,7 @@ class _Life:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         ending = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, ending.set)
         await self._http.start()  # /health tells how far the load is
         self._announcer.listening(self._url, self._options.socket, self._token_file)
@@ -136,6 +140,9 @@ class _Life:
         finally:
             waiting.cancel()
             await self._http.close(0)
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)
         return 0
 
     async def _end(self, served: Served) -> None:
@@ -144,7 +151,7 @@ class _Life:
         self._app.drain()
         loop = asyncio.get_running_loop()
         closing = loop.create_task(self._http.close(self._options.drain_seconds))
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             loop.add_signal_handler(number, closing.cancel)
         with suppress(asyncio.CancelledError):
             await closing

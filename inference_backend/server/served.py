@@ -1,6 +1,7 @@
 """A model that is ready, as a server needs it: its name and sizes, how it reads and writes chats, the engine that runs it."""
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -79,16 +80,26 @@ class Desk:
         started = time.monotonic()
         try:
             yield
-            self._seconds += (time.monotonic() - started - self._seconds) / 8
+            took = time.monotonic() - started
+            self._metrics.answer_seconds.observe(took)
+            self._seconds += (took - self._seconds) / 8
+        except (asyncio.CancelledError, GeneratorExit):  # its client has left
+            self._metrics.abandoned.inc()
+            raise
         finally:
             self._inside -= 1
 
-    async def outputs(self, engine: AsyncEngine, request: Request) -> AsyncGenerator[StepOutput | None]:
+    async def outputs(self, served: Served, request: Request) -> AsyncGenerator[StepOutput | None]:
         """What the engine does for `request`; None where it has nothing to say for a while.
 
         Raises HttpError where it fails. Closing the generator ends the request.
         """
-        source = engine.submit(request)
+        if len(request.prompt) >= served.context:
+            raise HttpError(
+                400, f"the prompt has {len(request.prompt):,} tokens; with an answer it must stay within {served.context:,}",
+                code="context_length_exceeded", param="messages",
+            )  # fmt: skip
+        source = served.engine.submit(request)
         started, first = time.monotonic(), True
         pending: asyncio.Future[StepOutput] | None = None
         try:
@@ -100,6 +111,7 @@ class Desk:
                     continue
                 output, pending = pending.result(), None
                 if output.finish_reason == "error":
+                    sys.stderr.write(f"error: a request failed: {output.error[:200]}\n")
                     raise HttpError(500, "the engine failed while answering", code="engine_error")
                 if output.finish_reason == "abort":
                     raise _ending()
@@ -119,12 +131,10 @@ class Desk:
 
 
 def to_http(error: EngineError) -> HttpError:
-    """A client's mistake as 400; the end of the server as 503."""
+    """A client's mistake as 400; no room, or the end of the server, as 503."""
     message = f"{error}. {error.hint}" if error.hint else str(error)
     if isinstance(error, CapacityError):
-        if "tokens" not in str(error):
-            return HttpError(503, message, code="unavailable", headers={"Retry-After": "1"})
-        return HttpError(400, message, code="context_length_exceeded", param="messages")
+        return HttpError(503, message, code="unavailable", headers={"Retry-After": "1"})
     return HttpError(400, message)
 
 

@@ -320,6 +320,11 @@ def running(server: Server) -> int:
     return server.request("GET", "/health").json()["running"]
 
 
+def abandoned(server: Server) -> float:
+    text = server.request("GET", "/metrics").body.decode()
+    return float(next(line for line in text.splitlines() if line.startswith("kimi_abandoned_total")).split()[1])
+
+
 def endless(server: Server) -> dict:
     """A request whose answer goes on until the context is full: minutes, for the tiny model."""
     return {"messages": HELLO, "logit_bias": {str(token): -100 for token in range(376, 376 + 16)}, "ignored": "field"}
@@ -332,12 +337,14 @@ def test_a_client_that_leaves_frees_its_place(server: Server, stream: bool):
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
     )
+    left = abandoned(server)
     with closing(server.connect()) as wire:
         wire.sendall(head.encode() + data)
         until(lambda: running(server) == 1)
         if stream:
             assert b"text/event-stream" in wire.recv(4096)
     until(lambda: running(server) == 0)
+    until(lambda: abandoned(server) == left + 1)
 
 
 def until(what) -> None:
