@@ -34,7 +34,7 @@ class Wire(asyncio.StreamReaderProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self.on_gone:  # a second request before the first is answered: nobody needs that
-            self.on_gone()
+            self._left()
         else:
             super().data_received(data)
 
@@ -47,8 +47,9 @@ class Wire(asyncio.StreamReaderProtocol):
         super().connection_lost(exc)
 
     def _left(self) -> None:
-        if self.on_gone:
-            self.on_gone()
+        told, self.on_gone = self.on_gone, None
+        if told:
+            told()
 
 
 class _BrokenStream(Exception):
@@ -76,6 +77,9 @@ class Connection:
             self.abort()  # it left, or let an answer lie: what is not sent by now never will be
         except _BrokenStream:
             pass
+        except Exception as error:
+            _log(error)
+            self.abort()
         finally:
             self._writer.close()
 
@@ -95,14 +99,12 @@ class Connection:
             route, authorised = self._guard.admit(request, self._routes)
             if authorised:
                 self.state = "busy"
-            body = await self._read_body(parser, request)
+            body = await self._read_body(parser, request, self._limits.body_bytes if authorised else 0)
             request = replace(request, body=body, authorised=authorised)
         except (HttpError, h11.RemoteProtocolError) as error:
             await self._refuse(parser, error)
             return False
-        keeps = (
-            parser.their_state is h11.DONE and not self.is_closing
-        )  # else: it wants no other answer, or already asks
+        keeps = parser.their_state is h11.DONE and not self.is_closing
         try:
             async with asyncio.timeout(None) as scope:
                 self._wire.on_gone = lambda: scope.reschedule(0)
@@ -136,8 +138,7 @@ class Connection:
             raise HttpError(400, "this is no request")
         return to_request(event)
 
-    async def _read_body(self, parser: h11.Connection, request: Request) -> bytes:
-        limit = self._limits.body_bytes
+    async def _read_body(self, parser: h11.Connection, request: Request, limit: int) -> bytes:
         if int(request.headers.get("content-length", "0")) > limit:
             raise HttpError(413, f"the body is larger than {limit} bytes")
         if parser.they_are_waiting_for_100_continue:

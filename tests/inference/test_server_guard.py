@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import socket
 import threading
 from collections.abc import AsyncGenerator, Iterator
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 from inference_server_house import Answer, read_answer
 
+from inference_backend.server.app import App
 from inference_backend.server.guard import LOOPBACK_NAMES, Guard
 from inference_backend.server.listener import HttpServer, ListenError, listen, listen_unix
 from inference_backend.server.message import HttpError, Limits, Request, Response, Route, json_response
+from inference_backend.server.metrics import Metrics
 from inference_backend.server.strict_json import read_object
 
 TOKEN = "t" * 43
@@ -297,6 +300,9 @@ def test_a_large_body_without_a_token_is_not_read(house: House):
         house.head("POST", "/echo", Authorization=None, **{"Content-Length": str(1 << 20)}) + b"x" * 70_000
     )
     assert answer.status == 401
+    no_token = {"Authorization": None, "Content-Length": "5"}
+    assert house.ask(house.head("GET", "/open", **no_token) + b"x" * 5).status == 413
+    assert house.ask(house.head("GET", "/open", Authorization=None, Transfer_Encoding="chunked") + b"1\r\nx\r\n").status == 413
 
 
 def test_expect_continue(house: House):
@@ -431,6 +437,55 @@ def test_mistakes_of_the_server_tell_nothing(house: House, capfd):
     assert "secret" not in answer.body.decode() + log
     assert "ValueError" in log
     assert "test_server_guard.py" in log
+
+
+def test_no_mangled_request_gets_in(house: House):
+    """A thousand requests that are nearly good, without the token: bytes lost, doubled, changed, swapped."""
+    dice = random.Random(11)
+    good = house.post("/echo", b'{"a":1}', Authorization="Bearer " + "u" * 43)
+    for _ in range(1000):
+        data = bytearray(good)
+        for _ in range(dice.randint(1, 4)):
+            mangle(data, dice)
+        with closing(house.connect()) as wire:
+            wire.sendall(bytes(data))
+            wire.shutdown(socket.SHUT_WR)
+            assert read_answer(wire).status in (0, 400, 401, 404, 405, 408, 413, 415, 421, 431, 501)
+    assert not house.site.ran
+    assert house.ask(house.head()).status == 200
+
+
+def mangle(data: bytearray, dice: random.Random) -> None:
+    at, change = dice.randrange(len(data)), dice.randrange(4)
+    if change == 0:
+        del data[at : at + dice.randint(1, 9)]
+    elif change == 1:
+        data[at:at] = data[at : at + dice.randint(1, 9)]
+    elif change == 2:
+        data[at] = dice.choice(b"\0\t\r\n :,;\xff0aA")
+    else:
+        data[at:at] = dice.choice((b"\r\n", b"\n", b"\r\n\r\n", b"Transfer-Encoding: chunked\r\n"))
+
+
+async def test_before_the_model_is_there_and_at_the_end():
+    metrics = Metrics(lambda: 1)
+    app = App(metrics, Limits(), "tiny")
+    app.loaded = ("loading layers", 3, 61)
+
+    async def health(authorised: bool) -> tuple[int, dict]:
+        answer = await app.routes["/health"].handler(Request("GET", "/health", {}, authorised=authorised))
+        return answer.status, json.loads(answer.body)
+
+    assert await health(False) == (503, {"status": "loading"})
+    told = {"what": "loading layers", "done": 3, "total": 61}
+    assert await health(True) == (503, {"status": "loading", "loading": told})
+    for path in ("/v1/chat/completions", "/v1/completions", "/v1/models/tiny"):
+        with pytest.raises(HttpError, match="loading") as refused:
+            await app.routes[path].handler(Request("POST", path, {}))
+        assert (refused.value.status, refused.value.headers["Retry-After"]) == (503, "5")
+    app.drain()
+    assert await health(False) == (503, {"status": "draining"})
+    assert b'kimi_requests_total{path="/v1/completions",status="503"} 1.0' in metrics.text()
 
 
 BAD_JSON = {

@@ -185,6 +185,19 @@ def test_sessions_go_on_after_a_restart(model: Path, tmp_path: Path):
             assert (usage["prompt_tokens_details"]["cached_tokens"] > 100) is cached
 
 
+def test_thinking_can_be_switched_where_the_template_lets_it(model: Path, tmp_path: Path):
+    """K2.6 writes `<think>` into the prompt: the answer begins with thoughts, or has none."""
+    with serving(model, tmp_path, "--template", "k2.6") as server:
+        for thinking in (True, False):
+            for switch in (
+                {"thinking": {"type": "enabled" if thinking else "disabled"}},
+                {"chat_template_kwargs": {"thinking": thinking}},
+            ):
+                body = {**HELLO, **switch, "max_tokens": 20}
+                message = server.post("/v1/chat/completions", body).json()["choices"][0]["message"]
+                assert bool(message.get("reasoning_content")) is thinking
+
+
 @pytest.mark.skipif(not find_spec("torch"), reason="torch is not installed")
 def test_torch_serves_the_same_answers(model: Path, tmp_path: Path):
     """float32 on the CPU: greedy tokens are those of NumPy."""
