@@ -12,6 +12,7 @@ from kimi_agent.core.provider import (
     CallChunk,
     Delta,
     Finished,
+    Prefill,
     Provider,
     Request,
     Restarted,
@@ -80,6 +81,8 @@ class Reply:
                 return ev.ThinkDelta(text) if text else None
             case CallChunk():
                 return self._add_call(delta)
+            case Prefill(done, total):
+                return ev.Prefill(done, total)
             case Tokens():
                 self.tokens = delta
             case Finished(reason):

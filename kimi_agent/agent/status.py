@@ -49,6 +49,7 @@ class Status(Struct):
     steering: tuple[str, ...] = ()
     queue: tuple[str, ...] = ()
     retry: ev.Retrying | None = None
+    prefill: ev.Prefill | None = None
     goal: Goal | None = None
     tasks: tuple[Task, ...] = ()
     agent: ev.SubagentStarted | None = None

@@ -115,7 +115,7 @@ class Transcript:
                 return self._message(message, partial)
             case ev.StepStarted(step, model):
                 self._step_start, self._writing, self._replying = len(self.blocks), {}, True
-                self.status.step, self.status.retry = step, None
+                self.status.step, self.status.retry, self.status.prefill = step, None, None
                 self.status.model = model or self.status.model
             case ev.Retrying():
                 self.status.retry = event if event.attempt else None
@@ -357,6 +357,8 @@ class Transcript:
                 status.session_id, status.cwd, status.model = session_id, cwd, model
             case ev.SubagentStarted():
                 status.agent = event
+            case ev.Prefill():
+                status.prefill = event
             case ev.TurnStarted():
                 status.running, status.step = True, 0
                 self._turns.append((len(self.blocks), status.todos))

@@ -111,6 +111,13 @@ class Retrying(Record):
     model: str = ""
 
 
+class Prefill(Record):
+    """The model has read `done` of the `total` tokens of the prompt; from servers that tell."""
+
+    done: int
+    total: int
+
+
 class Compacted(Record):
     """The history was rewritten, to make it shorter. `before` and `after` are tokens.
 
@@ -260,6 +267,7 @@ Event: TypeAlias = (
     | ToolFinished
     | MessageAdded
     | Usage
+    | Prefill
     | Retrying
     | Compacted
     | Pinned
@@ -279,7 +287,7 @@ Event: TypeAlias = (
     | TurnEnded
 )
 
-DELTAS = (TextDelta, ThinkDelta, CallDelta, ToolProgress, Queued)
+DELTAS = (TextDelta, ThinkDelta, CallDelta, ToolProgress, Prefill, Queued)
 
 
 def is_delta(event: Event) -> bool:

@@ -120,7 +120,14 @@ class Restarted(Record):
     model: str = ""
 
 
-Delta: TypeAlias = TextChunk | ThinkChunk | CallChunk | Tokens | Finished | Restarted
+class Prefill(Record):
+    """The model has read `done` of the `total` tokens of the prompt: told by servers that can."""
+
+    done: int
+    total: int
+
+
+Delta: TypeAlias = TextChunk | ThinkChunk | CallChunk | Tokens | Prefill | Finished | Restarted
 
 
 class Provider(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 from kimi_agent.core.errors import ConnectionFailed
 from kimi_agent.core.message import parse_arguments
-from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, TextChunk, ThinkChunk, Tokens
+from kimi_agent.core.provider import CallChunk, Delta, Endpoint, Finished, Prefill, TextChunk, ThinkChunk, Tokens
 from kimi_agent.providers.failures import failure_of, to_error
 from kimi_agent.providers.think_tags import ThinkTags
 
@@ -63,6 +63,9 @@ class Reply:
     def feed(self, chunk: Any) -> Iterator[Delta]:
         """Raises ProviderError for an error that the server sends inside the stream."""
         if not isinstance(chunk, dict):
+            return
+        if "kimi" in chunk:
+            yield from _prefill(chunk["kimi"])
             return
         if chunk.get("error") or chunk.get("object") == "error" or _only_words(chunk):
             raise to_error(failure_of(chunk), self._endpoint)
@@ -222,6 +225,14 @@ def _begins_another(call: OpenCall, raw_id: str, name: str, arguments: str) -> b
     if raw_id and call.raw_id:
         return raw_id != call.raw_id
     return not raw_id and arguments.lstrip().startswith("{") and _complete(call.arguments)
+
+
+def _prefill(told: Any) -> Iterator[Delta]:
+    """`{"prefill": {"done": 512, "total": 2048}}`, as our engine says it; nothing for anything else."""
+    part = told.get("prefill") if isinstance(told, dict) else None
+    done, total = (part.get("done"), part.get("total")) if isinstance(part, dict) else (None, None)
+    if isinstance(done, int) and isinstance(total, int) and 0 <= done <= total:
+        yield Prefill(done, total)
 
 
 def _only_words(chunk: dict[str, Any]) -> bool:

@@ -69,4 +69,8 @@ class SSEReader:
             self._data.append(b"")
         elif line.startswith(b"error:"):  # llama.cpp has used this field for failures during a stream
             self._data.append(b'{"error":' + line[6:] + b"}")
+        elif line.startswith(
+            b": kimi {"
+        ):  # our engine tells in comments, which others skip, how far the prompt is read
+            self._data.append(b'{"kimi":' + line[7:] + b"}")
         return None

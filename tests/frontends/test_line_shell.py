@@ -280,6 +280,15 @@ def test_reduced_motion_does_not_count_down():
         assert view.moved() != still
 
 
+def test_how_far_the_prompt_is_read_is_told():
+    view, _, _ = view_of()
+    view.feed(ev.StepStarted(1))
+    view.feed(ev.Prefill(512, 20_480))
+    assert "Reading the prompt · 2 % of 20.5k tokens" in view.status(in_turn=True)[0]
+    view.feed(ev.Prefill(20_480, 20_480))
+    assert "Waiting for the model" in view.status(in_turn=True)[0]
+
+
 def test_silence_of_the_model_and_the_time_of_a_running_call_are_told():
     view, _, clock = view_of()
     view.feed(ev.StepStarted(1))

@@ -25,6 +25,7 @@ from kimi_agent.core.provider import (
     Endpoint,
     Finished,
     Model,
+    Prefill,
     Request,
     TextChunk,
     ThinkChunk,
@@ -102,6 +103,19 @@ async def test_the_same_reply_however_it_is_sent(options: dict[str, Any]) -> Non
 async def test_any_write_size(size: int, newline: str) -> None:
     async with FakeAPI([FULL], write_size=size, newline=newline) as api:
         assert joined(await ask(provider(api))) == EXPECTED
+
+
+async def test_our_engine_tells_how_far_the_prompt_is_read() -> None:
+    told = [
+        {"raw": ': kimi {"prefill":{"done":512,"total":2048,"cached":0}}\n\n'},
+        {"raw": ': kimi {"prefill":{"done":"x"}}\n\n: kimi {"other":1}\n\n: kimi {"prefill":{"done":9,"total":1}}\n\n'},
+        {"raw": ': kimi {"prefill":{"done":2048,"total":2048}}\n\n'},
+        *FULL,
+    ]
+    async with FakeAPI([told]) as api:
+        deltas = await ask(provider(api))
+    assert [delta for delta in deltas if isinstance(delta, Prefill)] == [Prefill(512, 2048), Prefill(2048, 2048)]
+    assert joined([delta for delta in deltas if not isinstance(delta, Prefill)]) == EXPECTED
 
 
 def sse(**delta: Any) -> dict[str, Any]:

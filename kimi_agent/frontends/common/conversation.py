@@ -7,7 +7,7 @@ from kimi_agent.agent.session import Session
 from kimi_agent.agent.transcript import AnswerBlock, AnyBlock, CallBlock, ThoughtBlock, Transcript
 from kimi_agent.core import event as ev
 from kimi_agent.core.sanitize import plain
-from kimi_agent.frontends.common.describe import one_line, seconds
+from kimi_agent.frontends.common.describe import one_line, seconds, thousands
 
 SILENCE_S = 12.0
 """After so long without a byte from the model the person is told."""
@@ -99,4 +99,6 @@ class Conversation:
             return "Thinking"
         if isinstance(last, AnswerBlock) and not last.done:
             return "Answering"
+        if (read := self.transcript.status.prefill) is not None and read.done < read.total:
+            return f"Reading the prompt · {100 * read.done // read.total} % of {thousands(read.total)} tokens"
         return "Waiting for the model"

@@ -246,7 +246,7 @@ class SessionApp(OrderedApp):
         self.view.show(self.talk.feed(event))
         if isinstance(event, ev.Queued):
             self._keep_unsent()
-        if isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta):
+        if isinstance(event, ev.TextDelta | ev.ThinkDelta | ev.ToolProgress | ev.CallDelta | ev.Prefill):
             self._say_activity()
         else:
             self.update_bars()
