@@ -21,7 +21,7 @@ BREAK, PADDING = -1, -2
 GRADES = ((5, 2), (8, 4), (16, 8), (MAX_MATCH + 1, 32))
 """(a match shorter than this, most tokens that are guessed)."""
 PRIOR = (0.5, 0.7, 0.85, 0.95)
-"""How often a guessed token of each grade is right, before anything is known; replayed on edits of public repositories."""
+"""How often a guessed token of each grade is taken to be right at first: chosen, and soon outweighed by what is seen."""
 PRIOR_WEIGHT, FORGET = 8.0, 0.97
 SEARCH_SHARE = 0.02
 """Searches take this much of the steps' time at most, on average: with many requests or a small model, some are left out."""
