@@ -302,7 +302,10 @@ def test_a_large_body_without_a_token_is_not_read(house: House):
     assert answer.status == 401
     no_token = {"Authorization": None, "Content-Length": "5"}
     assert house.ask(house.head("GET", "/open", **no_token) + b"x" * 5).status == 413
-    assert house.ask(house.head("GET", "/open", Authorization=None, Transfer_Encoding="chunked") + b"1\r\nx\r\n").status == 413
+    assert (
+        house.ask(house.head("GET", "/open", Authorization=None, Transfer_Encoding="chunked") + b"1\r\nx\r\n").status
+        == 413
+    )
 
 
 def test_expect_continue(house: House):
