@@ -21,6 +21,7 @@ MOONSHOT_URL = "https://api.moonshot.ai/v1"
 DEFAULT_KIMI_MODEL = "kimi-k2.6"
 OUTPUT_LIMIT = {
     "kimi": "max_completion_tokens",
+    "kimi_engine": "max_completion_tokens",
     "openai": "max_completion_tokens",
     "openai_responses": "max_output_tokens",
 }
@@ -162,7 +163,7 @@ def _with_provider_flag(config: Config, flags: Overrides, env: Mapping[str, str]
 
 def _with_local_engine(config: Config, local: tuple[str, str]) -> Config:
     """A provider and a model for the local engine, which serves one model and says how it is called."""
-    providers = {**config.providers, LOCAL: ProviderConfig("kimi", *local)}
+    providers = {**config.providers, LOCAL: ProviderConfig("kimi_engine", *local)}
     models = {**config.models, LOCAL: ModelConfig(LOCAL)}
     return replace(config, providers=providers, models=models, default_model=LOCAL)
 
@@ -199,7 +200,7 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
     providers = {name: _provider_environment(entry, env, flags) for name, entry in config.providers.items()}
     models = dict(config.models)
     chosen = models.get(config.default_model)
-    if chosen and providers[chosen.provider].type == "kimi" and not flags.local:
+    if chosen and providers[chosen.provider].type == "kimi":
         models[config.default_model] = _model_environment(chosen, env)
     models = {name: _completed(entry, providers[entry.provider].type) for name, entry in models.items()}
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
@@ -212,7 +213,7 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
 
 def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:
     prefix = "KIMI" if provider.type == "kimi" else "OPENAI" if provider.type in OPENAI_KINDS else ""
-    if not prefix or (flags.local and provider.base_url == flags.local[0]):  # no key of others goes to the local engine
+    if not prefix:
         return provider
     url, key = env.get(f"{prefix}_BASE_URL", ""), env.get(f"{prefix}_API_KEY", "")
     own = bool(provider.api_key) and "api.openai.com" not in provider.base_url

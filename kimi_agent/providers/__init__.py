@@ -56,6 +56,7 @@ def _chaos(endpoint: Endpoint, model: Model) -> Provider:
 
 PROVIDERS: dict[str, Factory] = {
     "kimi": _chat_completions,
+    "kimi_engine": _chat_completions,
     "openai_legacy": _chat_completions,
     "openai": _chat_completions,
     "openai_responses": _responses,

@@ -16,6 +16,7 @@ from kimi_agent.core.message import Image, Message, Text, Think, ToolCall, ToolR
 from kimi_agent.core.provider import Endpoint, Model, Request, ToolSpec
 from kimi_agent.providers.canonical_ids import CanonicalIds
 from kimi_agent.providers.dialect import Dialect, dialect_of
+from kimi_agent.providers.drafts import Drafts
 
 MAX_ID = 64  # characters of a call id that every API takes
 MAX_BROKEN = 4000  # characters of a call's broken arguments that the model is shown again
@@ -38,7 +39,7 @@ class RequestEncoder:
     def __init__(self, endpoint: Endpoint, model: Model) -> None:
         self._endpoint, self._model = endpoint, model
         self._dialect = dialect_of(endpoint, model)
-        self._ids = CanonicalIds()
+        self._ids, self._drafts = CanonicalIds(), Drafts()
         self._seen: list[Message] = []  # the messages of the last request
         self._bodies: list[bytes] = []  # what they are on the wire, a comma before each
         self._pictures: list[bytes] = []  # picture parts that still have to go into a user message
@@ -54,8 +55,10 @@ class RequestEncoder:
         bodies = self._encode_messages(request.messages)
         pieces += (system, *bodies) if system else (bodies[0][1:], *bodies[1:]) if bodies else ()
         # What may differ from step to step comes last: everything before is a prefix of the next request.
-        limit = self._limit(request)
-        pieces.append(b"]," + dump(limit)[1:] if limit else b"]}")
+        last: dict[str, Any] = self._limit(request)
+        if self._drafts.texts:
+            last["drafts"] = self._drafts.texts
+        pieces.append(b"]," + dump(last)[1:] if last else b"]}")
         return b"".join(pieces)
 
     def _head(self, request: Request) -> dict[str, Any]:
@@ -90,9 +93,11 @@ class RequestEncoder:
         if seen > len(messages) or not all(map(is_, self._seen, messages)):
             seen = 0
             self._seen, self._bodies, self._pictures, self.call_ids = [], [], [], set()
-            self._ids = CanonicalIds()
+            self._ids, self._drafts = CanonicalIds(), Drafts()
         for message in messages[seen:]:
             self._seen.append(message)
+            if self._dialect.drafts:
+                self._drafts.see(message)
             self.call_ids.update(call.id for call in message.calls)
             if self._pictures and message.role != "tool":
                 self._bodies.append(b"," + _pictures(self._pictures))

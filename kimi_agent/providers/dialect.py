@@ -18,6 +18,7 @@ REASONING_OF_HOST = {
 
 class Dialect(NamedTuple):
     kimi: bool
+    drafts: bool  # our own engine, which guesses ahead from texts in play
     openai: bool
     keep_ids: bool  # Kimi models want their own ids (`functions.Shell:0`) back, character for character
     number_ids: bool  # ... from servers that pass on what they get, numbered as the model itself does
@@ -29,10 +30,11 @@ class Dialect(NamedTuple):
 
 def dialect_of(endpoint: Endpoint, model: Model) -> Dialect:
     host = host_of(endpoint.base_url)
-    kimi = endpoint.kind == "kimi"
+    kimi = endpoint.kind in ("kimi", "kimi_engine")
     field = endpoint.reasoning_field or REASONING_OF_HOST.get(host, "")
     return Dialect(
         kimi=kimi,
+        drafts=endpoint.kind == "kimi_engine",
         openai=host == "api.openai.com",
         keep_ids=kimi or "kimi" in model.id.lower(),
         number_ids=not kimi and "kimi" in model.id.lower(),

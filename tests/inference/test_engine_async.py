@@ -7,6 +7,7 @@ import pytest
 from inference_engine_house import GREEDY, HashRunner, alone, engine_of
 
 from inference_backend.engine.async_engine import AsyncEngine
+from inference_backend.engine.engine import Engine
 from inference_backend.engine.request import Request, SamplingParams, StepOutput
 from inference_backend.engine.scheduler import Limits
 from inference_backend.engine.snapshots import SnapshotStore
@@ -131,3 +132,32 @@ async def test_snapshots_of_a_session(tmp_path: Path) -> None:
     second.release("s")
     await until(lambda: second.stats().pinned_sessions == 0)
     await second.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_defect_of_the_engine_itself_leaves_nobody_waiting() -> None:
+    """Its thread ends with a traceback; who waits is told, who comes is refused."""
+    ticks = iter(range(20))  # a clock that stops
+    engine = AsyncEngine(Engine(HashRunner(block_tokens=64), clock=lambda: next(ticks)))
+    engine.start()
+    _, last = await ask(engine, Request("a", [5, 6], ENDLESS))
+    assert last.finish_reason == "error"
+    assert "the engine failed" in last.error
+    with pytest.raises(CapacityError, match="the engine failed"):
+        await anext(engine.submit(Request("b", [5], GREEDY)))
+    await engine.close()
+
+
+async def test_a_slow_reader_gets_all_in_one() -> None:
+    runner = HashRunner(400)
+    engine = AsyncEngine(engine_of(runner))
+    engine.start()
+    params = SamplingParams(temperature=0, max_tokens=60, ignore_end=True, logprobs=0)
+    stream = engine.submit(Request("a", [5, 6], params))
+    outputs = [await anext(stream)]
+    await until(lambda: engine.stats().output_tokens == 60)
+    outputs += [output async for output in stream]
+    assert len(outputs) <= 3
+    assert [t for output in outputs for t in output.tokens] == alone(HashRunner(400), [5, 6], params)
+    assert sum(len(output.logprobs) for output in outputs) == 60
+    await engine.close()

@@ -193,3 +193,21 @@ def test_the_real_mathematics_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert resumed.tokens == expected.tokens
     for found, own in zip(resumed.last.logprobs, expected.last.logprobs, strict=True):
         assert found.logprob == pytest.approx(own.logprob, abs=2e-5)
+
+
+def test_a_conversation_that_goes_on_outlives_one_that_does_not(house: House) -> None:
+    prompts = {"a": PROMPT, "b": [9, *PROMPT], "c": [11, *PROMPT]}
+    house.talk(PROMPT)
+    size = sum(path.stat().st_size for path in house.files)
+    for path in house.files:
+        path.unlink()
+    runner = HashRunner(200)
+    engine = engine_of(runner, snapshots=house.store(quota=size * 5 // 2))
+    spoken = PROMPT
+    for name, session in enumerate("abac"):
+        prompt = [*spoken, 7] if session == "a" and name else prompts[session]
+        answer = finish(engine, [Request(str(name), prompt, GREEDY, session=session)])[str(name)]
+        spoken = [*prompt, *answer.tokens] if session == "a" else spoken
+    engine.close()
+    assert house.talk([*spoken, 7])[0].last.cached_tokens >= len(spoken) - 4
+    assert house.talk([*prompts["b"], 7], session="b")[0].last.cached_tokens < 100

@@ -204,3 +204,25 @@ def test_any_arguments_become_an_object(text: str) -> None:
     wired = wire_arguments(text)
     assert isinstance(json.loads(wired), dict)
     assert wire_arguments(wired) == wired
+
+
+def test_our_engine_is_told_the_files_in_play() -> None:
+    """The newest files, without line numbers, behind everything that the next request repeats; nobody else is told."""
+    read = "     1\tdef f():\n     2\t    return '1\t2'\n"
+    history = [
+        user_message("look"),
+        Message("assistant", (ToolCall("functions.ReadFile:0", "ReadFile", "{}"),)),
+        tool_message("functions.ReadFile:0", f"{read}(2 lines)"),
+        Message("assistant", (ToolCall("functions.Shell:1", "Shell", "{}"),)),
+        tool_message("functions.Shell:1", "no numbers here\n", is_error=False),
+        Message("assistant", (ToolCall("functions.ReadFile:2", "ReadFile", "{}"),)),
+        tool_message("functions.ReadFile:2", "     1\t" + "x" * 200_001),
+    ]
+    engine = Endpoint("local", "kimi_engine", "http://127.0.0.1:1/v1")
+    encoder = RequestEncoder(engine, Model("m", "tiny", "local"))
+    body = encoder.encode(Request("s", SYSTEM, history))
+    assert json.loads(body)["drafts"] == ["def f():\n    return '1\t2'\n"]
+    assert body.index(b'"drafts"') > body.index(b'"messages"') + len(b"x" * 200_001)
+    assert "drafts" not in json.loads(encoder.encode(Request("s", SYSTEM, history[:1])))
+    assert "drafts" not in BUILDERS["kimi"](Request("s", SYSTEM, history))
+    assert "drafts" not in BUILDERS["kimi_on_vllm"](Request("s", SYSTEM, history))
