@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 import threading
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("api")
     with serving(make_model(folder / "tiny-k2"), folder / "state") as running:
         yield running
+    assert running.errors == "", "nothing that a client did was an error of the server"
 
 
 @pytest.fixture(scope="module")
@@ -320,9 +322,13 @@ def running(server: Server) -> int:
     return server.request("GET", "/health").json()["running"]
 
 
-def abandoned(server: Server) -> float:
+def metric(server: Server, name: str) -> float:
     text = server.request("GET", "/metrics").body.decode()
-    return float(next(line for line in text.splitlines() if line.startswith("kimi_abandoned_total")).split()[1])
+    return float(next(line for line in text.splitlines() if line.startswith(f"{name} ")).split()[1])
+
+
+def abandoned(server: Server) -> float:
+    return metric(server, "kimi_abandoned_total")
 
 
 def endless(server: Server) -> dict:
@@ -415,3 +421,36 @@ def test_many_clients_at_once(server: Server):
     for thread in threads:
         thread.join()
     assert [found[number] for number in range(12)] == alone
+
+
+def test_clients_that_come_and_go_leave_nothing_behind(server: Server):
+    def come_and_go(seed: int) -> None:
+        dice = random.Random(seed)
+        for _ in range(10):
+            body = {
+                "messages": [{"role": "user", "content": "x" * dice.randint(1, 300)}],
+                "max_tokens": dice.randint(1, 40),
+            }
+            body |= {
+                "stream": dice.random() < 0.7,
+                "seed": dice.randint(0, 9),
+                "prompt_cache_key": f"k{dice.randint(0, 3)}",
+            }
+            post = {"url": f"{server.url}/chat/completions", "json": body, "timeout": 60, "verify": False}
+            with httpx.stream("POST", **post, headers={"Authorization": f"Bearer {server.token}"}) as answer:
+                found.append(answer.status_code)
+                if dice.random() < 0.5:
+                    answer.read()
+
+    found: list[int] = []
+    before = metric(server, "kimi_connections")
+    threads = [threading.Thread(target=come_and_go, args=[seed]) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [200] * 60
+    until(lambda: running(server) == 0)
+    until(lambda: metric(server, "kimi_connections") <= before)
+    assert metric(server, "kimi_waiting") == 0
+    assert metric(server, "kimi_pinned_sessions") <= 6
