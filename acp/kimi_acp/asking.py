@@ -28,6 +28,7 @@ class Asker:
         self._peer, self._client, self._root = peer, client, root
         self.session = session
         self.running: Callable[[], bool] = lambda: True
+        self.dropped: Callable[[], None] = lambda: None  # the client has answered that it cancels the prompt
         self.place: Callable[[str], str] = lambda call: self.session  # the session of a call: a subagent has its own
         self._questions = 0
 
@@ -60,7 +61,10 @@ class Asker:
         params = {"sessionId": self.place(card["toolCallId"]), "toolCall": card, "options": options}
         answer = await self._peer.request("session/request_permission", params)
         outcome = answer.get("outcome") if isinstance(answer, dict) else None
-        picked = outcome.get("optionId") if isinstance(outcome, dict) and outcome.get("outcome") == "selected" else None
+        chosen = outcome.get("outcome") if isinstance(outcome, dict) else None
+        if chosen == "cancelled":
+            self.dropped()
+        picked = outcome.get("optionId") if isinstance(outcome, dict) and chosen == "selected" else None
         return picked if any(option["optionId"] == picked for option in options) else None
 
     # --- choices ------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kimi_acp.blocks import content, display_content, hunks_of, locations, output_text, text_block
+from kimi_agent.agent.file_history import SAVING
 from kimi_agent.agent.transcript import AnswerBlock, CallBlock, Transcript
 from kimi_agent.core.display import Diff, Display, Terminal
 from kimi_agent.core.effect import Effect
@@ -104,6 +105,8 @@ class Cards:
         if call not in self._sent or call in self._elsewhere:
             return []
         if self._is_terminal(block):
+            if text.startswith(SAVING):
+                return []
             self._fed[call] = self._fed.get(call, 0) + len(text)
             meta = {"terminal_output": {"terminal_id": call, "data": plain(text).replace("\n", "\r\n")}}
             return [{"sessionUpdate": "tool_call_update", "toolCallId": call, "_meta": meta}]

@@ -17,6 +17,7 @@ from kimi_acp.slash import Slash, listed
 from kimi_acp.translate import Translation
 from kimi_agent.agent.transcript import PromptBlock
 from kimi_agent.core import event as ev
+from kimi_agent.core.errors import KimiError
 from kimi_agent.frontends.common.listening import Listening
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Chat:
         self._servers, self.folders = servers, folders
         self.asker = asker
         asker.session, asker.running = session.id, lambda: self._turn is not None
+        asker.dropped = self._drop
         asker.place = lambda call: self._translation.session_of(call) or session.id
         self._translation = self._translating(live=True)
         self._translation.skip(session.events())
@@ -85,6 +87,12 @@ class Chat:
     def title(self) -> str:
         first = next((b for b in self._translation.transcript.blocks if isinstance(b, PromptBlock) and b.text), None)
         return self.session.title or (title_of_prompt(first.text) if first is not None else "")
+
+    def reconnect(self) -> None:
+        """Ask the model as the agent is configured now, from the next turn on."""
+        if not self.session.running:
+            with contextlib.suppress(KimiError):  # a model that there is no more is told when it is asked
+                self.session.runner.set_model(self.session.model.name)
 
     def _translating(self, *, live: bool) -> Translation:
         root, window = str(self.session.cwd), lambda: self.session.model.context_size
@@ -236,7 +244,7 @@ class Chat:
             self._forget_timer()
             self.tell_commands()
         self.warn_all()
-        if not prompt.images and prompt.text.startswith("/") and await self._slash.runs(prompt.text):
+        if not prompt.images and prompt.typed.startswith("/") and await self._slash.runs(prompt.typed):
             return
         await self._run(self.session.prompt(prompt.text, prompt.images, prompt.typed))
 
@@ -254,6 +262,10 @@ class Chat:
         """End the prompt that runs, and those that wait."""
         for turn in self._turns:
             turn.cancelled.set()
+
+    def _drop(self) -> None:
+        if self._turn is not None:
+            self._turn.cancelled.set()
 
     async def aclose(self) -> None:
         """End it all: what runs is answered as cancelled."""

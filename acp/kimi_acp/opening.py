@@ -130,7 +130,7 @@ class Opening:
         start = int(given.cursor) if given.cursor and given.cursor.isdecimal() and len(given.cursor) < 9 else 0
         if given.cursor and not start:
             raise RpcError(INVALID_PARAMS, "Invalid params: the cursor is none of ours")
-        cwd = Path(given.cwd).resolve() if given.cwd else None
+        cwd = p.absolute(given.cwd).resolve() if given.cwd else None  # it may have been deleted since
         open_now = {chat.session.id: chat for chat in chats}
         saved = await asyncio.to_thread(agent.store.list, cwd)
         found = [_info(s.id, s.cwd, s.title, s.updated, open_now.pop(s.id, None)) for s in saved]

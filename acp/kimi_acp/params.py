@@ -90,15 +90,21 @@ def read(kind: type[T], params: Message) -> T:
         raise RpcError(INVALID_PARAMS, f"Invalid params: {error}") from None
 
 
+def absolute(path: str, name: str = "cwd") -> Path:
+    """Raises RpcError."""
+    if not path.startswith("/"):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}` must be an absolute path")
+    if "\0" in path or any("\ud800" <= letter <= "\udfff" for letter in path):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}` is the path of no file")
+    return Path(path)
+
+
 def folder(path: str, name: str = "cwd") -> Path:
     """An absolute path of a folder that is there, real. Raises RpcError."""
     try:
-        found = Path(path)
-        if not found.is_absolute():
-            raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}` must be an absolute path")
-        real = found.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
-        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: there is no folder {path!r}") from None
+        real = absolute(path, name).resolve(strict=True)
+    except (OSError, RuntimeError):
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: there is no folder {path[:500]!r}") from None
     if not real.is_dir():
-        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: {path!r} is no folder")
+        raise RpcError(INVALID_PARAMS, f"Invalid params: `{name}`: {path[:500]!r} is no folder")
     return real

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import signal
+import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-LAST_S = 0.7
+LAST_S = 0.5
 """How long the end may take: an editor that is closed leaves nothing behind."""
 
 
@@ -88,12 +89,16 @@ def in_thread(work: Coroutine[Any, Any, T]) -> T:
 async def _serve(options: Options, wire: Wire) -> NoReturn:
     providers = Providers(options.load)
 
+    used: Config | None = None
+
     def make() -> "tuple[Agent, Mode]":
         """The agent and the mode of its sessions. Raises KimiError."""
+        nonlocal used
         from kimi_agent.build import offers
         from kimi_agent.plugins.host import host_plugins
 
         config, cwd = _with_model(providers.config()), options.cwd()
+        used = config
         plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))
         agent = make_agent(config, cwd, options, plugins, headless=False)
         agent.mode_after_plan = options.mode_after_plan(config)
@@ -103,9 +108,13 @@ async def _serve(options: Options, wire: Wire) -> NoReturn:
         gc.enable()
         return agent, options.mode(config)
 
-    def reload(agent: "Agent") -> None:
+    def reload(agent: "Agent") -> bool:
+        """Whether the configuration is another one now. Raises KimiError."""
+        nonlocal used
         assert agent.reconfigure is not None
-        agent.reconfigure(_with_model(providers.config()))
+        before, used = used, _with_model(providers.config())
+        agent.reconfigure(used)
+        return used != before
 
     server = Server(wire, make, reload, options.model or None, providers)
     stopped = 0
@@ -118,6 +127,9 @@ async def _serve(options: Options, wire: Wire) -> NoReturn:
     with _signals(stop):
         await server.serve()
     code = ExitCode(128 + stopped) if stopped else ExitCode.DONE
+    late = threading.Timer(LAST_S, os._exit, [code])  # on a busy machine the loop itself may come too late
+    late.daemon = True
+    late.start()
     await asyncio.wait([asyncio.ensure_future(server.aclose())], timeout=LAST_S)
     wire.end()
     atexit._run_exitfuncs()

@@ -17,8 +17,13 @@ from kimi_agent.core.message import Image
 
 _SUFFIXES = {
     "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/mp4": ".m4a", "audio/ogg": ".ogg",
-    "audio/webm": ".webm", "application/pdf": ".pdf", "text/plain": ".txt",
+    "audio/webm": ".webm", "image/svg+xml": ".svg", "image/bmp": ".bmp", "image/tiff": ".tiff",
+    "application/pdf": ".pdf", "text/plain": ".txt",
 }  # fmt: skip
+
+
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+"""By how they begin: those that every model which sees takes, with WebP."""
 
 
 class Prompt(Struct, frozen=True):
@@ -39,7 +44,7 @@ def read_prompt(blocks: Sequence[Any], room: Path) -> Prompt:
                 typed.append(_text(block, "text", number))
                 texts.append(typed[-1])
             case "image":
-                images.append(_image(block, number))
+                _picture(block, "data", number, room, texts, images)
             case "audio":
                 path = _kept(block, "data", room, number)
                 texts.append(f"[The user has attached a recording ({_type(block)}): {path}]")
@@ -53,7 +58,10 @@ def read_prompt(blocks: Sequence[Any], room: Path) -> Prompt:
                 )
             case _:
                 raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}] has no type")
-    return Prompt("\n\n".join(filter(None, texts)), "\n\n".join(typed), tuple(images))
+    words = "\n\n".join(typed)
+    if words.startswith("/"):  # a command, with what it is about
+        texts = [*typed, *(text for text in texts if text not in typed)]
+    return Prompt("\n\n".join(filter(None, texts)), words, tuple(images))
 
 
 _ATTACHED = re.compile(
@@ -78,10 +86,19 @@ def _type(block: dict[str, Any]) -> str:
     return str(block.get("mimeType") or "application/octet-stream")[:100]
 
 
-def _image(block: dict[str, Any], number: int, key: str = "data") -> Image:
+def _picture(block: dict[str, Any], key: str, number: int, room: Path, texts: list[str], images: list[Image]) -> None:
+    """For the model, by what its bytes are: a provider refuses all that follows one that it cannot read."""
     data = _text(block, key, number)
-    _bytes(data, number)
-    return Image(data, _type(block), str(block.get("uri") or "")[:1000])
+    start = _bytes(data, number)[:12]
+    if not start:
+        raise RpcError(INVALID_PARAMS, f"Invalid params: prompt[{number}] is an empty picture")
+    found = next((kind for mark, kind in _PICTURES.items() if start.startswith(mark)), "")
+    if start[:4] == b"RIFF" and start[8:] == b"WEBP":
+        found = "image/webp"
+    if found:
+        images.append(Image(data, found, str(block.get("uri") or "")[:1000]))
+    else:
+        texts.append(f"[The user has attached a picture ({_type(block)}): {_kept(block, key, room, number)}]")
 
 
 def _bytes(data: str, number: int) -> bytes:
@@ -105,7 +122,10 @@ def _kept(block: dict[str, Any], key: str, room: Path, number: int) -> Path:
 
 def place_of(uri: str) -> str:
     """The path of a file: URI, with its lines where it names some; any other URI as it is."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri
     if parts.scheme != "file":
         return uri
     lines = parts.fragment.removeprefix("L").replace(":", "-").replace("L", "")
@@ -127,7 +147,7 @@ def _resource(block: dict[str, Any], number: int, room: Path, texts: list[str], 
         text = _text(resource, "text", number)
         texts.append(f"[The user has attached {place}]\n<attached>\n{text}\n</attached>")
     elif _type(resource).startswith("image/"):
-        images.append(_image(resource, number, "blob"))
+        _picture(resource, "blob", number, room, texts, images)
     else:
         path = _kept(resource, "blob", room, number)
         texts.append(f"[The user has attached {place} ({_type(resource)}), saved as {path}]")

@@ -19,6 +19,7 @@ from kimi_acp.wire import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_F
 from kimi_agent.agent.session_servers import warm
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.event import Mode
+from kimi_agent.frontends.common.describe import one_line
 
 if TYPE_CHECKING:
     from kimi_agent.agent.agent import Agent
@@ -28,7 +29,8 @@ Handler = Callable[[Message, Any], Awaitable[Message]]
 
 
 class Server:
-    """`make` puts the agent together, `reload` gives it the configuration as it is now; both raise KimiError.
+    """`make` puts the agent together, `reload` gives it the configuration as it is now, and answers whether that has changed;
+    both raise KimiError.
 
     `model` is what a flag asks for; `providers` are part of what the other two read.
     """
@@ -37,7 +39,7 @@ class Server:
         self,
         wire: Wire,
         make: Callable[[], "tuple[Agent, Mode]"],
-        reload: Callable[["Agent"], None],
+        reload: Callable[["Agent"], bool],
         model: str | None,
         providers: Providers,
     ) -> None:
@@ -47,6 +49,7 @@ class Server:
         self._opening = Opening(self.peer, model)
         self._agent: Agent | None = None
         self._signed_out = self._tells_status = False
+        self._refused = False  # a key: another one may be there by the next request
         self.chats: dict[str, Chat] = {}
         self._methods: Mapping[str, Handler] = {
             "authenticate": self._authenticate,
@@ -112,18 +115,24 @@ class Server:
     def _agent_with_model(self) -> "Agent":
         """Raises RpcError where no model can be asked: the client shows the ways to sign in then."""
         agent = self._ready()
-        if not (self._signed_out or agent.default_model):  # somebody may have run `kimi login` meanwhile
-            self._reload(agent)
+        if not self._signed_out and (self._refused or not agent.default_model):  # `kimi login` may have run meanwhile
+            self._read_again(agent)
         if self._signed_out or not agent.default_model:
             methods = {"authMethods": auth_methods(self.peer.client)}
             raise RpcError(AUTH_REQUIRED, "No model is configured. Run kimi login in a terminal.", methods)
         return agent
 
+    def _read_again(self, agent: "Agent") -> None:
+        """The configuration, also for sessions that are open. Raises ConfigError."""
+        changed, self._refused = self._reload(agent), False
+        for chat in self.chats.values() if changed else ():
+            chat.reconnect()
+
     async def _authenticate(self, params: Message, request: Any) -> Message:
         given = p.read(p.Authenticate, params)
         if given.method_id not in (LOGIN, f"{LOGIN}-terminal"):
             raise RpcError(INVALID_PARAMS, f"Invalid params: there is no method {given.method_id[:60]!r}")
-        self._signed_out = False
+        self._signed_out, self._refused = False, True
         self._agent_with_model()
         self._tell_status(request)
         return {}
@@ -246,7 +255,11 @@ class Server:
         given = p.read(p.Prompt, params)
         chat = self._chat(given.session_id)
         self._agent_with_model()
-        return await chat.prompt(given.prompt)
+        try:
+            return await chat.prompt(given.prompt)
+        except RpcError as error:
+            self._refused = self._refused or error.code == AUTH_REQUIRED
+            raise
 
     # --- what is chosen -----------------------------------------------------------------------------------------------
 
@@ -271,7 +284,7 @@ class Server:
     async def _set_title(self, params: Message, request: Any) -> Message:
         """Of any session that is listed, open here or not."""
         given = p.read(p.SetTitle, params)
-        title = " ".join(given.title.split())[:200]
+        title = one_line(" ".join(given.title.split()), 200)
         if not title:
             raise RpcError(INVALID_PARAMS, "Invalid params: the title is empty")
         chat = self.chats.get(given.session_id)

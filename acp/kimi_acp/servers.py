@@ -46,6 +46,8 @@ def _pairs(entry: Mapping[str, Any], key: str) -> dict[str, str]:
     pairs = entry.get(key) or []
     if isinstance(pairs, Mapping):
         return dict(pairs)
+    if not isinstance(pairs, list):
+        raise ValueError(f'"{key}" must be a list of names and values')
     return {
         str(pair["name"]): str(pair["value"])
         for pair in pairs

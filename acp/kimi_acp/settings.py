@@ -1,11 +1,13 @@
 """What can be chosen of a session, as modes and as config options: both, and always the same."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kimi_acp.peer import RpcError
 from kimi_acp.wire import INVALID_PARAMS
 from kimi_agent.core import event as ev
+from kimi_agent.core.errors import NoModelError
 from kimi_agent.core.provider import Model
 from kimi_agent.model_command import about
 
@@ -61,7 +63,8 @@ def choose(session: "Session", option: str, value: Any) -> list[ev.Event]:
         session.thinking = None if value == "default" else value
         return []
     if option == "model" and isinstance(value, str):
-        return session.set_model(value) if value != session.model.name else []
+        with contextlib.suppress(NoModelError):
+            return session.set_model(value) if value != session.model.name else []
     known = option in ("mode", "thinking", "model")
     what = f"there is no {option} {value!r}" if known else f"there is no option {option!r}"
     raise RpcError(INVALID_PARAMS, f"Invalid params: {what}")

@@ -23,7 +23,9 @@ FRESH_S = 0.2
 """A scan that began so recently (seconds) is not made again for the next call."""
 NAMED = 20
 """Paths that an event names."""
-FIRST_LOOK = "Saving the files as they are now, so that they can come back."
+SAVING = "Saving the files as they are now"
+"""How all that is told of a call begins that waits for its files to be saved: it is no output of the call."""
+FIRST_LOOK = f"{SAVING}, so that they can come back."
 _HARMLESS = ("read", "fetch", "stop")
 
 

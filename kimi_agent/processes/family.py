@@ -50,15 +50,16 @@ def kill_family(leader: int, mark: str, known: Mapping[int, bytes] = MappingProx
 
     `known` are members that were found before: what has cut its ties since, and still lives, belongs to them.
     """
-    first = _members(leader, mark, known)
+    members = _members(leader, mark, known)
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
-    for members in (first, *(_members(leader, mark, known) for _ in range(_ROUNDS))):
+    for _ in range(_ROUNDS):
         if not members:
             return
         for pid in members:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        members = _members(leader, mark, known)
 
 
 def _members(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyType({})) -> dict[int, bytes]:
@@ -73,7 +74,7 @@ def _members(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyTy
     for pid in pids:
         try:
             # The program's name stands in parentheses and may hold anything, so fields are counted from the last one.
-            fields = (_PROC / f"{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            fields = _read(f"{_PROC}/{pid}/stat").rpartition(b")")[2].split()
         except OSError:
             continue
         state, parent, group, session = fields[0], *map(int, fields[1:4])
@@ -88,6 +89,17 @@ def _members(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyTy
 
 def _is_marked(pid: int, mark: str) -> bool:
     try:
-        return f"{MARK}={mark}".encode() in (_PROC / f"{pid}/environ").read_bytes()
+        return f"{MARK}={mark}".encode() in _read(f"{_PROC}/{pid}/environ")
     except OSError:
         return False  # it has just ended, or belongs to another user
+
+
+def _read(path: str) -> bytes:
+    """A look reads two files of every process of the machine: half the time of one would be that of `Path`."""
+    file, found = os.open(path, os.O_RDONLY | os.O_CLOEXEC), b""
+    try:
+        while data := os.read(file, 1 << 16):
+            found += data
+    finally:
+        os.close(file)
+    return found

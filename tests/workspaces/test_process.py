@@ -332,3 +332,17 @@ async def test_what_is_given_on_stdin_is_read_to_its_end(tmp_path: Path) -> None
     out.clear()
     await run_process(["cat"], cwd=tmp_path, env={}, timeout=30, on_output=out.extend, room=room(tmp_path))
     assert not out
+
+
+async def test_each_look_for_what_is_left_comes_after_a_kill() -> None:
+    """A look costs milliseconds for every hundred processes of the machine: where nobody is left there is one."""
+    looks = """
+import sys
+from kimi_agent.processes.family import kill_family
+seen = []
+sys.addaudithook(lambda event, given: seen.append(given) if event == "os.listdir" else None)
+kill_family(2**22 + 1, "nobody:carries:this")
+print(len(seen))
+"""
+    found = await asyncio.create_subprocess_exec(sys.executable, "-c", looks, stdout=asyncio.subprocess.PIPE)
+    assert (await found.communicate())[0] == b"1\n"
