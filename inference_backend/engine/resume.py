@@ -133,5 +133,12 @@ class Resumption:
             self._say(f"a snapshot is ignored: {error}")
             cache.pool.release([block])
             return None
-        held.append(block)
-        return cache.insert(node, piece, block)
+        if not node.alive:  # given up for this very block
+            cache.pool.release([block])
+            return None
+        added = cache.insert(node, piece, block)
+        if added.block != block:  # a request computed the same meanwhile: its block is held in place of ours
+            cache.pool.retain(added.block)
+            cache.pool.release([block])
+        held.append(added.block)
+        return added
