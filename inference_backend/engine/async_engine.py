@@ -49,6 +49,7 @@ class AsyncEngine:
         self._commands: deque[Callable[[], object]] = deque()
         self._streams: dict[str, _Stream] = {}
         self._refusal = ""  # why nothing more is taken in
+        self._failure = ""
         self._deadline = 0.0  # when what still runs is aborted, once nothing more is taken in
         self._stats = engine.stats()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -98,6 +99,11 @@ class AsyncEngine:
         self._command(partial(self._engine.snapshot, session, done))
         return await written
 
+    @property
+    def failure(self) -> str:
+        """Why the engine's thread has ended by a defect; empty while it is well. Nothing is answered any more."""
+        return self._failure
+
     def stats(self) -> Stats:
         """As of the last step."""
         return self._stats
@@ -126,7 +132,7 @@ class AsyncEngine:
                 self._stats = self._engine.stats()
         except Exception as error:  # a defect of the engine itself: nobody is left waiting
             with self._wake:
-                self._refusal = f"the engine failed: {str(error)[:200] or type(error).__name__}"
+                self._refusal = self._failure = f"the engine failed: {str(error)[:200] or type(error).__name__}"
             self._deliver([StepOutput(each, finish_reason="error", error=self._refusal) for each in self._streams])
             raise
         for request_id in list(self._streams):

@@ -10,6 +10,7 @@ from typing import Any
 
 from inference_backend.chat.parser import StreamParser
 from inference_backend.chat.render import Rendered, render
+from inference_backend.chat.template import Template
 from inference_backend.engine.request import Request as EngineRequest
 from inference_backend.engine.request import StepOutput
 from inference_backend.errors import EngineError
@@ -71,7 +72,7 @@ class ChatApi:
         thinking, preserve = _thinking(fields)
         rendered = render(
             fields.take("messages"), tools, tokenizer=served.tokenizer, template=served.template,
-            thinking=thinking, preserve_thinking=preserve,
+            thinking=_possible(thinking, served.template), preserve_thinking=preserve,
         )  # fmt: skip
         grammar = served.compiler.grammar(
             tools, tool_choice=choice, parallel=fields.flag("parallel_tool_calls", True),
@@ -179,6 +180,13 @@ async def told_in_the_stream(parts: AsyncGenerator[bytes]) -> AsyncGenerator[byt
             if not begun:
                 raise
             yield event(error.shape())
+
+
+def _possible(thinking: bool | None, template: Template) -> bool | None:
+    """None for what the model cannot do: a client that always says what it wants goes on with the model's custom."""
+    if template.thinking == "never" or (thinking is False and not template.can_rest):
+        return None
+    return thinking
 
 
 def _thinking(fields: Fields) -> tuple[bool | None, bool | None]:

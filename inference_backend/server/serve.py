@@ -24,6 +24,7 @@ from inference_backend.server.secret import read_token, state_folder, write_toke
 from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
+WATCH_SECONDS = 5.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -130,12 +131,11 @@ class _Life:
             served = loading.result()
             self._app.serve(served)
             self._announcer.ready(served, self._url, self._options.socket, self._token_file)
-            if self._options.idle_exit:
-                idle = asyncio.ensure_future(_idle(served, self._options.idle_exit, self._options.users))
-                await asyncio.wait({waiting, idle}, return_when=asyncio.FIRST_COMPLETED)
-                idle.cancel()
-            else:
-                await waiting
+            watching = asyncio.ensure_future(_watch(served, self._options.idle_exit, self._options.users))
+            await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
+            watching.cancel()
+            if served.engine.failure:
+                raise EngineError(served.engine.failure, "That is a defect. Start the server again, and report it.")
             await self._end(served)
         finally:
             waiting.cancel()
@@ -187,12 +187,12 @@ class _Life:
         return done
 
 
-async def _idle(served: Served, seconds: float, users: Path | None) -> None:
-    """Returns once nothing was computed, and nobody held the lock, for so long."""
+async def _watch(served: Served, idle_exit: float, users: Path | None) -> None:
+    """Returns once the engine has failed, or nothing was computed, and nobody held the lock, for `idle_exit` seconds."""
     loop = asyncio.get_running_loop()
     since, steps = loop.time(), -1
-    while loop.time() - since < seconds:
-        await asyncio.sleep(min(5.0, seconds / 2))
+    while not (served.engine.failure or (idle_exit and loop.time() - since >= idle_exit)):
+        await asyncio.sleep(min(WATCH_SECONDS, idle_exit / 2 or WATCH_SECONDS))
         now = served.engine.stats()
         if now.steps != steps or now.running or now.waiting or (users is not None and _is_held(users)):
             since, steps = loop.time(), now.steps

@@ -143,6 +143,7 @@ async def test_a_defect_of_the_engine_itself_leaves_nobody_waiting() -> None:
     _, last = await ask(engine, Request("a", [5, 6], ENDLESS))
     assert last.finish_reason == "error"
     assert "the engine failed" in last.error
+    assert "the engine failed" in engine.failure
     with pytest.raises(CapacityError, match="the engine failed"):
         await anext(engine.submit(Request("b", [5], GREEDY)))
     await engine.close()

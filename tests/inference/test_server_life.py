@@ -1,5 +1,6 @@
 """How a server begins and ends: its address, its token, what it says, signals; and the agent as its client."""
 
+import fcntl
 import json
 import os
 import signal
@@ -207,3 +208,13 @@ def test_torch_serves_the_same_answers(model: Path, tmp_path: Path):
             body = {**HELLO, "temperature": 0, "max_tokens": 20}
             answers.append(server.post("/v1/chat/completions", body).json()["choices"])
     assert answers[0] == answers[1]
+
+
+def test_it_ends_by_itself_when_nobody_uses_it(model: Path, tmp_path: Path):
+    users = tmp_path / "users"
+    with users.open("w") as held, serving(model, tmp_path, "--idle-exit", "0.4", "--users", str(users)) as server:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(2)
+        held.close()  # as the system does for a program that is killed
+        assert server.process.wait(30) == 0
