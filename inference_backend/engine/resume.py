@@ -35,15 +35,18 @@ class Resumption:
     def save(self, session: Session) -> Generator[None, None, int]:
         """Writes what the disk lacks of a pinned session; returns how many blocks that were.
 
-        The last ones first, so that what is given up first when there is no room is the end.
+        The last ones first, so that what is given up first when there is no room is the end. The blocks are held from now on.
         """
+        for block in session.blocks:
+            self._scheduler.pool.retain(block)
+        return self._save(session)
+
+    def _save(self, session: Session) -> Generator[None, None, int]:
         pool, size, parent = self._scheduler.pool, self._scheduler.block_tokens, self.store.root
         chain: list[tuple[bytes, list[int]]] = []
         for start in range(0, len(session.tokens), size):
             chain.append((parent, list(session.tokens[start : start + size])))
             parent = self.store.after(*chain[-1])
-        for block in session.blocks:
-            pool.retain(block)
         writes: deque[Future[bool]] = deque()
         written = 0
         try:

@@ -204,11 +204,12 @@ def test_soak(seed: int, requests: int) -> None:
     assert resident() - before < 32 << 20
 
 
-def test_soak_with_snapshots(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [3, 100, 101, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(102, 150))])
+def test_soak_with_snapshots(tmp_path: Path, seed: int) -> None:
     """Blocks that come from the disk, and go there, while others are preempted; the quota is never enough."""
     store = SnapshotStore(tmp_path / "kv", "hashes", quota=30_000)
-    soak = Soak(3, store)
-    soak.run(120)
+    soak = Soak(seed, store)
+    soak.run(100)
     soak.engine.close()
     stats = soak.engine.stats()
     assert min(stats.saved_blocks, stats.restored_blocks, stats.preemptions) > 0
