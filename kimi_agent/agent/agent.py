@@ -169,6 +169,7 @@ class Agent(Struct):
         """End one session and forget it: a program that serves others opens many."""
         self._sessions.remove(session)
         await session.aclose()
+        await session.workspace.aclose()
         if session.servers is not None:
             session.servers.leave(session.id)
 

@@ -93,3 +93,7 @@ class Workspace(Protocol):
         environment.
         """
         ...
+
+    async def aclose(self) -> None:
+        """End what processes have left running."""
+        ...

@@ -18,6 +18,7 @@ MARK = "KIMI_RUN"
 one ran, and the mark of the program alone finds all its commands."""
 
 _PROC = Path("/proc")
+_NOBODY = -1  # is no leader
 _ROUNDS = 5  # a sweep can miss what is being forked while it looks; each round finds the children of the last
 
 
@@ -60,6 +61,17 @@ def kill_family(leader: int, mark: str, known: Mapping[int, bytes] = MappingProx
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         members = _members(leader, mark, known)
+
+
+def kill_marked(mark: str) -> None:
+    """SIGKILL everything whose mark begins with `mark`, whatever has started it, as `kill_family`."""
+    for _ in range(_ROUNDS):
+        members = _members(_NOBODY, mark)
+        if not members:
+            return
+        for pid in members:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def _members(leader: int, mark: str, known: Mapping[int, bytes] = MappingProxyType({})) -> dict[int, bytes]:

@@ -45,6 +45,7 @@ class LocalWorkspace:
         passed: Sequence[str] = (),
     ) -> None:
         self._box, self._scratch, self._is_read_only, self._passed = box, scratch, is_read_only, tuple(passed)
+        self._mark = ""  # of all that was run here, once something was
         self.reports = scratch / REPORTS if scratch is not None else None
         self.root = Path(os.path.realpath(root))
         self.extra_roots = tuple(Path(os.path.realpath(path)) for path in extra_roots)
@@ -100,9 +101,12 @@ class LocalWorkspace:
         access: Access = NO_MORE,
         descriptors: Sequence[int] = (),
     ) -> Exit:
+        from kimi_agent.processes.family import new_mark
+        from kimi_agent.processes.watcher import watcher
         from kimi_agent.workspaces.process import run_process
         from kimi_agent.workspaces.spawn import room_of
 
+        self._mark = self._mark or new_mark(watcher().mark)
         room = room_of(self._box, self.root, self.extra_roots, self._scratch, self._is_read_only)
         return await run_process(
             argv,
@@ -115,7 +119,15 @@ class LocalWorkspace:
             access=access,
             passed=self._passed,
             descriptors=descriptors,
+            outer=self._mark,
         )
+
+    async def aclose(self) -> None:
+        """End what commands have left running."""
+        if self._mark:
+            from kimi_agent.processes.family import kill_marked
+
+            await asyncio.to_thread(kill_marked, self._mark)
 
 
 def _by_shown_name(path: Path) -> Path | None:

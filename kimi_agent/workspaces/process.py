@@ -36,9 +36,11 @@ async def run_process(
     access: Access = NO_MORE,
     passed: Sequence[str] = (),
     descriptors: Sequence[int] = (),
+    outer: str = "",
 ) -> Exit:
     """Run `argv` in its own session with `stdin` on its stdin; stdout and stderr go, merged, to `on_output` as they come.
 
+    `outer` is a mark (see processes/family.py) whose bearers are ended together, by default that of the program.
     `room` is the box that it runs in, with what `access` adds; None: it runs in none. A box that cannot be made is told as
     output and the code 125: the command has not run then.
 
@@ -51,7 +53,10 @@ async def run_process(
     Raises WorkspaceError when the process cannot be started.
     """
     try:
-        child = await _start(argv, cwd, child_environment(env, passed), on_output, stdin, room, access, descriptors)
+        given = child_environment(env, passed)
+        child = await _start(
+            argv, cwd, given, on_output, stdin, room, access, descriptors, new_mark(outer or watcher().mark)
+        )
     except BoxError as error:
         on_output(f"kimi: the box could not be made, so the command was not run: {error}\n".encode())
         return Exit(BOX_FAILED)
@@ -91,8 +96,8 @@ async def _start(
     room: Room | None,
     access: Access,
     kept: Sequence[int],
+    mark: str,
 ) -> "_Child":
-    mark = new_mark(watcher().mark)
     pipe, write_end = os.pipe()
     try:
         with _input(stdin) as given:

@@ -6,6 +6,7 @@ import pytest
 from acp_editor import ALL, Editor, Message, Refused, call, text
 from fake_api import FakeAPI
 from kimi_program import Program
+from processes import working_in
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -96,3 +97,21 @@ def test_who_answers_a_question_with_cancelled_has_cancelled_the_prompt(tmp_path
     assert editor.prompt(session) == {"stopReason": "end_turn"}
     assert editor.said(session) == "Go on."
     assert editor.close() == 0
+
+
+def test_what_commands_left_running_ends_with_its_session_and_no_other(tmp_path: Path) -> None:
+    kimi = Program(tmp_path)
+    editor = Editor(kimi, "--yolo", capabilities=ALL)
+    sessions = {}
+    for name in ("first", "second"):
+        folder = kimi.work / name
+        folder.mkdir()
+        started = "sleep 300 & (setsid sleep 301 >/dev/null 2>&1 &) ; echo"
+        sessions[name] = editor.new(call("Shell", command=started), text("Done."), cwd=str(folder))
+        assert editor.prompt(sessions[name]) == {"stopReason": "end_turn"}
+        assert working_in(folder)
+    editor.request("session/close", sessionId=sessions["first"])
+    editor.until(lambda: not working_in(kimi.work / "first"))
+    assert working_in(kimi.work / "second")
+    assert editor.close() == 0
+    editor.until(lambda: not working_in(kimi.work / "second"))
