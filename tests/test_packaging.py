@@ -46,7 +46,7 @@ def test_the_wheel_holds_the_program_and_nothing_else(tmp_path: Path) -> None:
         f"{goal}/{path.relative_to(top)}" for top, goal in folders.items() for path in top.rglob("*") if path.is_file()
     }
     assert {n for n in names if ".dist-info/" not in n} == {n for n in package if "__pycache__" not in n}
-    assert {Path(name).suffix for name in package} >= {".py", ".md", ".tcss"}
+    assert {Path(name).suffix for name in package} >= {".py", ".md", ".tcss", ".c"}
 
     metadata = email.message_from_string(read["METADATA"])
     assert (metadata["Name"], metadata["Version"]) == ("kimi-agent", __version__)

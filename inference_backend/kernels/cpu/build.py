@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fopenmp", "-fPIC", "-shared")
+FLAGS = ("-std=gnu11", "-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-fopenmp", "-fPIC", "-shared")
 TIMEOUT_S = 120
 
 

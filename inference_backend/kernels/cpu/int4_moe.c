@@ -22,7 +22,7 @@
 #define WIDE 0
 #endif
 
-enum { ROWS = 16, GROUP = 32, TILE = 288, TOKENS = 4, AHEAD = 2048 };
+enum { ROWS = 16, GROUP = 32, TILE = 288, TOKENS = 4, BLOCK = 8, AHEAD = 2048 };
 
 typedef struct {
     int8_t hi[GROUP], lo[GROUP];
@@ -49,7 +49,7 @@ static void quantise(const float *x, group *out) {
     const float by = 32512.f / amax;
     int32_t sum = 0;
     for (int i = 0; i < GROUP; i++) {
-        int32_t v = (int32_t)lrintf(x[i] * by), hi = (v + 128) >> 8;
+        int32_t v = (int32_t)rintf(x[i] * by), hi = (v + 128) >> 8;
         out->hi[i] = (int8_t)hi;
         out->lo[i] = (int8_t)(v - hi * 256);
         sum += v;
@@ -239,27 +239,30 @@ static void channels(const layer *l, long used, long block) {
     }
 }
 
-/* 16 rows of the result, all tokens, their experts in ascending order. */
+/* BLOCK rows of tiles of the result from `t` on, all tokens, their experts in ascending order. */
 static void outputs(const layer *l, long t) {
-    const long groups = l->I / GROUP, wide = groups * TILE;
-    const int rows = l->D - t * ROWS < ROWS ? (int)(l->D - t * ROWS) : ROWS;
-    for (long token = 0; token < l->T; token++) memset(l->y + token * l->D + t * ROWS, 0, sizeof(float) * rows);
-    for (long used = 0; used < l->used; used++) {
-        const uint8_t *tile = l->w2 + (l->expert[used] * tile_rows(l->D) + t) * wide;
-        const long end = l->begin[used + 1];
-        for (long first = l->begin[used]; first < end; first += TOKENS) {
-            const int count = at_most(end - first);
-            const group *h[TOKENS];
-            float out[TOKENS][ROWS];
-            for (int m = 0; m < count; m++) h[m] = l->h + (first + m) * groups;
-            row_of_tiles(tile, groups, h, out, count);
-            for (int m = 0; m < count; m++) {
-                const long pair = l->order[first + m];
-                float *y = l->y + pair / l->top * l->D + t * ROWS;
-                for (int r = 0; r < rows; r++) y[r] += l->weights[pair] * out[m][r];
+    const long groups = l->I / GROUP, wide = groups * TILE, stop = t + BLOCK < tile_rows(l->D) ? t + BLOCK : tile_rows(l->D);
+    const long begin_row = t * ROWS, end_row = stop * ROWS < l->D ? stop * ROWS : l->D;
+    for (long token = 0; token < l->T; token++)
+        memset(l->y + token * l->D + begin_row, 0, sizeof(float) * (end_row - begin_row));
+    for (long used = 0; used < l->used; used++)
+        for (long at = t; at < stop; at++) {
+            const uint8_t *tile = l->w2 + (l->expert[used] * tile_rows(l->D) + at) * wide;
+            const int rows = l->D - at * ROWS < ROWS ? (int)(l->D - at * ROWS) : ROWS;
+            const long end = l->begin[used + 1];
+            for (long first = l->begin[used]; first < end; first += TOKENS) {
+                const int count = at_most(end - first);
+                const group *h[TOKENS];
+                float out[TOKENS][ROWS];
+                for (int m = 0; m < count; m++) h[m] = l->h + (first + m) * groups;
+                row_of_tiles(tile, groups, h, out, count);
+                for (int m = 0; m < count; m++) {
+                    const long pair = l->order[first + m];
+                    float *y = l->y + pair / l->top * l->D + at * ROWS;
+                    for (int r = 0; r < rows; r++) y[r] += l->weights[pair] * out[m][r];
+                }
             }
         }
-    }
 }
 
 /* Pairs (token, slot) of the experts held here, by expert and then by token, into order, expert and begin. How many experts. */
@@ -300,8 +303,8 @@ int kimi_int4_moe(
             for (long i = 0; i < T * groups; i++) quantise(x + i * GROUP, a + i);
 #pragma omp for schedule(dynamic, 4)
             for (long i = 0; i < used * blocks; i++) channels(&l, i / blocks, i % blocks);
-#pragma omp for schedule(dynamic, 8)
-            for (long t = 0; t < tile_rows(D); t++) outputs(&l, t);
+#pragma omp for schedule(dynamic, 1)
+            for (long t = 0; t < tile_rows(D); t += BLOCK) outputs(&l, t);
         }
     }
     free(a);
