@@ -52,6 +52,11 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python bench/servers.py
 	$(BIN)/python bench/acp.py
 
+bench-engine: $(VENV)/.installed-dev
+	$(BIN)/python bench/engine.py
+	$(BIN)/python bench/engine_scheduler.py
+	$(BIN)/python bench/engine_kernels.py
+
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py
 

@@ -18,6 +18,7 @@ from kimi_acp.server import Server
 from kimi_acp.wire import Wire
 from kimi_agent.cli.agents import log_to_file, make_agent
 from kimi_agent.cli.box import needs_box, require
+from kimi_agent.cli.local import with_local_engine
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError
@@ -37,7 +38,7 @@ LAST_S = 0.5
 def serve(arguments: list[str], wire: Wire) -> NoReturn:
     """Ends the process with an `ExitCode`. Raises KimiError for options that cannot be followed."""
     _stand_somewhere()
-    options = _options(arguments)
+    options = with_local_engine(_options(arguments), silent=True)
     harden()
     log_to_file(options)
     if not logging.getLogger().handlers:  # not even logging's last resort writes to standard error

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from acp_editor import Editor
 from inference_house import INT4, raw_config
 from inference_server_house import make_model
 from kimi_program import Program
@@ -106,3 +107,21 @@ def test_serve_plans(program: Program, tmp_path: Path) -> None:
     absent = program.run("serve", str(k2), "--engine", "vllm", "--gpus", "8xH200", PATH=str(tmp_path))
     assert absent.returncode == 1
     assert "vllm is not installed" in absent.stderr
+
+
+def test_an_editor_has_a_local_model_too(program: Program, model: Path) -> None:
+    (program.folder / "small.md").write_text(SMALL_AGENT)
+    program.write_config("")
+    flags = (
+        "--config-file",
+        str(program.config),
+        "--local",
+        str(model),
+        "--agent-file",
+        str(program.folder / "small.md"),
+    )
+    editor = Editor(program, *flags, "--max-steps-per-turn", "1", capabilities={})
+    session = editor.new()
+    assert editor.prompt(session)["stopReason"] in ("end_turn", "max_turn_requests")
+    assert editor.close() == 0
+    assert editor.stderr == ""
