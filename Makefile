@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check check-types check-style check-imports check-house format bench docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
