@@ -65,7 +65,7 @@ def read_prompt(blocks: Sequence[Any], room: Path) -> Prompt:
 
 
 _ATTACHED = re.compile(
-    r"\[The user has attached [^\n]*\]\n<attached>\n.*?\n</attached>|\[The user(?:'s editor)? [a-z]+ [^\n]*\]",
+    r"\[The user has attached [^\n]*\]\n<(attached_*)>\n.*?\n</\1>|\[The user(?:'s editor)? [a-z]+ [^\n]*\]",
     re.DOTALL,
 )
 
@@ -145,7 +145,10 @@ def _resource(block: dict[str, Any], number: int, room: Path, texts: list[str], 
     place = place_of(_text(resource, "uri", number))
     if "text" in resource:
         text = _text(resource, "text", number)
-        texts.append(f"[The user has attached {place}]\n<attached>\n{text}\n</attached>")
+        tag = "attached"
+        while f"</{tag}>" in text:  # what is in a file does not end it
+            tag += "_"
+        texts.append(f"[The user has attached {place}]\n<{tag}>\n{text}\n</{tag}>")
     elif _type(resource).startswith("image/"):
         _picture(resource, "blob", number, room, texts, images)
     else:

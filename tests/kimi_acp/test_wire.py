@@ -94,7 +94,7 @@ def test_the_client_may_answer_with_anything(bare: Editor, work: Path) -> None:
     answers: list[Any] = [
         {}, {"outcome": {}}, {"outcome": {"outcome": "selected"}}, {"outcome": {"outcome": "selected", "optionId": "x"}},
         {"outcome": {"outcome": "selected", "optionId": ["once"]}}, {"outcome": "selected"}, [], "once", 7,
-        {"outcome": {"outcome": "cancelled"}}, RuntimeError("no"),
+        {"outcome": {"outcome": ["cancelled"]}}, RuntimeError("no"),
     ]  # fmt: skip
     before = bare.answers["session/request_permission"]
     try:
