@@ -21,6 +21,7 @@ class EditorTerminals:
 
     def __init__(self, peer: Peer, session: Callable[[], str], began: Callable[[str, Sequence[str]], None]) -> None:
         self._peer, self._session, self._began = peer, session, began
+        self._endings: set[asyncio.Future[None]] = set()  # of terminals that nobody waits for any more
 
     async def run(
         self,
@@ -33,13 +34,12 @@ class EditorTerminals:
         """As `Workspace.run`. The terminal stays on the screen of the editor when it has been released."""
         pairs = [{"name": name, "value": value} for name, value in env.items()]
         params = {"command": argv[0], "args": list(argv[1:]), "cwd": str(cwd), "env": pairs, "outputByteLimit": LIMIT}
+        making = asyncio.ensure_future(self._make(params))
         try:
-            made = await self._ask("create", params)
-        except RpcError as error:
-            raise WorkspaceError(f"The editor could not start a terminal: {error}") from None
-        terminal = made.get("terminalId") if isinstance(made, dict) else None
-        if not isinstance(terminal, str):
-            raise WorkspaceError("The editor has started no terminal.")
+            terminal = await asyncio.shield(making)
+        except asyncio.CancelledError:  # it may be there already: then it is ended when we hear of it
+            making.add_done_callback(self._drop)
+            raise
         self._began(terminal, argv)
         output = _Output(on_output)
         try:
@@ -58,6 +58,27 @@ class EditorTerminals:
                 output.take(await self._ask("output", {"terminalId": terminal}))
             with contextlib.suppress(RpcError, asyncio.CancelledError):
                 await asyncio.shield(self._ask("release", {"terminalId": terminal}))
+
+    async def _make(self, params: dict[str, Any]) -> str:
+        try:
+            made = await self._ask("create", params)
+        except RpcError as error:
+            raise WorkspaceError(f"The editor could not start a terminal: {error}") from None
+        terminal = made.get("terminalId") if isinstance(made, dict) else None
+        if not isinstance(terminal, str):
+            raise WorkspaceError("The editor has started no terminal.")
+        return terminal
+
+    def _drop(self, making: "asyncio.Future[str]") -> None:
+        if not making.cancelled() and making.exception() is None:
+            ending = asyncio.ensure_future(self._end(making.result()))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
+
+    async def _end(self, terminal: str) -> None:
+        await self._kill(terminal)
+        with contextlib.suppress(RpcError):
+            await self._ask("release", {"terminalId": terminal})
 
     async def _watched(self, terminal: str, output: "_Output") -> Exit:
         ended = asyncio.ensure_future(self._ask("wait_for_exit", {"terminalId": terminal}))

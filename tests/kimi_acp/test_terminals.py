@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,20 @@ def test_a_cancelled_prompt_kills_it(boxless: Editor, terminals: Terminals, work
     assert boxless.result(request) == {"stopReason": "cancelled"}
     assert terminals.made["t1"][0].wait(5) == -signal.SIGKILL
     boxless.until(lambda: terminals.released == ["t1"])
+
+
+def test_one_that_comes_after_the_cancellation_is_ended(boxless: Editor, terminals: Terminals, work: Path) -> None:
+    gate = threading.Event()
+    boxless.answers["terminal/create"] = lambda params: gate.wait(30) and terminals.create(params)
+    session = boxless.new(call("Shell", command="touch begun; sleep 300"), text("Never."), cwd=str(work))
+    place = len(boxless.asked("terminal/create"))
+    request = boxless.begin_prompt(session)
+    boxless.until(lambda: len(boxless.asked("terminal/create")) > place)
+    boxless.notify("session/cancel", sessionId=session)
+    assert boxless.result(request) == {"stopReason": "cancelled"}
+    gate.set()
+    boxless.until(lambda: terminals.released == ["t1"])
+    assert terminals.made["t1"][0].wait(5) == -signal.SIGKILL
 
 
 def test_an_editor_without_a_terminal_to_give_is_told(boxless: Editor, terminals: Terminals, work: Path) -> None:
