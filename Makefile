@@ -21,7 +21,7 @@ test: $(VENV)/.installed-dev
 nightly: $(VENV)/.installed-dev
 	KIMI_REWIND_SEEDS=1000 KIMI_EVERY_NTH_CALL=1 KIMI_FUZZ=100000 KIMI_FUZZ_SEED=$$(date +%j) $(BIN)/python -m pytest -n auto --timeout 3600 tests/trust $(PYTEST_ARGS)
 	KIMI_EVERY_NTH_CALL=1 $(BIN)/python -m pytest -n auto -m nightly $(PYTEST_ARGS)
-	KIMI_COLD=1 $(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+	KIMI_COLD=1 $(BIN)/python -m pytest -n auto --hypothesis-profile nightly $(PYTEST_ARGS)
 
 # several at once with `make --jobs 2 check`; that of the types takes by far the longest
 check: check-types check-style check-imports check-house

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nightly import examples
 
 from kimi_agent.config.edit import save
 from kimi_agent.config.file import parse_source
@@ -160,7 +161,7 @@ names = st.text(st.characters(exclude_categories=("C",)), min_size=1, max_size=8
 values = st.one_of(st.text(max_size=20).filter(lambda s: "\r" not in s), st.integers(-(2**60), 2**60), st.booleans())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50))
 @given(st.lists(st.tuples(st.tuples(names, names), values), max_size=4), st.sampled_from(["", TEXT, TEXT.rstrip()]))
 def test_what_is_saved_is_read_back(tmp_path_factory: pytest.TempPathFactory, changes: list, text: str) -> None:
     file = tmp_path_factory.mktemp("c") / "config.toml"

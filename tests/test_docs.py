@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_program
 from bugfix import is_mended, make_repository, steps
 from fake_api import FakeAPI
 from kimi_program import Program
@@ -89,10 +90,9 @@ def kimi(tmp_path: Path) -> Program:
     make_repository(program.work)
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "kimi").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m kimi_agent "$@"\n')
+    (folder / "kimi").symlink_to(warm_program.executable())
     (folder / "python").write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" "$@"\n')
-    for script in folder.iterdir():
-        script.chmod(0o755)
+    (folder / "python").chmod(0o755)
     program.env["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return program
 

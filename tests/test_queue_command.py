@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from machine import House, ListProvider, of, play, say
+from nightly import examples
 from test_commands import RecordingShell
 
 from kimi_agent.agent.waiting import Waiting
@@ -37,7 +38,7 @@ def edit(waiting: Waiting, what: str, which: int, taken: list[str]) -> None:
             waiting.steer_now(text_id)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=EDITS)
 async def test_no_edit_during_a_turn_loses_or_doubles_a_text(tmp_path_factory: pytest.TempPathFactory, edits: list):
     house = House(tmp_path_factory.mktemp("house"), ListProvider(lambda request: [0, 0, *say("fine"), 0]))

@@ -36,13 +36,15 @@ KIMI = [sys.executable, "-m", "kimi_agent"]
 # What parents import: of runs to their end, and of shells.
 RUNS = """
     __main__ agent.agent_files agent.claims agent.late build builtin cli.app cli.start core.git_env
-    frontends.common.status frontends.json_lines frontends.print plugins.load plugins.host processes.watcher
+    frontends.common.status frontends.json_lines frontends.mcp_server.frontend frontends.print mcp.host
+    plugins.load plugins.host processes.watcher
     providers.chat_completions providers.retry providers.scripted rules.book rules.load tools.ask_user tools.fetch_url
     tools.glob tools.grep tools.read_file tools.read_media_file tools.shell tools.str_replace_file tools.task_list
     tools.task_output tools.task_stop tools.think tools.todo tools.write_file trust.folder trust.store
     workspaces.local workspaces.piped workspaces.sandbox.client workspaces.sandbox.proof workspaces.snapshots
     workspaces.spawn
 """
+LIBRARIES = "anyio._backends._asyncio httpcore httpx mcp mcp.server.lowlevel.server"  # of every run with MCP servers
 SHELLS = "frontends.line.app frontends.line.shell frontends.line.shellmode frontends.tui.app frontends.tui.frontend"
 
 
@@ -253,8 +255,8 @@ def _become(request: bytes, streams: Sequence[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    for module in sys.argv[2].split():
-        importlib.import_module(f"kimi_agent.{module}")
+    for module in [*LIBRARIES.split(), *(f"kimi_agent.{name}" for name in sys.argv[2].split())]:
+        importlib.import_module(module)
     gc.freeze()
     words = _serve(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import FakeTool, House, ListProvider, Params, calls, say
+from nightly import examples
 
 from kimi_agent.agent.history import fold, is_well_formed
 from kimi_agent.agent.transcript import CallBlock, Transcript
@@ -116,14 +117,14 @@ def texts_of(transcript: Transcript) -> list[tuple[str, str]]:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @given(replies, answers, st.lists(st.integers(1, 40), min_size=1, max_size=3))
 def test_random_replies_and_interrupts(script, answer_list, stop_at):
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(one_session(script, answer_list, stop_at, Path(folder)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.data())
 def test_a_log_killed_anywhere_resumes_well_formed(data):
     """The crash is a log that ends after any record of a real session."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import FakeTool, House, ListProvider, call, calls, instant, play, say
+from nightly import examples
 
 from kimi_agent.agent.history import fold, is_well_formed
 from kimi_agent.agent.store import SessionLog, SessionStore, decode_line, encode_line, open_log, read_events
@@ -64,7 +65,7 @@ def test_a_log_cut_at_every_byte_keeps_all_whole_lines_and_glues_nothing(tmp_pat
         assert is_well_formed([*history.messages, *history.repairs()])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.data())
 def test_flipped_bits_never_pass_for_a_record(data):
     lines = [encode_line(event) for event in sample()]

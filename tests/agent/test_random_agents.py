@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import FakeTool, ListProvider, Params, Reply, call, calls, house, order, say, task_of
+from nightly import examples
 
 from kimi_agent.agent.agent_types import AgentType, AgentTypes
 from kimi_agent.agent.history import fold, is_well_formed
@@ -243,7 +244,7 @@ def picture(transcript: Transcript) -> list[Any]:
 
 
 @given(st.integers(0, 2**32), st.integers(3, 12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_parents_and_subagents_tell_one_story(seed: int, steps: int):
     with tempfile.TemporaryDirectory() as folder:
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from machine import FakeTool, House, ListProvider, Params, Reply, call, calls, say
+from nightly import examples
 
 from kimi_agent.agent.context_use import context_use, drop, pin, restore
 from kimi_agent.agent.history import fold, is_well_formed
@@ -142,7 +143,7 @@ def prompts(transcript: Transcript) -> list[str]:
 
 
 @given(st.integers(0, 2**32), st.integers(3, 14))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_the_screen_the_log_and_the_model_tell_one_story(seed: int, steps: int):
     with tempfile.TemporaryDirectory() as folder:
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from nightly import examples
 
 from kimi_agent.frontends.common.math_markdown import as_text, math_plugin
 from kimi_agent.frontends.common.math_text import math_text
@@ -42,7 +43,7 @@ def test_bad_latex_stays_as_it_is(latex: str) -> None:
     assert math_text(latex) == latex
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 @given(st.lists(st.sampled_from([*"\\{}^_&abx1 $()[]'%~", r"\frac", r"\sqrt", r"\begin{cases}", r"\\"])).map("".join))
 @example(r"\left")
 def test_no_latex_breaks_it_or_loses_a_letter(latex: str) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from textual import events
 from tui_house import house, shell, until
 
@@ -18,7 +19,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(st.lists(PIECES, max_size=6), st.lists(PIECES, max_size=4))
 @example([LONG], [LITERAL])
 @example(["x "], ["x "])
@@ -49,7 +50,7 @@ VIM_KEYS = [*"hjklwbeBWxXpPuD~vVdcyiaoIAO.J0", "$", "escape", "ctrl+r", *"3fr", 
 
 
 @pytest.mark.parametrize(("vim", "keys"), [(False, KEYS), (True, VIM_KEYS)])
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6))
 @given(st.data())
 def test_no_key_cuts_a_placeholder_in_half(
     tmp_path_factory: pytest.TempPathFactory, vim: bool, keys: list[str], data: st.DataObject

@@ -7,6 +7,7 @@ import struct
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from PIL import Image as Pillow
 from rich.cells import cell_len
 from sample_pictures import BLUE, RED, WHITE, encoded, png_that_claims, two_bars
@@ -68,7 +69,7 @@ def test_a_bomb_is_told_and_not_decoded() -> None:
     assert caption(png_that_claims(30_000, 30_000)) == "[picture bomb.png]"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100))
 @given(st.binary(max_size=60) | st.integers(0, 300).map(lambda n: base64.b64decode(encoded(two_bars(9, 9)).data)[:n]))
 def test_broken_bytes_are_a_line_of_words(data: bytes) -> None:
     image = Image(base64.b64encode(data).decode(), "image/png", "a\x1b[31m\nb.png")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_chat_house import Sampler, reply, tiny_tokenizer, tokens_of
+from nightly import examples
 
 from inference_backend.chat.grammar import GrammarCompiler
 from inference_backend.chat.outline import MAX_CALLS
@@ -171,7 +172,7 @@ def test_what_must_come_is_forced(compiler):
     assert '{"path":'.startswith(text.split(ARGUMENTS)[1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(0, 10_000), st.lists(st.integers(1, 30), max_size=5))
 def test_tokens_taken_back_leave_no_trace(seed, cuts):
     grammar = COMPILER.grammar(TOOLS, may_think=True, next_tool_index=2)
@@ -196,7 +197,7 @@ def test_tokens_taken_back_leave_no_trace(seed, cuts):
 COMPILER = GrammarCompiler(TOKENIZER)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 @given(st.integers(0, 10_000), st.sampled_from([{}, {"in_think": True}, {"may_think": True}]), st.booleans())
 def test_whatever_is_drawn_parses_without_repair(seed, fields, must):
     choice = "required" if must else "auto"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_chat_house import reply, tiny_tokenizer, tokens_of
+from nightly import examples
 
 from inference_backend.chat.json_prefix import MAX_DEPTH, JsonPrefix
 from inference_backend.chat.parser import CallArguments, CallStarted, ContentText, ReasoningText, StreamParser
@@ -226,7 +227,7 @@ ANY_TOKEN = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.lists(ANY_TOKEN, max_size=60), st.booleans())
 def test_any_tokens_make_a_well_formed_reply(ids, in_think):
     made, parser = parse(ids, in_think=in_think, next_tool_index=2)
@@ -261,7 +262,7 @@ STREAM = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(STREAM, st.data())
 def test_any_split_into_tokens_means_the_same(text, data):
     ids = tokens_of(text, TOKENIZER)

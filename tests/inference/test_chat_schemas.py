@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from inference_chat_house import Sampler, reply, tiny_tokenizer
 from inference_house import K2_DATA, needs_k2_data
 from inference_schemas import LOOSE, SCHEMAS, deep
+from nightly import examples
 
 from inference_backend.chat.grammar import GrammarCompiler
 from inference_backend.chat.parser import StreamParser
@@ -232,7 +233,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80))
 @given(st.dictionaries(st.sampled_from(KEYWORDS), ANYTHING, max_size=5))
 def test_any_json_as_a_schema_makes_a_grammar(schema):
     grammar = COMPILER.grammar([tool(schema)], tool_choice="required")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from inference_chat_house import reply, tiny_tokenizer, write_tokenizer
 from inference_house import K2_DATA, needs_k2_data
 from inference_schemas import SCHEMAS
+from nightly import examples
 
 from inference_backend.chat.parser import StreamParser
 from inference_backend.chat.render import declaration, render
@@ -344,7 +345,7 @@ REPLY = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(REPLY, st.sampled_from(["k2-thinking", "k2.6", "k2.7-code"]))
 def test_what_is_rendered_parses_back(message, template):
     """A reply of the model, sent back as history, is the same tokens: so the prefix of the next turn is what was written."""

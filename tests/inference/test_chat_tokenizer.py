@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_chat_house import tiny_tokenizer, write_tokenizer
 from inference_house import K2_DATA, needs_k2_data
+from nightly import examples
 
 from inference_backend.chat.tokenizer import PATTERN, PIECE_CHARS, RUN_CHARS, Tokenizer, pieces
 from inference_backend.errors import CheckpointError
@@ -62,7 +63,7 @@ def test_pattern_cuts_as_k2():
     assert found == ["Hi", "北京", " it's", " ", "123", "45", "!!\n\n", " ", " x"]
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(
     st.text()
     | st.sampled_from(["<|im_end|>", "[BOS]", "<think>", "a<|tool_call_begin|>b", "\ud800", "<|reserved_token_400|>"])
@@ -74,7 +75,7 @@ def test_text_never_becomes_a_special_token(text):
     assert tokenizer.decode(ids) == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.lists(st.sampled_from(list(tiny_tokenizer().special)), min_size=1).map("".join))
 def test_spelt_markers_stay_text(text):
     tokenizer = tiny_tokenizer()

@@ -126,8 +126,8 @@ print(*kinds, any(name.startswith("inference_backend.kernels.gpu") for name in s
 @pytest.mark.parametrize(
     ("setting", "compiler", "wanted"),
     [
-        ("triton", "", "Int4 True"),
         ("auto", "none", "AtenInt4 False"),
+        pytest.param("triton", "", "Int4 True", marks=pytest.mark.nightly),
         pytest.param("plain", "", "Int4 False", marks=pytest.mark.nightly),
     ],
 )

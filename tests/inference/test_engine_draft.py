@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_engine_house import HashRunner, Letters, alone, engine_of, finish
+from nightly import examples
 
 from inference_backend.engine.draft import BREAK, MIN_MATCH, Corpus, StepCost
 from inference_backend.engine.request import Request, SamplingParams
@@ -90,7 +91,7 @@ def test_never_slower_than_off(kind: str) -> None:
     assert seconds(answer, drafts, speculate=True) <= 1.03 * seconds(answer, drafts, speculate=False)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15))
 @given(st.integers(0, 99), st.sampled_from([0.0, 0.7]), st.booleans())
 def test_the_same_tokens_as_without(seed: int, temperature: float, penalty: bool) -> None:
     rng = random.Random(seed)

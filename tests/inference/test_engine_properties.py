@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from inference_engine_house import Answer, HashRunner, Letters, alone, check_books, engine_of
+from nightly import examples
 
 from inference_backend.engine.request import Request, SamplingParams
 from inference_backend.engine.scheduler import Limits
@@ -119,7 +120,7 @@ class Conversations(RuleBasedStateMachine):
 
 TestConversations = Conversations.TestCase
 TestConversations.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=examples(40), stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
 
 

@@ -64,6 +64,7 @@ def test_odd_sizes_in_fp8(tmp_path: Path) -> None:
     assert np.abs(weights[name] - random_weights(config)[name]).max() < 0.03
 
 
+@pytest.mark.nightly
 def test_int4_loads_in_transformers_and_gives_our_logits(tmp_path: Path) -> None:
     """Files of our writer, through AutoModelForCausalLM and compressed-tensors: the bf16-rounded reference."""
     import torch

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_house import SHAPES, random_tokens, random_weights, tiny_config
+from nightly import examples
 
 from inference_backend.config import ModelConfig
 from inference_backend.engine.runner import Chunk
@@ -44,7 +45,7 @@ def test_every_shape(shape: str) -> None:
     np.testing.assert_allclose(found, expected(config, weights, tokens), **CLOSE)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=examples(10))
 @given(st.integers(0, 2**32 - 1))
 def test_any_mixture_of_chunks(seed: int) -> None:
     """Prompts of several lengths, cut anywhere, side by side in one step, their blocks in any order."""
@@ -196,6 +197,7 @@ def die(ranks: Ranks, device: str) -> TorchRunner:
     return make_rank(Ranks(), device)
 
 
+@pytest.mark.nightly
 def test_a_rank_that_dies_is_told() -> None:
     with pytest.raises(EngineError, match=r"rank 1 of the model ended \(3\)"):
         RankedRunner(die, 2)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference_house import SHAPES, oracle, random_tokens, random_weights, raw_config, tiny_config
+from nightly import examples
 
 from inference_backend.config import read_config
 from inference_backend.reference import (
@@ -76,7 +77,7 @@ class Shifted(LatentCache):
         return self._inner.extend(layer, latent_tl)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=examples(20))
 @given(cuts=st.lists(st.integers(1, 24), max_size=6), absorbed=st.booleans())
 def test_pieces_give_what_the_whole_gives(cuts: list[int], absorbed: bool) -> None:
     """Prefill in chunks of any size, down to one token at a time."""
@@ -137,7 +138,6 @@ def test_rope_turns_neighbouring_pairs() -> None:
     np.testing.assert_allclose(rope(x, np.cos(angle), np.sin(angle)), [[0, 1, -1, 0]], atol=1e-12)
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(8, 3, 1, 1), (16, 4, 4, 2), (384, 8, 1, 1)]))
 def test_the_bias_chooses_and_never_weighs(seed: int, sizes: tuple[int, int, int, int]) -> None:
     experts, k, groups, kept = sizes

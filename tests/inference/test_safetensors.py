@@ -12,6 +12,7 @@ import pytest
 from checkpoint_house import raw_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 
 from inference_backend.checkpoint.folder import INDEX, Checkpoint
 from inference_backend.checkpoint.header import DTYPES, MAX_HEADER_BYTES, read_header
@@ -111,7 +112,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
             read_header(tmp_path / f"{name}.safetensors")
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_refused_or_harmless(tmp_path: Path, data: st.DataObject) -> None:
     """A byte changed anywhere: a CheckpointError, or tensors that lie inside the file."""

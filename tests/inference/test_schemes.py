@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -122,7 +122,6 @@ matrices = hnp.arrays(
 )
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_int4_is_off_by_half_a_scale_and_settles_at_once(w: np.ndarray) -> None:
     scheme = Int4()
@@ -135,7 +134,6 @@ def test_int4_is_off_by_half_a_scale_and_settles_at_once(w: np.ndarray) -> None:
         np.testing.assert_array_equal(bits(again[suffix]), bits(array))
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_fp8_is_off_by_half_a_step_and_settles_at_once(w: np.ndarray) -> None:
     scheme = SCHEMES["fp8"]
@@ -150,7 +148,6 @@ def test_fp8_is_off_by_half_a_step_and_settles_at_once(w: np.ndarray) -> None:
     np.testing.assert_allclose(scheme.dequantise(again), back, rtol=2**-22)
 
 
-@settings(deadline=None)
 @given(hnp.arrays(np.int8, st.tuples(st.integers(1, 4), st.integers(1, 40)), elements=st.integers(-8, 7)))
 def test_packed_codes_come_back(codes: np.ndarray) -> None:
     np.testing.assert_array_equal(unpack(pack(codes), codes.shape[1]), codes)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kimi_acp.client import Client
 from kimi_acp.translate import Translation
+from nightly import examples
 
 from kimi_agent.agent.agent import Agent
 from kimi_agent.agent.session import Session
@@ -155,7 +156,7 @@ def seen(updates: Sequence[Message]) -> list[Message]:
 DRAFTS = Client(notices=True, compaction=True, plans=True, subagents=True, shows_terminals=True)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(turns, min_size=1, max_size=3), st.sampled_from([Client(notices=True), DRAFTS]))
 def test_whatever_has_happened_is_told_as_it_was(world: World, played: Any, client: Client) -> None:
     script = [step for parts, end, _ in played for step in (*(s for part in parts for s in part), LAST[end])]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nightly import examples
 
 from kimi_agent.core.errors import ConfigError
 from kimi_agent.mcp.approvals import Approvals
@@ -372,7 +373,7 @@ texts = st.binary(max_size=60) | st.dictionaries(st.text(max_size=6), entries | 
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 @given(st.sampled_from(FILES), texts, st.data())
 def test_no_bytes_crash_or_cost_another_file(name: str, text: bytes, data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_program
 from kimi_program import Program
 from processes import working_in
 
@@ -35,8 +36,8 @@ WRITES = ([{"text": "I write it."}, call("WriteFile", path="b.txt", content="new
 async def serving(kimi: Program, *flags: str, mode: Any = "legacy", ask: Any = None) -> AsyncIterator[Any]:
     from mcp import Client, StdioServerParameters, stdio_client
 
-    command = ["-m", "kimi_agent", "mcp", "serve", "-w", str(kimi.work), *flags]
-    given = StdioServerParameters(command=sys.executable, args=command, env=kimi.environment(), cwd=str(kimi.folder))
+    program, words = str(warm_program.executable()), ["mcp", "serve", "-w", str(kimi.work), *flags]
+    given = StdioServerParameters(command=program, args=words, env=kimi.environment(), cwd=str(kimi.folder))
     with (kimi.folder / "stderr").open("w") as log:
         async with Client(stdio_client(given, errlog=log), mode=mode, elicitation_callback=ask) as client:
             yield client

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from plugin_files import GREET, commit, git, manifest, write_plugin, zipped
 
 from kimi_agent.core.errors import ConfigError
@@ -135,7 +136,7 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
             fetch(str(file), tmp_path / f"scratch{number}")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.text("ab./\\:. \0é", min_size=1, max_size=8), min_size=1, max_size=4, unique=True))
 def test_whatever_an_archive_calls_its_files_they_stay_inside(
     tmp_path_factory: pytest.TempPathFactory, names: list[str]

@@ -7,6 +7,7 @@ import pytest
 from fake_api import FakeAPI
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nightly import examples
 
 from kimi_agent.core.errors import (
     AuthError,
@@ -98,7 +99,7 @@ async def test_the_same_reply_however_it_is_sent(options: dict[str, Any]) -> Non
     assert fields == {options.get("reasoning_field", "reasoning_content")}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25))
 @given(st.integers(1, 64), st.sampled_from(["\n", "\r\n", "\r"]))
 async def test_any_write_size(size: int, newline: str) -> None:
     async with FakeAPI([FULL], write_size=size, newline=newline) as api:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.display import Diff
@@ -210,7 +211,7 @@ async def test_white_space_apart_must_be_unique_too(session: Session, f: Path) -
 INDENTED = st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["if a:", "b = 1", "c( 2 )", "d", "}"])), min_size=1)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200))
 @given(INDENTED, st.data(), st.sampled_from(["\t", "  ", "    "]), st.sampled_from(["\t", "  ", "   "]))
 async def test_white_space_apart_changes_only_the_lines_that_were_meant(
     tmp_path: Path, lines: list[tuple[int, str]], data: st.DataObject, unit: str, model_unit: str
@@ -286,7 +287,7 @@ def encoded(text: str, codec: str) -> bytes:
     return b"\xfe\xff" + text.encode("utf-16-be") if codec == "utf-16-be-bom" else text.encode(codec)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(300))
 @given(LINES, LINES, st.sampled_from(ENCODINGS), st.sampled_from(["", "x", "ab\nab", "é\n", "\n\n"]), st.booleans())
 async def test_every_byte_outside_the_change_is_kept(
     tmp_path: Path, head: Any, tail: Any, codec: str, new: str, final_newline: bool
@@ -326,7 +327,7 @@ def _raw(text: str, codec: str) -> bytes:
     return encoded(text, codec)[len(encoded("", codec)) :]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200))
 @given(st.binary(max_size=60), st.binary(max_size=60))
 async def test_any_bytes_around_an_edit_are_kept_or_the_file_is_refused(
     tmp_path: Path, head: bytes, tail: bytes

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
@@ -319,7 +320,7 @@ def make_tree(root: Path, tree: dict[str, list[str]], ignores: dict[str, list[st
     st.sampled_from(["", "deep"]),
 )
 @example({"a.py": ["foo"], "x.log": ["foo"]}, {"": ["*.log", "!x.log"]}, "foo", "*.py", ".gitignore", False, True, "")
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(50), suppress_health_check=list(HealthCheck))
 def test_the_fallback_finds_what_ripgrep_finds(
     tmp_path_factory: pytest.TempPathFactory,
     tree: dict[str, list[str]],

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from tool_context import call, make_context, text_of
 
 from kimi_agent.core.display import Plain
@@ -155,7 +156,7 @@ LARGE_TEXT = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(150))
 @given(
     LARGE_TEXT,
     st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from tool_context import call, make_context, text_of
 from web_site import Page, Site
 
@@ -281,7 +282,7 @@ def json_values() -> st.SearchStrategy[Any]:
 
 
 @given(answer=json_values() | st.fixed_dictionaries({"results": st.lists(json_values())}))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30))
 def test_no_answer_breaks_the_tool(answer: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "any-answer"
     folder.mkdir(exist_ok=True)

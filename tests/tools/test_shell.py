@@ -12,6 +12,7 @@ import pytest
 from boxes import workspace
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from tool_context import NoTasks
 
 from kimi_agent.core.ask import Answer, Dismissed, Question
@@ -166,7 +167,7 @@ PIECES += [
 @given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), st.sampled_from(["\n", "; ", " && ", " || "]))
 @example(["echo )"], ";")
 @example(["trap"], ";")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_command_behaves_as_in_bash_itself(tmp_path: Path, pieces: list[str], glue: str) -> None:
     """The wrapping changes neither output nor exit code (`trap` alone shows our trap, which is left out here)."""
     command = glue.join(pieces)
@@ -226,7 +227,7 @@ async def test_one_endless_line_stays_bounded(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.binary(max_size=60_000), max_size=8), st.booleans())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(40))
 def test_nothing_is_lost_between_buffer_and_file(tmp_path: Path, chunks: list[bytes], repeat: bool) -> None:
     chunks = chunks * 3 if repeat else chunks
     buffer = HeadTail(tmp_path / "whole")

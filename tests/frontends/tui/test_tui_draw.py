@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from nightly import examples
 from rich.cells import cell_len
 
 from kimi_agent.agent.transcript import AnswerBlock, CallBlock, CompactionBlock, NoticeBlock, PromptBlock, ThoughtBlock
@@ -72,7 +73,7 @@ def test_tables_are_aligned_with_wide_characters() -> None:
     assert len({cell_len(line) for line in lines}) == 1
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150))
 @example("text\n$$\n# Head\n$$y$$", 1, 20)
 @given(MARKDOWN, st.integers(1, 30), st.integers(20, 90))
 def test_a_streamed_text_looks_like_the_whole_text(source: str, step: int, width: int) -> None:
@@ -110,7 +111,7 @@ def test_a_long_block_is_not_drawn_again_with_every_word(source: str) -> None:
     assert max(drawn) < len(whole) * 2 // 3
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200))
 @given(ANYTHING, st.integers(20, 100), st.booleans())
 def test_no_block_is_wider_than_the_canvas_or_holds_a_control_character(text: str, width: int, expanded: bool) -> None:
     blocks = [
