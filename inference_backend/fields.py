@@ -1,6 +1,5 @@
 """Reading the fields of a config.json one by one, so that what nobody read at the end is known to be unknown."""
 
-import math
 from typing import Any
 
 from inference_backend.errors import ModelConfigError
@@ -72,10 +71,7 @@ class Fields:
     def number(self, name: str, *, default: object = MISSING, least: float, most: float) -> float:
         value = self.take(name, default)
         if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-            or not least <= value <= most
+            not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most  # no NaN either
         ):
             raise self.wrong(name, value, f"a number from {least:g} to {most:g}")
         return float(value)

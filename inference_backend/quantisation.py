@@ -47,6 +47,11 @@ def _fp8(fields: Fields) -> Quantisation:
     fields.constant("fmt", "e4m3")
     fields.constant("weight_block_size", [FP8_BLOCK, FP8_BLOCK])
     fields.take("activation_scheme", None)  # activations are not quantised here: more exact, never less
+    if fields.take("scale_fmt", None) not in (
+        None,
+        "ue8m0",
+    ):  # DeepSeek-V3.1: scales are powers of two, stored as float32
+        raise fields.wrong("scale_fmt", fields.take("scale_fmt"), "'ue8m0' or null")
     skipped = fields.take("modules_to_not_convert", [])
     fields.refuse_unknown()
     return Quantisation("fp8", ("lm_head", r"re:.*mlp\.gate$", *_patterns(skipped, fields)))

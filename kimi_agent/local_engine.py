@@ -39,6 +39,9 @@ class Engine(NamedTuple):
     token: str
 
 
+ANSWER_SECONDS = 10
+"""One that computes on all cores may take so long to answer; one that is gone is known at once."""
+
 Tell = Callable[[str, float | None], None]
 """Told what the engine is doing and how much of it is done, 0 to 1 (None: not known)."""
 
@@ -96,10 +99,10 @@ def _answers(engine: Engine) -> bool:
     parts = urlsplit(engine.url)
     if parts.hostname not in ("127.0.0.1", "::1", "localhost"):
         return False
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=2)
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=ANSWER_SECONDS)
     try:
         connection.request("GET", f"{parts.path}/models", headers={"Authorization": f"Bearer {engine.token}"})
-        return connection.getresponse().status == 200
+        return connection.getresponse().status in (200, 503)  # 503: all its places are taken
     except (OSError, http.client.HTTPException):
         return False
     finally:
@@ -126,6 +129,9 @@ def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str]) -> Eng
         "--idle-exit", str(IDLE_EXIT), "--users", str(state.with_suffix(".users")),
         "--snapshots", str(state.with_suffix(".kv")), "--snapshot-gb", "4",
     ]  # fmt: skip
+    state.with_suffix(".token").unlink(
+        missing_ok=True
+    )  # of an engine that was killed: what listens there now may have seen it
     tell("starting the local engine", None)
     log = state.with_suffix(".log")
     with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as said:

@@ -121,12 +121,13 @@ def _text(content: object, where: str) -> str:
     texts = []
     for index, part in enumerate(content):
         kind = _object(part, f"{where}[{index}]").get("type", "text")
-        if kind != "text" or not isinstance(part.get("text"), str):
+        field = "refusal" if kind == "refusal" else "text"
+        if kind != field or not isinstance(part.get(field), str):
             raise RequestError(
                 f"{where}[{index}] is of type {str(kind)[:40]!r}: the engine reads text only",
                 "Images and files need a server with the vision part of the model.",
             )
-        texts.append(part["text"])
+        texts.append(part[field])
     return "".join(texts)
 
 

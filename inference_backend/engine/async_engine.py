@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
@@ -133,6 +134,10 @@ class AsyncEngine:
         except Exception as error:  # a defect of the engine itself: nobody is left waiting
             with self._wake:
                 self._refusal = self._failure = f"the engine failed: {str(error)[:200] or type(error).__name__}"
+                late, self._commands = self._commands, deque()
+            for command in late:  # who asked meanwhile is told too
+                with suppress(Exception):
+                    command()
             self._deliver([StepOutput(each, finish_reason="error", error=self._refusal) for each in self._streams])
             raise
         for request_id in list(self._streams):
@@ -171,6 +176,8 @@ class AsyncEngine:
 
     def _add(self, request: Request, stream: _Stream, accepted: "asyncio.Future[None]") -> None:
         try:
+            if self._failure:
+                raise CapacityError(self._failure)
             self._engine.add(request)
         except EngineError as error:
             _call(stream.loop, partial(_fail, accepted, error))

@@ -121,7 +121,9 @@ class Resumption:
     def _put_part(self, node: Node, parent: bytes, tokens: list[int], held: list[int]) -> int:
         """The end of the last sequence that came by here, where the prompt goes on alike."""
         found = self.store.load_part(parent) if tokens else None
-        if found is None or found[0][0] != tokens[0] or tuple(found[0]) in node.children:
+        if found is None or not 0 < len(found[0]) < self._scheduler.block_tokens:
+            return 0
+        if found[0][0] != tokens[0] or tuple(found[0]) in node.children:
             return 0
         return self._put(node, found[0], found[1], held) is not None
 

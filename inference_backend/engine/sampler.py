@@ -17,6 +17,8 @@ from inference_backend.engine.request import SamplingParams, TokenLogprob
 Array: TypeAlias = NDArray[Any]
 FLOORS = (-4.0, -8.0)
 """Top-k and top-p look at tokens with scaled logits above these, below the best one's, before they look at all."""
+LEAST_TEMPERATURE = 1e-30
+"""Those below it would be 0 as float32; here already only the best tokens can be drawn."""
 NONE = -1
 """In place of a token where there is none: the constraint allows nothing, or the logits are no numbers."""
 
@@ -77,7 +79,7 @@ def _draw(x_nw: Array, rows: Sequence[Row]) -> Array:
     """One token of each row's distribution by inverting its cumulative distribution, in order of token ids."""
     x_nw -= x_nw.max(axis=1, keepdims=True)
     with np.errstate(over="ignore"):  # a temperature near 0 makes all but the best -inf
-        x_nw /= np.array([row.params.temperature for row in rows], np.float32)[:, None]
+        x_nw /= np.array([max(row.params.temperature, LEAST_TEMPERATURE) for row in rows], np.float32)[:, None]
     u_n = uniforms([row.seed for row in rows], [row.position for row in rows])
     return np.array([_invert(x_w, _threshold(x_w, row.params), u) for x_w, row, u in zip(x_nw, rows, u_n, strict=True)])
 

@@ -208,7 +208,10 @@ class Connection:
         if parser.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             data = parser.send(_head(response, False))
             assert isinstance(response.body, bytes)
-            await self._write(data, parser.send(h11.Data(data=response.body)), parser.send(h11.EndOfMessage()))
+            body: list[bytes | None] = []
+            with suppress(h11.LocalProtocolError):  # an answer to HEAD has none
+                body = [parser.send(h11.Data(data=response.body)), parser.send(h11.EndOfMessage())]
+            await self._write(data, *body)
         with suppress(OSError, TimeoutError):  # closing with data unread would take the answer back
             self._writer.write_eof()
             async with asyncio.timeout(LINGER_SECONDS):

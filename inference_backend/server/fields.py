@@ -1,6 +1,5 @@
 """The fields of a request's body, each checked for type and bounds. What is wrong is told by the field's name."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,7 +71,7 @@ class Fields:
         found: dict[int, float] = {}
         for token, bias in raw.items():
             is_id = token.isascii() and token.isdigit() and len(token) < 10
-            if not is_id or not isinstance(bias, int | float) or isinstance(bias, bool) or not math.fabs(bias) <= 100:
+            if not is_id or not isinstance(bias, int | float) or isinstance(bias, bool) or not abs(bias) <= 100:
                 raise wrong("logit_bias", "an object of token ids to numbers from -100 to 100")
             found[int(token)] = float(bias)
         if len(found) > MAX_BIASES:

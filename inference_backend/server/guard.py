@@ -6,6 +6,7 @@ rebinding), before anything else is looked at, and no answer ever allows another
 
 import hmac
 from collections.abc import Iterable, Mapping
+from urllib.parse import unquote
 
 import h11
 
@@ -52,7 +53,7 @@ class Guard:
             raise HttpError(403, "pages of a browser may not ask this server", code="wrong_origin")
         authorised = self._has_token(request.headers.get("authorization", ""))
         path = request.path.partition("?")[0]
-        route = routes.get(path)
+        route = routes.get(path) or routes.get(unquote(path))  # names of models have slashes and blanks
         if not authorised and not (route and route.open):
             raise HttpError(
                 401, "a token is needed: Authorization: Bearer TOKEN; the server said at its start where it lies",

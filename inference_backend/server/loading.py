@@ -3,7 +3,9 @@
 import hashlib
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -76,7 +78,7 @@ def open_model(options: ModelOptions, progress: Progress) -> Served:
     store = None
     if options.snapshots is not None:
         quota = int(options.snapshot_gb * 1e9)
-        store = SnapshotStore(options.snapshots, _fingerprint(folder, template, kind), quota=quota)
+        store = SnapshotStore(options.snapshots, _fingerprint(folder, template, kind), quota=quota, say=_Log().say)
     engine = Engine(runner, limits, snapshots=store, speculate=options.speculate)
     serving = AsyncEngine(engine)
     serving.start()
@@ -111,7 +113,13 @@ def _torch_runner(options: ModelOptions, config: ModelConfig, progress: Progress
     from inference_backend.engine.torch_runner import TorchRunner
     from inference_backend.model.model import Model
 
-    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise RequestError(
+            f"torch has no device {options.device[:40]!r} here", "--device is cpu, cuda or cuda:N."
+        ) from None
     stored = open_weights(options.folder, config, progress=progress)
     size = sum(entry.end - entry.begin for entry in stored.checkpoint.values())
     memory = this_machine().memory
@@ -126,6 +134,20 @@ def _torch_runner(options: ModelOptions, config: ModelConfig, progress: Progress
     free = torch.cuda.mem_get_info(device)[0] * 0.9 - 2e9 if device.type == "cuda" else (memory - size * 2) / 2
     limits = CPU_LIMITS if device.type == "cpu" else Limits()
     return TorchRunner(model, _blocks(options, config, item, free)), f"torch {dtype}", limits
+
+
+class _Log:
+    """Warnings on standard error; what is said again and again, once."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def say(self, text: str) -> None:
+        if text != self._last:
+            self._last = text
+            with suppress(OSError):  # the disk that is full may be the log's too
+                sys.stderr.write(f"warning: {text}\n")
+                sys.stderr.flush()
 
 
 class Unprefixed(Mapping[str, Any]):

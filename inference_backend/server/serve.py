@@ -20,7 +20,7 @@ from inference_backend.server.listener import HttpServer, listen, listen_unix
 from inference_backend.server.loading import ModelOptions, open_model
 from inference_backend.server.message import Limits
 from inference_backend.server.metrics import Metrics
-from inference_backend.server.secret import read_token, state_folder, write_token
+from inference_backend.server.secret import HeldToken, state_folder
 from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
@@ -60,16 +60,15 @@ def serve(options: ServeOptions, announcer: Announcer) -> int:
         )
     sockets = [listen_unix(options.socket)] if options.socket else listen(options.host, options.port)
     try:
-        token, path, is_ours = _token(options, sockets[0])
+        held = _token(options, sockets[0])
         try:
             if is_remote:
                 announcer.warn(
                     f"{options.host} can be reached from other machines, and the connection is not encrypted"
                 )
-            return asyncio.run(_Life(options, announcer, sockets, token, path).run())
+            return asyncio.run(_Life(options, announcer, sockets, held.token, held.path).run())
         finally:
-            if is_ours:
-                path.unlink(missing_ok=True)
+            held.release()
     finally:
         for each in sockets:
             each.close()
@@ -83,15 +82,14 @@ def _is_loopback(host: str) -> bool:
     return host == "localhost"
 
 
-def _token(options: ServeOptions, listening: socket.socket) -> tuple[str, Path, bool]:
-    """The token, where it lies, and whether this server made it."""
-    path = options.token_file
-    if path is None:
-        place = options.socket.name if options.socket else str(listening.getsockname()[1])
-        path = state_folder() / f"serve-{place}.token"
-    elif path.exists():
-        return read_token(path), path, False
-    return write_token(path), path, True
+def _token(options: ServeOptions, listening: socket.socket) -> HeldToken:
+    """A new token, or the one in the file that a person named."""
+    if options.token_file is not None:
+        return HeldToken(options.token_file)
+    place = options.socket.name if options.socket else str(listening.getsockname()[1])
+    path = state_folder() / f"serve-{place}.token"
+    path.unlink(missing_ok=True)  # of a server that was killed: the address is ours now
+    return HeldToken(path)
 
 
 def _names(options: ServeOptions) -> Iterable[str]:

@@ -11,7 +11,10 @@ class CanonicalIds:
     """Renames the ids of one conversation, message by message in order: a message gets the same ids in every request."""
 
     def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+        self._known: dict[
+            str, str
+        ] = {}  # an id that comes again, as some servers number each turn anew, is its latest call
+        self._count = 0
 
     def rename(self, message: Message) -> Message:
         """The message with its calls numbered on, or its result under the number of its call."""
@@ -22,7 +25,8 @@ class CanonicalIds:
 
     def _part(self, part: Part) -> Part:
         if isinstance(part, ToolCall):
-            self._known[part.id] = f"functions.{part.name}:{len(self._known)}"
+            self._known[part.id] = f"functions.{part.name}:{self._count}"
+            self._count += 1
             return ToolCall(self._known[part.id], part.name, part.arguments)
         if isinstance(part, ToolResult):
             return ToolResult(self._known.get(part.call_id, part.call_id), part.content, part.is_error)

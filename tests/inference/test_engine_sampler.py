@@ -170,3 +170,10 @@ def test_uniforms_are_uniform() -> None:
 def test_parameters_that_make_no_sense_are_refused_by_name(field: str, value: object) -> None:
     with pytest.raises(RequestError, match=field):
         SamplingParams(**{field: value})
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-50, 1e-45, 1e-30])
+def test_a_temperature_too_small_for_float32_takes_the_best(temperature: float) -> None:
+    rows = [Row(SamplingParams(temperature=temperature, top_p=top_p), 1, 5) for top_p in (1, 0.5, 0)]
+    logits = np.array([[1, 3, 2.5, -9]] * 3, np.float32)
+    assert sample(logits, rows)[0] == [1, 1, 1]

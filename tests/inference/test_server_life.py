@@ -218,3 +218,50 @@ def test_it_ends_by_itself_when_nobody_uses_it(model: Path, tmp_path: Path):
             server.process.wait(2)
         held.close()  # as the system does for a program that is killed
         assert server.process.wait(30) == 0
+
+
+def test_servers_that_share_a_token_file(model: Path, tmp_path: Path):
+    """The second takes the first one's token, and has it for as long as it lives."""
+    token = tmp_path / "token"
+    with serving(model, tmp_path, "--token-file", str(token)) as first:
+        with serving(model, tmp_path, "--token-file", str(token)) as second:
+            assert first.token == second.token
+            assert first.end() == 0
+            assert second.request(path="/v1/models").status == 200
+        assert token.stat().st_mode & 0o777 == 0o600
+    token.unlink()
+    with serving(model, tmp_path, "--token-file", str(token)) as alone:
+        token.unlink()
+        token.write_text("another's by now")
+        assert alone.end() == 0
+    assert token.read_text() == "another's by now"
+
+
+def test_snapshots_that_cannot_be_written_are_said(model: Path, tmp_path: Path):
+    kept = tmp_path / "kept"
+    body = {"messages": [{"role": "user", "content": "0123456789" * 20}], "max_tokens": 2, "prompt_cache_key": "one"}
+    with serving(model, tmp_path, "--snapshots", str(kept)) as server:
+        kept.rmdir()
+        kept.write_text("no folder")
+        assert server.post("/v1/chat/completions", body).status == 200
+        server.end()
+        assert server.errors.count("a snapshot was not written") == 1
+        assert "Traceback" not in server.errors
+
+
+def test_a_model_is_found_by_a_name_with_slashes_and_blanks(model: Path, tmp_path: Path):
+    with serving(model, tmp_path, "--name", "moonshotai/Kimi K2") as server:
+        for path in ("moonshotai%2FKimi%20K2", "moonshotai/Kimi%20K2"):
+            assert server.request(path=f"/v1/models/{path}").json()["id"] == "moonshotai/Kimi K2"
+        assert server.request("HEAD", "/health").status == 405
+        answer = server.post("/v1/chat/completions", {"messages": HISTORY, "max_tokens": 2, "temperature": 1e-50})
+        assert answer.status == 200
+        assert server.post("/v1/completions", {"prompt": "a", "logit_bias": {"5": 10**400}}).status == 400
+
+
+HISTORY = [
+    {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+    {"role": "user", "content": "Please"},
+]
