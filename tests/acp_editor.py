@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import warm_program
 from kimi_program import Program
 
 Message = dict[str, Any]
@@ -58,11 +59,14 @@ class Editor:
             self.play([text("Hello.")])
         given = flags if "--config-file" in flags else ("--provider", f"scripted:{self.scenario_file}", *flags)
         self.errors = (program.folder / "stderr").open("w+")
-        self.process = subprocess.Popen(
-            [*around, sys.executable, "-m", "kimi_agent", "acp", *given],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, cwd=program.work,
-            env=program.environment(**env),
-        )  # fmt: skip
+        environment = program.environment(**env)
+        if around:
+            argv, pipe = [*around, sys.executable, "-m", "kimi_agent", "acp", *given], subprocess.PIPE
+            self.process = subprocess.Popen(
+                argv, stdin=pipe, stdout=pipe, stderr=self.errors, cwd=program.work, env=environment
+            )
+        else:
+            self.process = warm_program.start(["acp", *given], program.work, environment, errors=self.errors)
         self.transcript: list[tuple[str, Message]] = []
         self.answers: dict[str, Callable[[Message], Any]] = {"session/request_permission": allow}
         self._ids = 0

@@ -1,4 +1,4 @@
-"""`kimi` as an executable file, for those who start it by themselves: shells, SDKs, editors. It is forked as in warm_kimi.py.
+"""`kimi` with pipes, and as a file for those who start it by themselves: shells, SDKs. It is forked as in warm_kimi.py.
 
 Who runs the file has a process that waits for the forked one, and passes signals on to it.
 """
@@ -10,13 +10,54 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Any
 
 LIMIT = 200_000  # bytes of a request
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def start(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], *, errors: Any = subprocess.PIPE, text: bool = False
+) -> Any:
+    """`subprocess.Popen` of `kimi` with pipes; its standard error may be a file."""
+    import warm_kimi
+
+    if warm_kimi.can_be_forked(arguments, env):
+        return _piped(arguments, cwd, env, errors, "" if text else "b")
+    argv, pipe = [*warm_kimi.KIMI, *arguments], subprocess.PIPE
+    return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=errors, cwd=cwd, env=env, text=text)
+
+
+def _piped(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], errors: Any, kind: str) -> Any:
+    import warm_kimi
+
+    class Piped(warm_kimi.Process):
+        stdin: IO[Any]
+        stdout: IO[Any]
+        stderr: IO[Any] | None = None
+
+        def communicate(self, timeout: float) -> tuple[Any, Any]:
+            """For less than a pipe holds."""
+            self.stdin.close()
+            self.wait(timeout)
+            return self.stdout.read(), self.stderr.read() if self.stderr else None
+
+    inward, outward = os.pipe(), os.pipe()
+    told = os.pipe() if errors == subprocess.PIPE else (None, errors.fileno())
+    process = Piped(arguments, [inward[0], outward[1], told[1]], cwd, env)
+    process.stdin, process.stdout = os.fdopen(inward[1], "w" + kind), os.fdopen(outward[0], "r" + kind)
+    if told[0] is not None:
+        process.stderr = os.fdopen(told[0], "r" + kind)
+        os.close(told[1])
+    os.close(inward[0])
+    os.close(outward[1])
+    return process
 
 
 @functools.cache

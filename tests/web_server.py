@@ -3,14 +3,13 @@
 import asyncio
 import re
 import signal
-import subprocess
-import sys
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import pyte
+import warm_program
 from kimi_program import Program
 
 PATIENCE_S = 60.0
@@ -20,14 +19,8 @@ class WebServer:
     """`url` has the token, `base` is the address without it. Ends with the `with` block, whatever happened."""
 
     def __init__(self, program: Program, *arguments: str, **env: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "kimi_agent", "web", "--no-open", *arguments],
-            cwd=program.work,
-            env=program.environment(**env),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        environment = program.environment(**env)
+        self.process = warm_program.start(["web", "--no-open", *arguments], program.work, environment, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.search(r"(http://\S+)/\?token=(\S+)", line)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kimi_program import Program
+from nightly import all_but
 from tui_terminal import FullScreen
 
 BASH = shutil.which("bash") or "/bin/sh"
@@ -175,7 +176,9 @@ def test_ctrl_d_ends_the_shell_and_the_next_command_starts_one(screen: FullScree
     screen.expect("42")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", all_but([signal.SIGTERM, signal.SIGKILL], [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+)
 @pytest.mark.parametrize("full_screen", [False, True])
 def test_nothing_outlives_the_program(screen: FullScreen, kimi: Program, number: int, full_screen: bool) -> None:
     screen.type("setsid sleep 1000 & echo $! >pid\r")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kimi_program import Program
+from nightly import all_but
 from pty_screen import PtyScreen
 
 from kimi_agent.frontends.common.unsent import Unsent
@@ -16,7 +17,9 @@ from kimi_agent.frontends.common.unsent import Unsent
 KIMI = [sys.executable, "-m", "kimi_agent"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", all_but([signal.SIGTERM, signal.SIGKILL], [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+)
 @pytest.mark.parametrize("flags", [[], ["--line"]], ids=["full", "line"])
 def test_it_is_in_the_prompt_again(tmp_path: Path, flags: list[str], number: int) -> None:
     kimi = Program(tmp_path)

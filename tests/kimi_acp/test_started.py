@@ -41,8 +41,10 @@ def minimal(kimi: Program) -> list[str]:
     "around",
     [
         minimal,
-        lambda kimi: shell('exec "$@" 2>&-'),
-        lambda kimi: shell('mkdir gone && cd gone && rmdir ../gone && exec "$@"'),
+        pytest.param(lambda kimi: shell('exec "$@" 2>&-'), marks=pytest.mark.nightly),
+        pytest.param(
+            lambda kimi: shell('mkdir gone && cd gone && rmdir ../gone && exec "$@"'), marks=pytest.mark.nightly
+        ),
         lambda kimi: shell('pipe=$1; shift; exec "$@" --debug 2>"$pipe"', str(kimi.folder / "pipe")),
     ],
     ids=["from a desktop", "standard error closed", "its folder deleted", "standard error full"],

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from acp_editor import Editor, Message, Refused, text
 from kimi_program import Program
+from nightly import examples
 
-LINES = int(os.environ.get("KIMI_FUZZ", "400"))
+LINES = examples(600)
 
 
 @pytest.fixture

@@ -115,6 +115,7 @@ async def test_server_filesystem(tmp_path: Path, ctx: ToolContext) -> None:
         assert denied.is_error
 
 
+@pytest.mark.nightly
 async def test_servers_of_pypi(tmp_path: Path, ctx: ToolContext, page: str) -> None:
     repository = tmp_path / "work"
     git(repository, "init", "-q")

@@ -2,7 +2,6 @@
 
 import contextlib
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm_program
 from kimi_program import Program
 
 TOKEN = "a-token-that-was-made-for-this-test"
@@ -41,22 +41,13 @@ class Served:
 
 @contextlib.contextmanager
 def serving(kimi: Program, *flags: str, **env: str) -> Iterator[Served]:
-    command = [sys.executable, "-m", "kimi_agent", "mcp", "serve", "--http", "0", *flags]
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=kimi.work,
-        env=kimi.environment(**env),
-    ) as process:
-        assert process.stderr is not None
-        try:
-            url = process.stderr.readline().split()[-1]
-            yield Served(url, int(url.split(":")[2].split("/")[0]), process)
-        finally:
-            process.terminate()
+    process = warm_program.start(["mcp", "serve", "--http", "0", *flags], kimi.work, kimi.environment(**env), text=True)
+    try:
+        url = process.stderr.readline().split()[-1]
+        yield Served(url, int(url.split(":")[2].split("/")[0]), process)
+    finally:
+        process.terminate()
+        process.wait(20)
 
 
 @pytest.fixture(scope="module")

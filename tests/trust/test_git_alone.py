@@ -7,7 +7,7 @@ from shell_fuzz import lines, run_in_bash
 
 from kimi_agent.tools.plain_git import _is_harmless, is_git_alone
 
-COUNT = int(os.environ.get("KIMI_FUZZ", "10000")) // 10
+COUNT = int(os.environ.get("KIMI_FUZZ", "5000")) // 10
 SEED = int(os.environ.get("KIMI_FUZZ_SEED", "1"))
 ATOMS = [
     "git status", "git commit -m ", "git add -A", "git log", "git", "commit", "cd a", "cat", "head -3", "grep x",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fake_api import FakeAPI
 from kimi_program import Program
+from nightly import all_but
 from pty_screen import PtyScreen
 from tui_terminal import FullScreen
 
@@ -297,7 +298,7 @@ def test_a_branch_that_is_no_file_holds_nothing_up(kimi: Program) -> None:
 # --- planted programs and modules (T62) -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rung", ["R3", "R2", "R1"])
+@pytest.mark.parametrize("rung", all_but(["R3"], ["R3", "R2", "R1"]))
 def test_programs_and_modules_of_the_folder_are_never_picked_up(kimi: Program, rung: str) -> None:
     kimi.write_config(f'[box]\nrung = "{rung}"\n[[hooks]]\nevent = "SessionStart"\ncommand = "true"\n')
     planted, module = f"#!/bin/sh\ntouch {kimi.folder}/pwned\n", f"open({str(kimi.folder / 'pwned')!r}, 'w')"
