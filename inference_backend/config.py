@@ -243,6 +243,8 @@ def _token_ids(value: object, vocab_size: int, where: str) -> tuple[int, ...]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ModelConfigError(f"{path} is no regular file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CONFIG_BYTES + 1)

@@ -42,6 +42,8 @@ class Engine(NamedTuple):
 ANSWER_SECONDS = 10
 """One that computes on all cores may take so long to answer; one that is gone is known at once."""
 
+NEEDED = ("inference_backend", "numpy", "tiktoken", "llguidance")
+
 Tell = Callable[[str, float | None], None]
 """Told what the engine is doing and how much of it is done, 0 to 1 (None: not known)."""
 
@@ -59,7 +61,7 @@ def local_engine(home: Path, model: str, tell: Tell, env: Mapping[str, str] = os
     _stay(state.with_suffix(".users"))
     if found := _running(state):
         return found
-    if importlib.util.find_spec("inference_backend") is None or importlib.util.find_spec("numpy") is None:
+    if any(importlib.util.find_spec(name) is None for name in NEEDED):
         raise ConfigError("the local engine is not installed", "pip install 'kimi-agent[engine]' brings it.")
     with _alone(state.with_suffix(".lock"), tell):
         return _running(state) or _start(folder, state, tell, env)

@@ -224,6 +224,8 @@ def _choice(choice: object, names: list[str]) -> tuple[bool, list[str]]:
         if not names:
             raise RequestError("tool_choice is required, but there are no tools")
         return True, names
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        return _among(choice.get("allowed_tools"), names)
     function = choice.get("function") if isinstance(choice, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     if name is None:
@@ -231,6 +233,16 @@ def _choice(choice: object, names: list[str]) -> tuple[bool, list[str]]:
     if name not in names:
         raise RequestError(f"tool_choice names {str(name)[:80]!r}, which is none of the tools")
     return True, [name]
+
+
+def _among(allowed: object, names: list[str]) -> tuple[bool, list[str]]:
+    """OpenAI's `allowed_tools`: some of the tools, of which one may or must be called."""
+    mode = allowed.get("mode") if isinstance(allowed, dict) else None
+    tools = allowed.get("tools") if isinstance(allowed, dict) else None
+    if mode not in ("auto", "required") or not isinstance(tools, list) or not tools:
+        raise RequestError("tool_choice of allowed_tools must have a mode, auto or required, and tools")
+    chosen = {name for tool in tools for name in _choice(tool, names)[1]}
+    return mode == "required", [name for name in names if name in chosen]
 
 
 def _format(response_format: object) -> object:

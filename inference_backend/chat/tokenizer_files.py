@@ -21,6 +21,8 @@ MAX_NAME_CHARS = 256
 
 def read_bounded(path: Path, most: int) -> bytes:
     """The whole of a file of at most `most` bytes. Raises CheckpointError."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise CheckpointError(f"{path} is no regular file")
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)

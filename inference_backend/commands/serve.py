@@ -1,5 +1,6 @@
 """`python -m inference_backend serve MODEL`: an OpenAI-compatible server on loopback."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -62,6 +63,8 @@ def serve(
     ] = "auto",
 ) -> None:
     """Serve a model over the OpenAI API, to this machine alone, with a random token."""
+    if not all(map(math.isfinite, (cache_gb, snapshot_gb, drain_seconds, idle_exit))):
+        raise typer.BadParameter("sizes and seconds are finite numbers")
     if plan:
         from inference_backend.commands.inspect import inspect
 

@@ -74,7 +74,7 @@ class Guard:
             name, port = host, "80"
         return name.lower() in self._hosts and self._port in (
             None,
-            int(port) if port.isascii() and port.isdigit() else -1,
+            int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else -1,
         )
 
     def _has_token(self, field: str) -> bool:

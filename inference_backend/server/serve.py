@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from inference_backend.errors import EngineError, RequestError
+from inference_backend.errors import CapacityError, EngineError, RequestError
 from inference_backend.server.announce import Announcer
 from inference_backend.server.app import App
 from inference_backend.server.guard import LOOPBACK_NAMES, Guard
@@ -25,6 +25,8 @@ from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
 WATCH_SECONDS = 5.0
+OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
+"""Python's, NumPy's and torch's."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -145,12 +147,13 @@ class _Life:
 
     async def _end(self, served: Served) -> None:
         """What is being answered has its time to end; a second signal ends it at once."""
-        self._announcer.draining(self._options.drain_seconds)
         self._app.drain()
         loop = asyncio.get_running_loop()
         closing = loop.create_task(self._http.close(self._options.drain_seconds))
         for number in SIGNALS:
             loop.add_signal_handler(number, closing.cancel)
+        await asyncio.sleep(0)  # from now on nobody is let in
+        self._announcer.draining(self._options.drain_seconds)
         with suppress(asyncio.CancelledError):
             await closing
         await served.engine.close()
@@ -177,12 +180,19 @@ class _Life:
             try:
                 served = open_model(self._options.model, progress)
             except BaseException as caught:
-                error = caught
+                error = _no_memory() if type(caught).__name__ in OUT_OF_MEMORY else caught
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 loop.call_soon_threadsafe(settle, served, error)
 
         threading.Thread(target=work, name="load", daemon=True).start()
         return done
+
+
+def _no_memory() -> CapacityError:
+    return CapacityError(
+        "there is not enough memory for the weights and the cache",
+        "`--plan` tells what the model takes; --cache-gb and --context make the cache smaller.",
+    )
 
 
 async def _watch(served: Served, idle_exit: float, users: Path | None) -> None:

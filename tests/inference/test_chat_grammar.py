@@ -41,6 +41,11 @@ def call(name, index, arguments='{"path":"a"}'):
     return f"{CALL}functions.{name}:{index}{ARGUMENTS}{arguments}{CALL_END}"
 
 
+def some(mode, *names):
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
 def accepts(grammar: Constraint, text: str) -> bool:
     """Whether the grammar takes `text`, each token being allowed, and may end behind it."""
     for token in tokens_of(text + "<|im_end|>", TOKENIZER):
@@ -99,6 +104,8 @@ ONE, TWO = call("Read", 3), call("Read", 3) + call("List", 4, "{}")
             [BEGIN + call("List", 3, "{}") + END],
             ["", BEGIN + ONE + END],
         ),
+        ({"tool_choice": some("required", "List")}, [BEGIN + call("List", 3, "{}") + END], ["hi", BEGIN + ONE + END]),
+        ({"tool_choice": some("auto", "List")}, ["hi", BEGIN + call("List", 3, "{}") + END], [BEGIN + ONE + END]),
         ({"parallel": False}, [BEGIN + ONE + END], [BEGIN + TWO + END]),
         ({"response_format": {"type": "text"}}, ["hi"], []),
         (
@@ -280,6 +287,7 @@ def test_spaces_are_few_but_possible(compiler):
         (TOOLS, {"tool_choice": "sometimes"}, "tool_choice must be"),
         (TOOLS, {"tool_choice": {"type": "function", "function": {"name": "Gone"}}}, "'Gone', which is none"),
         (None, {"tool_choice": "required"}, "there are no tools"),
+        (TOOLS, {"tool_choice": {"type": "allowed_tools"}}, "must have a mode"),
         (TOOLS, {"response_format": {"type": "xml"}}, "response_format must be"),
         (TOOLS, {"response_format": {"type": "json_schema"}}, "response_format must be"),
         ({}, {}, "tools must be a list"),

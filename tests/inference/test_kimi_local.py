@@ -13,6 +13,8 @@ from inference_house import INT4, raw_config
 from inference_server_house import make_model
 from kimi_program import Program
 
+from kimi_agent.local_engine import local_engine
+
 SMALL_AGENT = "---\nname: small\ndescription: says little\noverride: true\ntools: Glob\n---\nAnswer.\n"
 
 
@@ -125,3 +127,13 @@ def test_an_editor_has_a_local_model_too(program: Program, model: Path) -> None:
     assert editor.prompt(session)["stopReason"] in ("end_turn", "max_turn_requests")
     assert editor.close() == 0
     assert editor.stderr == ""
+
+
+def test_an_engine_that_was_killed_is_started_again_with_another_token(tmp_path: Path, model: Path) -> None:
+    seen, said = [], list[str]()
+    for _ in range(2):
+        seen.append(local_engine(tmp_path, str(model), lambda what, share: said.append(what)))
+        (state,) = (tmp_path / "engine").glob("*.json")
+        os.kill(json.loads(state.read_text())["pid"], signal.SIGKILL)
+    assert said.count("starting the local engine") == 2
+    assert seen[0].token != seen[1].token

@@ -39,6 +39,7 @@ REFUSED = {
     "token with a letter beyond ASCII": ({"Authorization": f"Bearer {TOKEN}\xff"}, 401),
     "other host": ({"Host": "evil.example"}, 421),
     "other host on our port": ({"Host": "evil.example:{port}"}, 421),
+    "our name on a port without end": ({"Host": "localhost:" + "9" * 5000}, 421),
     "our name on another port": ({"Host": "localhost:1"}, 421),
     "our name as a suffix": ({"Host": "localhost.evil.example:{port}"}, 421),
     "our name with a dot": ({"Host": "localhost.:{port}"}, 421),

@@ -17,6 +17,12 @@ import httpx
 import pytest
 from inference_server_house import ROOT, Server, make_model, serving
 from kimi_program import Program
+from typer.testing import CliRunner
+
+from inference_backend.__main__ import app
+from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.config import load_config
+from inference_backend.errors import EngineError
 
 HELLO = {"messages": [{"role": "user", "content": "hi"}], "seed": 1}
 ENDLESS = {**HELLO, "logit_bias": {str(token): -100 for token in range(376, 392)}}
@@ -146,6 +152,8 @@ def test_what_cannot_be_served_is_said_in_a_line(model: Path, tmp_path: Path):
         "holds no token": run(model, "--port", "0", "--token-file", short, **state),
         "--context": run(model, "--port", "0", "--context", "999999", **state),
         "chat template": run(model, "--port", "0", "--template", "gpt", **state),
+        "not enough memory": run(model, "--port", "0", "--runner", "numpy", "--cache-gb", "1e9", **state),
+        "no device 'tpu'": run(model, "--port", "0", "--runner", "torch", "--device", "tpu", **state),
     }
     for words, ended in cases.items():
         assert ended.returncode == 1, words
@@ -218,6 +226,20 @@ def test_it_ends_by_itself_when_nobody_uses_it(model: Path, tmp_path: Path):
             server.process.wait(2)
         held.close()  # as the system does for a program that is killed
         assert server.process.wait(30) == 0
+
+
+@pytest.mark.parametrize("option", ["--cache-gb", "--snapshot-gb", "--idle-exit", "--drain-seconds"])
+def test_numbers_without_end_are_refused(option: str, tmp_path: Path):
+    ended = CliRunner().invoke(app, ["serve", str(tmp_path), option, "inf"])
+    assert ended.exit_code == 2
+    assert "finite" in ended.output
+
+
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path: Path):
+    for name, read in (("config.json", load_config), ("tiktoken.model", Tokenizer.load)):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(EngineError, match="no regular file"):
+            read(tmp_path)
 
 
 def test_servers_that_share_a_token_file(model: Path, tmp_path: Path):
