@@ -54,9 +54,10 @@ def test_it_starts_is_shared_and_private(program: Program, model: Path) -> None:
     ask()
     for answer in answers:
         result = json.loads(answer.stdout.splitlines()[-1])
-        assert result["stop"] in ("done", "max_steps"), answer.stdout + answer.stderr
+        said = answer.stdout + answer.stderr
+        assert result["stop"] in ("done", "max_steps") or "an empty answer" in result["error"], said  # thoughts alone
         assert result["usage"]["output"] > 0
-        assert "sk-of-the-net" not in answer.stdout + answer.stderr
+        assert "sk-of-the-net" not in said
     (state,) = engines(program)
     assert os.getpgid(int(str(state["pid"]))) == state["pid"]  # it outlives the session that started it
     token = Path(str(state["token_file"])).read_text().strip()

@@ -113,7 +113,8 @@ def test_the_torch_model_takes_the_stored_tensors(tmp_path: Path, scheme: str) -
     tokens = random_tokens(config, 20)
     runner = TorchRunner(Model.load(config, stored_weights.tensors, dtype=torch.float32), 2)
     found = runner.forward([Chunk(tokens, 0, [0], 20)])
-    np.testing.assert_allclose(found, logits(config, load_weights(tmp_path, config), tokens), rtol=0, atol=3e-4)
+    near = 2e-3 if scheme == "int4" else 3e-4  # the C kernel of INT4 rounds activations to 16 bits
+    np.testing.assert_allclose(found, logits(config, load_weights(tmp_path, config), tokens), rtol=0, atol=near)
 
 
 def test_bf16_loads_in_transformers(tmp_path: Path) -> None:
