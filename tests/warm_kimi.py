@@ -36,15 +36,17 @@ KIMI = [sys.executable, "-m", "kimi_agent"]
 # What parents import: of runs to their end, and of shells.
 RUNS = """
     __main__ agent.agent_files agent.claims agent.late build builtin cli.app cli.start core.git_env
-    frontends.common.status frontends.json_lines frontends.mcp_server.frontend frontends.print mcp.host
-    plugins.load plugins.host processes.watcher
+    frontends.common.status frontends.json_lines frontends.print plugins.load plugins.host processes.watcher
     providers.chat_completions providers.retry providers.scripted rules.book rules.load tools.ask_user tools.fetch_url
     tools.glob tools.grep tools.read_file tools.read_media_file tools.shell tools.str_replace_file tools.task_list
     tools.task_output tools.task_stop tools.think tools.todo tools.write_file trust.folder trust.store
     workspaces.local workspaces.piped workspaces.sandbox.client workspaces.sandbox.proof workspaces.snapshots
     workspaces.spawn
 """
-LIBRARIES = "anyio._backends._asyncio httpcore httpx mcp mcp.server.lowlevel.server"  # of every run with MCP servers
+WITH_SERVERS = "frontends.mcp_server.frontend mcp.host"  # runs that reach MCP servers, or are one
+LIBRARIES = {
+    "mcp.host": "anyio._backends._asyncio httpcore httpx mcp mcp.server.lowlevel.server"
+}  # what these import late
 SHELLS = "frontends.line.app frontends.line.shell frontends.line.shellmode frontends.tui.app frontends.tui.frontend"
 
 
@@ -52,6 +54,12 @@ def can_be_forked(arguments: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether a fresh interpreter would do the same."""
     small = len(repr((arguments, env))) < LIMIT / 4
     return small and "KIMI_COLD" not in os.environ and not any(name.startswith(OF_AN_INTERPRETER) for name in env)
+
+
+def _has_servers(arguments: Sequence[str], cwd: Path, env: Mapping[str, str]) -> bool:
+    if arguments and arguments[0] == "mcp":
+        return arguments[1:2] == ["serve"]
+    return Path(env.get("KIMI_HOME", ""), "mcp.json").exists() or (cwd / ".mcp.json").exists()
 
 
 class Process:
@@ -77,7 +85,8 @@ class Process:
         request = json.dumps([self.args, str(cwd), dict(env), terminal]).encode()
         sent = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [*streams, became]))]
         read = tuple(sorted((name, text) for name, text in env.items() if name.startswith(OF_IMPORTS)))
-        _parent(f"{RUNS} {SHELLS}" if terminal else RUNS, read).sendmsg([request], sent)
+        needed = [RUNS, *([SHELLS] if terminal else []), *([WITH_SERVERS] if _has_servers(arguments, cwd, env) else [])]
+        _parent(" ".join(needed), read).sendmsg([request], sent)
         os.close(became)
         self.pid = int(b"".join(iter(lambda: os.read(self._became, 1), b" ")))  # its end may be told already
 
@@ -255,8 +264,9 @@ def _become(request: bytes, streams: Sequence[int]) -> list[str]:
 
 
 if __name__ == "__main__":
-    for module in [*LIBRARIES.split(), *(f"kimi_agent.{name}" for name in sys.argv[2].split())]:
-        importlib.import_module(module)
+    for name in sys.argv[2].split():
+        for module in (*LIBRARIES.get(name, "").split(), f"kimi_agent.{name}"):
+            importlib.import_module(module)
     gc.freeze()
     words = _serve(socket.socket(fileno=int(sys.argv[1])))
     if words is not None:
