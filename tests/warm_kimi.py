@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -263,6 +264,22 @@ def _become(request: bytes, streams: Sequence[int]) -> list[str]:
     return list(command)
 
 
+def _end(code: object) -> None:
+    """What an interpreter does at its end, but for taking apart all that it has imported, which takes as long as a short run."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    status = code if isinstance(code, int) else int(code is not None)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream and not stream.closed:
+                stream.flush()
+        except OSError:
+            status = 120
+    os._exit(status)
+
+
 if __name__ == "__main__":
     for name in sys.argv[2].split():
         for module in (*LIBRARIES.get(name, "").split(), f"kimi_agent.{name}"):
@@ -272,5 +289,8 @@ if __name__ == "__main__":
     if words is not None:
         sys.argv[:] = words
         if words[0] == "kimi":
-            sys.exit(sys.modules["kimi_agent.__main__"].main())
+            try:
+                sys.exit(sys.modules["kimi_agent.__main__"].main())
+            except SystemExit as end:
+                _end(end.code)
         runpy.run_path(words[0], run_name="__main__")
