@@ -35,6 +35,7 @@ STARTS = {
     "kimi_agent/frontends/common/file_listing.py": "git, for the list of files behind @ of an agent that has no box at all",
     "kimi_agent/cli/doctor.py": "versions of programs, when the person asks",
     "kimi_agent/cli/proofs.py": "what attacks the box, when the person asks for proofs",
+    "kimi_agent/local_engine.py": "the local engine, when the person names its model with --local",
     "kimi_agent/plugins/source.py": "git, when the person installs a plugin",
 }
 """The only files that start processes, and which ones."""
