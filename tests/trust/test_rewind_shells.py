@@ -47,6 +47,11 @@ def test_esc_esc_in_the_full_screen_brings_files_back_and_redo_takes_them(tmp_pa
         assert screen.wait_end() == 0
 
 
+def is_over(kimi: Program) -> bool:
+    """Whether the turn has ended: /undo waits for that."""
+    return any(b'"turn_ended"' in log.read_bytes() for log in kimi.home.rglob("*.jsonl"))
+
+
 def test_the_full_screen_shows_the_three_ways_and_the_question_side_by_side(tmp_path: Path) -> None:
     """Nothing that the answer depends on lies behind the question."""
     kimi = Program(tmp_path)
@@ -56,6 +61,7 @@ def test_the_full_screen_shows_the_three_ways_and_the_question_side_by_side(tmp_
         screen.expect("❯")
         screen.type("write\r")
         screen.expect("Written.")
+        screen.until(lambda: "Answering" not in screen.visible and is_over(kimi))
         (kimi.work / "note.txt").write_text("mine\n")
         screen.type("/undo files\r")
         screen.until(lambda: "Keep it as it is now" in screen.visible)
