@@ -273,7 +273,7 @@ def _end(code: object) -> None:
     status = code if isinstance(code, int) else int(code is not None)
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream and not stream.closed:
+            if stream and not getattr(stream, "closed", False):  # a screen that was killed leaves a stand-in there
                 stream.flush()
         except OSError:
             status = 120

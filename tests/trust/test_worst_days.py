@@ -142,7 +142,8 @@ async def test_what_a_command_takes_ends_with_it_and_kimi_goes_on(tmp_path: Path
     answering.cancel()
     assert found.timed_out or found.code != 0
     assert answers > 3 or not found.timed_out, "what ends by itself has no time to stand in the way"
-    assert all(path.stat().st_size <= 10 << 30 for path in tmp_path.iterdir())
+    left = [path for path in tmp_path.iterdir() if path.name != ".kimi"]  # the box's own placeholder, which goes
+    assert all(path.stat().st_size <= 10 << 30 for path in left)
     deadline = time.monotonic() + 20
     while working_in(tmp_path):
         assert time.monotonic() < deadline
