@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from inference_backend.chat.template import choose_template
@@ -33,30 +34,21 @@ def serve_elsewhere(
     cluster = Cluster(len(found), nodes, node, head)
     weights, memory = sizes_of(config).total.stored, min(gpu.memory for gpu in found)
     check_fits(weights, memory, serving.memory, cluster)
+    if not only_print:
+        check_installed(engine, cluster)
     thinks = choose_template(serving.model).thinking != "never"
     path = token_file or state_folder() / f"serve-{serving.port}.token"
     token = "" if only_print else read_token(path) if token_file is not None and path.exists() else write_token(path)
-    serving = Serving(
-        serving.model,
-        serving.name,
-        serving.host,
-        serving.port,
-        token or "TOKEN",
-        serving.context,
-        serving.memory,
-        thinks,
-    )
-    todo = commands(engine, serving, cluster)
+    todo = commands(engine, replace(serving, token=token or "TOKEN", thinks=thinks), cluster)
     say = sys.stdout.write if only_print else sys.stderr.write
     for command in todo:
         say(f"# {command.why}\n{command}\n")
     if only_print:
         return
-    sys.stderr.write(
-        f"{engine} runs Python files that lie in {serving.model}: serve only what you trust.\n"
-        f"When it is up: OPENAI_API_KEY=$(cat {path}) kimi --base-url http://{serving.host}:{serving.port}/v1\n"
-    )
-    check_installed(engine, cluster)
+    sys.stderr.write(f"{engine} runs Python files that lie in {serving.model}: serve only what you trust.\n")
+    if node == 0:
+        where = f"http://{serving.host}:{serving.port}/v1"
+        sys.stderr.write(f"When it is up: OPENAI_API_KEY=$(cat {path}) kimi --base-url {where}\n")
     for command in todo[:-1]:
         _run(command)
     last = todo[-1]

@@ -17,9 +17,9 @@ from torch.nn import functional
 from inference_backend.errors import CheckpointError
 from inference_backend.kernels.int4 import GROUP, Int4, Int4Weights, int4_matmul, int4_prepare, int4_stack
 from inference_backend.kernels.moe import Matrices
+from inference_backend.quantisation import FP8_BLOCK
 
 Stored: TypeAlias = Mapping[str, Any]
-FP8_BLOCK = 128
 
 
 class Linear(Protocol):
