@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from inference_backend.bounded import read_bounded
 from inference_backend.errors import ModelConfigError
 from inference_backend.fields import Fields
 from inference_backend.quantisation import Quantisation, read_quantisation
@@ -243,18 +244,8 @@ def _token_ids(value: object, vocab_size: int, where: str) -> tuple[int, ...]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise ModelConfigError(f"{path} is no regular file")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ModelConfigError(
-            f"{path} cannot be read: {error.strerror or error}",
-            "A checkpoint is a folder with config.json and its .safetensors files.",
-        ) from None
-    if len(data) > MAX_CONFIG_BYTES:
-        raise ModelConfigError(f"{path} is over {MAX_CONFIG_BYTES >> 20} MiB: that is no config.json")
+    hint = "A checkpoint is a folder with config.json and its .safetensors files."
+    data = read_bounded(path, MAX_CONFIG_BYTES, "config.json", ModelConfigError, hint)
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from inference_backend.chat.tokenizer_files import MAX_CONFIG_BYTES, read_bounded, read_json
+from inference_backend.chat.tokenizer_files import MAX_CONFIG_BYTES, read_file, read_json
 from inference_backend.errors import RequestError
 
 KIMI = "You are Kimi, an AI assistant created by Moonshot AI."
@@ -71,7 +71,7 @@ def choose_template(folder: Path, name: str | None = None) -> Template:
 def _template_text(folder: Path, inline: object) -> str:
     path = folder / "chat_template.jinja"
     if path.exists():
-        return read_bounded(path, MAX_CONFIG_BYTES).decode("utf-8", "replace")
+        return read_file(path, MAX_CONFIG_BYTES).decode("utf-8", "replace")
     if isinstance(inline, list):  # several by name
         return "\n".join(str(one.get("template", "")) for one in inline if isinstance(one, dict))
     return inline if isinstance(inline, str) else ""

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from inference_backend.bounded import read_bounded
 from inference_backend.errors import CheckpointError
 
 SPECIAL_COUNT = 256
@@ -19,27 +20,16 @@ MAX_TOKEN_BYTES = 1024
 MAX_NAME_CHARS = 256
 
 
-def read_bounded(path: Path, most: int) -> bytes:
+def read_file(path: Path, most: int) -> bytes:
     """The whole of a file of at most `most` bytes. Raises CheckpointError."""
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise CheckpointError(f"{path} is no regular file")
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path} cannot be read: {error.strerror or error}",
-            "A K2 checkpoint has tiktoken.model and tokenizer_config.json beside its config.json.",
-        ) from None
-    if len(data) > most:
-        raise CheckpointError(f"{path} is over {most >> 20} MiB: that is no file of a tokenizer")
-    return data
+    hint = "A K2 checkpoint has tiktoken.model and tokenizer_config.json beside its config.json."
+    return read_bounded(path, most, "file of a tokenizer", CheckpointError, hint)
 
 
 def read_ranks(path: Path) -> dict[bytes, int]:
     """Rank by bytes of every ordinary token. Raises CheckpointError that names the line."""
     ranks: dict[bytes, int] = {}
-    for number, line in enumerate(read_bounded(path, MAX_MODEL_BYTES).splitlines(), 1):
+    for number, line in enumerate(read_file(path, MAX_MODEL_BYTES).splitlines(), 1):
         if not line:
             continue
         try:
@@ -64,7 +54,7 @@ def read_ranks(path: Path) -> dict[bytes, int]:
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises CheckpointError."""
     try:
-        raw = json.loads(read_bounded(path, MAX_CONFIG_BYTES))
+        raw = json.loads(read_file(path, MAX_CONFIG_BYTES))
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {str(error)[:120]}") from None
     if not isinstance(raw, dict):
