@@ -10,6 +10,9 @@ from torch import Tensor
 
 from inference_backend.kernels.dispatch import backend
 
+LONG = 512
+"""Tokens of context from which a sequence is worth calls of its own; shorter ones are copied side by side."""
+
 
 def mla_decode(q: Tensor, cache: Tensor, tables: Tensor, lengths: Tensor, scale: float, rank: int) -> Tensor:
     """One new token per sequence, its own row written already.
@@ -21,6 +24,12 @@ def mla_decode(q: Tensor, cache: Tensor, tables: Tensor, lengths: Tensor, scale:
         from inference_backend.kernels.gpu.mla import mla_decode_triton
 
         return mla_decode_triton(q, cache, tables, lengths, scale, rank)
+    if backend(q.device) == "cpu" and int(lengths.max()) >= LONG:
+        from inference_backend.kernels.cpu.attention import TYPES, mla_decode_flash
+
+        if q.dtype in TYPES and q.dtype == cache.dtype:
+            seqs = zip(q, tables, lengths.tolist(), strict=True)
+            return torch.stack([mla_decode_flash(x, gather_rows(cache, t, n), scale, rank) for x, t, n in seqs])
     return mla_decode_plain(q, cache, tables, lengths, scale, rank)
 
 

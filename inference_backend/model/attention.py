@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from inference_backend.config import ModelConfig
+from inference_backend.kernels.attend import attend
 from inference_backend.kernels.int4 import int4_dequantise
 from inference_backend.kernels.mla import gather_rows, mla_decode, mla_prefill
 from inference_backend.kernels.rmsnorm import rms_norm
@@ -105,13 +105,7 @@ class Attention:
         k_hsn, v_hsv = c_sc @ self.w_k.transpose(1, 2), c_sc @ self.w_v.transpose(1, 2)
         k_hsx = torch.cat([k_hsn, k_sr.expand(len(k_hsn), -1, -1)], dim=-1)
         q_htx = torch.cat([q_thn, q_thr], dim=-1).transpose(0, 1)
-        mask = None
-        if start:
-            mask = torch.ones(len(q_thn), len(rows_sl), dtype=torch.bool, device=q_thn.device).tril_(start)
-        out_htv = functional.scaled_dot_product_attention(
-            q_htx[None], k_hsx[None], v_hsv[None], attn_mask=mask, is_causal=not start, scale=self.scale
-        )[0]
-        return out_htv.transpose(0, 1)
+        return attend(q_htx, k_hsx, v_hsv, self.scale).transpose(0, 1)
 
 
 def _times(part: slice, by: int) -> slice:
