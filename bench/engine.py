@@ -33,6 +33,14 @@ SIZE = {
     "n_routed_experts": 32, "num_experts_per_tok": 8,
 }  # fmt: skip
 LONG = 20_000
+SMALL = SIZE | {
+    "hidden_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+}
+"""For what reads a long history several times."""
 GREEDY = {"temperature": 0.0, "ignore_end": True}
 
 
@@ -115,7 +123,9 @@ def long_contexts(config: Any, theirs: Any, runner: TorchRunner) -> None:
         print(f"  {context:6} tokens {mine:42.2f} {other:15.2f} {other / mine:6.1f} x")
 
 
-def second_turns(config: Any, model: Model) -> None:
+def second_turns() -> None:
+    config = tiny_config(**SMALL)
+    model = Model.load(config, random_weights(config), dtype=torch.float32)
     history = random_tokens(config, LONG)
     more = random_tokens(config, 100, seed=5)
     with tempfile.TemporaryDirectory() as name:
@@ -205,8 +215,9 @@ def main() -> None:
     theirs.config._experts_implementation, theirs.config._attn_implementation = "grouped_mm", "sdpa"
     beside_transformers(config, theirs, runner)
     long_contexts(config, theirs, runner)
-    second_turns(config, model)
-    guessing(config, model)
+    second_turns()
+    config = tiny_config(**SIZE | {"num_hidden_layers": 3})
+    guessing(config, Model.load(config, random_weights(config), dtype=torch.float32))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,11 @@ def mla_prefill(q: Tensor, cache: Tensor, table: Tensor, start: int, scale: floa
         from inference_backend.kernels.gpu.mla import mla_prefill_triton
 
         return mla_prefill_triton(q, cache, table, start, scale, rank)
+    if backend(q.device) == "cpu" and start >= LONG:
+        from inference_backend.kernels.cpu.attention import TYPES, mla_prefill_flash
+
+        if q.dtype in TYPES and q.dtype == cache.dtype:
+            return mla_prefill_flash(q, gather_rows(cache, table, start + len(q)), scale, rank)
     return mla_prefill_plain(q, cache, table, start, scale, rank)
 
 

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 from kernel_house import ROUTINGS, exact_moe, near, routing  # noqa: E402
 
 from inference_backend.kernels.attend import attend, attend_plain  # noqa: E402
-from inference_backend.kernels.mla import LONG, mla_decode, mla_decode_plain  # noqa: E402
+from inference_backend.kernels.mla import LONG, mla_decode, mla_decode_plain, mla_prefill, mla_prefill_plain  # noqa: E402
 from inference_backend.kernels.moe import moe  # noqa: E402
 
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
@@ -37,6 +37,16 @@ def test_long_contexts_are_read_in_parts(dtype, threads: int, monkeypatch: pytes
     finally:
         torch.set_num_threads(before)
     near(found, mla_decode_plain(q.double(), cache.double(), tables, lengths, 0.2, rank), CLOSE[dtype])
+
+
+@pytest.mark.parametrize("dtype", CLOSE, ids=str)
+@pytest.mark.parametrize("start", [LONG - 1, LONG, 3000])
+def test_the_end_of_a_long_prompt(dtype, start: int) -> None:
+    rank, new = 24, 37
+    cache, table = torch.randn(60, 64, rank + 16, dtype=dtype), torch.randperm(60).int()
+    q = torch.randn(new, 5, rank + 16, dtype=dtype)
+    found = mla_prefill(q, cache, table, start, 0.2, rank)
+    near(found, mla_prefill_plain(q.double(), cache.double(), table, start, 0.2, rank), CLOSE[dtype])
 
 
 @pytest.mark.parametrize("dtype", CLOSE, ids=str)

@@ -1,7 +1,7 @@
 """Attention on the CPU by torch's blocked kernel, which never holds all scores, over parts that are merged.
 
-The kernel wants keys and values of one width, and gives the log of the sum of the scores' exponentials beside each result: with it
-parts of a context merge exactly (FlashAttention-2, section 3.1).
+The kernel wants keys and values of one width, and gives the log of the sum of the exponentials of the scores: with it parts of a
+context merge exactly (FlashAttention-2, section 3.1).
 """
 
 import torch
@@ -51,3 +51,20 @@ def mla_decode_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> Tensor
         outs.append(out[:, 0])
         lses.append(lse[:, 0])
     return merge(torch.cat(outs), torch.cat(lses))[:, :rank].to(q.dtype)
+
+
+def mla_prefill_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> Tensor:
+    """The last tokens of a sequence, `q` [T, H, L], over all its latents `rows` [S, L]; [T, H, rank].
+
+    What lies before them is one head's keys for T H queries; among themselves they are few, and masked.
+    """
+    start = len(rows) - len(q)
+    scores = torch.einsum("thl,sl->ths", q, rows[start:]).float() * scale
+    later = torch.ones(len(q), len(q), dtype=torch.bool).triu_(1)
+    scores = scores.masked_fill(later[:, None], float("-inf"))
+    own = torch.einsum("ths,sc->thc", scores.softmax(-1).to(q.dtype), rows[start:, :rank])
+    past = rows[None, None, :start]
+    out, lse = _flash(q.flatten(0, 1)[None, None], past, past, scale, causal=False)
+    before = out[0, 0].unflatten(0, q.shape[:2])[..., :rank]
+    lses = torch.stack([lse[0, 0].unflatten(0, q.shape[:2]), scores.logsumexp(-1)])
+    return merge(torch.stack([before, own]), lses).to(q.dtype)
