@@ -17,6 +17,7 @@ KV_ITEM = 2
 """Bytes per cached value: bfloat16."""
 RESERVE = 2.5e9
 """Bytes per GPU that neither weights nor cache get: the CUDA context, activations, graphs, communication buffers."""
+SPLIT = "--split-context"
 REPLICATED = ("q_a_proj.weight", "kv_a_proj_with_mqa.weight")
 """Weights without heads, which every GPU of a tensor-parallel group holds whole, as it does routers and norms."""
 
@@ -156,6 +157,21 @@ def step_bytes(config: ModelConfig, sizes: Sizes, batch: int, context: int, coun
     return once + experts + batch * context * sizes.kv_per_token
 
 
+def ranks_needed(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu], *, split: bool) -> int:
+    """How many of `gpus` a model is spread over: the fewest that hold its weights and one full context, `split` over them or
+    whole on each; else the most that can share its heads and experts."""
+    gpu, most = min(gpus, key=lambda each: each.memory), 1
+    need = config.max_position_embeddings * sizes.kv_per_token
+    for count in range(1, len(gpus) + 1):
+        if config.num_attention_heads % count or config.n_routed_experts % count:
+            continue
+        left = gpu.memory - RESERVE - _split(sizes.total.stored, sizes.total.replicated, count)
+        if left * (count if split else 1) >= need:
+            return count
+        most = count
+    return most
+
+
 def _split(total: float, replicated: float, count: int) -> float:
     return (total - replicated) / count + replicated
 
@@ -177,6 +193,6 @@ def _notes(config: ModelConfig, count: int, room: float, tokens: int) -> list[st
         notes.append("The weights do not fit: experts would have to stay in main memory, or take a smaller scheme.")
     elif tokens < config.max_position_embeddings:
         whole = tokens * count >= config.max_position_embeddings
-        how = "split by context over the GPUs it does" if whole else "a shorter limit is needed"
+        how = f"split by context over the GPUs ({SPLIT}) it does" if whole else "a shorter limit is needed"
         notes.append(f"One full context of {config.max_position_embeddings:,} tokens does not fit on each GPU; {how}.")
     return notes

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from inference_backend.commands.output import size
 from inference_backend.gpus import Machine
-from inference_backend.plan import BATCH_CONTEXT, Plan, Share, Sizes
+from inference_backend.plan import BATCH_CONTEXT, SPLIT, Plan, Share, Sizes
 from inference_backend.tensors import KINDS
 
 
@@ -69,7 +69,7 @@ def _plan(console: Console, plan: Plan) -> None:
         rows += [
             ("left for the cache, per GPU", size(plan.room)),
             ("tokens of cache, the same on every GPU", f"{plan.tokens:,}"),
-            ("tokens of cache, split by context", f"{plan.tokens_sharded:,}"),
+            (f"tokens of cache, split by context ({SPLIT})", f"{plan.tokens_sharded:,}"),
         ]
     else:
         rows.append(("missing per GPU", size(-plan.room)))

@@ -24,7 +24,7 @@ from inference_backend.server.secret import HeldToken, state_folder
 from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 1.0
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 """Python's, NumPy's and torch's."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -135,7 +135,7 @@ class _Life:
             await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             if served.engine.failure:
-                raise EngineError(served.engine.failure, "That is a defect. Start the server again, and report it.")
+                raise EngineError(served.engine.failure, "Start the server again. If that does not help, report it.")
             await self._end(served)
         finally:
             waiting.cancel()
