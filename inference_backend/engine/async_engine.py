@@ -85,6 +85,10 @@ class AsyncEngine:
         """Ends a request within one step; who waits for it gets an output with finish_reason "abort"."""
         self._command(partial(self._engine.abort, request_id))
 
+    def stop(self, request_id: str) -> None:
+        """The answer is complete for who reads it, as after a stop string; nothing where it has ended already."""
+        self._command(partial(self._engine.abort, request_id, "stop"))
+
     def release(self, session: str) -> None:
         """A session is over: nothing of it stays pinned."""
         self._command(partial(self._engine.release, session))

@@ -130,15 +130,18 @@ class Engine:
             request.tokens += growth.tokens
             self._pending.append(self._told(request, growth))
 
-    def abort(self, request_id: str) -> bool:
-        """Ends a request; its blocks are free at once. False where there is none of this id."""
+    def abort(self, request_id: str, reason: FinishReason = "abort") -> bool:
+        """Ends a request; its blocks are free at once. False where there is none of this id.
+
+        With the reason "stop" its reader has all that it wanted: a session's blocks stay, as after any other end.
+        """
         request = self._requests.get(request_id)
         if request is None:
             return False
         for job in [job for job in self._jobs if job.request is request]:
             job.run.close()
             self._jobs.remove(job)
-        self._pending.append(self._told(request, Growth(reason="abort")))
+        self._pending.append(self._told(request, Growth(reason=reason)))
         return True
 
     def release(self, session: str) -> None:

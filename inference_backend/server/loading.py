@@ -29,6 +29,8 @@ RUNNERS = ("auto", "numpy", "torch")
 CPU_LIMITS = Limits(step_tokens=512, running=64)
 """Steps short enough that a long prompt shows progress, and lets others in."""
 GENERATION_BYTES = 1 << 20
+LEAST_CONTEXT = 1024
+"""The names and schemas of a few tools, and a short answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ def open_model(options: ModelOptions, progress: Progress) -> Served:
             "They do not belong together.",
         )
     template = choose_template(folder, options.template or None)
+    if 0 < options.context < LEAST_CONTEXT:
+        raise RequestError(
+            f"--context {options.context:,} leaves no room for a conversation",
+            f"Give it {LEAST_CONTEXT:,} tokens or more; without it the model has {config.max_position_embeddings:,}.",
+        )
     if options.context > config.max_position_embeddings:
         raise RequestError(
             f"--context {options.context:,} is more than the model's {config.max_position_embeddings:,} tokens",

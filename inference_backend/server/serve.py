@@ -153,7 +153,7 @@ class _Life:
         for number in SIGNALS:
             loop.add_signal_handler(number, closing.cancel)
         await asyncio.sleep(0)  # from now on nobody is let in
-        self._announcer.draining(self._options.drain_seconds)
+        self._announcer.draining(self._options.drain_seconds, self._http.busy)
         with suppress(asyncio.CancelledError):
             await closing
         await served.engine.close()
