@@ -1,6 +1,7 @@
 """The torch model as a runner: its cache is one tensor of blocks per layer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from inference_backend.engine.runner import BLOCK_TOKENS, Chunk
 from inference_backend.errors import CheckpointError
-from inference_backend.model.batch import make_batch
+from inference_backend.model import graphs
+from inference_backend.model.batch import Batch, make_batch
 from inference_backend.model.model import Model
 
 
@@ -27,6 +29,10 @@ class TorchRunner:
         self._spare = -(-block_count // self._ranks.size) if self._ranks.split else block_count
         shape = (self._spare + 1, BLOCK_TOKENS, model.config.latent_dim)
         self._caches = [model.embedding.new_zeros(shape) for _ in range(model.config.num_hidden_layers)]
+        self._run: Callable[[Batch], Tensor] = partial(model.forward, caches=self._caches)
+        if graphs.wanted(model.embedding.device):
+            longest = min(-(-model.config.max_position_embeddings // BLOCK_TOKENS), self._spare)
+            self._run = graphs.DecodeGraphs(model, self._caches, longest, self._spare, BLOCK_TOKENS).forward
 
     def forward(self, chunks: Sequence[Chunk]) -> NDArray[Any]:
         parts = [(each.tokens, each.start, each.blocks, each.logits) for each in chunks]
@@ -34,7 +40,7 @@ class TorchRunner:
         batch = make_batch(
             parts, BLOCK_TOKENS, model.inv_freq, model.rope_scale, ranks=self._ranks, spare=self._spare
         )  # fmt: skip
-        return model.forward(batch, self._caches).cpu().numpy()
+        return self._run(batch).cpu().numpy()
 
     def copy_block(self, source: int, target: int) -> None:
         """Of a split cache, every rank makes the call: the block may move from one to another."""
