@@ -102,6 +102,8 @@ class Plan:
     room: float  # for the cache; negative: so much is missing
     tokens: int
     tokens_sharded: int
+    ranks: int  # GPUs that `serve` takes of these by itself
+    ranks_split: int  # ... with the cache split by context
     least_count: int  # of such GPUs that hold the weights and the cache of one full context; 0: no number does
     seconds_per_token: float  # of one sequence, the cache empty; 0 where the bandwidth is not known
     seconds_at: dict[int, tuple[float, float]]  # ... with so many tokens cached: replicated, sharded
@@ -141,8 +143,9 @@ def plan_gpus(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu]) -> Plan:
         if pace and batch * BATCH_CONTEXT <= tokens * count
     }
     return Plan(
-        gpu, count, weights, room, tokens, tokens * count, _least(config, sizes, gpu), read / pace if pace else 0.0, at,
-        batches, tuple(_notes(config, count, room, tokens)),
+        gpu, count, weights, room, tokens, tokens * count,
+        ranks_needed(config, sizes, gpus, split=False), ranks_needed(config, sizes, gpus, split=True),
+        _least(config, sizes, gpu), read / pace if pace else 0.0, at, batches, tuple(_notes(config, count, room, tokens)),
     )  # fmt: skip
 
 

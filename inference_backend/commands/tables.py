@@ -80,6 +80,7 @@ def _plan(console: Console, plan: Plan) -> None:
     for batch, pace in plan.batches.items():
         if batch > 1:
             rows.append((f"... of {batch} sequences together, {BATCH_CONTEXT:,} tokens each", f"{pace:,.0f}"))
+    rows.append(("GPUs of these that serve takes by itself", f"{plan.ranks} ({plan.ranks_split} split by context)"))
     rows.append(("such GPUs that one full context needs", str(plan.least_count or "more than heads")))
     table = Table("", "", box=None, pad_edge=False, show_header=False)
     for row in rows:

@@ -29,7 +29,7 @@ class Layer:
 class Model:
     config: ModelConfig
     ranks: Ranks
-    embedding: Tensor  # [W, D]
+    embedding: Tensor  # [W, D], or this rank's columns of it
     layers: tuple[Layer, ...]
     norm: Tensor
     head: Linear  # this rank's rows of the vocabulary
@@ -59,6 +59,8 @@ class Model:
         head = PlainLinear(embedding[share]) if config.tie_word_embeddings else loader.linear("lm_head", share)
         inv_freq = torch.from_numpy(yarn_frequencies(config)).to(loader.device)
         norm = loader.tensor("model.norm.weight")
+        if ranks.size > 1 and config.hidden_size % ranks.size == 0:
+            embedding = embedding[:, ranks.share(config.hidden_size)].clone()
         return cls(config, ranks, embedding, tuple(layers), norm, head, inv_freq, rope_scale)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -66,6 +68,8 @@ class Model:
         """One step; `caches` holds one tensor [blocks, 64, L] per layer. Returns float32 logits of the wanted tokens, [., W]."""
         eps = self.config.rms_norm_eps
         x_td = self.embedding[batch.tokens]
+        if x_td.shape[1] != self.config.hidden_size:
+            x_td = self.ranks.join(x_td)
         for layer, cache in zip(self.layers, caches, strict=True):
             x_td = x_td + layer.attention(rms_norm(x_td, layer.input_norm, eps), cache, batch).to(x_td.dtype)
             x_td = x_td + layer.mlp(rms_norm(x_td, layer.post_norm, eps)).to(x_td.dtype)
