@@ -25,6 +25,8 @@ from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
 WATCH_SECONDS = 1.0
+FAILURE_SECONDS = 2.0
+"""For telling those who wait for an answer that the engine has failed."""
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 """Python's, NumPy's and torch's."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -135,6 +137,8 @@ class _Life:
             await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             if served.engine.failure:
+                self._app.drain()
+                await self._http.close(FAILURE_SECONDS)
                 raise EngineError(served.engine.failure, "Start the server again. If that does not help, report it.")
             await self._end(served)
         finally:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from inference_server_house import ROOT, Server, make_model, serving
+from inference_server_house import ROOT, Server, make_model, open_stream, serving
 from kimi_program import Program
 from typer.testing import CliRunner
 
@@ -37,20 +36,6 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """`serve` where it does not come to serve."""
     argv = [sys.executable, "-m", "inference_backend", "serve", *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env}, cwd=ROOT, timeout=60)
-
-
-def open_stream(server: Server, body: dict) -> socket.socket:
-    data = json.dumps({**body, "stream": True}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    )
-    wire = server.connect()
-    wire.sendall(head.encode() + data)
-    seen = b""
-    while b"data: " not in seen:
-        seen += wire.recv(4096)
-    return wire
 
 
 def listeners(port: int) -> set[str]:

@@ -6,11 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from inference_server_house import Server, make_model, serving
+from inference_server_house import Server, make_model, open_stream, serving
 
 pytest.importorskip("torch")
 CPU = ("--runner", "torch", "--device", "cpu")
 ASKED = {"messages": [{"role": "user", "content": "0123456789" * 12}], "temperature": 0, "max_tokens": 12}
+ENDLESS = {**ASKED, "max_tokens": 3000, "logit_bias": {str(token): -100 for token in range(376, 392)}}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +63,11 @@ def test_the_answers_are_those_of_one_process_and_all_end_together(model: Path, 
     with serving(model, tmp_path, *CPU, "--ranks", "2", "--split-context") as server:
         assert answer(server) == wanted
         started = below(server.process.pid)
-        os.kill(ranks_of(server)[0], signal.SIGKILL)
+        with open_stream(server, ENDLESS) as wire:
+            os.kill(ranks_of(server)[0], signal.SIGKILL)
+            rest = b""
+            while b"the engine failed while answering" not in rest:
+                rest += wire.recv(65536)
         assert server.process.wait(60) == 1
         assert "rank 1 of the model ended (killed by signal 9)" in server.wait_for("error")["message"]
         wait_until_gone(started)
