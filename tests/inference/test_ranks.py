@@ -122,6 +122,34 @@ def test_ranks_together_are_one_model(ranked: RankedRunner) -> None:
     np.testing.assert_allclose(np.concatenate(found[1]), expected(short[:68]), **CLOSE)
 
 
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(2, 40))])
+def test_any_mixture_of_chunks(ranked: RankedRunner, seed: int) -> None:
+    """Cut anywhere, side by side in one step, blocks in any order: sometimes all of a sequence's on one rank."""
+    rng = np.random.default_rng(seed)
+    free = rng.permutation(BLOCKS).tolist()
+    if seed % 2:
+        free.sort(key=lambda block: block % 2)
+    prompts = [random_tokens(CONFIG, int(rng.integers(1, most)), seed=seed + most) for most in (10, 128, 500)]
+    tables = [free[:1], free[1:3], free[3:11]]
+    done, found = [0, 0, 0], [[], [], []]
+    while any(at < len(prompt) for at, prompt in zip(done, prompts, strict=True)):
+        counts = [
+            min(len(prompt) - at, int(rng.choice([0, 1, 2, 30, 150]))) for at, prompt in zip(done, prompts, strict=True)
+        ]
+        which = [n for n, count in enumerate(counts) if count]
+        if which:
+            spans = [slice(done[n], done[n] + counts[n]) for n in which]
+            chunks = [
+                Chunk(prompts[n][span], done[n], tables[n], counts[n]) for n, span in zip(which, spans, strict=True)
+            ]
+            parts = np.split(ranked.forward(chunks), np.cumsum([counts[n] for n in which])[:-1])
+            for n, part in zip(which, parts, strict=True):
+                found[n].append(part)
+                done[n] += counts[n]
+    for prompt, parts in zip(prompts, found, strict=True):
+        np.testing.assert_allclose(np.concatenate(parts), expected(prompt), **CLOSE)
+
+
 def test_blocks_are_copied_saved_and_put_back(ranked: RankedRunner) -> None:
     """From a rank to itself and to others."""
     tokens = random_tokens(CONFIG, 70, seed=2)
