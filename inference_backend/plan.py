@@ -17,6 +17,7 @@ KV_ITEM = 2
 """Bytes per cached value: bfloat16."""
 RESERVE = 2.5e9
 """Bytes per GPU that neither weights nor cache get: the CUDA context, activations, graphs, communication buffers."""
+SPLIT = "--split-context"
 REPLICATED = ("q_a_proj.weight", "kv_a_proj_with_mqa.weight")
 """Weights without heads, which every GPU of a tensor-parallel group holds whole, as it does routers and norms."""
 
@@ -101,6 +102,8 @@ class Plan:
     room: float  # for the cache; negative: so much is missing
     tokens: int
     tokens_sharded: int
+    ranks: int  # GPUs that `serve` takes of these by itself
+    ranks_split: int  # ... with the cache split by context
     least_count: int  # of such GPUs that hold the weights and the cache of one full context; 0: no number does
     seconds_per_token: float  # of one sequence, the cache empty; 0 where the bandwidth is not known
     seconds_at: dict[int, tuple[float, float]]  # ... with so many tokens cached: replicated, sharded
@@ -140,8 +143,9 @@ def plan_gpus(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu]) -> Plan:
         if pace and batch * BATCH_CONTEXT <= tokens * count
     }
     return Plan(
-        gpu, count, weights, room, tokens, tokens * count, _least(config, sizes, gpu), read / pace if pace else 0.0, at,
-        batches, tuple(_notes(config, count, room, tokens)),
+        gpu, count, weights, room, tokens, tokens * count,
+        ranks_needed(config, sizes, gpus, split=False), ranks_needed(config, sizes, gpus, split=True),
+        _least(config, sizes, gpu), read / pace if pace else 0.0, at, batches, tuple(_notes(config, count, room, tokens)),
     )  # fmt: skip
 
 
@@ -154,6 +158,21 @@ def step_bytes(config: ModelConfig, sizes: Sizes, batch: int, context: int, coun
     experts = routed.stored * distinct_experts(config, batch) / config.n_routed_experts
     once = sizes.total.read - routed.read + sizes.total.replicated * (count - 1)
     return once + experts + batch * context * sizes.kv_per_token
+
+
+def ranks_needed(config: ModelConfig, sizes: Sizes, gpus: Sequence[Gpu], *, split: bool) -> int:
+    """How many of `gpus` a model is spread over: the fewest that hold its weights and one full context, `split` over them or
+    whole on each; else the most that can share its heads and experts."""
+    gpu, most = min(gpus, key=lambda each: each.memory), 1
+    need = config.max_position_embeddings * sizes.kv_per_token
+    for count in range(1, len(gpus) + 1):
+        if config.num_attention_heads % count or config.n_routed_experts % count:
+            continue
+        left = gpu.memory - RESERVE - _split(sizes.total.stored, sizes.total.replicated, count)
+        if left * (count if split else 1) >= need:
+            return count
+        most = count
+    return most
 
 
 def _split(total: float, replicated: float, count: int) -> float:
@@ -177,6 +196,6 @@ def _notes(config: ModelConfig, count: int, room: float, tokens: int) -> list[st
         notes.append("The weights do not fit: experts would have to stay in main memory, or take a smaller scheme.")
     elif tokens < config.max_position_embeddings:
         whole = tokens * count >= config.max_position_embeddings
-        how = "split by context over the GPUs it does" if whole else "a shorter limit is needed"
+        how = f"split by context over the GPUs ({SPLIT}) it does" if whole else "a shorter limit is needed"
         notes.append(f"One full context of {config.max_position_embeddings:,} tokens does not fit on each GPU; {how}.")
     return notes

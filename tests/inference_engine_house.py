@@ -47,7 +47,7 @@ class HashRunner:
         self.rows = np.zeros((block_count, block_tokens), np.uint64)
         self.script, self.cost, self.now = script, cost, 0.0
         self.steps = self.tokens = 0
-        self.fail = False
+        self.fail, self.failure = False, ""
 
     def clock(self) -> float:
         return self.now
@@ -99,6 +99,9 @@ class HashRunner:
         if len(data) != self.rows[block].nbytes:
             raise CheckpointError("the size of a block does not fit")
         self.rows[block] = np.frombuffer(data, np.uint64)
+
+    def close(self) -> None:
+        self.rows = self.rows[:0]
 
 
 def engine_of(runner: HashRunner, *args: Any, **options: Any) -> Engine:

@@ -1,8 +1,10 @@
 """Small K2 models for tests, made by our own code: configs, random weights, and transformers as the oracle."""
 
+import re
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -208,3 +210,34 @@ def oracle(config: ModelConfig, weights: dict[str, np.ndarray], raw: dict[str, A
         if type(module).__name__ == "DeepseekV3RMSNorm":
             module.variance_epsilon = config.rms_norm_eps
     return model
+
+
+STORED = r"(mlp|experts\.\d+)\.(gate|up|down)_proj\.weight$|self_attn\.\w+_proj(_with_mqa)?\.weight$"
+
+
+def stored_as(scheme: str, weights: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """A checkpoint's tensors in `scheme`, packed by the format's words, and the float32 weights that they stand for."""
+    stored, meant = {}, {}
+    for name, w in weights.items():
+        pattern = r"mlp\.experts\.\d+\." if scheme == "int4" else STORED
+        if w.ndim == 2 and scheme == "int4" and re.search(pattern, name):
+            grouped = w.reshape(len(w), -1, 32)
+            scale = (np.abs(grouped).max(-1) / 7).astype(ml_dtypes.bfloat16)
+            codes = np.clip(np.round(grouped / scale.astype(np.float32)[..., None]), -8, 7).astype(np.int64)
+            words = ((codes.reshape(len(w), -1, 8) + 8) << np.arange(0, 32, 4)).sum(-1).astype(np.uint32)
+            module = name.removesuffix(".weight")
+            stored[f"{module}.weight_packed"], stored[f"{module}.weight_scale"] = words.view(np.int32), scale
+            meant[name] = (codes * scale.astype(np.float32)[..., None]).reshape(w.shape).astype(np.float32)
+        elif w.ndim == 2 and scheme == "fp8" and re.search(pattern, name):
+            rows, columns = -(-w.shape[0] // 128), -(-w.shape[1] // 128)
+            scale = np.random.default_rng(len(stored)).uniform(0.002, 0.01, (rows, columns)).astype(np.float32)
+            wide = np.repeat(np.repeat(scale, 128, 0), 128, 1)[: w.shape[0], : w.shape[1]]
+            stored[name] = (w / wide).astype(ml_dtypes.float8_e4m3fn)
+            stored[f"{name}_scale_inv"] = scale
+            meant[name] = stored[name].astype(np.float32) * wide
+        elif w.ndim == 2:
+            stored[name] = w.astype(ml_dtypes.bfloat16)
+            meant[name] = stored[name].astype(np.float32)
+        else:
+            stored[name] = meant[name] = w
+    return stored, meant

@@ -185,3 +185,18 @@ def serving(model: Path, state: Path, *arguments: str, until: str = "ready") -> 
         yield server
     finally:
         server.end()
+
+
+def open_stream(server: Server, body: dict[str, Any]) -> socket.socket:
+    """The connection of a chat whose answer has begun."""
+    data = json.dumps({**body, "stream": True}).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    )
+    wire = server.connect()
+    wire.sendall(head.encode() + data)
+    seen = b""
+    while b"data: " not in seen:
+        seen += wire.recv(4096)
+    return wire

@@ -38,6 +38,15 @@ def serve(
     speculate: Annotated[
         bool, typer.Option("--speculate/--no-speculate", help="Guess ahead from texts in play.")
     ] = True,
+    ranks: Annotated[
+        int,
+        typer.Option(
+            help="GPUs, or processes on the CPU, that share the model; else as many as it needs.", min=0, max=64
+        ),
+    ] = 0,
+    split_context: Annotated[
+        bool, typer.Option("--split-context", help="Spread the cache over the ranks: so many times the context.")
+    ] = False,
     queue: Annotated[int, typer.Option(help="Requests that run or wait at once; more get 429.", min=1, max=1000)] = 48,
     max_body_mb: Annotated[int, typer.Option("--max-body-mb", help="Largest request.", min=1, max=1024)] = 32,
     drain_seconds: Annotated[float, typer.Option(help="Time for answers on their way at the end.", min=0)] = 30.0,
@@ -84,7 +93,7 @@ def serve(
     from inference_backend.server.serve import serve as run
 
     chosen = ModelOptions(
-        model, name, runner, device, template, context, cache_gb, snapshots, snapshot_gb, speculate
+        model, name, runner, device, template, context, cache_gb, snapshots, snapshot_gb, speculate, ranks, split_context
     )  # fmt: skip
     limits = Limits(body_bytes=max_body_mb << 20, connections=queue + 16, answers=queue)
     options = ServeOptions(

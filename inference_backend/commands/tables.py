@@ -7,7 +7,7 @@ from rich.table import Table
 
 from inference_backend.commands.output import size
 from inference_backend.gpus import Machine
-from inference_backend.plan import BATCH_CONTEXT, Plan, Share, Sizes
+from inference_backend.plan import BATCH_CONTEXT, SPLIT, Plan, Share, Sizes
 from inference_backend.tensors import KINDS
 
 
@@ -69,7 +69,7 @@ def _plan(console: Console, plan: Plan) -> None:
         rows += [
             ("left for the cache, per GPU", size(plan.room)),
             ("tokens of cache, the same on every GPU", f"{plan.tokens:,}"),
-            ("tokens of cache, split by context", f"{plan.tokens_sharded:,}"),
+            (f"tokens of cache, split by context ({SPLIT})", f"{plan.tokens_sharded:,}"),
         ]
     else:
         rows.append(("missing per GPU", size(-plan.room)))
@@ -80,6 +80,7 @@ def _plan(console: Console, plan: Plan) -> None:
     for batch, pace in plan.batches.items():
         if batch > 1:
             rows.append((f"... of {batch} sequences together, {BATCH_CONTEXT:,} tokens each", f"{pace:,.0f}"))
+    rows.append(("GPUs of these that serve takes by itself", f"{plan.ranks} ({plan.ranks_split} split by context)"))
     rows.append(("such GPUs that one full context needs", str(plan.least_count or "more than heads")))
     table = Table("", "", box=None, pad_edge=False, show_header=False)
     for row in rows:

@@ -85,6 +85,10 @@ class AsyncEngine:
         """Ends a request within one step; who waits for it gets an output with finish_reason "abort"."""
         self._command(partial(self._engine.abort, request_id))
 
+    def stop(self, request_id: str) -> None:
+        """The answer is complete for who reads it, as after a stop string; nothing where it has ended already."""
+        self._command(partial(self._engine.abort, request_id, "stop"))
+
     def release(self, session: str) -> None:
         """A session is over: nothing of it stays pinned."""
         self._command(partial(self._engine.release, session))
@@ -102,8 +106,8 @@ class AsyncEngine:
 
     @property
     def failure(self) -> str:
-        """Why the engine's thread has ended by a defect; empty while it is well. Nothing is answered any more."""
-        return self._failure
+        """Why the engine's thread has ended, or the model cannot go on; empty while all is well. Nothing is answered any more."""
+        return self._failure or self._engine.runner.failure
 
     def stats(self) -> Stats:
         """As of the last step."""
@@ -131,7 +135,7 @@ class AsyncEngine:
                     command()
                 self._deliver(self._engine.step())
                 self._stats = self._engine.stats()
-        except Exception as error:  # a defect of the engine itself: nobody is left waiting
+        except Exception as error:  # nobody is left waiting
             with self._wake:
                 self._refusal = self._failure = f"the engine failed: {str(error)[:200] or type(error).__name__}"
                 late, self._commands = self._commands, deque()
@@ -139,6 +143,8 @@ class AsyncEngine:
                 with suppress(Exception):
                     command()
             self._deliver([StepOutput(each, finish_reason="error", error=self._refusal) for each in self._streams])
+            if isinstance(error, EngineError):  # a rank of the model is gone
+                return
             raise
         for request_id in list(self._streams):
             self._engine.abort(request_id)

@@ -13,7 +13,7 @@ from inference_backend.engine.resume import Resumption
 from inference_backend.engine.runner import BLOCK_TOKENS, Chunk, Runner
 from inference_backend.engine.scheduler import Limits, Scheduler, Work
 from inference_backend.engine.snapshots import SnapshotStore
-from inference_backend.errors import RequestError
+from inference_backend.errors import EngineError, RequestError
 
 JOB_PAUSE = 0.002
 """Seconds between looks at the disk where nothing is computed meanwhile."""
@@ -130,15 +130,18 @@ class Engine:
             request.tokens += growth.tokens
             self._pending.append(self._told(request, growth))
 
-    def abort(self, request_id: str) -> bool:
-        """Ends a request; its blocks are free at once. False where there is none of this id."""
+    def abort(self, request_id: str, reason: FinishReason = "abort") -> bool:
+        """Ends a request; its blocks are free at once. False where there is none of this id.
+
+        With the reason "stop" its reader has all that it wanted: a session's blocks stay, as after any other end.
+        """
         request = self._requests.get(request_id)
         if request is None:
             return False
         for job in [job for job in self._jobs if job.request is request]:
             job.run.close()
             self._jobs.remove(job)
-        self._pending.append(self._told(request, Growth(reason="abort")))
+        self._pending.append(self._told(request, Growth(reason=reason)))
         return True
 
     def release(self, session: str) -> None:
@@ -154,15 +157,16 @@ class Engine:
             self._jobs.append(_Job(self._resumption.save(held), done))
 
     def close(self) -> None:
-        """Waits for snapshots on their way; what runs is forgotten."""
+        """Waits for snapshots on their way, and closes the model; what runs is forgotten."""
         while self._jobs:
             self._advance_jobs()
             time.sleep(JOB_PAUSE)
         if self._resumption is not None:
             self._resumption.close()
+        self.runner.close()
 
     def step(self) -> list[StepOutput]:
-        """One step of the model, where there is anything to compute."""
+        """One step of the model, where there is anything to compute. Raises EngineError where the model cannot go on."""
         self._advance_jobs()
         outputs, self._pending = self._pending, []
         plan = self.scheduler.schedule(self._clock(), self._propose if self._speculator is not None else None)
@@ -174,6 +178,8 @@ class Engine:
                 self.runner.copy_block(source, target)
             outputs += self._run(plan.work)
         except Exception as error:
+            if self.runner.failure:
+                raise EngineError(self.runner.failure) from error
             why = f"the model failed: {str(error)[:200] or type(error).__name__}"
             outputs += [self._told(each, Growth(reason="error", error=why)) for each in self.scheduler.reset()]
         self._counters.steps += 1

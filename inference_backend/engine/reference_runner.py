@@ -18,6 +18,8 @@ Array: TypeAlias = NDArray[Any]
 class ReferenceRunner:
     """See `Runner`. `latents` is [layers, blocks * block_tokens, L]; memory is taken as blocks are first written."""
 
+    failure = ""
+
     def __init__(
         self,
         config: ModelConfig,
@@ -49,6 +51,9 @@ class ReferenceRunner:
         if len(data) != into.nbytes:
             raise CheckpointError(f"a block of the cache has {into.nbytes:,} bytes, not {len(data):,}")
         into[...] = np.frombuffer(data, into.dtype).reshape(into.shape)
+
+    def close(self) -> None:
+        self._latents = self._latents[:, :0]
 
     def _block(self, block: int) -> Array:
         start = block * self._block_tokens

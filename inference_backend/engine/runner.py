@@ -33,6 +33,11 @@ class Runner(Protocol):
     config: ModelConfig
     block_count: int
 
+    @property
+    def failure(self) -> str:
+        """Why it cannot go on, as where a process of it has ended; empty while it can."""
+        ...
+
     def forward(self, chunks: Sequence[Chunk]) -> NDArray[Any]:
         """Runs one step, writes the latents of all tokens; returns float32 logits, [sum of `logits`, vocab_size], in order."""
         ...
@@ -47,4 +52,8 @@ class Runner(Protocol):
 
     def write_block(self, block: int, data: bytes) -> None:
         """Puts back what `read_block` gave. Raises CheckpointError where the size does not fit."""
+        ...
+
+    def close(self) -> None:
+        """Gives up its memory, and ends its processes."""
         ...

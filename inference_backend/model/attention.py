@@ -2,20 +2,25 @@
 
 Short pieces (decode, the end of a chunk) are absorbed: queries go to the latents. Long ones expand keys and values, which
 costs fewer multiplications from some hundred tokens on. Both read and write one cache of C + R values per token.
+
+Where the cache is split over the ranks, an absorbed piece's queries of all heads go to every rank, attend over its part, and what
+comes back for a rank's heads is merged; an expanded one's latents are gathered for the time of one layer.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from inference_backend.config import ModelConfig
-from inference_backend.kernels.attend import attend
+from inference_backend.kernels.attention import causal_attention
 from inference_backend.kernels.int4 import int4_dequantise
-from inference_backend.kernels.mla import gather_rows, mla_decode, mla_prefill
+from inference_backend.kernels.mla import gather_rows, merge, mla_decode, mla_prefill
 from inference_backend.kernels.rmsnorm import rms_norm
 from inference_backend.kernels.rope import rope
-from inference_backend.model.batch import Batch
+from inference_backend.model.batch import Batch, Piece
 from inference_backend.model.parallel import Ranks
 from inference_backend.model.weights import Fp8Linear, Int4Linear, Linear, Loader, fp8_dequantise
 
@@ -71,24 +76,30 @@ class Attention:
         out_thv = x_td.new_empty(len(x_td), len(self.w_v), cfg.v_head_dim)
         if batch.decoding is not None:
             one = batch.decoding
-            q_bhl = torch.cat([self._absorb(q_thn[one.tokens]), q_thr[one.tokens]], dim=-1)
-            out_bhc = mla_decode(q_bhl, cache, one.tables, one.lengths, self.scale, cfg.kv_lora_rank)
-            out_thv[one.tokens] = self._unabsorb(out_bhc)
+            attend = partial(mla_decode, tables=one.tables, lengths=one.lengths)
+            out_thv[one.tokens] = self._absorbed(q_thn[one.tokens], q_thr[one.tokens], cache, attend)
         for piece in batch.pieces:
             span = slice(piece.begin, piece.end)
-            attend = self._expanded if self._expands(piece.end - piece.begin, piece.start) else self._absorbed
-            out_thv[span] = attend(q_thn[span], q_thr[span], cache, piece.table, piece.start)
+            if self._expands(piece.end - piece.begin, piece.start):
+                out_thv[span] = self._expanded(q_thn[span], q_thr[span], cache, piece)
+            else:
+                attend = partial(mla_prefill, table=piece.table, seen=piece.seen)
+                out_thv[span] = self._absorbed(q_thn[span], q_thr[span], cache, attend)
         return self.ranks.sum(self.o(out_thv.flatten(1)))
 
-    def _absorb(self, q_thn: Tensor) -> Tensor:
-        return torch.einsum("thn,hnc->thc", q_thn, self.w_k)
-
-    def _unabsorb(self, out_thc: Tensor) -> Tensor:
+    def _absorbed(
+        self, q_thn: Tensor, q_thr: Tensor, cache: Tensor, attend: Callable[..., tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """`attend` is one of kernels/mla.py that knows its tables. Returns [T, H, V]."""
+        q_thl = torch.cat([torch.einsum("thn,hnc->thc", q_thn, self.w_k), q_thr], dim=-1)
+        if self.ranks.split:
+            q_thl = self.ranks.join(q_thl, axis=1)
+        out_thc, lse_th = attend(q_thl, cache, scale=self.scale, rank=self.config.kv_lora_rank)
+        if self.ranks.split:
+            part = torch.cat([out_thc.float(), lse_th[..., None]], dim=-1)
+            parts = self.ranks.exchange(torch.stack(part.chunk(self.ranks.size, dim=1)))  # [N, T, H, C + 1]
+            out_thc = merge(parts[..., :-1], parts[..., -1]).to(q_thn.dtype)
         return torch.einsum("thc,hvc->thv", out_thc, self.w_v)
-
-    def _absorbed(self, q_thn: Tensor, q_thr: Tensor, cache: Tensor, table: Tensor, start: int) -> Tensor:
-        q_thl = torch.cat([self._absorb(q_thn), q_thr], dim=-1)
-        return self._unabsorb(mla_prefill(q_thl, cache, table, start, self.scale, self.config.kv_lora_rank))
 
     def _expands(self, new: int, start: int) -> bool:
         """Whether expanding keys and values per head takes fewer multiplications than absorbing."""
@@ -98,14 +109,21 @@ class Attention:
         absorbed = new * per_row + new * seen * (cfg.latent_dim + cfg.kv_lora_rank)
         return expanded < absorbed
 
-    def _expanded(self, q_thn: Tensor, q_thr: Tensor, cache: Tensor, table: Tensor, start: int) -> Tensor:
+    def _expanded(self, q_thn: Tensor, q_thr: Tensor, cache: Tensor, piece: Piece) -> Tensor:
         rank = self.config.kv_lora_rank
-        rows_sl = gather_rows(cache, table, start + len(q_thn)).to(q_thn.dtype)
+        rows_sl = self._rows(cache, piece).to(q_thn.dtype)
         c_sc, k_sr = rows_sl[:, :rank], rows_sl[:, rank:]
         k_hsn, v_hsv = c_sc @ self.w_k.transpose(1, 2), c_sc @ self.w_v.transpose(1, 2)
         k_hsx = torch.cat([k_hsn, k_sr.expand(len(k_hsn), -1, -1)], dim=-1)
         q_htx = torch.cat([q_thn, q_thr], dim=-1).transpose(0, 1)
-        return attend(q_htx, k_hsx, v_hsv, self.scale).transpose(0, 1)
+        return causal_attention(q_htx, k_hsx, v_hsv, self.scale).transpose(0, 1)
+
+    def _rows(self, cache: Tensor, piece: Piece) -> Tensor:
+        """All latents that the piece attends over, [S, L]."""
+        seen = piece.start + piece.end - piece.begin
+        if piece.order is None:
+            return gather_rows(cache, piece.table, seen)
+        return self.ranks.join(cache[piece.table.long()], axis=0)[piece.order].flatten(0, 1)[:seen]
 
 
 def _times(part: slice, by: int) -> slice:

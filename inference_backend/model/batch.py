@@ -1,4 +1,8 @@
-"""One step's tokens as tensors: where they lie in the cache, and how each sequence attends. Explicit, never global."""
+"""One step's tokens as tensors: where they lie in the cache, and how each sequence attends. Explicit, never global.
+
+Where the cache is split over ranks, tables name the blocks that this rank has, in order, lengths count the rows in them, and what
+another rank writes goes to a spare block that nobody reads.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,13 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inference_backend.model.parallel import ALONE, Ranks
+
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """The sequences with one new token: `tokens` [B] int64 are their places in the step."""
 
     tokens: Tensor
-    tables: Tensor  # [B, M] int32, blocks; rows are padded with the sequence's last block
+    tables: Tensor  # [B, M] int32, blocks; rows are padded with any block
     lengths: Tensor  # [B] int32, the new token counted
 
 
@@ -23,7 +29,11 @@ class Piece:
     begin: int
     end: int
     start: int
-    table: Tensor  # [M] int32
+    table: Tensor  # [M] int32; of a split cache, as long on every rank
+    seen: Tensor  # [end - begin] int32: the rows of the table that each token sees
+    order: (
+        Tensor | None
+    )  # [blocks] int64, of a split cache: where each block lies in the tables of all ranks end to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +48,38 @@ class Batch:
 
 
 def make_batch(
-    chunks: Sequence[tuple[Sequence[int], int, Sequence[int], int]], block: int, inv_freq: Tensor, rope_scale: float
+    chunks: Sequence[tuple[Sequence[int], int, Sequence[int], int]],
+    block: int,
+    inv_freq: Tensor,
+    rope_scale: float,
+    *,
+    ranks: Ranks = ALONE,
+    spare: int = 0,
 ) -> Batch:
     """`chunks` are (tokens, start, blocks, logits) as `engine.runner.Chunk` describes them; `block` is the tokens per block.
 
-    `inv_freq` [R / 2] is float64: at 256k positions float32 has lost three digits of the angle.
+    `inv_freq` [R / 2] is float64: at 256k positions float32 has lost three digits of the angle. `spare` is a block of this rank.
     """
     device = inv_freq.device
     tokens: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
     wanted: list[int] = []
-    single: list[tuple[int, Sequence[int], int]] = []
+    single: list[tuple[int, list[int], int]] = []
     pieces: list[Piece] = []
     for new, start, blocks, logits in chunks:
-        begin, end = len(tokens), len(tokens) + len(new)
+        begin, end, last = len(tokens), len(tokens) + len(new), start + len(new)
+        used = blocks[: -(-last // block)]
         tokens.extend(new)
-        positions.extend(range(start, start + len(new)))
-        slots.extend(blocks[p // block] * block + p % block for p in range(start, start + len(new)))
+        positions.extend(range(start, last))
+        written = {p: _place(ranks, used[p], spare) for p in range(start // block, len(used))}
+        slots.extend(written[p // block] * block + p % block for p in range(start, last))
         wanted.extend(range(end - logits, end))
+        seen = _seen(ranks, used, range(start + 1, last + 1), block)
         if len(new) == 1:
-            single.append((begin, blocks, start + 1))
+            single.append((begin, ranks.held(used) or [spare], seen[0]))
         else:
-            pieces.append(Piece(begin, end, start, torch.tensor(blocks, dtype=torch.int32, device=device)))
+            pieces.append(_piece(ranks, begin, end, start, used, seen, spare, device))
     angles = torch.tensor(positions, dtype=torch.float64, device=device)[:, None] * inv_freq
     return Batch(
         torch.tensor(tokens, device=device),
@@ -68,15 +87,54 @@ def make_batch(
         (angles.cos() * rope_scale).float(),
         (angles.sin() * rope_scale).float(),
         torch.tensor(wanted, dtype=torch.int64, device=device),
-        _decoding(single, block, device) if single else None,
+        _decoding(single, device) if single else None,
         pieces,
     )
 
 
-def _decoding(single: list[tuple[int, Sequence[int], int]], block: int, device: torch.device) -> Decoding:
-    used = [blocks[: -(-length // block)] for _, blocks, length in single]
-    longest = max(map(len, used))
-    padded = [[*blocks, *[blocks[-1]] * (longest - len(blocks))] for blocks in used]
+def _place(ranks: Ranks, block: int, spare: int) -> int:
+    place = ranks.place(block)
+    return spare if place is None else place
+
+
+def _seen(ranks: Ranks, blocks: Sequence[int], lengths: Sequence[int], block: int) -> Sequence[int]:
+    """How many of the first `length` rows this rank has, for each of `lengths`, of which the first is the least."""
+    if not ranks.split:
+        return lengths
+    whole = lengths[0] // block
+    counts = [block * len(ranks.held(blocks[:whole]))]
+    for each in blocks[whole:]:
+        more = [0] * block if ranks.place(each) is None else range(1, block + 1)
+        counts += [counts[-1] + rows for rows in more]
+    return [counts[length - whole * block] for length in lengths]
+
+
+def _piece(
+    ranks: Ranks, begin: int, end: int, start: int, blocks: Sequence[int], seen: Sequence[int], spare: int,
+    device: torch.device,
+) -> Piece:  # fmt: skip
+    table, order = ranks.held(blocks), None
+    if ranks.split:
+        places: list[list[int]] = [[] for _ in range(ranks.size)]
+        for number, each in enumerate(blocks):
+            places[ranks.owner(each)].append(number)
+        most = max(map(len, places))
+        table += [spare] * (most - len(table))
+        order = torch.empty(len(blocks), dtype=torch.int64)
+        for rank, numbers in enumerate(places):
+            order[numbers] = torch.arange(rank * most, rank * most + len(numbers))
+        order = order.to(device)
+    return Piece(
+        begin, end, start,
+        torch.tensor(table, dtype=torch.int32, device=device),
+        torch.tensor(seen, dtype=torch.int32, device=device),
+        order,
+    )  # fmt: skip
+
+
+def _decoding(single: list[tuple[int, list[int], int]], device: torch.device) -> Decoding:
+    longest = max(len(blocks) for _, blocks, _ in single)
+    padded = [[*blocks, *[blocks[-1]] * (longest - len(blocks))] for _, blocks, _ in single]
     return Decoding(
         torch.tensor([place for place, _, _ in single], device=device),
         torch.tensor(padded, dtype=torch.int32, device=device),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from inference_backend.config import ModelConfig
+from inference_backend.errors import RequestError
 from inference_backend.kernels.rmsnorm import rms_norm
 from inference_backend.model.attention import Attention
 from inference_backend.model.batch import Batch
@@ -28,7 +29,7 @@ class Layer:
 class Model:
     config: ModelConfig
     ranks: Ranks
-    embedding: Tensor  # [W, D]
+    embedding: Tensor  # [W, D], or this rank's columns of it
     layers: tuple[Layer, ...]
     norm: Tensor
     head: Linear  # this rank's rows of the vocabulary
@@ -54,10 +55,12 @@ class Model:
         for number in range(config.num_hidden_layers):
             layers.append(_layer(loader, config, f"model.layers.{number}", softmax_scale, ranks, config.is_moe(number)))
             progress(number)
-        share = ranks.share(config.vocab_size)
+        share = ranks.share(config.vocab_size) if is_shared(config, ranks) else slice(None)
         head = PlainLinear(embedding[share]) if config.tie_word_embeddings else loader.linear("lm_head", share)
         inv_freq = torch.from_numpy(yarn_frequencies(config)).to(loader.device)
         norm = loader.tensor("model.norm.weight")
+        if ranks.size > 1 and config.hidden_size % ranks.size == 0:
+            embedding = embedding[:, ranks.share(config.hidden_size)].clone()
         return cls(config, ranks, embedding, tuple(layers), norm, head, inv_freq, rope_scale)
 
     @torch.inference_mode()  # type: ignore[untyped-decorator]
@@ -65,11 +68,31 @@ class Model:
         """One step; `caches` holds one tensor [blocks, 64, L] per layer. Returns float32 logits of the wanted tokens, [., W]."""
         eps = self.config.rms_norm_eps
         x_td = self.embedding[batch.tokens]
+        if x_td.shape[1] != self.config.hidden_size:
+            x_td = self.ranks.join(x_td)
         for layer, cache in zip(self.layers, caches, strict=True):
             x_td = x_td + layer.attention(rms_norm(x_td, layer.input_norm, eps), cache, batch).to(x_td.dtype)
             x_td = x_td + layer.mlp(rms_norm(x_td, layer.post_norm, eps)).to(x_td.dtype)
         x_td = rms_norm(x_td[batch.wanted], self.norm, eps)
-        return self.ranks.join(self.head(x_td).float())
+        logits = self.head(x_td).float()
+        return self.ranks.join(logits) if is_shared(self.config, self.ranks) else logits
+
+
+def is_shared(config: ModelConfig, ranks: Ranks) -> bool:
+    """Whether each rank has some rows of the head; all have all of them where the vocabulary cannot be shared equally."""
+    return config.vocab_size % ranks.size == 0
+
+
+def check_ranks(config: ModelConfig, size: int) -> None:
+    """Raises RequestError where the model cannot be spread over so many ranks."""
+    for what, count in {
+        "heads": config.num_attention_heads,
+        "channels": config.intermediate_size,
+        "experts": config.n_routed_experts,
+        "channels of an expert": config.moe_intermediate_size,
+    }.items():
+        if count and count % size:
+            raise RequestError(f"{count:,} {what} cannot be shared by {size} ranks", "Choose fewer with --ranks.")
 
 
 def _layer(loader: Loader, config: ModelConfig, name: str, scale: float, ranks: Ranks, is_moe: bool) -> Layer:

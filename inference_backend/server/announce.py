@@ -20,7 +20,9 @@ class Announcer(Protocol):
 
     def ready(self, served: Served, url: str, socket: Path | None, token_file: Path) -> None: ...
 
-    def draining(self, seconds: float) -> None: ...
+    def draining(self, seconds: float, answers: int) -> None:
+        """`answers` are on their way, and have so many seconds to end; without any it ends now."""
+        ...
 
     def warn(self, text: str) -> None: ...
 
@@ -42,8 +44,8 @@ class JsonAnnouncer:
         place = {"url": url, "socket": str(socket or ""), "token_file": str(token_file)}
         self._say("ready", model=served.name, context_length=served.context, **place)
 
-    def draining(self, seconds: float) -> None:
-        self._say("draining", seconds=seconds)
+    def draining(self, seconds: float, answers: int) -> None:
+        self._say("draining", seconds=seconds, answers=answers)
 
     def warn(self, text: str) -> None:
         self._say("warning", message=text)
@@ -74,8 +76,13 @@ class LineAnnouncer:
         self._say(f"ready: {served.name}, {served.context:,} tokens of context, at {socket or url}")
         self._say(f"the token lies in {token_file}")
 
-    def draining(self, seconds: float) -> None:
-        self._say(f"ending: answers on their way have {seconds:g} s (a second signal ends them at once)")
+    def draining(self, seconds: float, answers: int) -> None:
+        if not answers:
+            self._say("ending: nothing is being answered")
+            return
+        what = "one answer" if answers == 1 else f"{answers} answers"
+        self._say(f"ending: {what} on the way, {seconds:g} s at most; until then the model keeps its memory")
+        self._say("a second signal ends it at once")
 
     def warn(self, text: str) -> None:
         self._say(f"warning: {text}")

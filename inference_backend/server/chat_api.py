@@ -107,6 +107,7 @@ class ChatApi:
                     last = output
                     deltas += reply.feed(output)
                 if reply.is_done:
+                    self._served.engine.stop(asked.engine.id)
                     break
         message, logprobs = fold(deltas)
         choice = {
@@ -140,6 +141,7 @@ class ChatApi:
                 if not begun:
                     parts.append(progress(output))
                 if reply.is_done:
+                    self._served.engine.stop(asked.engine.id)
                     break
                 if parts:
                     yield b"".join(parts)

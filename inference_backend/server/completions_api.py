@@ -138,6 +138,7 @@ class CompletionsApi:
                     for name, values in part.logprobs.items():
                         whole.logprobs[name] += values
                 if reply.is_done:
+                    self._served.engine.stop(asked.engine.id)
                     break
         choice = self._choice(asked, whole, reply.finish_reason)
         return {**self._head(asked), "choices": [choice], "usage": self._usage(asked, reply, last)}
@@ -151,6 +152,7 @@ class CompletionsApi:
                     continue
                 last, part = output, reply.feed(output)
                 if reply.is_done:
+                    self._served.engine.stop(asked.engine.id)
                     break
                 if part.text or part.logprobs["tokens"]:
                     yield event({**head, "choices": [self._choice(asked, part, None)]})

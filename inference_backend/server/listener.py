@@ -100,6 +100,11 @@ class HttpServer:
     def connections(self) -> int:
         return len(self._open)
 
+    @property
+    def busy(self) -> int:
+        """Connections with a request that is being answered."""
+        return sum(connection.state == "busy" for connection in self._open)
+
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         for one in self._sockets:

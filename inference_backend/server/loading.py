@@ -4,11 +4,10 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from inference_backend.chat.grammar import GrammarCompiler
 from inference_backend.chat.template import Template, choose_template
@@ -17,20 +16,21 @@ from inference_backend.checkpoint.folder import Progress
 from inference_backend.config import ModelConfig, load_config
 from inference_backend.engine.async_engine import AsyncEngine
 from inference_backend.engine.engine import Engine
-from inference_backend.engine.runner import BLOCK_TOKENS, Runner
+from inference_backend.engine.runner import Runner
 from inference_backend.engine.scheduler import Limits
 from inference_backend.engine.snapshots import SnapshotStore
-from inference_backend.errors import CapacityError, ModelConfigError, RequestError
+from inference_backend.errors import ModelConfigError, RequestError
 from inference_backend.gpus import this_machine
-from inference_backend.load import StoredWeights, load_weights, open_weights
+from inference_backend.load import load_weights
+from inference_backend.server.memory import cache_blocks
 from inference_backend.server.served import Served
 
 RUNNERS = ("auto", "numpy", "torch")
 CPU_LIMITS = Limits(step_tokens=512, running=64)
 """Steps short enough that a long prompt shows progress, and lets others in."""
-SEQUENCES = 8
-"""Full contexts that the cache has room for where memory allows more."""
 GENERATION_BYTES = 1 << 20
+LEAST_CONTEXT = 1024
+"""The names and schemas of a few tools, and a short answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,10 @@ class ModelOptions:
     snapshots: Path | None = None
     snapshot_gb: float = 20.0
     speculate: bool = True
+    ranks: int = 0
+    """Processes that share the model, one per GPU."""
+    split_context: bool = False
+    """The cache is spread over the ranks, so that together they hold more."""
 
     @property
     def served_name(self) -> str:
@@ -67,6 +71,11 @@ def open_model(options: ModelOptions, progress: Progress) -> Served:
             "They do not belong together.",
         )
     template = choose_template(folder, options.template or None)
+    if 0 < options.context < LEAST_CONTEXT:
+        raise RequestError(
+            f"--context {options.context:,} leaves no room for a conversation",
+            f"Give it {LEAST_CONTEXT:,} tokens or more; without it the model has {config.max_position_embeddings:,}.",
+        )
     if options.context > config.max_position_embeddings:
         raise RequestError(
             f"--context {options.context:,} is more than the model's {config.max_position_embeddings:,} tokens",
@@ -95,8 +104,15 @@ def _runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> t
     if options.runner == "torch" and not has_torch:
         raise RequestError("torch is not installed", "pip install 'kimi-agent[engine,torch]', or use --runner numpy.")
     if options.runner == "numpy" or not has_torch:
+        if options.ranks > 1:
+            raise RequestError(
+                "several ranks need torch", "pip install 'kimi-agent[engine,torch]', and no --runner numpy."
+            )
         return _numpy_runner(options, config, progress), "numpy float32", CPU_LIMITS
-    return _torch_runner(options, config, progress)
+    from inference_backend.server.torch_model import torch_runner
+
+    runner, kind, on_gpu = torch_runner(options, config, progress)
+    return runner, kind, Limits() if on_gpu else CPU_LIMITS
 
 
 def _numpy_runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> Runner:
@@ -104,36 +120,7 @@ def _numpy_runner(options: ModelOptions, config: ModelConfig, progress: Progress
 
     free = this_machine().memory / 2
     weights = load_weights(options.folder, config, cache_bytes=int(free / 2), progress=progress)
-    return ReferenceRunner(config, weights, _blocks(options, config, 4, free / 2))
-
-
-def _torch_runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> tuple[Runner, str, Limits]:
-    import torch
-
-    from inference_backend.engine.torch_runner import TorchRunner
-    from inference_backend.model.model import Model
-
-    try:
-        device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise RequestError(
-            f"torch has no device {options.device[:40]!r} here", "--device is cpu, cuda or cuda:N."
-        ) from None
-    stored = open_weights(options.folder, config, progress=progress)
-    size = sum(entry.end - entry.begin for entry in stored.checkpoint.values())
-    memory = this_machine().memory
-    # without a GPU float32 is the quicker type, where it fits
-    dtype = torch.bfloat16 if device.type != "cpu" or size * 4 > memory else torch.float32
-
-    def layer(number: int) -> None:
-        progress("loading layers", number + 1, config.num_hidden_layers)
-
-    model = Model.load(config, Unprefixed(stored, config.prefix), dtype=dtype, device=device, progress=layer)
-    item = 2 if dtype is torch.bfloat16 else 4
-    free = torch.cuda.mem_get_info(device)[0] * 0.9 - 2e9 if device.type == "cuda" else (memory - size * 2) / 2
-    limits = CPU_LIMITS if device.type == "cpu" else Limits()
-    return TorchRunner(model, _blocks(options, config, item, free)), f"torch {dtype}", limits
+    return ReferenceRunner(config, weights, cache_blocks(config, 4, free / 2, options.cache_gb * 1e9))
 
 
 class _Log:
@@ -148,36 +135,6 @@ class _Log:
             with suppress(OSError):  # the disk that is full may be the log's too
                 sys.stderr.write(f"warning: {text}\n")
                 sys.stderr.flush()
-
-
-class Unprefixed(Mapping[str, Any]):
-    """The stored tensors of a checkpoint by their names without the prefix of models with vision."""
-
-    def __init__(self, stored: StoredWeights, prefix: str) -> None:
-        self._checkpoint, self._prefix = stored.checkpoint, prefix
-        self._names = {short for weight in stored.weights.values() for short in weight.stored()}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._checkpoint.array(self._prefix + name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _blocks(options: ModelOptions, config: ModelConfig, item: int, free: float) -> int:
-    """How many blocks of the cache fit into `free` bytes, where each cached value has `item` bytes. Raises CapacityError."""
-    block = BLOCK_TOKENS * config.num_hidden_layers * config.latent_dim * item
-    room = int((options.cache_gb * 1e9 or free) // block)
-    wanted = -(-config.max_position_embeddings // BLOCK_TOKENS)
-    if room < 2:
-        raise CapacityError(
-            "there is no memory left for the cache of a conversation",
-            f"64 tokens need {block / 1e6:.1f} MB. Give it more with --cache-gb, or choose a smaller model.",
-        )
-    return room if options.cache_gb else min(room, wanted * SEQUENCES)
 
 
 def _fingerprint(folder: Path, template: Template, kind: str) -> str:

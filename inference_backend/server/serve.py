@@ -24,7 +24,9 @@ from inference_backend.server.secret import HeldToken, state_folder
 from inference_backend.server.served import Served
 
 DRAIN_SECONDS = 30.0
-WATCH_SECONDS = 5.0
+WATCH_SECONDS = 1.0
+FAILURE_SECONDS = 2.0
+"""For telling those who wait for an answer that the engine has failed."""
 OUT_OF_MEMORY = ("MemoryError", "_ArrayMemoryError", "OutOfMemoryError")
 """Python's, NumPy's and torch's."""
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -135,7 +137,9 @@ class _Life:
             await asyncio.wait({waiting, watching}, return_when=asyncio.FIRST_COMPLETED)
             watching.cancel()
             if served.engine.failure:
-                raise EngineError(served.engine.failure, "That is a defect. Start the server again, and report it.")
+                self._app.drain()
+                await self._http.close(FAILURE_SECONDS)
+                raise EngineError(served.engine.failure, "Start the server again. If that does not help, report it.")
             await self._end(served)
         finally:
             waiting.cancel()
@@ -153,7 +157,7 @@ class _Life:
         for number in SIGNALS:
             loop.add_signal_handler(number, closing.cancel)
         await asyncio.sleep(0)  # from now on nobody is let in
-        self._announcer.draining(self._options.drain_seconds)
+        self._announcer.draining(self._options.drain_seconds, self._http.busy)
         with suppress(asyncio.CancelledError):
             await closing
         await served.engine.close()

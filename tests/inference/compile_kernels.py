@@ -17,7 +17,7 @@ from inference_backend.kernels.gpu import int4, mla, moe, rmsnorm, rope, router 
 TYPES = {
     "x": "*bf16", "q": "*bf16", "h": "*bf16", "cache": "*bf16", "weight": "*bf16", "w": "*i32", "packed": "*i32",
     "scale": "*bf16", "cos": "*fp32", "sin": "*fp32", "logits": "*fp32", "bias": "*fp32", "weights": "*fp32",
-    "out": "*fp32", "sums": "*fp32", "parts_out": "*fp32", "tables": "*i32", "lengths": "*i32", "experts": "*i64",
+    "out": "*fp32", "sums": "*fp32", "parts_out": "*fp32", "lse": "*fp32", "tables": "*i32", "seen": "*i32", "experts": "*i64",
     "block_pairs": "*i64", "block_experts": "*i64", "eps": "fp32",
 }  # fmt: skip
 """By the name of a parameter; others are int32."""

@@ -1,26 +1,22 @@
-"""The torch model is the reference: every shape, every storage format, any mixture of chunks, any number of ranks."""
+"""The torch model is the reference: every shape, every storage format, any mixture of chunks."""
 
-import re
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from inference_house import SHAPES, random_tokens, random_weights, tiny_config
+from inference_house import SHAPES, random_tokens, random_weights, stored_as, tiny_config
 from nightly import examples
 
 from inference_backend.config import ModelConfig
 from inference_backend.engine.runner import Chunk
-from inference_backend.errors import CheckpointError, EngineError
+from inference_backend.errors import CheckpointError
 from inference_backend.reference import Reference, Segment
 
 torch = pytest.importorskip("torch")
-from inference_backend.engine.ranks import RankedRunner  # noqa: E402
 from inference_backend.engine.torch_runner import TorchRunner  # noqa: E402
 from inference_backend.model.model import Model  # noqa: E402
-from inference_backend.model.parallel import Ranks  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 3e-4}
 """float32 against the float64 reference, on logits of size 1 to 10."""
@@ -94,37 +90,6 @@ def test_blocks_are_copied_saved_and_put_back() -> None:
         other.write_block(2, saved[:-1])
 
 
-STORED = r"(mlp|experts\.\d+)\.(gate|up|down)_proj\.weight$|self_attn\.\w+_proj(_with_mqa)?\.weight$"
-
-
-def stored_as(scheme: str, weights: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A checkpoint's tensors in `scheme`, packed by the format's words, and the float32 weights that they stand for."""
-    stored, meant = {}, {}
-    for name, w in weights.items():
-        pattern = r"mlp\.experts\.\d+\." if scheme == "int4" else STORED
-        if w.ndim == 2 and scheme == "int4" and re.search(pattern, name):
-            grouped = w.reshape(len(w), -1, 32)
-            scale = (np.abs(grouped).max(-1) / 7).astype(ml_dtypes.bfloat16)
-            codes = np.clip(np.round(grouped / scale.astype(np.float32)[..., None]), -8, 7).astype(np.int64)
-            words = ((codes.reshape(len(w), -1, 8) + 8) << np.arange(0, 32, 4)).sum(-1).astype(np.uint32)
-            module = name.removesuffix(".weight")
-            stored[f"{module}.weight_packed"], stored[f"{module}.weight_scale"] = words.view(np.int32), scale
-            meant[name] = (codes * scale.astype(np.float32)[..., None]).reshape(w.shape).astype(np.float32)
-        elif w.ndim == 2 and scheme == "fp8" and re.search(pattern, name):
-            rows, columns = -(-w.shape[0] // 128), -(-w.shape[1] // 128)
-            scale = np.random.default_rng(len(stored)).uniform(0.002, 0.01, (rows, columns)).astype(np.float32)
-            wide = np.repeat(np.repeat(scale, 128, 0), 128, 1)[: w.shape[0], : w.shape[1]]
-            stored[name] = (w / wide).astype(ml_dtypes.float8_e4m3fn)
-            stored[f"{name}_scale_inv"] = scale
-            meant[name] = stored[name].astype(np.float32) * wide
-        elif w.ndim == 2:
-            stored[name] = w.astype(ml_dtypes.bfloat16)
-            meant[name] = stored[name].astype(np.float32)
-        else:
-            stored[name] = meant[name] = w
-    return stored, meant
-
-
 @pytest.mark.parametrize("scheme", ["bf16", "int4", "fp8"])
 def test_weights_as_they_are_stored(scheme: str) -> None:
     config = tiny_config(hidden_size=160, intermediate_size=288)
@@ -161,43 +126,3 @@ def test_a_missing_tensor_is_named() -> None:
     del weights["model.layers.2.mlp.experts.7.up_proj.weight"]
     with pytest.raises(CheckpointError, match=r"no tensor model\.layers\.2\.mlp\.experts\.7\.up_proj"):
         runner(config, weights)
-
-
-RANKED = {"moe_intermediate_size": 64, "v_head_dim": 32, "intermediate_size": 128, "hidden_size": 128}
-
-
-def make_rank(ranks: Ranks, device: str) -> TorchRunner:
-    """Two models in one process would need two groups: the scheme is INT4 on the experts, bfloat16 elsewhere."""
-    config = tiny_config(**RANKED)
-    stored, _ = stored_as("int4", random_weights(config))
-    return runner(config, stored, ranks=ranks, device=device)
-
-
-@pytest.mark.parametrize("size", [2, pytest.param(4, marks=pytest.mark.nightly)])
-def test_ranks_together_are_one_model(size: int) -> None:
-    """Real processes over gloo: heads, channels, experts and vocabulary shared; blocks are copied and put back on every rank."""
-    config = tiny_config(**RANKED)
-    _, meant = stored_as("int4", random_weights(config))
-    tokens = random_tokens(config, 70)
-    model = RankedRunner(make_rank, size)
-    try:
-        found = [model.forward([Chunk(tokens[:64], 0, [3], 64)])]
-        model.copy_block(3, 5)
-        model.write_block(6, model.read_block(5))
-        found.append(model.forward([Chunk(tokens[64:69], 64, [6, 7], 5)]))
-        found.append(model.forward([Chunk(tokens[69:], 69, [6, 7], 1)]))
-    finally:
-        model.close()
-    np.testing.assert_allclose(np.concatenate(found), expected(config, meant, tokens), **CLOSE_INT4)
-
-
-def die(ranks: Ranks, device: str) -> TorchRunner:
-    if ranks.rank:
-        raise SystemExit(3)
-    return make_rank(Ranks(), device)
-
-
-@pytest.mark.nightly
-def test_a_rank_that_dies_is_told() -> None:
-    with pytest.raises(EngineError, match=r"rank 1 of the model ended \(3\)"):
-        RankedRunner(die, 2)

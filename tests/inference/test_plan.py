@@ -80,6 +80,20 @@ def test_eight_h100_hold_one_long_context_when_it_is_split(k2: tuple[ModelConfig
     assert round(plan.seconds_per_token * 1e3, 2) == 1.80
     assert "split by context" in plan.notes[0]
     assert plan.least_count == 8
+    assert (plan.ranks, plan.ranks_split) == (8, 8)
+
+
+def test_how_many_gpus_serve_takes_by_itself(k2: tuple[ModelConfig, Sizes]) -> None:
+    """The fewest with room for one full context, on each or together; all that can share it where there is none."""
+    for gpus, wanted in {
+        "8xB200": (4, 4),
+        "16x90GB": (16, 8),
+        "4xH100": (4, 4),
+        "7xB200": (4, 4),
+        "H200": (1, 1),
+    }.items():
+        plan = plan_gpus(*k2, read_gpus(gpus))
+        assert (plan.ranks, plan.ranks_split) == wanted, gpus
 
 
 def test_what_does_not_fit_says_so(k2: tuple[ModelConfig, Sizes]) -> None:

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from inference_server_house import ROOT, Server, make_model, serving
+from inference_server_house import ROOT, Server, make_model, open_stream, serving
 from kimi_program import Program
 from typer.testing import CliRunner
 
@@ -37,20 +36,6 @@ def run(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     """`serve` where it does not come to serve."""
     argv = [sys.executable, "-m", "inference_backend", "serve", *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **env}, cwd=ROOT, timeout=60)
-
-
-def open_stream(server: Server, body: dict) -> socket.socket:
-    data = json.dumps({**body, "stream": True}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost:{server.port}\r\nAuthorization: Bearer {server.token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
-    )
-    wire = server.connect()
-    wire.sendall(head.encode() + data)
-    seen = b""
-    while b"data: " not in seen:
-        seen += wire.recv(4096)
-    return wire
 
 
 def listeners(port: int) -> set[str]:
@@ -83,7 +68,7 @@ def test_a_whole_life(model: Path, tmp_path: Path):
 
         with closing(open_stream(server, {**HELLO, "max_tokens": 400, "logit_bias": ENDLESS["logit_bias"]})) as wire:
             server.process.send_signal(signal.SIGTERM)
-            server.wait_for("draining")
+            assert server.wait_for("draining")["answers"] == 1
             with pytest.raises(OSError, match="refused"):
                 server.connect()
             rest = b"".join(iter(lambda: wire.recv(65536), b""))
@@ -150,7 +135,8 @@ def test_what_cannot_be_served_is_said_in_a_line(model: Path, tmp_path: Path):
         "reached from other machines": run(model, "--host", "0.0.0.0", "--port", "0", **state),
         "read by others": run(model, "--port", "0", "--token-file", open_to_all, **state),
         "holds no token": run(model, "--port", "0", "--token-file", short, **state),
-        "--context": run(model, "--port", "0", "--context", "999999", **state),
+        "--context 999,999 is more": run(model, "--port", "0", "--context", "999999", **state),
+        "--context 1 leaves no room": run(model, "--port", "0", "--context", "1", **state),
         "chat template": run(model, "--port", "0", "--template", "gpt", **state),
         "not enough memory": run(model, "--port", "0", "--runner", "numpy", "--cache-gb", "1e9", **state),
         "no device 'tpu'": run(model, "--port", "0", "--runner", "torch", "--device", "tpu", **state),
@@ -188,10 +174,29 @@ def test_our_agent_completes_a_turn(for_agents: Server, tmp_path: Path, kind: st
 
 def test_sessions_go_on_after_a_restart(model: Path, tmp_path: Path):
     body = {"messages": [{"role": "user", "content": "0123456789" * 20}], "max_tokens": 2, "prompt_cache_key": "one"}
-    for cached in (False, True):
-        with serving(model, tmp_path, "--snapshots", str(tmp_path / "kept")) as server:
+    with serving(model, tmp_path, "--snapshots", str(tmp_path / "kept")) as server:
+        for cached in (False, True):
             usage = server.post("/v1/chat/completions", body).json()["usage"]
             assert (usage["prompt_tokens_details"]["cached_tokens"] > 100) is cached
+    assert server.events[-1] == {"event": "draining", "seconds": 30.0, "answers": 0}
+    with serving(model, tmp_path, "--snapshots", str(tmp_path / "kept")) as server:
+        usage = server.post("/v1/chat/completions", body).json()["usage"]
+        assert usage["prompt_tokens_details"]["cached_tokens"] > 100
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_a_stop_string_ends_stays_with_its_session(model: Path, tmp_path: Path, path: str, stream: bool):
+    """It is pinned, and goes to the disk, as one that the model ended."""
+    asked = {"messages": [{"role": "user", "content": "0" * 200}]} if "chat" in path else {"prompt": "0" * 200}
+    stops = ["a", "e", "i", "o", "u", " ", "\n", "0", "1"]
+    body = {**asked, "logit_bias": ENDLESS["logit_bias"], "stop": stops, "prompt_cache_key": "s", "stream": stream}
+    with serving(model, tmp_path, "--snapshots", str(tmp_path / "kept")) as server:
+        assert b'"finish_reason":"stop"' in server.post(path, body).body
+        metrics = server.request("GET", "/metrics").body
+        while b"kimi_saved_blocks_total 0.0" in metrics:
+            metrics = server.request("GET", "/metrics").body
+        assert b"kimi_pinned_sessions 1.0" in metrics
 
 
 def test_thinking_can_be_switched_where_the_template_lets_it(model: Path, tmp_path: Path):

@@ -19,7 +19,7 @@ from inference_backend.kernels.gpu.moe import moe_triton  # noqa: E402
 from inference_backend.kernels.gpu.rmsnorm import rms_norm_triton  # noqa: E402
 from inference_backend.kernels.gpu.rope import rope_triton  # noqa: E402
 from inference_backend.kernels.gpu.router import route_triton  # noqa: E402
-from inference_backend.kernels.mla import mla_decode_plain, mla_prefill_plain  # noqa: E402
+from inference_backend.kernels.mla import merge, mla_decode_plain, mla_prefill_plain  # noqa: E402
 from inference_backend.kernels.rmsnorm import rms_norm_plain  # noqa: E402
 from inference_backend.kernels.rope import rope_plain  # noqa: E402
 from inference_backend.kernels.router import route_plain  # noqa: E402
@@ -116,16 +116,24 @@ def paged(lengths: list[int], width: int, dtype):
     return torch.randn(16, 64, width).to(dtype), torch.tensor(padded, dtype=torch.int32)
 
 
+def near_both(found, wanted, tolerance: float) -> None:
+    """Outputs, and the logarithms of their weights' sums."""
+    near(found[0], wanted[0], tolerance)
+    near(found[1].exp(), wanted[1].exp(), tolerance)
+
+
 @each_type
 @pytest.mark.parametrize(("heads", "rank", "rest"), [(4, 32, 16), (3, 7, 5)])
 def test_mla_decode(dtype, heads: int, rank: int, rest: int) -> None:
-    """Lengths at the edges of blocks; keys in several parts, some of them empty for the shorter sequences."""
-    lengths = [1, 64, 65, 300]
-    cache, tables = paged(lengths, rank + rest, dtype)
-    q = torch.randn(4, heads, rank + rest, dtype=dtype)
+    """Lengths at the edges of blocks, and none; keys in several parts, some of them empty for the shorter sequences."""
+    lengths = [1, 64, 65, 300, 0]
+    cache, tables = paged([max(length, 1) for length in lengths], rank + rest, dtype)
+    q = torch.randn(5, heads, rank + rest, dtype=dtype)
     counts = torch.tensor(lengths, dtype=torch.int32)
     found = mla_decode_triton(*there(q, cache, tables, counts), 0.2, rank)
-    near(found, mla_decode_plain(q.double(), cache.double(), tables, counts, 0.2, rank), CLOSE[dtype])
+    near_both(found, mla_decode_plain(q.double(), cache.double(), tables, counts, 0.2, rank), CLOSE[dtype])
+    assert not found[0][4].any()
+    assert torch.isneginf(found[1][4]).all()
 
 
 @each_type
@@ -135,8 +143,37 @@ def test_mla_prefill(dtype, tokens: int, start: int) -> None:
     heads, rank, rest = 3, 32, 16
     cache, tables = paged([start + tokens], rank + rest, dtype)
     q = torch.randn(tokens, heads, rank + rest, dtype=dtype)
-    found = mla_prefill_triton(*there(q, cache, tables[0]), start, 0.2, rank)
-    near(found, mla_prefill_plain(q.double(), cache.double(), tables[0], start, 0.2, rank), CLOSE[dtype])
+    seen = torch.arange(start + 1, start + tokens + 1, dtype=torch.int32)
+    found = mla_prefill_triton(*there(q, cache, tables[0], seen), 0.2, rank)
+    near_both(found, mla_prefill_plain(q.double(), cache.double(), tables[0], seen, 0.2, rank), CLOSE[dtype])
+
+
+@pytest.mark.parametrize(
+    ("decode", "prefill"), [(mla_decode_triton, mla_prefill_triton), (mla_decode_plain, mla_prefill_plain)]
+)
+def test_attention_over_parts_is_that_over_the_whole(decode, prefill) -> None:
+    """Every second block on each of two ranks, as a split cache has them, also where one of them has nothing to see yet."""
+    tokens, start, rank = 30, 50, 32
+    cache, tables = paged([start + tokens, 300], rank + 16, torch.float32)
+    q = torch.randn(tokens, 3, rank + 16)
+    seen = torch.arange(start + 1, start + tokens + 1, dtype=torch.int32)
+    halves = [(tables[:1, part::2].contiguous(), (seen - 64 * part).clamp(0, 64).int()) for part in (0, 1)]
+    outs, lses = zip(*(prefill(*there(q, cache, table[0], sees), 0.2, rank) for table, sees in halves), strict=True)
+    whole = mla_prefill_plain(q.double(), cache.double(), tables[0], seen, 0.2, rank)[0]
+    near(merge(torch.stack(outs), torch.stack(lses)), whole, CLOSE[torch.float32])
+
+    lengths = torch.tensor([80, 300], dtype=torch.int32)
+    parts = [(tables[:, :4:2], [64, 128]), (tables[:, 1:4:2], [16, 128]), (tables[:, 4:], [0, 44])]
+    q = torch.randn(2, 3, rank + 16)
+    outs, lses = zip(
+        *(
+            decode(*there(q, cache, table.contiguous(), torch.tensor(has, dtype=torch.int32)), 0.2, rank)
+            for table, has in parts
+        ),
+        strict=True,
+    )
+    whole = mla_decode_plain(q.double(), cache.double(), tables, lengths, 0.2, rank)[0]
+    near(merge(torch.stack(outs), torch.stack(lses)), whole, CLOSE[torch.float32])
 
 
 @pytest.mark.nightly

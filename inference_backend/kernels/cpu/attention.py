@@ -13,9 +13,9 @@ PART = 1024
 """Rows of the cache that are worth a thread of their own."""
 
 
-def merge(outs: Tensor, lses: Tensor) -> Tensor:
-    """`outs` [P, ..., X] and `lses` [P, ...] of P parts of one context, as one [..., X]; float32."""
-    return (outs.float() * lses.softmax(0)[..., None]).sum(0)
+def _merge(outs: Tensor, lses: Tensor) -> tuple[Tensor, Tensor]:
+    """`outs` [P, ..., X] and `lses` [P, ...] of P parts of one context, as one [..., X] and its lse; float32."""
+    return (outs.float() * lses.softmax(0)[..., None]).sum(0), lses.logsumexp(0)
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
@@ -24,22 +24,24 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tu
     return out, lse
 
 
-def attend_flash(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """See `kernels.attend`: what lies before the T queries needs no mask, and the rest is plainly causal."""
+def causal_attention_flash(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """See `kernels.attention`: what lies before the T queries needs no mask, and the rest is plainly causal."""
     width, start = max(q.shape[-1], v.shape[-1]), k.shape[1] - q.shape[1]
     q, k, v_wide = (functional.pad(x, (0, width - x.shape[-1]))[None] for x in (q, k, v))
     out, lse = _flash(q, k[:, :, start:], v_wide[:, :, start:], scale, causal=True)
     if start:
         past, past_lse = _flash(q, k[:, :, :start], v_wide[:, :, :start], scale, causal=False)
-        out = merge(torch.stack([past, out]), torch.stack([past_lse, lse])).to(q.dtype)
+        out = _merge(torch.stack([past, out]), torch.stack([past_lse, lse]))[0].to(q.dtype)
     return out[0, ..., : v.shape[-1]]
 
 
-def mla_decode_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> Tensor:
-    """One token's heads `q` [H, L] over the latents `rows` [S, L] of its sequence; [H, rank].
+def mla_decode_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> tuple[Tensor, Tensor]:
+    """One token's heads `q` [H, L] over the latents `rows` [S, L] that it sees; [H, rank] and lse [H].
 
     All heads read the same rows: they are the queries of one head. Threads share the context, as there is nothing else to share.
     """
+    if not len(rows):
+        return q.new_zeros(len(q), rank), q.new_full((len(q),), float("-inf"), dtype=torch.float32)
     parts = max(1, min(torch.get_num_threads(), len(rows) // PART))
     size = len(rows) // parts
     cut = rows[: parts * size].view(parts, 1, size, -1)
@@ -50,21 +52,29 @@ def mla_decode_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> Tensor
         out, lse = _flash(q[None, None], rest, rest, scale, causal=False)
         outs.append(out[:, 0])
         lses.append(lse[:, 0])
-    return merge(torch.cat(outs), torch.cat(lses))[:, :rank].to(q.dtype)
+    merged, total = _merge(torch.cat(outs), torch.cat(lses))
+    return merged[:, :rank].to(q.dtype), total
 
 
-def mla_prefill_flash(q: Tensor, rows: Tensor, scale: float, rank: int) -> Tensor:
-    """The last tokens of a sequence, `q` [T, H, L], over all its latents `rows` [S, L]; [T, H, rank].
+def mla_prefill_flash(q: Tensor, rows: Tensor, seen: Tensor, scale: float, rank: int) -> tuple[Tensor, Tensor]:
+    """`q` [T, H, L] over the latents `rows` [S, L], of which token t sees the first `seen[t]`, ascending; [T, H, rank], lse.
 
-    What lies before them is one head's keys for T H queries; among themselves they are few, and masked.
+    What all of them see is one head's keys for T H queries; the rest is little, and masked.
     """
-    start = len(rows) - len(q)
-    scores = torch.einsum("thl,sl->ths", q, rows[start:]).float() * scale
-    later = torch.ones(len(q), len(q), dtype=torch.bool).triu_(1)
-    scores = scores.masked_fill(later[:, None], float("-inf"))
-    own = torch.einsum("ths,sc->thc", scores.softmax(-1).to(q.dtype), rows[start:, :rank])
-    past = rows[None, None, :start]
+    common = int(seen[0])
+    past = rows[None, None, :common]
     out, lse = _flash(q.flatten(0, 1)[None, None], past, past, scale, causal=False)
-    before = out[0, 0].unflatten(0, q.shape[:2])[..., :rank]
-    lses = torch.stack([lse[0, 0].unflatten(0, q.shape[:2]), scores.logsumexp(-1)])
-    return merge(torch.stack([before, own]), lses).to(q.dtype)
+    before, before_lse = (each[0, 0].unflatten(0, q.shape[:2]) for each in (out, lse))
+    if common == len(rows):
+        return before[..., :rank], before_lse
+    rest = rows[common:]
+    scores = torch.einsum("thl,sl->ths", q, rest).float() * scale
+    hidden = torch.arange(common, len(rows)) >= seen[:, None]
+    scores = scores.masked_fill(hidden[:, None], float("-inf"))
+    own_lse = scores.logsumexp(-1)
+    weights = (
+        scores - own_lse.clamp(min=torch.finfo(torch.float32).min)[..., None]
+    ).exp()  # the first token sees none of it
+    own = torch.einsum("ths,sc->thc", weights.to(q.dtype), rest[:, :rank])
+    merged, total = _merge(torch.stack([before[..., :rank], own]), torch.stack([before_lse, own_lse]))
+    return merged.to(q.dtype), total

@@ -202,7 +202,7 @@ def _blocks(experts: Tensor, held: int, size: int) -> tuple[Tensor, Tensor]:
     order = known.argsort(stable=True)
     count = torch.zeros(held + 1, dtype=torch.int64, device=device).scatter_add_(0, known, torch.ones_like(known))
     blocks = (count + size - 1) // size
-    blocks[held] = 0
+    blocks[held:].zero_()
     ends = blocks.cumsum(0)
     sorted_experts = known[order]
     rank = torch.arange(pairs, device=device) - (count.cumsum(0) - count)[sorted_experts]

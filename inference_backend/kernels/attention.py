@@ -7,17 +7,17 @@ from torch.nn import functional
 from inference_backend.kernels.dispatch import backend
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """`q` [H, T, X] are the last T of the S positions of `k` [H, S, X] and `v` [H, S, V]; none sees a later one. [H, T, V]."""
     if backend(q.device) == "cpu":
-        from inference_backend.kernels.cpu.attention import TYPES, attend_flash
+        from inference_backend.kernels.cpu.attention import TYPES, causal_attention_flash
 
         if q.dtype in TYPES:
-            return attend_flash(q, k, v, scale)
-    return attend_plain(q, k, v, scale)
+            return causal_attention_flash(q, k, v, scale)
+    return causal_attention_plain(q, k, v, scale)
 
 
-def attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+def causal_attention_plain(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     start, mask = k.shape[1] - q.shape[1], None
     if start:
         mask = torch.ones(q.shape[1], k.shape[1], dtype=torch.bool, device=q.device).tril_(start)
