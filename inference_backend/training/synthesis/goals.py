@@ -87,7 +87,7 @@ def _says(said: str, words: str) -> bool:
 
 
 def plain_words(text: str) -> str:
-    """A text for comparison: in lower case, without marks of quoting and emphasis, blanks as one, full-width signs as usual ones."""
+    """A text for comparison: lower case, no marks of quoting and emphasis, single blanks, no full-width signs."""
     text = unicodedata.normalize("NFKC", text).casefold()
     text = re.sub(r"[`*\"“”「」‘’]|(?<!\w)'|'(?!\w)", "", text)
     return re.sub(r"\s+", " ", text).strip()

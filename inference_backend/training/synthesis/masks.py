@@ -15,7 +15,7 @@ _HOMES = (
     "/Users/{}/code",
     "/srv/{}",
     "/workspace/{}",
-    "/tmp/{}",
+    "/data/{}",
 )
 _TOOK = re.compile(r"\bin \d+\.\d\ds\b")
 

@@ -16,7 +16,8 @@ TRIES = 6
 
 
 class Slot(Struct, frozen=True):
-    """A place of a dataset that one task fills. What is not seen in training: the names, and the world with them, or the phrasing too."""
+    """A place of a dataset that one task fills. `unseen_names`: training sees neither its names nor its world; `unseen_words`:
+    nor its phrasing."""
 
     number: int
     split: Split

@@ -79,7 +79,7 @@ def tree_of(folder: Path) -> dict[str, str]:
         folders[:] = sorted(name for name in folders if name not in LEFT_BEHIND)
         for name in sorted(names):
             path = Path(parent) / name
-            data = os.readlink(path).encode() if path.is_symlink() else path.read_bytes()
+            data = str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
             try:
                 found[path.relative_to(folder).as_posix()] = data.decode()
             except UnicodeDecodeError:
