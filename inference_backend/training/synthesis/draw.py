@@ -12,7 +12,7 @@ from inference_backend.training.synthesis.world import World
 
 T = TypeVar("T")
 TEXTS = ("txt", "md")
-DATA = ("txt", "md", "csv", "json", "log", "cfg", "yaml", "ini")
+DATA = ("txt", "md", "csv", "json", "log", "cfg", "yaml", "ini", "toml", "html", "js")
 TYPED: dict[Language, float] = {"en": 0.0, "zh": 0.25}
 """How often a text file of a request in this language has a name in it."""
 
@@ -55,7 +55,7 @@ class Draw:
 
     def name(self) -> str:
         """A plain name in Latin letters: real or invented."""
-        kind = "things" if self.chance(0.4) else "invented"
+        kind = self.pick(("common", "things", "things", "invented", "invented"))
         words = pool(kind, "en", self.unseen_names)
         return self._fresh(lambda: self.pick(words))
 
@@ -74,7 +74,27 @@ class Draw:
         plain = pool("plain", self.language, self.unseen_names)
         words = [self.pick(plain) for _ in range(count)]
         words[self.rng.randrange(count)] = self.word()
-        return ("" if self.language == "zh" else " ").join(words)
+        if self.chance(0.12):
+            words.insert(self.rng.randrange(count + 1), self._figure())
+        text = ("" if self.language == "zh" else " ").join(words)
+        return text if self.language == "zh" else self._written(text)
+
+    def _figure(self) -> str:
+        """A number, a time or a date."""
+        shape = self.pick(("{}", "{}", "{:02d}:{:02d}", "2{:03d}-{:02d}-{:02d}", "{}%", "{}.{}"))
+        return shape.format(self.number(1, 23), self.number(1, 12), self.number(1, 28))
+
+    def _written(self, text: str) -> str:
+        """With a capital letter, an end, a comma: sometimes."""
+        mood = self.rng.random()
+        if mood < 0.2:
+            text = text[0].upper() + text[1:]
+        if mood < 0.1:
+            text += "."
+        if 0.3 < mood < 0.4 and text.count(" ") > 2:
+            first, _, rest = text.partition(" ")
+            text = f"{first}, {rest}"
+        return text
 
     def person(self) -> str:
         return self.of("people") if self.language == "zh" else self.of("people").capitalize()

@@ -109,9 +109,7 @@ def say(
         pieces.append(f"{left}{slots[name]}{right}")
         at = match.end()
     pieces.append(literal(expanded[at:]))
-    text = "".join(pieces)
-    if language == "zh":
-        text = _tight(text)
+    text = _tight("".join(pieces))
     return Said(
         text if bare else _polite(rng, text, language), f"{family}/{language}/{'h' if held_out else 't'}{number}"
     )
@@ -159,6 +157,6 @@ def _slip(rng: random.Random, text: str) -> str:
 
 
 def _tight(text: str) -> str:
-    """Chinese text without doubled blanks, and none before its punctuation."""
+    """A text without doubled blanks, and none around Chinese punctuation."""
     text = re.sub(r" {2,}", " ", text)
     return re.sub(r"\s*([，。？！、：；])\s*", r"\1", text).strip()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, to_builtins
 
@@ -26,7 +26,10 @@ from inference_backend.training.synthesis.dataset import (
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.plan import TRIES, Slot, draw_task, slots
 from inference_backend.training.synthesis.sift import Sieve, too_long
-from inference_backend.training.synthesis.task import posed
+from inference_backend.training.synthesis.task import Task, posed
+
+if TYPE_CHECKING:
+    from inference_backend.training.synthesis.rooms import Episode, Room
 
 PART = 200
 """Tasks of one part."""
@@ -103,10 +106,8 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
                 task = draw_task(slot, seed, attempt)
                 episode = await room.perform(task)
                 reason = "did not reach its goal" if episode.wrong else "too long" if too_long(episode.messages) else ""
-                if not reason:
-                    again = await room.perform(task, again=episode.messages)
-                    same = not again.wrong and again.messages == episode.messages
-                    reason = "" if same else "another run went another way"
+                if not reason and not await _replays(room, task, episode):
+                    reason = "another run went another way"
                 if not reason:
                     facts |= {"system": episode.system, "tools": episode.tools}
                     examples.append(Example(*_fields(task, episode.messages)))
@@ -115,7 +116,15 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
     return examples, {**facts, "rejected": dict(sorted(rejected.items()))}
 
 
-def _fields(task: Any, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
+async def _replays(room: "Room", task: Task, episode: "Episode") -> bool:
+    """Whether the same calls in a clean copy of the world show the same and reach the goal. Without a call nothing can differ."""
+    if not any("tool_calls" in message for message in episode.messages):
+        return True
+    again = await room.perform(task, again=episode.messages)
+    return not again.wrong and again.messages == episode.messages
+
+
+def _fields(task: Task, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
     it = posed(task)
     return (
         it.id, it.family, it.language, it.template, it.world_seed, it.split, it.holds_out, messages, it.turns, it.world, it.goal,

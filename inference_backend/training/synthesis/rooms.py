@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from msgspec import Struct
 
 from inference_backend.training.synthesis.expert import Expert, Recorded
+from inference_backend.training.synthesis.families.trouble import NOBODY
 from inference_backend.training.synthesis.goals import check
 from inference_backend.training.synthesis.masks import Masks, masks_for
 from inference_backend.training.synthesis.site import Site
@@ -106,7 +107,7 @@ class Room:
     async def _act(self, task: Task, folder: Path, masks: Masks, expert: Expert) -> Episode:
         self._agent.make_provider = lambda name: expert
         session = self._agent.open(
-            ask=functools.partial(_answers, task.refuses or NOT_ALLOWED),
+            ask=functools.partial(_answers, _no(task.refuses)),
             cwd=folder,
             mode="default" if task.refuses else "yolo",
         )
@@ -143,6 +144,15 @@ async def _turn(session: "Session", text: str) -> tuple[ev.TurnEnded, str]:
         elif isinstance(event, ev.TurnEnded):
             end = event
     return end, answer
+
+
+def _no(refuses: str) -> str:
+    """What a person says who allows nothing, or the program where there is none."""
+    if refuses == NOBODY:
+        from kimi_agent.frontends.print import NOBODY as WORDS
+
+        return WORDS
+    return refuses or NOT_ALLOWED
 
 
 async def _answers(no: str, question: Question) -> Answer:

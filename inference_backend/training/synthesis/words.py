@@ -30,7 +30,7 @@ def is_held_out(word: str) -> bool:
 
 @functools.cache
 def pool(kind: str, language: Language, held_out: bool) -> Sequence[str]:
-    """The words of a kind (`things`, `plain`, `people`, `places`, `invented`), each once."""
+    """The words of a kind (`common`, `things`, `plain`, `people`, `places`, `invented`), each once."""
     every = _invented() if kind == "invented" else _listed(language)[kind]
     return [word for word in every if is_held_out(word) == held_out]
 

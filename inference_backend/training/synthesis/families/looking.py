@@ -18,8 +18,8 @@ def list_folder(draw: Draw) -> Task:
     def expert() -> Steps:
         seen = yield Call("Shell", {"command": f"ls {folder}".strip()})
         names = draw.listed(lines_of(seen))
-        where = folder or draw.both("The folder", "文件夹")
-        yield Words(draw.both(f"{where} holds {names}.", f"{where} 里有 {names}。"))
+        where = draw.both(folder or "The folder", f"{folder} 里" if folder else "文件夹里")
+        yield Words(draw.both(f"{where} holds {names}.", f"{where}有 {names}。"))
 
     return draw.task(world, prompt, Goal(world.tree(), answer=tuple((name,) for name in top)), expert)
 
