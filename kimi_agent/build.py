@@ -214,7 +214,7 @@ def model_of(name: str, entry: ModelConfig) -> Model:
     given = entry.prices
     prices = Prices(given.input, given.output, given.cached) if given else None
     capabilities = entry.capabilities or frozenset()
-    return Model(name, entry.model or name, entry.provider, entry.max_context_size, capabilities, prices)
+    return Model(name, entry.model or name, entry.provider, entry.max_context_size, capabilities, prices, entry.profile)
 
 
 def endpoint_of(config: Config, entry: ModelConfig) -> Endpoint:

@@ -11,6 +11,7 @@ from kimi_agent.agent.compaction import Ledger
 from kimi_agent.agent.compactor import Compactor
 from kimi_agent.agent.history import History
 from kimi_agent.agent.loop import Turn
+from kimi_agent.agent.profile import PROFILES, Profile
 from kimi_agent.core import event as ev
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.message import Message
@@ -41,7 +42,7 @@ class Runner(Struct):
     """Makes turns. Fed with every event of its conversation (`apply`), live or from the log; it emits through its `caller`."""
 
     session_id: str
-    system: str
+    own_system: str  # its prompt, where no profile of the model stands in for it
     caller: Caller
     _specs: tuple[ToolSpec, ...] | None  # None: those of the caller's tools
     models: Models
@@ -75,12 +76,23 @@ class Runner(Struct):
     @property
     def specs(self) -> tuple[ToolSpec, ...]:
         """The tools as the model sees them: made when they are first asked for, which is after the first prompt is drawn."""
-        if self._specs is None:
+        if self._specs is None and self.profile is not None:
+            self._specs = self.profile.specs(self.caller.tools.values())
+        elif self._specs is None:
             more = self.caller.more.declared(self.model.context_size) if self.caller.more is not None else ()
             fixed = self.caller.tools
             tools = [*fixed.values(), *(tool for tool in more if tool.name not in fixed)]
             self._specs = tuple(map(tool_spec, tools))
         return self._specs
+
+    @property
+    def profile(self) -> Profile | None:
+        """What the model is told in place of the prompt and all tools; None for the full profile."""
+        return PROFILES.get(self.model.profile)
+
+    @property
+    def system(self) -> str:
+        return self.profile.system if self.profile is not None else self.own_system
 
     def declare_anew(self) -> None:
         """Tell the model of other tools from the next request on: what it has read before is not cached any more then."""
@@ -116,6 +128,8 @@ class Runner(Struct):
     def set_model(self, name: str) -> None:
         """Raises KimiError when the model is unknown."""
         provider = self.models.make_provider(name)
+        if provider.model.profile != self.model.profile:
+            self.declare_anew()
         self._replaced += [self._provider] if self._provider is not None else []
         self._provider, self.model, self._window_search = provider, provider.model, None
         if self._compactor is not None:

@@ -198,7 +198,7 @@ class Session:
 
     async def _run(self, text: str, images: tuple[Image, ...] = ()) -> None:
         self._went_well = False
-        if self.servers is not None:
+        if self.servers is not None and self.runner.profile is None:
             self.servers.start(gently=True)  # the request goes first
         self._went_well = await self._turns.run(text, images)
         await self.files.quiet()  # what the person changes from now on is theirs
@@ -256,8 +256,8 @@ class Session:
             note = mode_note(self.runner.history.messages, self.mode, self.plan_file)
             notes += [note] if note else []
             self._mode_told = True
-        late = late_notes(self.runner.history.messages, self.late)
-        late += self.servers.take_notes(self.id) if self.servers is not None else []
+        late = late_notes(self.runner.history.messages, self.late) if (full := self.runner.profile is None) else []
+        late += self.servers.take_notes(self.id) if self.servers is not None and full else []
         return [*notes, *late, *(told_end(task) for task in self.tasks.take_ended())]
 
     def listen(self, listener: Listener | None) -> None:

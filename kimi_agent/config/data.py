@@ -46,7 +46,8 @@ class ModelConfig:
     """A model under the user's name for it. `model` is what the API calls it, `max_context_size` is in tokens (0: unknown).
 
     `capabilities` are of `thinking always_thinking image_in video_in`; None when the file does not say. `sampling` holds
-    request fields sent as they are; `max_output_size` is in tokens, reasoning included.
+    request fields sent as they are; `max_output_size` is in tokens, reasoning included. `profile` is what the model is told:
+    `full`, or `compact` for small models, a short prompt and few tools, see guides/local.md.
     """
 
     IGNORED: ClassVar[frozenset[str]] = frozenset(
@@ -60,6 +61,7 @@ class ModelConfig:
     prices: Prices | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
     max_output_size: Annotated[int, Meta(gt=0)] | None = None
+    profile: Literal["full", "compact"] = "full"
 
 
 @dataclass(frozen=True, slots=True)

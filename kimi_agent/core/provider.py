@@ -26,7 +26,10 @@ class Prices(Record):
 
 
 class Model(Record):
-    """`name` is the user's key for it, `id` what the API calls it. `context_size` in tokens, 0 when unknown."""
+    """`name` is the user's key for it, `id` what the API calls it. `context_size` in tokens, 0 when unknown.
+
+    `profile` is what it is told: `full`, or `compact` for a short prompt and few tools (agent/profile.py).
+    """
 
     name: str
     id: str
@@ -34,6 +37,7 @@ class Model(Record):
     context_size: int = 0
     capabilities: frozenset[str] = frozenset()
     prices: Prices | None = None
+    profile: str = "full"
 
     @property
     def sees(self) -> bool:
