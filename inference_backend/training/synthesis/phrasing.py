@@ -1,0 +1,149 @@
+"""Requests in many words: templates with alternatives, quoting, politeness and a few slips of the pen.
+
+A template is a line such as `{read|open|show me} <path>{| please}`: braces hold alternatives, angle brackets slots. The files
+`phrasings_LANGUAGE.txt` hold them under `[family]`; those under `[family held_out]` are never used for training.
+"""
+
+import functools
+import random
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from inference_backend.training.synthesis.words import Language
+
+TYPO_SHARE = 0.05
+_PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
+_POLITE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
+    "en": (
+        ("please ", "hi, ", "can you ", "could you ", "I need you to ", "hey, ", "now ", "would you ", "ok, ", "quickly "),
+        (" please", ", please", ", thanks", " for me", " now", ". Thank you!"),
+    ),
+    "zh": (
+        ("请", "麻烦", "帮我", "你好，", "请帮我", "现在", "能不能", "麻烦你", "好，", "快点"),
+        ("，谢谢", "，好吗", "吧", "，多谢", "，麻烦了", "一下"),
+    ),
+}  # fmt: skip
+_QUOTES: dict[Language, Sequence[tuple[str, str]]] = {
+    "en": (("", ""), ("", ""), ("", ""), ("`", "`"), ('"', '"'), ("'", "'")),
+    "zh": (("", ""), (" ", " "), (" ", " "), ("`", "`"), ("“", "”"), ("「", "」")),
+}
+_TEXT_QUOTES: dict[Language, Sequence[tuple[str, str]]] = {
+    "en": (('"', '"'), ("'", "'"), ('"', '"'), ("`", "`")),
+    "zh": (("“", "”"), ("「", "」"), ('"', '"'), ("‘", "’")),
+}
+_ASKS = re.compile(
+    r"\b(what|what's|which|who|how|where|when|why)\b|^(is|are|do|does|did|has|have|can|i|i'd|there|any)\b|[什哪吗几谁怎]|多少|么$",
+    re.IGNORECASE,
+)
+"""A request that is a question, or a wish: no `please` fits before it."""
+
+
+class Said(Struct, frozen=True):
+    """A request and the template that it came from."""
+
+    text: str
+    template: str
+
+
+class Templates(Struct, frozen=True):
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+@functools.cache
+def templates(language: Language) -> Mapping[str, Templates]:
+    """All templates of a language by family."""
+    lists: dict[str, tuple[list[str], list[str]]] = {}
+    current: list[str] = []
+    for line in Path(__file__).with_name(f"phrasings_{language}.txt").read_text("utf-8").splitlines():
+        if head := re.fullmatch(r"\[([a-z_0-9]+)( held_out)?\]", line):
+            current = lists.setdefault(head[1], ([], []))[1 if head[2] else 0]
+        elif line.strip() and not line.startswith("#"):
+            current.append(line)
+    return {family: Templates(tuple(train), tuple(held)) for family, (train, held) in lists.items()}
+
+
+def say(
+    rng: random.Random, family: str, language: Language, held_out: bool, slots: Mapping[str, str], *, bare: bool = False
+) -> Said:
+    """A request of a family. Slots named `text...` always stand in quotes, others sometimes; `url...` and `n...` never.
+
+    `bare` leaves out politeness and slips, for a part of a longer request.
+    """
+    both = templates(language)[family]
+    lines = both.held_out if held_out else both.train
+    number = rng.randrange(len(lines))
+    quote, text_quote = rng.choice(_QUOTES[language]), rng.choice(_TEXT_QUOTES[language])
+    typo = not bare and language == "en" and rng.random() < TYPO_SHARE
+
+    def literal(text: str) -> str:
+        nonlocal typo
+        if typo and len(text.strip()) > 5:
+            typo = False
+            return _slip(rng, text)
+        return text
+
+    pieces, at = [], 0
+    expanded = _alternatives(rng, lines[number])
+    for match in re.finditer(r"<([a-z_0-9]+)>", expanded):
+        pieces.append(literal(expanded[at : match.start()]))
+        name = match[1]
+        left, right = text_quote if name.startswith("text") else ("", "") if name.startswith(("url", "n")) else quote
+        pieces.append(f"{left}{slots[name]}{right}")
+        at = match.end()
+    pieces.append(literal(expanded[at:]))
+    text = "".join(pieces)
+    if language == "zh":
+        text = _tight(text)
+    return Said(
+        text if bare else _polite(rng, text, language), f"{family}/{language}/{'h' if held_out else 't'}{number}"
+    )
+
+
+def _alternatives(rng: random.Random, template: str) -> str:
+    return re.sub(r"\{([^{}]*)\}", lambda match: rng.choice(match[1].split("|")), template)
+
+
+def variants(template: str) -> int:
+    """In how many ways a template can be said."""
+    count = 1
+    for match in re.finditer(r"\{([^{}]*)\}", template):
+        count *= len(match[1].split("|"))
+    return count
+
+
+def _polite(rng: random.Random, text: str, language: Language) -> str:
+    """With a word of courtesy before or behind it, another end, another case: sometimes."""
+    before, behind = _POLITE[language]
+    asks = text.endswith(("?", "？")) or _ASKS.search(text) is not None
+    mood, ends = rng.random(), text.endswith((".", "?", "!", "。", "？", "！", ":", "："))
+    if mood < 0.25 and not asks:
+        text = rng.choice(before) + (text[0].lower() + text[1:] if language == "en" else text)
+    elif mood < 0.4 and not asks and not ends and "\n" not in text:
+        text += rng.choice(behind)
+    elif mood < 0.7 and not ends:
+        text += ("?" if asks else ".") if language == "en" else ("？" if asks else "。")
+    if language == "en" and rng.random() < 0.4:
+        text = text[0].upper() + text[1:]
+    return text.strip()
+
+
+def _slip(rng: random.Random, text: str) -> str:
+    """One word with two letters swapped, or one left out."""
+    words = list(re.finditer(r"[a-z]{5,}", text))
+    if not words:
+        return text
+    word = rng.choice(words)
+    at = rng.randrange(word.start() + 1, word.end() - 2)
+    if rng.random() < 0.5:
+        return text[:at] + text[at + 1] + text[at] + text[at + 2 :]
+    return text[:at] + text[at + 1 :]
+
+
+def _tight(text: str) -> str:
+    """Chinese text without doubled blanks, and none before its punctuation."""
+    text = re.sub(r" {2,}", " ", text)
+    return re.sub(r"\s*([，。？！、：；])\s*", r"\1", text).strip()

@@ -1,0 +1,206 @@
+"""The whole way from a seed to a dataset, in parts that several processes make and that a killed run need not make again."""
+
+import asyncio
+import hashlib
+import json
+import multiprocessing
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, to_builtins
+
+from inference_backend.errors import RequestError
+from inference_backend.training.synthesis.dataset import (
+    FORMAT,
+    Example,
+    read_examples,
+    size_of,
+    write_examples,
+    write_json,
+    write_whole,
+)
+from inference_backend.training.synthesis.families import FAMILIES
+from inference_backend.training.synthesis.plan import TRIES, Slot, draw_task, slots
+from inference_backend.training.synthesis.sift import Sieve, too_long
+from inference_backend.training.synthesis.task import posed
+
+PART = 200
+"""Tasks of one part."""
+PER_FILE = 5_000
+"""Examples of one file of the dataset."""
+Progress = Callable[[str, int, int], None]
+
+
+class Order(Struct, frozen=True):
+    """What was asked for. A folder holds the parts of one order; one of another is refused."""
+
+    episodes: int
+    held_out: int
+    seed: int
+
+
+def produce(
+    out: Path, order: Order, jobs: int = 1, progress: Progress = lambda what, done, total: None
+) -> dict[str, Any]:
+    """Make a dataset in `out`, or what is missing of it; its manifest. The same order gives the same bytes.
+
+    Raises RequestError when the folder holds something else, OSError.
+    """
+    parts = out / "parts"
+    parts.mkdir(parents=True, exist_ok=True)
+    _same_order(parts / "order.json", order)
+    every = list(slots(order.episodes, order.held_out))
+    chunks = [every[at : at + PART] for at in range(0, len(every), PART)]
+    missing = [number for number in range(len(chunks)) if not (parts / f"{number:05d}.json").exists()]
+    done = len(chunks) - len(missing)
+    progress("episodes", done * PART, len(every))
+    for _ in _each(jobs, [(parts, number, chunks[number], order.seed) for number in missing]):
+        done += 1
+        progress("episodes", min(done * PART, len(every)), len(every))
+    manifest = _gather(out, parts, len(chunks), order)
+    shutil.rmtree(parts)
+    return manifest
+
+
+def _same_order(path: Path, order: Order) -> None:
+    if path.exists() and json.loads(path.read_text()) != to_builtins(order):
+        raise RequestError(f"{path.parent} holds the parts of another dataset", "Give another folder, or remove it.")
+    write_json(path, to_builtins(order))
+
+
+def _each(jobs: int, work: Sequence[tuple[Path, int, Sequence[Slot], int]]) -> Iterator[None]:
+    if jobs <= 1 or len(work) <= 1:
+        for one in work:
+            yield make_part(*one)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in [pool.submit(make_part, *one) for one in work]:
+            yield future.result()
+
+
+def make_part(parts: Path, number: int, chunk: Sequence[Slot], seed: int) -> None:
+    """Make one part: its examples, then what was rejected, whose file says that the part is whole."""
+    examples, facts = asyncio.run(_perform(chunk, seed))
+    write_examples(parts / f"{number:05d}.jsonl.gz", examples)
+    write_json(parts / f"{number:05d}.json", facts)
+
+
+async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dict[str, Any]]:
+    from inference_backend.training.synthesis.rooms import Room
+
+    examples: list[Example] = []
+    rejected: Counter[str] = Counter()
+    facts: dict[str, Any] = {}
+    async with Room() as room:
+        for slot in chunk:
+            for attempt in range(TRIES):
+                task = draw_task(slot, seed, attempt)
+                episode = await room.perform(task)
+                reason = "did not reach its goal" if episode.wrong else "too long" if too_long(episode.messages) else ""
+                if not reason:
+                    again = await room.perform(task, again=episode.messages)
+                    same = not again.wrong and again.messages == episode.messages
+                    reason = "" if same else "another run went another way"
+                if not reason:
+                    facts |= {"system": episode.system, "tools": episode.tools}
+                    examples.append(Example(*_fields(task, episode.messages)))
+                    break
+                rejected[f"{slot.family}: {reason}"] += 1
+    return examples, {**facts, "rejected": dict(sorted(rejected.items()))}
+
+
+def _fields(task: Any, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
+    it = posed(task)
+    return (
+        it.id, it.family, it.language, it.template, it.world_seed, it.split, it.holds_out, messages, it.turns, it.world, it.goal,
+        it.refuses,
+    )  # fmt: skip
+
+
+# --- parts into a dataset -------------------------------------------------------------------------------------------------
+
+
+def _gather(out: Path, parts: Path, count: int, order: Order) -> dict[str, Any]:
+    """Write the dataset's files and its manifest out of all parts."""
+    sieve, rejected = Sieve(), Counter[str]()
+    kept: dict[str, list[Example]] = {"train": [], "held_out": []}
+    files: dict[str, str] = {}
+    tally, facts = _Tally(), {}
+
+    def flush() -> None:
+        number = sum(name.startswith("train-") for name in files)
+        name = f"train-{number:05d}.jsonl.gz"
+        files[name] = write_examples(out / name, kept["train"])
+        kept["train"].clear()
+
+    for old in out.glob("*.jsonl.gz"):
+        old.unlink()
+    for number in range(count):
+        told = json.loads((parts / f"{number:05d}.json").read_text("utf-8"))
+        rejected.update(told.pop("rejected"))
+        facts |= told
+        for example in read_examples(parts / f"{number:05d}.jsonl.gz"):
+            if sieve.keep(example):
+                kept[example.split].append(example)
+                tally.count(example)
+        while len(kept["train"]) >= PER_FILE:
+            flush()
+    if kept["train"]:
+        flush()
+    files["held_out.jsonl.gz"] = write_examples(out / "held_out.jsonl.gz", kept["held_out"])
+    system = str(facts.get("system", "")).encode()
+    write_whole(out / "system.txt", system)
+    write_json(out / "tools.json", facts.get("tools", []))
+    for name in ("system.txt", "tools.json"):
+        files[name] = hashlib.sha256((out / name).read_bytes()).hexdigest()
+    manifest = {
+        "format": FORMAT,
+        "order": to_builtins(order),
+        "families": len(FAMILIES),
+        **tally.told(),
+        "rejected": dict(sorted(rejected.items())),
+        "dropped": dict(sorted(sieve.dropped.items())),
+        "files": files,
+        "hash": hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest(),
+    }
+    write_json(out / "manifest.json", manifest)
+    return manifest
+
+
+class _Tally:
+    """Counts of what is in a dataset."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._splits: Counter[str] = Counter()
+        self._unseen: Counter[str] = Counter()
+        self._templates: set[str] = set()
+        self._characters = self._steps = 0
+
+    def count(self, example: Example) -> None:
+        self._splits[example.split] += 1
+        if example.split == "train":
+            self._counts[example.family, example.language] += 1
+            self._templates.add(example.template)
+            self._characters += size_of(example.messages)
+            self._steps += sum(message["role"] == "assistant" for message in example.messages)
+        else:
+            self._unseen["+".join(example.holds_out)] += 1
+
+    def told(self) -> dict[str, Any]:
+        train = max(1, self._splits["train"])
+        by_family: dict[str, dict[str, int]] = {}
+        for (family, language), number in sorted(self._counts.items()):
+            by_family.setdefault(family, {})[language] = number
+        return {
+            "examples": dict(sorted(self._splits.items())),
+            "train": by_family,
+            "held_out": dict(sorted(self._unseen.items())),
+            "templates": len(self._templates),
+            "mean_characters": round(self._characters / train, 1),
+            "mean_steps": round(self._steps / train, 2),
+        }

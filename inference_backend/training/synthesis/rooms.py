@@ -1,0 +1,139 @@
+"""Where tasks are done: the real agent, with its loop, tools, gates and box, in a temporary folder."""
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from msgspec import Struct
+
+from inference_backend.training.synthesis.expert import Expert, Recorded
+from inference_backend.training.synthesis.goals import check
+from inference_backend.training.synthesis.masks import Masks, masks_for
+from inference_backend.training.synthesis.site import Site
+from inference_backend.training.synthesis.task import Task
+from inference_backend.training.synthesis.world import make_world
+from kimi_agent.build import build
+from kimi_agent.config import Overrides, load_config
+from kimi_agent.core import event as ev
+from kimi_agent.core.ask import Answer, Deny, Dismissed, Permission, Question
+from kimi_agent.core.provider import Endpoint, Request
+from kimi_agent.providers.chat_request import RequestEncoder
+
+if TYPE_CHECKING:
+    from kimi_agent.agent.session import Session
+
+MODEL = "kimi-tiny"
+CONFIG = f"""
+default_model = "{MODEL}"
+[models.{MODEL}]
+provider = "engine"
+model = "{MODEL}"
+max_context_size = 16384
+profile = "compact"
+[providers.engine]
+type = "kimi_engine"
+base_url = "http://127.0.0.1/v1"
+[network]
+allow_private = true
+[snapshots]
+enabled = false
+"""
+NOT_ALLOWED = "The user does not want that."
+"""What a person says who allows nothing."""
+
+
+class Episode(Struct, frozen=True):
+    """What was sent to the model, `messages` with its last answer, as the server of the engine gets them; and what came of it.
+
+    `wrong` says why it is no example: the goal was missed, a turn ended badly. `tools` are OpenAI tools.
+    """
+
+    task: Task
+    system: str
+    tools: list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    wrong: tuple[str, ...] = ()
+
+
+class Room:
+    """One agent for many tasks, one after another. Use it as `async with`."""
+
+    async def __aenter__(self) -> Self:
+        self._top = Path(tempfile.mkdtemp(prefix="kimi-world-")).resolve()
+        self._path = os.environ["PATH"]
+        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self._path}"  # the python3 of every world
+        home = self._top / "home"
+        home.mkdir()
+        config = load_config(home / "config.toml", {}, Overrides(), text=CONFIG)
+        self._agent = build(config, cwd=self._top, home=home, trust="always", headless=True)
+        self._site = Site()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._agent.aclose()
+        self._site.close()
+        os.environ["PATH"] = self._path
+        shutil.rmtree(self._top, ignore_errors=True)
+
+    async def perform(self, task: Task, again: Sequence[dict[str, Any]] = ()) -> Episode:
+        """Do a task in a new world. What goes wrong is in the episode's `wrong`, never raised.
+
+        `again` are the messages of an episode: what the model said there is played again, without looking at what is seen.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="w", dir=self._top))
+        try:
+            make_world(task.world, folder)
+            self._site.pages = task.world.site
+            masks = masks_for(task.seed, str(folder), task.world.port, self._site.port)
+            provider = Recorded(again, self._agent.models[MODEL], masks) if again else None
+            return await self._act(
+                task, folder, masks, provider or Expert(task.expert(), self._agent.models[MODEL], masks)
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def _act(self, task: Task, folder: Path, masks: Masks, expert: Expert) -> Episode:
+        self._agent.make_provider = lambda name: expert
+        session = self._agent.open(ask=_nobody, cwd=folder, mode="default" if task.refuses else "yolo")
+        try:
+            wrong, answer = [], ""
+            for text in task.turns:
+                end, answer = await _turn(session, masks.real(text))
+                wrong += [f"a turn ended: {end.stop} {end.error}".strip()] if end.stop != "done" else []
+            wrong += check(task.goal, folder, masks.shown(answer)).reasons
+            system, tools, messages = self._sent(session, expert, masks)
+            return Episode(task, system, tools, messages, tuple(wrong))
+        finally:
+            await self._agent.close(session)
+            shutil.rmtree(self._top / "home" / "sessions", ignore_errors=True)
+
+    def _sent(
+        self, session: "Session", expert: Expert, masks: Masks
+    ) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:
+        """The body of the request that would follow the last answer."""
+        endpoint = Endpoint("engine", "kimi_engine", "http://127.0.0.1/v1")
+        assert expert.last is not None
+        whole = Request("", expert.last.system, session.runner.history.messages, expert.last.tools)
+        body = json.loads(masks.shown(RequestEncoder(endpoint, expert.model).encode(whole).decode()))
+        messages = body["messages"]
+        system = messages[0]["content"] if messages[0]["role"] == "system" else ""
+        return system, body.get("tools", []), messages
+
+
+async def _turn(session: "Session", text: str) -> tuple[ev.TurnEnded, str]:
+    answer, end = "", ev.TurnEnded("interrupted")
+    async for event in session.prompt(text):
+        if isinstance(event, ev.MessageAdded) and event.message.role == "assistant":
+            answer = event.message.text
+        elif isinstance(event, ev.TurnEnded):
+            end = event
+    return end, answer
+
+
+async def _nobody(question: Question) -> Answer:
+    return Deny(NOT_ALLOWED) if isinstance(question, Permission) else Dismissed("")

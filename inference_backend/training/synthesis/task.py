@@ -1,0 +1,76 @@
+"""Tasks: what a person asks for in a world, when it is done, and how an expert does it."""
+
+import json
+from collections.abc import Callable, Generator
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from inference_backend.training.synthesis.goals import Goal
+from inference_backend.training.synthesis.words import Language
+from inference_backend.training.synthesis.world import World
+
+Split = Literal["train", "held_out"]
+
+
+class Call(Struct, frozen=True):
+    """One call of a tool."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+    def text(self) -> str:
+        """The arguments as a model writes them: a blank behind each colon and comma."""
+        return json.dumps(self.arguments, ensure_ascii=False)
+
+
+class Words(Struct, frozen=True):
+    """An answer in words: the turn ends. What the generator is sent next is the person's next request."""
+
+    text: str
+
+
+Act: TypeAlias = Call | Words
+Steps: TypeAlias = Generator[Act, str, None]
+"""An expert at work: it yields what it does and is sent what it sees, the result of a call or the person's next words."""
+
+
+class Task(Struct, frozen=True):
+    """`turns` are what the person says, one after another. `holds_out` names what training has not seen of it: `world`, `names`,
+    `phrasing`. `refuses`: the person allows nothing that needs a permission. `expert` begins anew each time that it is called."""
+
+    id: str
+    family: str
+    language: Language
+    template: str
+    seed: int
+    split: Split
+    holds_out: tuple[str, ...]
+    world: World
+    turns: tuple[str, ...]
+    goal: Goal
+    expert: Callable[[], Steps]
+    refuses: bool = False
+
+
+class Posed(Struct, frozen=True):
+    """A task without its expert, as a dataset keeps it: enough to make its world and to check what became of it."""
+
+    id: str
+    family: str
+    language: Language
+    template: str
+    world_seed: int
+    split: Split
+    holds_out: tuple[str, ...]
+    world: World
+    turns: tuple[str, ...]
+    goal: Goal
+    refuses: bool = False
+
+
+def posed(task: Task) -> Posed:
+    return Posed(
+        task.id, task.family, task.language, task.template, task.seed, task.split, task.holds_out, task.world, task.turns,
+        task.goal, task.refuses,
+    )  # fmt: skip

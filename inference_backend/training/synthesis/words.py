@@ -1,0 +1,62 @@
+"""The vocabulary of worlds: words that training sees and words that it never does, apart by a checksum of each word.
+
+Beside real words there are invented ones (`melkora`): a model that has met a few hundred words could know them by heart, one that
+meets thousands learns to copy.
+"""
+
+import functools
+import random
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+Language = Literal["en", "zh"]
+HELD_OUT_SHARE = 5
+"""One word of so many is held out."""
+INVENTED = 6000
+"""Invented words there are, of either kind together."""
+_ONSETS = (
+    "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pl", "pr", "qu", "r", "s", "sh",
+    "sk", "st", "t", "th", "tr", "v", "w", "z",
+)  # fmt: skip
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
+_ENDS = ["", "", "", "n", "r", "s", "l", "t", "x", "m", "nd", "rk"]
+
+
+def is_held_out(word: str) -> bool:
+    return zlib.crc32(word.lower().encode()) % HELD_OUT_SHARE == 0
+
+
+@functools.cache
+def pool(kind: str, language: Language, held_out: bool) -> Sequence[str]:
+    """The words of a kind (`things`, `plain`, `people`, `places`, `invented`), each once."""
+    every = _invented() if kind == "invented" else _listed(language)[kind]
+    return [word for word in every if is_held_out(word) == held_out]
+
+
+@functools.cache
+def _listed(language: Language) -> dict[str, list[str]]:
+    """The lists of a language: a line `# kind: ...`, then lines of words."""
+    lists: dict[str, list[str]] = {}
+    kind = ""
+    text = Path(__file__).with_name(f"words_{language}.txt").read_text("utf-8")
+    for line in text.splitlines():
+        if line.startswith("#"):
+            kind = line.removeprefix("#").partition(":")[0].strip()
+            continue
+        lists[kind] = list(dict.fromkeys([*lists.get(kind, []), *line.split()]))
+    return lists
+
+
+@functools.cache
+def _invented() -> Sequence[str]:
+    """Words of two or three syllables that are on no list; the same ones on every machine."""
+    rng, found = random.Random("invented words"), dict[str, None]()
+    known = {word for words in _listed("en").values() for word in words}
+    while len(found) < INVENTED:
+        syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((2, 2, 3)))]
+        word = "".join(syllables) + rng.choice(_ENDS)
+        if 4 <= len(word) <= 10 and word not in known:
+            found[word] = None
+    return list(found)
