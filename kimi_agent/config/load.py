@@ -28,6 +28,8 @@ OUTPUT_LIMIT = {
 """What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
 LOCAL = "local"  # what the engine of `--local` is called
 EMBEDDED = "kimi-tiny"  # the model that comes with the program
+EMBEDDED_OUTPUT = 1024
+"""Tokens of one of its answers: a small model that has lost its way says the same again and again."""
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
@@ -174,7 +176,9 @@ def _with_local_engine(config: Config, local: tuple[str, str]) -> Config:
 def _with_embedded_model(config: Config, embedded: tuple[str, str]) -> Config:
     """The one that comes with the program stays behind every other."""
     providers = {**config.providers, "embedded": ProviderConfig("kimi_engine", *embedded)}
-    model = ModelConfig("embedded", EMBEDDED, capabilities=frozenset({"tools"}), profile="compact")
+    model = ModelConfig(
+        "embedded", EMBEDDED, capabilities=frozenset({"tools"}), profile="compact", max_output_size=EMBEDDED_OUTPUT
+    )
     models = {**config.models, EMBEDDED: model}
     return replace(config, providers=providers, models=models, default_model=config.default_model or EMBEDDED)
 
