@@ -28,6 +28,8 @@ from inference_backend.server.served import Served
 RUNNERS = ("auto", "numpy", "torch")
 CPU_LIMITS = Limits(step_tokens=512, running=64)
 """Steps short enough that a long prompt shows progress, and lets others in."""
+NUMPY_LIMITS = Limits(step_tokens=128, running=64)
+"""Shorter ones yet: the scores of a step over a long context are the most memory that NumPy takes, and longer are no quicker."""
 SEQUENCES = 8
 """Full contexts that the cache has room for where memory allows more."""
 GENERATION_BYTES = 1 << 20
@@ -95,7 +97,7 @@ def _runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> t
     if options.runner == "torch" and not has_torch:
         raise RequestError("torch is not installed", "pip install 'kimi-agent[engine,torch]', or use --runner numpy.")
     if options.runner == "numpy" or not has_torch:
-        return _numpy_runner(options, config, progress), "numpy float32", CPU_LIMITS
+        return _numpy_runner(options, config, progress), "numpy float32", NUMPY_LIMITS
     return _torch_runner(options, config, progress)
 
 
