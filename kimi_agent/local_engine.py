@@ -69,7 +69,7 @@ def local_engine(
     if found := _running(state):
         return found
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
-        raise ConfigError("the local engine is not installed", "pip install 'kimi-agent[engine]' brings it.")
+        raise ConfigError("the local engine is not installed", "pip install kimi-agent brings what is missing.")
     with _alone(state.with_suffix(".lock"), tell):
         return _running(state) or _start(folder, state, tell, env, flags)
 

@@ -95,7 +95,7 @@ def _runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> t
         raise RequestError(f"--runner is one of {', '.join(RUNNERS)}")
     has_torch = importlib.util.find_spec("torch") is not None
     if options.runner == "torch" and not has_torch:
-        raise RequestError("torch is not installed", "pip install 'kimi-agent[engine,torch]', or use --runner numpy.")
+        raise RequestError("torch is not installed", "pip install 'kimi-agent[torch]', or use --runner numpy.")
     if options.runner == "numpy" or not has_torch:
         return _numpy_runner(options, config, progress), "numpy float32", NUMPY_LIMITS
     return _torch_runner(options, config, progress)
