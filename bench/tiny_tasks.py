@@ -76,7 +76,7 @@ class Outcome:
 
 def perform(task: Example, home: Home) -> Outcome:
     """Do one task in a new folder of `home`; several may be done at once."""
-    own = home.top / task.id
+    own = home.top / task.id.rpartition("-")[2]
     folder = own / "work"
     make_world(task.world, folder)
     site = Site() if task.world.port else None

@@ -40,12 +40,15 @@ def with_embedded_model(options: Options, config: Config, *, silent: bool = Fals
     folder = embedded_folder(config.embedded_model)
     if folder is None or _has_server():
         return options, config
+    teller = _Teller(silent or sys.stderr is None or not sys.stderr.isatty())  # elsewhere one line is all that is said
     try:
-        engine = start_embedded(options.home, folder, lambda stage, done: None)
+        engine = start_embedded(options.home, folder, teller.tell)
     except KimiError as error:
         if not silent and sys.stderr is not None:
             sys.stderr.write(f"kimi: the embedded model is not there: {error.full}\n")
         return options, config
+    finally:
+        teller.end()
     options = replace(options, embedded_url=engine.url, embedded_key=engine.token)
     return options, options.load()
 

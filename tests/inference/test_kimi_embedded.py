@@ -82,9 +82,12 @@ def test_an_editor_is_told_too(newcomer: Program) -> None:
     newcomer.write_config("")
     flags = ("--config-file", str(newcomer.config), "--max-steps-per-turn", "1")
     editor = Editor(newcomer, *flags, capabilities={})
-    session = editor.new()
-    assert editor.prompt(session)["stopReason"] in ("end_turn", "max_turn_requests")
+    assert editor.prompt(editor.new())["stopReason"] in ("end_turn", "max_turn_requests", "max_tokens")
     assert TOLD in json.dumps(editor.transcript)
+    with FakeAPI([[{"text": "from the real one"}]]) as api:
+        newcomer.use(api.url)  # as `kimi login` in a terminal does it
+        assert editor.prompt(editor.new())["stopReason"] == "end_turn"
+        assert len(api.requests) == 1
     assert editor.close() == 0
     assert editor.stderr == ""
 

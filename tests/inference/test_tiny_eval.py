@@ -54,9 +54,9 @@ def test_an_expert_solves_all_and_one_who_says_nothing_true_none(tasks: Path, tm
     assert "100.0% (4/4, 51%-100%)" in run.stdout
     assert [each["reasons"] for each in told] == [[]] * 4
     with FakeAPI(lambda body: [{"text": "Done."}]) as api:
-        run, told = evaluate(api, tasks, tmp_path, "--attacks", "0", "--least", "0.5")
+        run, told = evaluate(api, tasks, tmp_path, "--tasks", "2", "--attacks", "0", "--least", "0.5")
     assert run.returncode == 1
-    assert "0.0% (0/4, 0%-49%)" in run.stdout
+    assert "0.0% (0/2, 0%-66%)" in run.stdout
     assert all(each["reasons"] for each in told)
 
 
