@@ -11,6 +11,8 @@ from acp_editor import Editor
 from fake_api import FakeAPI
 from inference_server_house import make_model
 from kimi_program import Program, Terminal
+from pty_screen import PtyScreen
+from warm_kimi import KIMI
 
 TOLD = "No model is set up: this is kimi-tiny"
 
@@ -45,12 +47,9 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program) -> None:
 
 def test_the_status_line_names_it(newcomer: Program) -> None:
     newcomer.write_config('status_line = ["model"]\n')
-    terminal = Terminal(newcomer)
-    terminal.expect(TOLD)
-    terminal.expect("real one.")
-    terminal.expect("kimi-tiny")
-    terminal.type("/exit\r")
-    assert terminal.wait() == 0
+    with PtyScreen([*KIMI], env=newcomer.environment(), cwd=newcomer.work) as screen:
+        screen.wait_for(TOLD)
+        screen.wait_until(lambda: "kimi-tiny" in "".join(screen.visible.splitlines()[-3:]))
 
 
 def test_login_leads_away(newcomer: Program) -> None:
