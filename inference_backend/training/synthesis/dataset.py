@@ -38,7 +38,7 @@ class Example(msgspec.Struct, frozen=True):
     turns: tuple[str, ...]
     world: World
     goal: Goal
-    refuses: bool = False
+    refuses: str = ""
 
     def posed(self) -> Posed:
         return Posed(

@@ -82,11 +82,16 @@ class Draw:
     def place(self) -> str:
         return self.of("places") if self.language == "zh" else self.of("places").capitalize()
 
+    def value(self) -> str:
+        """A name, a person, a place or a number."""
+        makers: tuple[Callable[[], str], ...] = (self.word, self.person, self.place, lambda: str(self.number(2, 999)))
+        return self.pick(makers)()
+
     # --- paths --------------------------------------------------------------------------------------------------------
 
-    def stem(self) -> str:
+    def stem(self, latin: bool = False) -> str:
         shape, name = self.rng.random(), self.name()
-        if self.language == "zh" and shape < TYPED["zh"]:
+        if not latin and self.language == "zh" and shape < TYPED["zh"]:
             return self.of("things", "zh")
         if shape < 0.66:
             return name
@@ -101,9 +106,11 @@ class Draw:
     def folder(self) -> str:
         return self.name()
 
-    def file(self, extensions: Sequence[str] = TEXTS, folder: str | None = None, nested: float = 0.25) -> str:
+    def file(
+        self, extensions: Sequence[str] = TEXTS, folder: str | None = None, nested: float = 0.25, latin: bool = False
+    ) -> str:
         """A path; without a `folder` it lies sometimes in a new one."""
-        name = f"{self.stem()}.{self.pick(extensions)}"
+        name = f"{self.stem(latin)}.{self.pick(extensions)}"
         if folder is None and self.chance(nested):
             folder = self.folder()
         return f"{folder}/{name}" if folder else name
@@ -111,6 +118,10 @@ class Draw:
     def module(self) -> str:
         """The name of a Python module, without its ending."""
         return self.name() if self.chance(0.7) else f"{self.name()}_{self.name()}"
+
+    def function(self) -> str:
+        """The name of a Python function."""
+        return self.name() if self.chance(0.6) else f"{self.name()}_{self.name()}"
 
     def lines(self, low: int, high: int) -> str:
         """A text of so many lines."""
@@ -142,6 +153,12 @@ class Draw:
         self.template = self.template or said.template
         return said.text
 
+    def ask(self, family: str, bare: bool, **slots: str) -> str:
+        """A request of any family, as a part of this task."""
+        said = say(self.rng, family, self.language, self.unseen_words, slots, bare=bare)
+        self.template = self.template or said.template
+        return said.text
+
     def task(
         self,
         world: World,
@@ -149,7 +166,7 @@ class Draw:
         goal: Goal,
         expert: Callable[[], Steps],
         *,
-        refuses: bool = False,
+        refuses: str = "",
     ) -> Task:
         """The finished task. Its id tells the seed, so that the same task has the same id in every dataset."""
         held = self.unseen_names or self.unseen_words

@@ -16,16 +16,29 @@ from inference_backend.training.synthesis.words import Language
 
 TYPO_SHARE = 0.05
 _PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
-_POLITE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
+_BEFORE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
     "en": (
-        ("please ", "hi, ", "can you ", "could you ", "I need you to ", "hey, ", "now ", "would you ", "ok, ", "quickly "),
-        (" please", ", please", ", thanks", " for me", " now", ". Thank you!"),
+        ("please ", "can you ", "could you ", "I need you to ", "would you ", "quickly ", "please ", "now ", "go and "),
+        ("hi, ", "hey, ", "ok, ", "hello: ", "well, "),
     ),
     "zh": (
-        ("请", "麻烦", "帮我", "你好，", "请帮我", "现在", "能不能", "麻烦你", "好，", "快点"),
-        ("，谢谢", "，好吗", "吧", "，多谢", "，麻烦了", "一下"),
+        ("请", "麻烦", "帮我", "请帮我", "能不能", "麻烦你", "现在", "快点", "请你"),
+        ("你好，", "好，", "嗨，", "那么，"),
     ),
-}  # fmt: skip
+}
+"""What stands before a request: before one that begins with a verb, and before any other."""
+_BEHIND: dict[Language, Sequence[str]] = {
+    "en": (" please", ", please", ", thanks", " for me", " now", ". Thank you!"),
+    "zh": ("，谢谢", "，好吗", "吧", "，多谢", "，麻烦了", "，辛苦了"),
+}
+_VERBS = re.compile(
+    r"(add|append|calculate|call|change|check|clone|code|commit|compare|copy|correct|count|create|cut|delete|display|do|download|draw"
+    r"|drop|duplicate|edit|enumerate|erase|execute|extend|fetch|find|fix|get|give|go|grep|implement|insert|launch|list|load|locate"
+    r"|look|make|mend|move|name|open|output|place|print|put|read|remove|rename|repair|replace|run|save|say|search|send|set|show"
+    r"|start|store|swap|take|tell|test|throw|trash|turn|update|write)\b|[列显看瞧运执告把将打读输查创新建写在往给删移重复数统测修改让用做下抓保"
+    r"访获搜找替编更设展提暂]",
+    re.IGNORECASE,
+)
 _QUOTES: dict[Language, Sequence[tuple[str, str]]] = {
     "en": (("", ""), ("", ""), ("", ""), ("`", "`"), ('"', '"'), ("'", "'")),
     "zh": (("", ""), (" ", " "), (" ", " "), ("`", "`"), ("“", "”"), ("「", "」")),
@@ -34,6 +47,7 @@ _TEXT_QUOTES: dict[Language, Sequence[tuple[str, str]]] = {
     "en": (('"', '"'), ("'", "'"), ('"', '"'), ("`", "`")),
     "zh": (("“", "”"), ("「", "」"), ('"', '"'), ("‘", "’")),
 }
+_PLAIN = frozenset({"url", "n", "na", "nb", "items", "what", "topic", "person", "place"})
 _ASKS = re.compile(
     r"\b(what|what's|which|who|how|where|when|why)\b|^(is|are|do|does|did|has|have|can|i|i'd|there|any)\b|[什哪吗几谁怎]|多少|么$",
     re.IGNORECASE,
@@ -69,7 +83,7 @@ def templates(language: Language) -> Mapping[str, Templates]:
 def say(
     rng: random.Random, family: str, language: Language, held_out: bool, slots: Mapping[str, str], *, bare: bool = False
 ) -> Said:
-    """A request of a family. Slots named `text...` always stand in quotes, others sometimes; `url...` and `n...` never.
+    """A request of a family. The slot `text` always stands in quotes, numbers and the like (`_PLAIN`) never, others sometimes.
 
     `bare` leaves out politeness and slips, for a part of a longer request.
     """
@@ -91,7 +105,7 @@ def say(
     for match in re.finditer(r"<([a-z_0-9]+)>", expanded):
         pieces.append(literal(expanded[at : match.start()]))
         name = match[1]
-        left, right = text_quote if name.startswith("text") else ("", "") if name.startswith(("url", "n")) else quote
+        left, right = text_quote if name == "text" else ("", "") if name in _PLAIN else quote
         pieces.append(f"{left}{slots[name]}{right}")
         at = match.end()
     pieces.append(literal(expanded[at:]))
@@ -117,13 +131,14 @@ def variants(template: str) -> int:
 
 def _polite(rng: random.Random, text: str, language: Language) -> str:
     """With a word of courtesy before or behind it, another end, another case: sometimes."""
-    before, behind = _POLITE[language]
+    acts, other = _BEFORE[language]
     asks = text.endswith(("?", "？")) or _ASKS.search(text) is not None
     mood, ends = rng.random(), text.endswith((".", "?", "!", "。", "？", "！", ":", "："))
-    if mood < 0.25 and not asks:
-        text = rng.choice(before) + (text[0].lower() + text[1:] if language == "en" else text)
+    if mood < 0.25:
+        head = rng.choice(acts if _VERBS.match(text) and not asks else other)
+        text = head + (text[0].lower() + text[1:] if language == "en" else text)
     elif mood < 0.4 and not asks and not ends and "\n" not in text:
-        text += rng.choice(behind)
+        text += rng.choice(_BEHIND[language])
     elif mood < 0.7 and not ends:
         text += ("?" if asks else ".") if language == "en" else ("？" if asks else "。")
     if language == "en" and rng.random() < 0.4:

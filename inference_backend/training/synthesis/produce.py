@@ -75,11 +75,13 @@ def _same_order(path: Path, order: Order) -> None:
 def _each(jobs: int, work: Sequence[tuple[Path, int, Sequence[Slot], int]]) -> Iterator[None]:
     if jobs <= 1 or len(work) <= 1:
         for one in work:
-            yield make_part(*one)
+            make_part(*one)
+            yield
         return
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for future in [pool.submit(make_part, *one) for one in work]:
-            yield future.result()
+            future.result()
+            yield
 
 
 def make_part(parts: Path, number: int, chunk: Sequence[Slot], seed: int) -> None:
@@ -129,7 +131,8 @@ def _gather(out: Path, parts: Path, count: int, order: Order) -> dict[str, Any]:
     sieve, rejected = Sieve(), Counter[str]()
     kept: dict[str, list[Example]] = {"train": [], "held_out": []}
     files: dict[str, str] = {}
-    tally, facts = _Tally(), {}
+    tally = _Tally()
+    facts: dict[str, Any] = {}
 
     def flush() -> None:
         number = sum(name.startswith("train-") for name in files)

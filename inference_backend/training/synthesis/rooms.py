@@ -1,5 +1,6 @@
 """Where tasks are done: the real agent, with its loop, tools, gates and box, in a temporary folder."""
 
+import functools
 import json
 import os
 import shutil
@@ -42,6 +43,8 @@ base_url = "http://127.0.0.1/v1"
 allow_private = true
 [snapshots]
 enabled = false
+[box]
+env = ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
 """
 NOT_ALLOWED = "The user does not want that."
 """What a person says who allows nothing."""
@@ -66,6 +69,9 @@ class Room:
     async def __aenter__(self) -> Self:
         self._top = Path(tempfile.mkdtemp(prefix="kimi-world-")).resolve()
         self._path = os.environ["PATH"]
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
+            "1"  # those of this machine say nothing here and take seconds to load
+        )
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self._path}"  # the python3 of every world
         home = self._top / "home"
         home.mkdir()
@@ -99,7 +105,11 @@ class Room:
 
     async def _act(self, task: Task, folder: Path, masks: Masks, expert: Expert) -> Episode:
         self._agent.make_provider = lambda name: expert
-        session = self._agent.open(ask=_nobody, cwd=folder, mode="default" if task.refuses else "yolo")
+        session = self._agent.open(
+            ask=functools.partial(_answers, task.refuses or NOT_ALLOWED),
+            cwd=folder,
+            mode="default" if task.refuses else "yolo",
+        )
         try:
             wrong, answer = [], ""
             for text in task.turns:
@@ -135,5 +145,5 @@ async def _turn(session: "Session", text: str) -> tuple[ev.TurnEnded, str]:
     return end, answer
 
 
-async def _nobody(question: Question) -> Answer:
-    return Deny(NOT_ALLOWED) if isinstance(question, Permission) else Dismissed("")
+async def _answers(no: str, question: Question) -> Answer:
+    return Deny(no) if isinstance(question, Permission) else Dismissed("")

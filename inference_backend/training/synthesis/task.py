@@ -37,7 +37,7 @@ Steps: TypeAlias = Generator[Act, str, None]
 
 class Task(Struct, frozen=True):
     """`turns` are what the person says, one after another. `holds_out` names what training has not seen of it: `world`, `names`,
-    `phrasing`. `refuses`: the person allows nothing that needs a permission. `expert` begins anew each time that it is called."""
+    `phrasing`. `refuses` is what a person says who allows nothing, empty for one who does. `expert` begins anew at each call."""
 
     id: str
     family: str
@@ -50,7 +50,7 @@ class Task(Struct, frozen=True):
     turns: tuple[str, ...]
     goal: Goal
     expert: Callable[[], Steps]
-    refuses: bool = False
+    refuses: str = ""
 
 
 class Posed(Struct, frozen=True):
@@ -66,7 +66,7 @@ class Posed(Struct, frozen=True):
     world: World
     turns: tuple[str, ...]
     goal: Goal
-    refuses: bool = False
+    refuses: str = ""
 
 
 def posed(task: Task) -> Posed:

@@ -17,8 +17,8 @@ HELD_OUT_SHARE = 5
 INVENTED = 6000
 """Invented words there are, of either kind together."""
 _ONSETS = (
-    "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pl", "pr", "qu", "r", "s", "sh",
-    "sk", "st", "t", "th", "tr", "v", "w", "z",
+    "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pl", "pr", "qu", "r", "s",
+    "sh", "sk", "st", "t", "th", "tr", "v", "w", "z",
 )  # fmt: skip
 _VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "ou"]
 _ENDS = ["", "", "", "n", "r", "s", "l", "t", "x", "m", "nd", "rk"]

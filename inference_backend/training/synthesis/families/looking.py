@@ -19,7 +19,7 @@ def list_folder(draw: Draw) -> Task:
         seen = yield Call("Shell", {"command": f"ls {folder}".strip()})
         names = draw.listed(lines_of(seen))
         where = folder or draw.both("The folder", "文件夹")
-        yield Words(draw.both(f"{where} holds {names}.", f"{where}里有{names}。"))
+        yield Words(draw.both(f"{where} holds {names}.", f"{where} 里有 {names}。"))
 
     return draw.task(world, prompt, Goal(world.tree(), answer=tuple((name,) for name in top)), expert)
 
@@ -44,7 +44,7 @@ def read_answer(draw: Draw) -> Task:
     shape = draw.pick(("{}: {}", "{} = {}", "{}={}"))
     path = draw.file(("txt", "cfg", "yaml", "ini", "md"))
     keys = [draw.word() for _ in range(draw.number(2, 6))]
-    values = [draw.pick((draw.word, draw.person, draw.place, lambda: str(draw.number(2, 999))))() for _ in keys]
+    values = [draw.value() for _ in keys]
     world = World(
         draw.clutter({path: "".join(shape.format(key, value) + "\n" for key, value in zip(keys, values, strict=True))})
     )
@@ -77,3 +77,25 @@ def search_answer(draw: Draw) -> Task:
         yield Words(draw.both(f"{word} is in {found}, line {number}.", f"{word} 在 {found} 的第 {number} 行。"))
 
     return draw.task(world, draw.say(word=word), Goal(world.tree(), answer=((target,), (str(at + 1),))), expert)
+
+
+def find_files(draw: Draw) -> Task:
+    """All files of an ending, in any folder; perhaps there are none."""
+    ending = draw.pick(DATA)
+    others = [each for each in DATA if each != ending]
+    there = [draw.file((ending,), nested=0.5) for _ in range(draw.pick((0, 1, 1, 2, 2, 3, 4)))]
+    files = {
+        path: draw.lines(1, 2) for path in [*there, *(draw.file(others, nested=0.3) for _ in range(draw.number(1, 4)))]
+    }
+    world = World(draw.clutter(files, 0, 0))
+
+    def expert() -> Steps:
+        seen = yield Call("Glob", {"pattern": f"**/*.{ending}"})
+        if "No files match" in seen:
+            yield Words(draw.both(f"There are no .{ending} files.", f"没有 .{ending} 文件。"))
+            return
+        names = draw.listed(lines_of(seen))
+        yield Words(draw.both(f"I found {names}.", f"找到 {names}。"))
+
+    wanted = tuple((path,) for path in there) or (("no ", "没有"),)
+    return draw.task(world, draw.say(ext=f".{ending}"), Goal(world.tree(), answer=wanted), expert)

@@ -1,0 +1,153 @@
+"""Longer tasks: several deeds in one request, and one deed for each of many files."""
+
+from collections.abc import Callable, Sequence
+
+from inference_backend.training.synthesis.deeds import Deed, Place
+from inference_backend.training.synthesis.draw import DATA, TEXTS, Draw
+from inference_backend.training.synthesis.families import counting, editing, moving, running
+from inference_backend.training.synthesis.families.joins import JOINS, LISTS
+from inference_backend.training.synthesis.goals import Goal
+from inference_backend.training.synthesis.task import Call, Steps, Task, Words
+from inference_backend.training.synthesis.texts import lines_of
+
+PARTS: Sequence[Callable[..., Deed]] = (
+    editing.create_file, editing.create_file, editing.create_lines, editing.append_line, editing.append_line,
+    editing.replace_word,
+    editing.edit_value, editing.insert_line, editing.remove_line, moving.rename_file, moving.move_file, moving.copy_file,
+    moving.make_folder, counting.count_lines, counting.count_files, counting.count_matches, running.run_script,
+)  # fmt: skip
+SHORT = (
+    editing.create_file, editing.append_line, moving.rename_file, moving.move_file, moving.copy_file, moving.make_folder,
+    counting.count_lines, editing.create_lines, editing.create_file,
+)  # fmt: skip
+
+
+def few_steps(draw: Draw) -> Task:
+    """Two to four deeds in one sentence or a short list."""
+    place, parts = Place(draw), [draw.pick(PARTS) for _ in range(draw.number(2, 4))]
+    deeds = [part(draw, place, bare=True) for part in parts]
+    asks = [deed.asks for deed in deeds]
+    number = draw.rng.randrange(99)
+    said = _joined(draw, asks) if number < 75 else _list(draw, asks)
+    return _together(draw, place, deeds, said, f"few_steps/{draw.language}")
+
+
+def many_steps(draw: Draw) -> Task:
+    """Ten to fourteen deeds in a list."""
+    place, parts = Place(draw), [draw.pick(SHORT) for _ in range(draw.number(10, 14))]
+    deeds = [part(draw, place, bare=True) for part in parts]
+    return _together(draw, place, deeds, _list(draw, [deed.asks for deed in deeds]), f"many_steps/{draw.language}")
+
+
+def _joined(draw: Draw, asks: Sequence[str]) -> str:
+    before, between, last, after = draw.pick(JOINS[draw.language, draw.unseen_words])
+    middle = between.join(asks[:-1])
+    return f"{before}{middle}{last}{asks[-1]}{after}"
+
+
+def _list(draw: Draw, asks: Sequence[str]) -> str:
+    head, mark = draw.pick(LISTS[draw.language, draw.unseen_words])
+    return head + "\n".join(f"{mark.format(number)}{ask}" for number, ask in enumerate(asks, 1))
+
+
+def _together(draw: Draw, place: Place, deeds: Sequence[Deed], said: str, template: str) -> Task:
+    place.clutter(0, 1)
+
+    def expert() -> Steps:
+        told = []
+        for deed in deeds:
+            sentence = yield from deed.do()
+            told += [sentence] if deed.tells else []
+        yield Words(draw.both(" ", "").join([draw.both("Done.", "完成了。"), *told]))
+
+    wanted = tuple(group for deed in deeds if deed.tells for group in deed.answer)
+    folders = tuple(folder for deed in deeds for folder in deed.folders)
+    draw.template = template + ("/h" if draw.unseen_words else "/t")
+    return draw.task(place.world(), said, Goal(place.now, folders=folders, answer=wanted), expert)
+
+
+# --- one deed for each of many files ----------------------------------------------------------------------------------------
+
+
+def _filled(draw: Draw, place: Place, endings: Sequence[str], low: int, high: int) -> str:
+    """A folder with files in it."""
+    folder = draw.folder()
+    for _ in range(draw.number(low, high)):
+        place.lay(f"{folder}/{draw.name()}.{draw.pick(endings)}", draw.lines(1, 1))
+    return folder
+
+
+def create_many(draw: Draw) -> Task:
+    place, text = Place(draw), draw.sentence(1, 3)
+    ending = draw.pick(TEXTS)
+    paths = [f"{draw.name()}.{ending}" for _ in range(draw.number(9, 13))]
+    for path in paths:
+        place.write(path, f"{text}\n")
+    place.clutter(0, 2)
+
+    def expert() -> Steps:
+        for path in paths:
+            yield Call("WriteFile", {"path": path, "content": f"{text}\n"})
+        yield Words(draw.both("Created all the files.", "已创建所有文件。"))
+
+    return draw.task(place.world(), draw.say(items=draw.listed(paths), text=text), Goal(place.now), expert)
+
+
+def append_all(draw: Draw) -> Task:
+    place, text = Place(draw), draw.sentence(1, 4)
+    folder = _filled(draw, place, TEXTS, 8, 12)
+    for path in list(place.now):
+        place.write(path, f"{place.now[path]}{text}\n")
+    place.clutter(0, 2)
+
+    def expert() -> Steps:
+        seen = yield Call("Shell", {"command": f"ls {folder}"})
+        for name in lines_of(seen):
+            yield Call("WriteFile", {"path": f"{folder}/{name}", "content": f"{text}\n", "mode": "append"})
+        yield Words(draw.both(f"Added the line to every file in {folder}.", f"已给 {folder} 里的每个文件加上这一行。"))
+
+    return draw.task(place.world(), draw.say(folder=folder, text=text), Goal(place.now), expert)
+
+
+def rename_all(draw: Draw) -> Task:
+    """Files of one ending get another."""
+    place = Place(draw)
+    old, new = draw.rng.sample(DATA, 2)
+    folder = _filled(draw, place, (old,), 8, 12)
+    for path in list(place.now):
+        place.write(f"{path.removesuffix(old)}{new}", place.remove(path))
+    place.clutter(0, 2)
+
+    def expert() -> Steps:
+        seen = yield Call("Shell", {"command": f"ls {folder}"})
+        for name in lines_of(seen):
+            yield Call("Shell", {"command": f"mv {folder}/{name} {folder}/{name.removesuffix(old)}{new}"})
+        yield Words(draw.both(f"Renamed every file in {folder} to .{new}.", f"已把 {folder} 里的文件都改成 .{new}。"))
+
+    return draw.task(place.world(), draw.say(folder=folder, old=f".{old}", new=f".{new}"), Goal(place.now), expert)
+
+
+def replace_all(draw: Draw) -> Task:
+    """One word for another, in every file of a folder; each has it once."""
+    place, old, new = Place(draw), draw.name(), draw.name()
+    folder = draw.folder()
+    for _ in range(draw.number(5, 7)):
+        text = f"{draw.sentence(1, 2)} {old} {draw.sentence(1, 2)}\n"
+        path = place.lay(f"{folder}/{draw.name()}.{draw.pick(TEXTS)}", text)
+        place.write(path, text.replace(old, new))
+    place.clutter(0, 2)
+
+    def expert() -> Steps:
+        seen = yield Call("Shell", {"command": f"ls {folder}"})
+        for name in lines_of(seen):
+            path = f"{folder}/{name}"
+            yield Call("ReadFile", {"path": path})
+            yield Call("StrReplaceFile", {"path": path, "edit": {"old": old, "new": new}})
+        yield Words(
+            draw.both(
+                f"Replaced {old} with {new} in every file in {folder}.",
+                f"已把 {folder} 里每个文件的 {old} 改成 {new}。",
+            )
+        )
+
+    return draw.task(place.world(), draw.say(folder=folder, old=old, new=new), Goal(place.now), expert)
