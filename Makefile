@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine eval-tiny docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -56,6 +56,10 @@ bench-engine: $(VENV)/.installed-dev
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/engine_scheduler.py
 	$(BIN)/python bench/engine_kernels.py
+
+# held-out tasks and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
+eval-tiny: $(VENV)/.installed-dev
+	$(BIN)/python bench/tiny.py $(ARGS)
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

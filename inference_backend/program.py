@@ -8,7 +8,7 @@ from collections.abc import Sequence
 def serve(arguments: Sequence[str]) -> int:
     """Runs `serve` with these arguments; answers its exit code."""
     if any(importlib.util.find_spec(name) is None for name in ("numpy", "tiktoken", "llguidance")):
-        sys.stderr.write("kimi: the local engine is not installed\npip install 'kimi-agent[engine]' brings it.\n")
+        sys.stderr.write("kimi: the local engine is not installed\npip install kimi-agent brings what is missing.\n")
         return 2
     from typer.main import get_command
 

@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -27,7 +27,7 @@ IDLE_EXIT = 900
 
 KEPT_ENVIRONMENT = frozenset({
     "PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "XDG_CACHE_HOME", "CC",
-    "OMP_NUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV",
+    "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "KIMI_KERNELS", "VIRTUAL_ENV",
 })  # fmt: skip
 """The engine needs no keys; what begins with CUDA_, NVIDIA_ or NCCL_ comes besides."""
 
@@ -48,8 +48,15 @@ Tell = Callable[[str, float | None], None]
 """Told what the engine is doing and how much of it is done, 0 to 1 (None: not known)."""
 
 
-def local_engine(home: Path, model: str, tell: Tell, env: Mapping[str, str] = os.environ) -> Engine:
-    """The engine that serves `model`: a folder, or the name of one in KIMI_HOME/models.
+def local_engine(
+    home: Path,
+    model: str,
+    tell: Tell,
+    env: Mapping[str, str] = os.environ,
+    *,
+    flags: Sequence[str] = ("--snapshot-gb", "4"),
+) -> Engine:
+    """The engine that serves `model`: a folder, or the name of one in KIMI_HOME/models. `flags` are more of `kimi serve`.
 
     Waits until it is ready; a start takes as long as reading the weights. Raises ConfigError where there is no such model or no
     engine installed, NoModelError with the engine's own words when it cannot start.
@@ -62,9 +69,9 @@ def local_engine(home: Path, model: str, tell: Tell, env: Mapping[str, str] = os
     if found := _running(state):
         return found
     if any(importlib.util.find_spec(name) is None for name in NEEDED):
-        raise ConfigError("the local engine is not installed", "pip install 'kimi-agent[engine]' brings it.")
+        raise ConfigError("the local engine is not installed", "pip install kimi-agent brings what is missing.")
     with _alone(state.with_suffix(".lock"), tell):
-        return _running(state) or _start(folder, state, tell, env)
+        return _running(state) or _start(folder, state, tell, env, flags)
 
 
 def _stay(path: Path) -> None:
@@ -123,13 +130,13 @@ def _alone(path: Path, tell: Tell) -> Any:
         yield
 
 
-def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str]) -> Engine:
+def _start(folder: Path, state: Path, tell: Tell, env: Mapping[str, str], flags: Sequence[str]) -> Engine:
     kept = {k: v for k, v in env.items() if k in KEPT_ENVIRONMENT or k.startswith(("CUDA_", "NVIDIA_", "NCCL_"))}
     command = [
         sys.executable, "-P", "-m", "inference_backend", "serve", str(folder), "--port", "0", "--progress", "json",
         "--token-file", str(state.with_suffix(".token")),
         "--idle-exit", str(IDLE_EXIT), "--users", str(state.with_suffix(".users")),
-        "--snapshots", str(state.with_suffix(".kv")), "--snapshot-gb", "4",
+        "--snapshots", str(state.with_suffix(".kv")), *flags,
     ]  # fmt: skip
     state.with_suffix(".token").unlink(
         missing_ok=True

@@ -38,6 +38,7 @@ class Program:
 
     def environment(self, **extra: str) -> dict[str, str]:
         own = {"HOME": str(self.folder), "KIMI_HOME": str(self.home), "TERM": "xterm-256color"}
+        own |= {"KIMI_EMBEDDED_MODEL": "off"}  # most tests want none, but to see what is said then
         return {name: os.environ[name] for name in KEPT if name in os.environ} | own | self.env | extra
 
     def run(self, *arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:

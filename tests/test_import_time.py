@@ -40,6 +40,11 @@ def test_the_command_line_loads_nothing_heavy(kimi: Program, module: str) -> Non
     assert loaded(kimi, f"import {module}") & (HEAVY | SCREENS | {"httpx"}) == set()
 
 
+def test_to_look_for_the_embedded_model_loads_nothing_of_its_engine(kimi: Program) -> None:
+    program = "from kimi_agent.embedded import embedded_folder; embedded_folder('auto')"
+    assert loaded(kimi, program) & (HEAVY | SCREENS | {"httpx", "tiktoken", "llguidance"}) == set()
+
+
 def test_version_loads_nothing(kimi: Program) -> None:
     names = loaded(kimi, "import sys; from kimi_agent.__main__ import main; sys.argv = ['kimi', '-V']; main()")
     assert names & (HEAVY | SCREENS | {"httpx", "typer", "msgspec", "asyncio", "json", "re", "dataclasses"}) == set()

@@ -18,7 +18,7 @@ from kimi_acp.server import Server
 from kimi_acp.wire import Wire
 from kimi_agent.cli.agents import log_to_file, make_agent
 from kimi_agent.cli.box import needs_box, require
-from kimi_agent.cli.local import with_local_engine
+from kimi_agent.cli.local import with_embedded_model, with_local_engine
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError
@@ -88,16 +88,17 @@ def in_thread(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _serve(options: Options, wire: Wire) -> NoReturn:
-    providers = Providers(options.load)
+    providers = Providers(lambda: options.load())  # the options of now
 
     used: Config | None = None
 
     def make() -> "tuple[Agent, Mode]":
         """The agent and the mode of its sessions. Raises KimiError."""
-        nonlocal used
+        nonlocal used, options
         from kimi_agent.build import offers
         from kimi_agent.plugins.host import host_plugins
 
+        options, _ = with_embedded_model(options, providers.config(), silent=True)
         config, cwd = _with_model(providers.config()), options.cwd()
         used = config
         plugins = host_plugins(options.home, config.plugins, lambda tool: offers(config, tool))

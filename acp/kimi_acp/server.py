@@ -17,6 +17,7 @@ from kimi_acp.providers import Providers
 from kimi_acp.settings import choose
 from kimi_acp.wire import AUTH_REQUIRED, INVALID_PARAMS, METHOD_NOT_FOUND, NOT_FOUND, Message, Wire
 from kimi_agent.agent.session_servers import warm
+from kimi_agent.config.load import EMBEDDED
 from kimi_agent.core.errors import KimiError
 from kimi_agent.core.event import Mode
 from kimi_agent.frontends.common.describe import one_line
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 Handler = Callable[[Message, Any], Awaitable[Message]]
+NOT_SET_UP = ("", EMBEDDED)
+"""Default models of who has chosen none."""
 
 
 class Server:
@@ -115,7 +118,9 @@ class Server:
     def _agent_with_model(self) -> "Agent":
         """Raises RpcError where no model can be asked: the client shows the ways to sign in then."""
         agent = self._ready()
-        if not self._signed_out and (self._refused or not agent.default_model):  # `kimi login` may have run meanwhile
+        if not self._signed_out and (
+            self._refused or agent.default_model in NOT_SET_UP
+        ):  # `kimi login` may have run meanwhile
             self._read_again(agent)
         if self._signed_out or not agent.default_model:
             methods = {"authMethods": auth_methods(self.peer.client)}

@@ -28,6 +28,8 @@ from inference_backend.server.served import Served
 RUNNERS = ("auto", "numpy", "torch")
 CPU_LIMITS = Limits(step_tokens=512, running=64)
 """Steps short enough that a long prompt shows progress, and lets others in."""
+NUMPY_LIMITS = Limits(step_tokens=128, running=64)
+"""Shorter ones yet: the scores of a step over a long context are the most memory that NumPy takes, and longer are no quicker."""
 GENERATION_BYTES = 1 << 20
 LEAST_CONTEXT = 1024
 """The names and schemas of a few tools, and a short answer."""
@@ -102,13 +104,11 @@ def _runner(options: ModelOptions, config: ModelConfig, progress: Progress) -> t
         raise RequestError(f"--runner is one of {', '.join(RUNNERS)}")
     has_torch = importlib.util.find_spec("torch") is not None
     if options.runner == "torch" and not has_torch:
-        raise RequestError("torch is not installed", "pip install 'kimi-agent[engine,torch]', or use --runner numpy.")
+        raise RequestError("torch is not installed", "pip install 'kimi-agent[torch]', or use --runner numpy.")
     if options.runner == "numpy" or not has_torch:
         if options.ranks > 1:
-            raise RequestError(
-                "several ranks need torch", "pip install 'kimi-agent[engine,torch]', and no --runner numpy."
-            )
-        return _numpy_runner(options, config, progress), "numpy float32", CPU_LIMITS
+            raise RequestError("several ranks need torch", "pip install 'kimi-agent[torch]', and no --runner numpy.")
+        return _numpy_runner(options, config, progress), "numpy float32", NUMPY_LIMITS
     from inference_backend.server.torch_model import torch_runner
 
     runner, kind, on_gpu = torch_runner(options, config, progress)

@@ -16,13 +16,19 @@ if TYPE_CHECKING:
 def make_agent(config: Config, cwd: Path, options: Options, plugins: "Sequence[Plugin]", *, headless: bool) -> "Agent":
     """The agent that the flags and the configuration ask for. Raises ConfigError."""
     from kimi_agent.build import build
+    from kimi_agent.config.load import EMBEDDED
 
-    return build(
+    agent = build(
         config, cwd=cwd, home=options.home, extra_roots=options.extra_roots(), skill_dirs=options.skill_dirs(),
         plugins=plugins, agent_name=options.agent, agent_file=options.agent_file, workspace=options.workspace,
         trust="always" if options.trust else "", no_box="--no-sandbox was given" if options.no_sandbox else "",
         accepts_no_box=options.accept_no_sandbox, mcp=options.mcp_flags() if options.has_mcp_flags else None, headless=headless,
     )  # fmt: skip
+    if config.default_model == EMBEDDED:
+        from kimi_agent.embedded import TOLD
+
+        agent.notices = (TOLD, *agent.notices)
+    return agent
 
 
 def log_to_file(options: Options) -> None:

@@ -1,10 +1,14 @@
-"""`kimi --local MODEL`: the flags of a session, with the address of the local engine in them."""
+"""The flags of a session with the address of the local engine in them: for `kimi --local MODEL`, and where no model is set up."""
 
+import asyncio
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from msgspec.structs import replace
 
 from kimi_agent.cli.options import Options
+from kimi_agent.config import Config
+from kimi_agent.core.errors import KimiError
 
 
 def with_local_engine(options: Options, *, silent: bool = False) -> Options:
@@ -22,6 +26,39 @@ def with_local_engine(options: Options, *, silent: bool = False) -> Options:
     finally:
         teller.end()
     return replace(options, local_url=engine.url, local_key=engine.token)
+
+
+def with_embedded_model(options: Options, config: Config, *, silent: bool = False) -> tuple[Options, Config]:
+    """Both as they are where a model is set up, or a server of this machine can be; else with the embedded model running.
+
+    Raises ConfigError for a setting that cannot be followed. Where the engine cannot start, that is told, and nothing changes.
+    """
+    if config.default_model or config.models:
+        return options, config
+    from kimi_agent.embedded import embedded_folder, start_embedded
+
+    folder = embedded_folder(config.embedded_model)
+    if folder is None or _has_server():
+        return options, config
+    teller = _Teller(silent or sys.stderr is None or not sys.stderr.isatty())  # elsewhere one line is all that is said
+    try:
+        engine = start_embedded(options.home, folder, teller.tell)
+    except KimiError as error:
+        if not silent and sys.stderr is not None:
+            sys.stderr.write(f"kimi: the embedded model is not there: {error.full}\n")
+        return options, config
+    finally:
+        teller.end()
+    options = replace(options, embedded_url=engine.url, embedded_key=engine.token)
+    return options, options.load()
+
+
+def _has_server() -> bool:
+    """Whether a server of models runs on this machine: then a person is led to it. Also where a loop runs already."""
+    from kimi_agent.providers.models import discover
+
+    with ThreadPoolExecutor(1) as thread:
+        return bool(thread.submit(asyncio.run, discover()).result())
 
 
 class _Teller:

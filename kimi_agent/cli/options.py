@@ -54,6 +54,8 @@ class Options(Struct, frozen=True):
     local: str = ""
     local_url: str = ""
     local_key: str = ""
+    embedded_url: str = ""
+    embedded_key: str = ""
     allow: list[str] | None = None
     deny: list[str] | None = None
     verbose: bool = False
@@ -105,6 +107,7 @@ class Options(Struct, frozen=True):
             provider=self.provider,
             base_url=self.base_url,
             local=(self.local_url, self.local_key) if self.local_url else None,
+            embedded=(self.embedded_url, self.embedded_key) if self.embedded_url else None,
             allow=tuple(self.allow or ()),
             deny=tuple(self.deny or ()),
         )

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from kimi_agent.cli.agents import log_to_file, make_agent
 from kimi_agent.cli.box import needs_box, require
-from kimi_agent.cli.local import with_local_engine
+from kimi_agent.cli.local import with_embedded_model, with_local_engine
 from kimi_agent.cli.options import Options
 from kimi_agent.config import Config
 from kimi_agent.core.errors import ConfigError, NoModelError, SessionError
@@ -45,6 +45,7 @@ def start(options: Options) -> int:
         sys.stderr.write(f"kimi: {warning}\n")
     if not (headless or own or _is_tty(sys.stdout)):
         raise ConfigError("standard output is no terminal", 'Use -p "...", which prints only the answer.')
+    options, config = with_embedded_model(options, config)
     config = _with_model(config, options, headless)
     session_id = _session_id(options, cwd, headless)
     arguments: dict[str, Any] = {"mode": options.mode(config), "session_id": session_id, "cwd": cwd}

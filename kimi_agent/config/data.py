@@ -215,7 +215,8 @@ class Config:
 
     `plugins` holds what each plugin is told: `[plugins.NAME]`, with `enabled = true|false` and the plugin's own keys.
     `status_line` names what the status line says, empty for the usual; `keys` the keys of an action, where they are not the
-    usual ones. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
+    usual ones. `embedded_model` is what runs where no model is set up: `auto` (the one in the package), `off`, or the folder of
+    a checkpoint. `images` is how pictures are drawn, `diffs` whether old and new stand side by side (`auto`: where it is wide).
     `reduced_motion` leaves nothing on the screen that counts or moves by itself; `screen_reader` is line mode in plain words.
     `session_rules` are those of the flags `--allow` and `--deny`.
     `chaos` is the seed with which every provider is made unreliable (`--provider chaos:SEED`), None for reliable ones.
@@ -262,6 +263,7 @@ class Config:
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
     session_rules: tuple[RuleConfig, ...] = internal(default=())
     trust: TrustConfig = field(default_factory=TrustConfig)
+    embedded_model: str = "auto"
     chaos: int | None = internal(default=None)
     warnings: tuple[str, ...] = internal(default=())
 
@@ -287,5 +289,7 @@ class Overrides:
     base_url: str = ""
     local: tuple[str, str] | None = None
     """Address and token of the local engine, started for `--local`."""
+    embedded: tuple[str, str] | None = None
+    """Those of the engine that runs the embedded model: the default where nothing else is one."""
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

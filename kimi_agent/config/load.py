@@ -27,6 +27,9 @@ OUTPUT_LIMIT = {
 }
 """What a kind of API calls the limit of an answer, where that is not `max_tokens`."""
 LOCAL = "local"  # what the engine of `--local` is called
+EMBEDDED = "kimi-tiny"  # the model that comes with the program
+EMBEDDED_OUTPUT = 1024
+"""Tokens of one of its answers: a small model that has lost its way says the same again and again."""
 OPENAI_KINDS = ("openai", "openai_legacy", "openai_responses")
 
 CAPABILITIES = ("thinking", "always_thinking", "image_in", "video_in")
@@ -51,6 +54,8 @@ def load_config(
     source = parse_source(text, "--config") if text is not None else read_source(path) if path else Source("")
     config = read_config(source)
     config = _with_flags(config, overrides or Overrides(), env)
+    if overrides is not None and overrides.embedded:
+        config = _with_embedded_model(config, overrides.embedded)
     return _with_environment(config, env, overrides or Overrides())
 
 
@@ -168,6 +173,16 @@ def _with_local_engine(config: Config, local: tuple[str, str]) -> Config:
     return replace(config, providers=providers, models=models, default_model=LOCAL)
 
 
+def _with_embedded_model(config: Config, embedded: tuple[str, str]) -> Config:
+    """The one that comes with the program stays behind every other."""
+    providers = {**config.providers, "embedded": ProviderConfig("kimi_engine", *embedded)}
+    model = ModelConfig(
+        "embedded", EMBEDDED, capabilities=frozenset({"tools"}), profile="compact", max_output_size=EMBEDDED_OUTPUT
+    )
+    models = {**config.models, EMBEDDED: model}
+    return replace(config, providers=providers, models=models, default_model=config.default_model or EMBEDDED)
+
+
 def _with_chaos(config: Config, flags: Overrides, rest: str, env: Mapping[str, str]) -> Config:
     """`chaos:SEED` makes the configured providers unreliable, `chaos:SEED:NAME` the one that `--provider NAME` means."""
     seed, _, inner = rest.partition(":")
@@ -205,10 +220,14 @@ def _with_environment(config: Config, env: Mapping[str, str], flags: Overrides) 
     models = {name: _completed(entry, providers[entry.provider].type) for name, entry in models.items()}
     keep = env.get("KIMI_MODEL_THINKING_KEEP")
     thinking = replace(config.thinking, keep=keep) if keep else config.thinking
+    embedded = env.get("KIMI_EMBEDDED_MODEL") or config.embedded_model
     services = with_keys(config.services, env)
     missing = what_is_missing(services)
     warnings = (*config.warnings, missing) if missing else config.warnings
-    return replace(config, providers=providers, models=models, thinking=thinking, services=services, warnings=warnings)
+    return replace(
+        config, providers=providers, models=models, thinking=thinking, services=services, warnings=warnings,
+        embedded_model=embedded,
+    )  # fmt: skip
 
 
 def _provider_environment(provider: ProviderConfig, env: Mapping[str, str], flags: Overrides) -> ProviderConfig:
