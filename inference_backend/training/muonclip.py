@@ -1,8 +1,8 @@
 """MuonClip: Muon for matrices, AdamW for the rest, and QK-Clip after each step (Kimi K2, arXiv 2507.20534, section 2.1).
 
-    optimiser = MuonClip(matrices, lr=2e-4)                      # a plain torch.optim class; MHA and MLA alike
-    optimiser.register_attention_params({"layers.0.Wq_c": ..., "layers.0.Wk_c": ..., "layers.0.Wq_r": ...})
-    optimiser.step(attention_max_logits={"layers.0": s_max})     # [heads], the largest logits of the forward pass
+optimiser = MuonClip(matrices, lr=2e-4)                      # a plain torch.optim class; MHA and MLA alike
+optimiser.register_attention_params({"layers.0.Wq_c": ..., "layers.0.Wk_c": ..., "layers.0.Wq_r": ...})
+optimiser.step(attention_max_logits={"layers.0": s_max})     # [heads], the largest logits of the forward pass
 """
 
 from collections import defaultdict
@@ -110,7 +110,9 @@ class MuonClip(torch.optim.Optimizer):
             assert grad is not None
             momentum.mul_(group["momentum"]).add_(grad)
             update = grad.add(momentum, alpha=group["momentum"]) if group["nesterov"] else momentum
-            alike[param.shape[-2], param.shape[-1]].append((param, update.flatten(0, -3) if param.ndim > 2 else update[None]))
+            alike[param.shape[-2], param.shape[-1]].append(
+                (param, update.flatten(0, -3) if param.ndim > 2 else update[None])
+            )
         for (rows, columns), pairs in alike.items():
             stacked = torch.cat([update for _, update in pairs]) if len(pairs) > 1 else pairs[0][1]
             made = orthogonalise(stacked, steps=group["newton_schulz_steps"], dtype=self._dtype)

@@ -64,7 +64,9 @@ def test_muon_follows_float64(seed, rows, columns, lr):
         param.grad = grad.float()
         optimiser.step()
     wanted = by_hand(start, grads, lr, 0.95, 0.1)
-    torch.testing.assert_close(param.detach().double(), wanted, atol=2e-3 * lr * scale_of(rows, columns) + 1e-6, rtol=1e-4)
+    torch.testing.assert_close(
+        param.detach().double(), wanted, atol=2e-3 * lr * scale_of(rows, columns) + 1e-6, rtol=1e-4
+    )
 
 
 def test_the_rest_is_adamw():
@@ -120,7 +122,9 @@ def test_heads_may_lie_in_a_matrix_and_other_names_are_refused():
     q, k = torch.nn.Parameter(torch.ones(4, 3)), torch.nn.Parameter(torch.ones(4, 3))
     optimiser = MuonClip([q, k], lr=0.0)
     optimiser.register_attention_params({"attention.Wq_c": q, "attention.Wk_c": k})
-    optimiser.step(attention_max_logits={"attention.Wq_c": torch.tensor([400.0, 50]), "attention.Wk_c": torch.tensor([400.0, 50])})
+    optimiser.step(
+        attention_max_logits={"attention.Wq_c": torch.tensor([400.0, 50]), "attention.Wk_c": torch.tensor([400.0, 50])}
+    )
     assert q[:, 0].tolist() == k[:, 0].tolist() == [0.5, 0.5, 1, 1]
     with pytest.raises(ValueError, match="Wq_c"):
         optimiser.register_attention_params({"attention.weight": q})
