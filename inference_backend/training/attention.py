@@ -11,6 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+TILE = 1 << 19
+"""Scores of a head that are worked on at a time, about."""
+LONG = 256
+"""So many queries are worth two spans: the first does not see the keys of the second."""
 MULTIPLE = 32
 """Inner sizes that matrix units take without a slow path."""
 
@@ -24,7 +28,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 
 def _seen(q: Tensor, k: Tensor) -> Tensor:
-    """[L, S], true where a query sees a key."""
+    """[L, S], true where a query sees a key; the lengths are those of `q` and `k`."""
     new, seen = q.shape[2], k.shape[2]
     return torch.ones(new, seen, dtype=torch.bool, device=q.device).tril_(seen - new)
 
@@ -39,9 +43,12 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        mask = torch.zeros(q.shape[2], k.shape[2]).masked_fill_(~_seen(q, k), float("-inf"))
+        square = q.shape[2] == k.shape[2]
+        mask = None
+        if not square:
+            mask = torch.zeros(q.shape[2], k.shape[2]).masked_fill_(~_seen(q, k), float("-inf"))[None, None]
         out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q, k, v, 0.0, False, attn_mask=mask[None, None], scale=scale
+            q, k, v, 0.0, square, attn_mask=mask, scale=scale
         )
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.scale = scale
@@ -57,17 +64,21 @@ class _Attend(torch.autograd.Function):
         delta = (grad.float() * out.float()).sum(-1)
         wide_q, wide_grad = _with_halves(scaled, lse), _with_halves(grad, delta)
         wide_k, wide_v = _with_ones(k), _with_ones(v)
-        dq, dk, dv = (torch.empty(x.shape, dtype=x.dtype) for x in (q, k, v))
-        p = q.new_empty(q.shape[1], new, seen)
-        ds = torch.empty_like(p)
-        for b in range(len(q)):
-            torch.bmm(wide_q[b], wide_k[b].mT, out=p)
-            p.exp_()[:, :, start:].tril_()  # what is not seen may have overflowed; zeros are written over it
-            torch.bmm(p.mT, grad[b], out=dv[b])
-            torch.bmm(wide_grad[b], wide_v[b].mT, out=ds)
-            ds.mul_(p)
-            torch.bmm(ds, k[b], out=dq[b])
-            torch.bmm(ds.mT, scaled[b], out=dk[b])
+        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for begin, end in _tiles(new, seen):
+            p = q.new_empty(q.shape[1], end - begin, start + end)
+            ds = torch.empty_like(p)
+            rows, columns = slice(begin, end), slice(start + end)
+            for b in range(len(q)):
+                torch.bmm(wide_q[b, :, rows], wide_k[b, :, columns].mT, out=p)
+                p.exp_()[
+                    :, :, start + begin :
+                ].tril_()  # what is not seen may have overflowed; zeros are written over it
+                dv[b, :, columns].baddbmm_(p.mT, grad[b, :, rows])
+                torch.bmm(wide_grad[b, :, rows], wide_v[b, :, columns].mT, out=ds)
+                ds.mul_(p)
+                torch.bmm(ds, k[b, :, columns], out=dq[b, :, rows])
+                dk[b, :, columns].baddbmm_(ds.mT, scaled[b, :, rows])
         return dq.mul_(ctx.scale), dk, dv, None
 
 
@@ -103,13 +114,23 @@ def max_logits(q: Tensor, k: Tensor, scale: float, above: float = 0.0) -> Tensor
     if float(bound.max()) <= above:
         return bound
     new, seen = q.shape[2], k.shape[2]
+    start = seen - new
     top = torch.full((q.shape[1],), float("-inf"), device=q.device)
-    hidden = ~_seen(q, k)[:, seen - new :]
-    for one_q, one_k in zip(q, k, strict=True):
-        scores = one_q @ one_k.mT
-        scores[:, :, seen - new :].masked_fill_(hidden, float("-inf"))
-        top = torch.maximum(top, scores.amax((1, 2)).float() * scale)
+    for begin, end in _tiles(new, seen):
+        hidden = ~_seen(q[:, :, begin:end], k[:, :, begin:end])
+        for one_q, one_k in zip(q[:, :, begin:end], k[:, :, : start + end], strict=True):
+            scores = one_q @ one_k.mT
+            scores[:, :, start + begin :].masked_fill_(hidden, float("-inf"))
+            top = torch.maximum(top, scores.amax((1, 2)).float() * scale)
     return top
+
+
+def _tiles(new: int, seen: int) -> list[tuple[int, int]]:
+    """Spans of queries that are worked on at a time: few for the matrix unit's sake, short where there are many keys."""
+    size = max(TILE // seen, 64)
+    count = max(-(-new // size), 2 if new >= LONG else 1)
+    size = -(-new // count)
+    return [(begin, min(begin + size, new)) for begin in range(0, new, size)]
 
 
 def _norms(x: Tensor) -> Tensor:

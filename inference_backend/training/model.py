@@ -92,6 +92,8 @@ class TrainableModel(nn.Module):
 
         Logits of attention are measured exactly where they may be over `above`: 0 for always, infinity for never.
         """
+        if len(episodes) == 1 and len(common):
+            return self.hidden(common[:0], torch.cat([common, episodes[0]])[None], above=above)[len(common) :]
         start, (count, length) = len(common), episodes.shape
         device = episodes.device
         positions = torch.cat([torch.arange(start), torch.arange(start, start + length).repeat(count)])
@@ -99,8 +101,9 @@ class TrainableModel(nn.Module):
         wide = torch.promote_types(self.precision.dtype, torch.float32)
         cos, sin = ((f(angles) * self._rope_scale).to(device, wide) for f in (torch.cos, torch.sin))
         shape = Shape(start, count, length, cos, sin, above)
-        embedding = self.model.embed_tokens(self.precision)
-        x = nn.functional.embedding(torch.cat([common, episodes.flatten()]), embedding)
+        # the gradient of a row is a sum over all its tokens: in float32
+        embedding = self.model.embed_tokens(Precision(wide, self.precision.stored))
+        x = nn.functional.embedding(torch.cat([common, episodes.flatten()]), embedding).to(self.precision.dtype)
         for layer in self.model.layers:
             x = layer(x, shape, self.precision)
         return self.model.norm.apply_to(x[start:], self.precision)

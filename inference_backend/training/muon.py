@@ -21,10 +21,13 @@ def orthogonalise(update: Tensor, *, steps: int = STEPS, dtype: torch.dtype = to
     a, b, c = COEFFICIENTS
     x = update / (torch.linalg.matrix_norm(update, keepdim=True) + 1e-7)
     tall = x.shape[-2] > x.shape[-1]
-    x = (x.mT if tall else x).to(dtype)
+    x = (x.mT if tall else x).to(dtype).contiguous()
+    shape = x.shape
+    x = x.reshape(-1, *shape[-2:])
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.view(shape)
     return x.mT if tall else x
 
 

@@ -64,7 +64,7 @@ class MuonClip(torch.optim.Optimizer):
             self._attention[name] = (weight.detach(), POWERS[part])
 
     @torch.no_grad()
-    def step(  # type: ignore[override]
+    def step(
         self,
         closure: Callable[[], float] | None = None,
         *,
@@ -99,14 +99,28 @@ class MuonClip(torch.optim.Optimizer):
                 heads = weight.unflatten(0, (len(gamma), -1)) if weight.ndim == 2 else weight
                 heads.mul_(gamma.to(weight.dtype).view(-1, *(1,) * (heads.ndim - 1)))
 
+    def prepare(self) -> None:
+        """Makes the state of all parameters, zero, where the first step has not made it yet: to be filled from a file."""
+        for group in self.param_groups:
+            for param in group["params"]:
+                if not self.state[param]:
+                    self._begin(group, param)
+
+    def _begin(self, group: dict[str, Any], param: Tensor) -> None:
+        state = self.state[param]
+        if group["use_muon"] and param.ndim > 1:
+            state["momentum"] = torch.zeros_like(param)
+        else:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(param), torch.zeros_like(param)
+
     def _muon(self, group: dict[str, Any], params: list[Tensor]) -> None:
         """Matrices of one shape are made orthogonal together."""
         alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for param in params:
-            state = self.state[param]
-            if not state:
-                state["momentum"] = torch.zeros_like(param)
-            grad, momentum = param.grad, state["momentum"]
+            if not self.state[param]:
+                self._begin(group, param)
+            grad, momentum = param.grad, self.state[param]["momentum"]
             assert grad is not None
             momentum.mul_(group["momentum"]).add_(grad)
             update = grad.add(momentum, alpha=group["momentum"]) if group["nesterov"] else momentum
@@ -128,8 +142,7 @@ class MuonClip(torch.optim.Optimizer):
             state, grad = self.state[param], param.grad
             assert grad is not None
             if not state:
-                state["step"] = torch.zeros((), dtype=torch.float32)
-                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(param), torch.zeros_like(param)
+                self._begin(group, param)
             state["step"] += 1
             state["exp_avg"].lerp_(grad, 1 - beta1)
             state["exp_avg_sq"].mul_(beta2).addcmul_(grad, grad, value=1 - beta2)

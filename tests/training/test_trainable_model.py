@@ -45,7 +45,7 @@ def test_the_forward_pass_is_the_references(start, changes):
         np.testing.assert_allclose(ours[number], reference_logits(model, config, common, episode), rtol=1e-6, atol=1e-9)
     model.precision = Precision(torch.bfloat16)
     rough = model.float().logits(model.hidden(common, episodes)).detach().float().unflatten(0, (3, 7)).numpy()
-    assert np.abs(rough - ours).mean() < 0.06 * np.abs(ours).mean() + 0.02
+    assert np.median(np.abs(rough - ours)) < 0.1 * np.median(np.abs(ours))  # a token may go to another expert
 
 
 def test_gradients_of_the_experts_are_autograds():
