@@ -1,4 +1,4 @@
-"""`python -m inference_backend`: inspect, convert and serve checkpoints."""
+"""`python -m inference_backend`: inspect, convert, serve and train checkpoints."""
 
 import sys
 
@@ -7,10 +7,11 @@ import typer
 from inference_backend.commands.convert import convert
 from inference_backend.commands.inspect import inspect
 from inference_backend.commands.serve import serve
+from inference_backend.commands.train import train
 from inference_backend.errors import EngineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (inspect, convert, serve):
+for command in (inspect, convert, serve, train):
     app.command()(command)
 
 

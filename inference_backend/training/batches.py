@@ -59,7 +59,7 @@ class Batch:
 
 def make_batch(conversations: Sequence[Encoded], start: int, device: torch.device) -> Batch:
     """Conversations whose first `start` tokens are the same. The last token of an episode is only ever a target."""
-    common = conversations[0].tokens[:start]
+    common = conversations[0].tokens[:start].astype(np.int64)
     parts = [(one.tokens[start:], one.trained[start:]) for one in conversations]
     length = max(len(tokens) for tokens, _ in parts) - 1
     episodes, counted = np.zeros((len(parts), length), np.int64), np.zeros((len(parts), length), np.float32)

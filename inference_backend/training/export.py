@@ -1,4 +1,4 @@
-"""A trained model as a checkpoint that anybody's engine reads: config.json, INT4 weights, tokenizer, as K2-Thinking ships them."""
+"""A trained model as a checkpoint for any engine: config.json, INT4 weights and tokenizer, as K2-Thinking ships them."""
 
 import json
 import shutil

@@ -105,7 +105,7 @@ class Trainer:
         loads = self._balance(batch)
         self.done += 1
         return Measured(
-            number, float(loss), rate, int(batch.counted.sum()) + len(batch.common), time.perf_counter() - began,
+            number, float(loss.detach()), rate, int(batch.counted.sum()) + len(batch.common), time.perf_counter() - began,
             self.schedule.phase(number), tuple(loads), max(float(t.max()) for t in tops.values()) if measured else None,
         )  # fmt: skip
 
