@@ -2,7 +2,10 @@
 
 import json
 import multiprocessing
+import os
+import sys
 from dataclasses import replace
+from multiprocessing import forkserver
 from xml.etree import ElementTree
 
 import numpy as np
@@ -26,7 +29,6 @@ from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Trainer
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["training_child"])
 
 
 class Child:
@@ -44,6 +46,16 @@ class Child:
                 yield self._told.recv()
         except EOFError:
             self.process.join(60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    """The server that children are forked from loads torch once; it finds modules by its environment alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        FORKS.set_forkserver_preload(["training_child"])
+        forkserver.ensure_running()
+        yield
 
 
 @pytest.fixture(scope="module")
