@@ -1,4 +1,4 @@
-"""`python -m inference_backend`: inspect, convert and serve checkpoints, make data to train them."""
+"""`python -m inference_backend`: inspect, convert and serve checkpoints; make data, and train on it."""
 
 import sys
 
@@ -8,10 +8,11 @@ from inference_backend.commands.convert import convert
 from inference_backend.commands.inspect import inspect
 from inference_backend.commands.serve import serve
 from inference_backend.commands.synthesise import synthesise
+from inference_backend.commands.train import train
 from inference_backend.errors import EngineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (inspect, convert, serve, synthesise):
+for command in (inspect, convert, serve, synthesise, train):
     app.command()(command)
 
 

@@ -4,7 +4,8 @@ EngineError
 |-- ModelConfigError    config.json is missing, wrong, or of a model that the engine does not know
 |-- CheckpointError     a file of weights is damaged, incomplete, or does not fit its config.json
 |-- CapacityError       the model, the context or the request is too large for what there is
-`-- RequestError        a request that cannot be answered as it is: the client's mistake (HTTP 400)
+|-- RequestError        a request that cannot be answered as it is: the client's mistake (HTTP 400)
+`-- TrainingError       data, recipe or state of a training run that do not go together
 """
 
 
@@ -29,4 +30,8 @@ class CapacityError(EngineError):
 
 
 class RequestError(EngineError):
+    pass
+
+
+class TrainingError(EngineError):
     pass

@@ -1,0 +1,81 @@
+"""Which episodes are trained on in which step: decided by seed and number alone, so that a run can go on anywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inference_backend.training.conversations import Encoded
+
+WINDOW = 32
+"""Batches' worth of episodes that are sorted by length together: little padding, and still a random order."""
+
+
+class Batches:
+    """An endless sequence of lists of episode numbers; each epoch has every episode once, in an order of its own."""
+
+    def __init__(self, lengths: Sequence[int], tokens: int, seed: int) -> None:
+        """Batches have at most `tokens` tokens, padding included, and at least one episode."""
+        self._lengths, self._tokens, self._seed = np.asarray(lengths), tokens, seed
+        self._begun: list[list[NDArray[Any]]] = []
+
+    def __getitem__(self, number: int) -> NDArray[Any]:
+        for epoch in range(1 << 30):
+            if epoch == len(self._begun):
+                self._begun.append(self._epoch(epoch))
+            if number < len(self._begun[epoch]):
+                return self._begun[epoch][number]
+            number -= len(self._begun[epoch])
+        raise AssertionError("not reached")
+
+    def _epoch(self, epoch: int) -> list[NDArray[Any]]:
+        rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+        order = rng.permutation(len(self._lengths))
+        window = max(WINDOW * self._tokens // max(int(self._lengths.mean()), 1), 1)
+        batches: list[NDArray[Any]] = []
+        for begin in range(0, len(order), window):
+            part = order[begin : begin + window]
+            part = part[np.argsort(-self._lengths[part], kind="stable")]
+            while len(part):
+                count = max(int(self._tokens // max(self._lengths[part[0]], 1)), 1)
+                batches.append(part[:count])
+                part = part[count:]
+        return [batches[index] for index in rng.permutation(len(batches))]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    common: Tensor  # [P] int64
+    episodes: Tensor  # [B, L] int64, padded behind
+    counted: Tensor  # [B, L] float32: 1 for tokens, 0 for padding
+    wanted: Tensor  # [M] int64: places in the flattened episodes whose next token is trained
+    targets: Tensor  # [M] int64
+    owners: Tensor  # [M] int64: the episode of each
+
+
+def make_batch(conversations: Sequence[Encoded], start: int, device: torch.device) -> Batch:
+    """Conversations whose first `start` tokens are the same. The last token of an episode is only ever a target."""
+    common = conversations[0].tokens[:start].astype(np.int64)
+    parts = [(one.tokens[start:], one.trained[start:]) for one in conversations]
+    length = max(len(tokens) for tokens, _ in parts) - 1
+    episodes, counted = np.zeros((len(parts), length), np.int64), np.zeros((len(parts), length), np.float32)
+    wanted, targets, owners = list[Any](), list[Any](), list[Any]()
+    for row, (tokens, trained) in enumerate(parts):
+        episodes[row, : len(tokens) - 1] = tokens[:-1]
+        counted[row, : len(tokens) - 1] = 1
+        places = np.flatnonzero(trained[1:])
+        wanted.append(row * length + places)
+        targets.append(tokens[1:][places])
+        owners.append(np.full(len(places), row))
+
+    def tensor(array: Any, dtype: torch.dtype = torch.int64) -> Tensor:
+        return torch.as_tensor(array, dtype=dtype, device=device)
+
+    return Batch(
+        tensor(common), tensor(episodes), tensor(counted, torch.float32), tensor(np.concatenate(wanted)),
+        tensor(np.concatenate(targets)), tensor(np.concatenate(owners)),
+    )  # fmt: skip

@@ -1,0 +1,92 @@
+"""Everything that decides what comes out of a training run, in one record: sizes, seeds, rates. A table of recipes by name."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from inference_backend.config import ModelConfig, read_config
+from inference_backend.convert import CONFIGS
+from inference_backend.training.schedule import Schedule, schedule
+
+YARN_FACTOR = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    name: str
+    seed: int = 1
+    vocabulary: int = 2048
+    """Ordinary tokens; 256 special ones come behind them."""
+
+    hidden: int = 256
+    layers: int = 5
+    heads: int = 4
+    q_rank: int = 128
+    kv_rank: int = 96
+    content: int = 32
+    rotary: int = 32
+    value: int = 64
+    dense: int = 768
+    experts: int = 8
+    expert: int = 256
+    top: int = 2
+    context: int = 4096
+    """Tokens of the longest conversation before annealing, which goes on to four times as many."""
+
+    steps: int = 2400
+    batch: int = 8192
+    """Tokens of a step behind the common beginning."""
+    lr: float = 3e-3
+    weight_decay: float = 0.1
+    tau: float = 100.0
+    balance_speed: float = 2e-3
+    sequence_alpha: float = 1e-3
+    chains: float = 0.1
+    """Share of steps on several tasks in one conversation."""
+    long: float = 0.3
+    """Share of annealing steps on conversations up to the whole context."""
+
+    @property
+    def schedule(self) -> Schedule:
+        return schedule(self.steps, self.lr)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+    def raw_config(self, ordinary: int, *, long: bool) -> dict[str, Any]:
+        """config.json, for a tokenizer with so many ordinary tokens; `long` with YaRN."""
+        yarn = {
+            "type": "yarn", "factor": YARN_FACTOR, "original_max_position_embeddings": self.context,
+            "beta_fast": 32.0, "beta_slow": 1.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+        }  # fmt: skip
+        return {
+            "architectures": ["DeepseekV3ForCausalLM"], "model_type": "kimi_k2",
+            "vocab_size": ordinary + 256, "bos_token_id": ordinary, "eos_token_id": ordinary + 2,
+            "hidden_size": self.hidden, "num_hidden_layers": self.layers, "hidden_act": "silu", "rms_norm_eps": 1e-5,
+            "num_attention_heads": self.heads, "num_key_value_heads": self.heads, "attention_bias": False,
+            "q_lora_rank": self.q_rank, "kv_lora_rank": self.kv_rank, "v_head_dim": self.value,
+            "qk_nope_head_dim": self.content, "qk_rope_head_dim": self.rotary, "rope_theta": 50000.0,
+            "rope_scaling": yarn if long else None,
+            "max_position_embeddings": int(self.context * (YARN_FACTOR if long else 1)),
+            "intermediate_size": self.dense, "first_k_dense_replace": 1, "moe_layer_freq": 1,
+            "moe_intermediate_size": self.expert, "n_routed_experts": self.experts, "n_shared_experts": 1,
+            "num_experts_per_tok": self.top, "n_group": 1, "topk_group": 1, "norm_topk_prob": True,
+            "routed_scaling_factor": 1.0, "scoring_func": "sigmoid", "topk_method": "noaux_tc",
+            "aux_loss_alpha": self.sequence_alpha, "seq_aux": True, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
+            "quantization_config": CONFIGS["int4"](False),
+        }  # fmt: skip
+
+    def config(self, ordinary: int, *, long: bool) -> ModelConfig:
+        return read_config(self.raw_config(ordinary, long=long))
+
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe("tiny"),
+        Recipe(
+            "smoke", vocabulary=600, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
+            dense=128, experts=8, expert=32, context=1024, steps=60, batch=2048,
+        ),
+    )
+}  # fmt: skip

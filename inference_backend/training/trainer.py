@@ -1,0 +1,200 @@
+"""The training loop: one step after the other, each decided by its number, until the end or until time is up."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inference_backend.config import ModelConfig
+from inference_backend.errors import TrainingError
+from inference_backend.training.balance import evenness, sequence_loss, update_bias
+from inference_backend.training.batches import Batch, Batches, make_batch
+from inference_backend.training.conversations import Encoded
+from inference_backend.training.layers import Precision
+from inference_backend.training.model import TrainableModel
+from inference_backend.training.muonclip import MuonClip
+from inference_backend.training.recipe import Recipe
+
+MEASURE_EVERY = 10
+"""Steps between measurements of the largest logits: in between, only those that could be over tau are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Conversations by kind, all of which begin with the same `start` tokens: `train`, `chains`, `long`, `held_out`."""
+
+    kinds: Mapping[str, Sequence[Encoded]]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a step was like."""
+
+    step: int
+    loss: float
+    rate: float
+    tokens: int  # that went through the model: those of the common beginning once
+    seconds: float
+    phase: str
+    loads: tuple[float, ...]  # per layer of experts: load of the busiest over the mean
+    logits: float | None  # the largest of attention, where it was measured
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """On conversations that were never trained on."""
+
+    loss: float
+    tokens: float  # share of tokens that come first
+    episodes: float  # share of episodes in which all do
+
+
+class Trainer:
+    """`done` counts the steps behind it; `step()` makes the next one."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        short: ModelConfig,
+        long: ModelConfig,
+        data: Data,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """`short` is the model until annealing, `long` from then on: the same sizes, with YaRN. Raises TrainingError."""
+        if not data.kinds["train"]:
+            raise TrainingError(
+                "there is nothing to train on", "All conversations may be longer than the recipe's context."
+            )
+        self.recipe, self.schedule, self.data = recipe, recipe.schedule, data
+        self.device, self._dtype, self._configs = torch.device(device), dtype, (short, long)
+        self.model = TrainableModel(short, seed=recipe.seed).to(self.device)
+        self.optimiser = _optimiser(self.model, recipe)
+        self.done = 0
+        self._batches = {
+            kind: Batches([len(one) - data.start for one in conversations], recipe.batch, recipe.seed)
+            for kind, conversations in data.kinds.items()
+            if conversations
+        }
+        self._plan = _plan(recipe, self._batches.keys())
+
+    def step(self) -> Measured:
+        """Raises TrainingError where the loss is no number any more."""
+        began, number = time.perf_counter(), self.done
+        self._prepare(number)
+        batch = self.batch(number)
+        measured = number % MEASURE_EVERY == 0
+        hidden = self.model.hidden(batch.common, batch.episodes, above=0.0 if measured else self.recipe.tau)
+        logits = self.model.logits(hidden.index_select(0, batch.wanted))
+        loss = functional.cross_entropy(logits.float(), batch.targets)
+        (loss + self.recipe.sequence_alpha * self._sequence_loss(batch)).backward()
+        if not bool(loss.isfinite()):
+            raise TrainingError(f"the loss of step {number} is not finite", "Lower the learning rate, or tau.")
+        rate = self.schedule.rate(number)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        tops = {f"layers.{n}": top for n, layer in enumerate(self.model.attention()) if (top := layer.top) is not None}
+        self.optimiser.step(attention_max_logits=tops)
+        self.optimiser.zero_grad()
+        loads = self._balance(batch)
+        self.done += 1
+        return Measured(
+            number, float(loss.detach()), rate, int(batch.counted.sum()) + len(batch.common), time.perf_counter() - began,
+            self.schedule.phase(number), tuple(loads), max(float(t.max()) for t in tops.values()) if measured else None,
+        )  # fmt: skip
+
+    def run(self, until: Callable[[Measured], bool]) -> None:
+        """Steps until `until` says so, or the schedule ends."""
+        while self.done < self.schedule.steps and not until(self.step()):
+            pass
+
+    def batch(self, number: int) -> Batch:
+        kind, index = self._plan[number]
+        conversations = self.data.kinds[kind]
+        return make_batch([conversations[i] for i in self._batches[kind][index]], self.data.start, self.device)
+
+    def _prepare(self, step: int) -> None:
+        """Precision and context of a step."""
+        self.model.precision = Precision(self._dtype, step >= self.schedule.quantise_from)
+        wanted = self._configs[step >= self.schedule.anneal_from]
+        if self.model.config is not wanted:
+            self.model.use(wanted)
+
+    def _sequence_loss(self, batch: Batch) -> Tensor:
+        total = torch.zeros((), device=self.device)
+        count, start = len(batch.episodes), len(batch.common)
+        layers = list(self.model.moe())
+        for moe in layers:
+            assert moe.chosen is not None
+            experts, scores = (part[start:].unflatten(0, (count, -1)) for part in moe.chosen)
+            chosen = torch.zeros_like(scores).scatter_(-1, experts, 1.0)
+            total = total + sequence_loss(scores, chosen, batch.counted)
+        return total / max(len(layers), 1)
+
+    def _balance(self, batch: Batch) -> list[float]:
+        """Moves the biases; padding has no say."""
+        counted = torch.cat([batch.counted.new_ones(len(batch.common)), batch.counted.flatten()]).bool()
+        found = []
+        for moe in self.model.moe():
+            assert moe.chosen is not None
+            bias = moe.gate.e_score_correction_bias
+            load = torch.bincount(moe.chosen[0][counted].flatten(), minlength=len(bias)).float()
+            update_bias(bias, load, self.recipe.balance_speed)
+            found.append(evenness(load))
+            moe.chosen = None
+        return found
+
+    @torch.no_grad()
+    def held_out(self, most: int = 128, *, stored: bool | None = None) -> HeldOut:
+        """On the first `most` held-out episodes, as the model is now; `stored`: as the checkpoint will hold it."""
+        self._prepare(max(self.done - 1, 0))
+        if stored is not None:
+            self.model.precision = Precision(self._dtype, stored)
+        held = sorted(self.data.kinds["held_out"][:most], key=len)
+        loss, right, tokens, solved, at = 0.0, 0, 0, 0, 0
+        while at < len(held):
+            size = max(2 * self.recipe.batch // max(len(held[min(at + 15, len(held) - 1)]) - self.data.start, 1), 1)
+            part = held[at : at + min(size, 16)]
+            batch = make_batch(part, self.data.start, self.device)
+            hidden = self.model.hidden(batch.common, batch.episodes)
+            logits = self.model.logits(hidden.index_select(0, batch.wanted)).float()
+            loss += float(functional.cross_entropy(logits, batch.targets, reduction="sum"))
+            hits = logits.argmax(-1) == batch.targets
+            right, tokens = right + int(hits.sum()), tokens + len(hits)
+            missed = torch.zeros(len(part), device=self.device).index_add_(0, batch.owners, (~hits).float())
+            solved += int((missed == 0).sum())
+            at += len(part)
+        return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(held), 1))
+
+
+def _optimiser(model: TrainableModel, recipe: Recipe) -> MuonClip:
+    """Muon for the matrices, AdamW for embedding, output head and norms; QK-Clip on every layer."""
+    rest = {id(p) for name, p in model.named_parameters() if p.ndim < 2 or "embed_tokens" in name or "lm_head" in name}
+    groups = [
+        {"params": [p for p in model.parameters() if id(p) not in rest]},
+        {"params": [p for p in model.parameters() if id(p) in rest], "use_muon": False},
+    ]
+    optimiser = MuonClip(groups, recipe.lr, weight_decay=recipe.weight_decay, qk_clip_threshold=recipe.tau)
+    for number, layer in enumerate(model.attention()):
+        optimiser.register_attention_params({f"layers.{number}.{part}": w for part, w in layer.clipped().items()})
+    return optimiser
+
+
+def _plan(recipe: Recipe, kinds: Sequence[str] | object) -> list[tuple[str, int]]:
+    """The kind of each step, and its number among the steps of that kind."""
+    draws = np.random.Generator(np.random.Philox(key=[recipe.seed, 1 << 32])).random(recipe.steps)
+    used: dict[str, int] = {}
+    plan = []
+    for step, draw in enumerate(draws):
+        annealing = recipe.schedule.phase(step) == "annealing"
+        kind = "long" if annealing and draw > 1 - recipe.long else "chains" if draw < recipe.chains else "train"
+        kind = kind if kind in kinds else "train"  # type: ignore[operator]
+        plan.append((kind, used.get(kind, 0)))
+        used[kind] = used.get(kind, 0) + 1
+    return plan

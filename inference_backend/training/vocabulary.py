@@ -1,0 +1,124 @@
+"""Training of a small tokenizer in K2's form: byte-level BPE by tiktoken's rules, and K2's special tokens behind it.
+
+Two rules make what it learns easy to copy, which is most of what a small model does with names: digits stay single, and a word
+joins the blank or sign before it only as a whole, so that `notes` is the same tokens behind a blank, a quote or a slash.
+"""
+
+import base64
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
+
+from inference_backend.chat.tokenizer import PATTERN, pieces
+from inference_backend.chat.tokenizer_files import SPECIAL_COUNT
+from inference_backend.checkpoint.writer import write_text
+
+NAMED = {
+    0: "[BOS]", 1: "[EOS]", 2: "<|im_end|>", 3: "<|im_user|>", 4: "<|im_assistant|>", 6: "<|start_header_id|>",
+    7: "<|end_header_id|>", 9: "[EOT]", 10: "<|im_system|>", 11: "<|tool_calls_section_begin|>",
+    12: "<|tool_calls_section_end|>", 13: "<|tool_call_begin|>", 14: "<|tool_call_argument_begin|>",
+    15: "<|tool_call_end|>", 17: "<|im_middle|>", 254: "[UNK]", 255: "[PAD]",
+}  # fmt: skip
+"""Special tokens by their offset from the first, as K2-Instruct has them."""
+DIGITS = frozenset(b"0123456789")
+
+
+def words_of(texts: Iterable[tuple[str, int]]) -> Counter[bytes]:
+    """How often each word, as the tokenizer cuts them, stands in `texts`, each with a number of times that it counts."""
+    import regex
+
+    cut = regex.compile(PATTERN, regex.VERSION1)
+    words: Counter[bytes] = Counter()
+    for text, times in texts:
+        for piece in pieces(text):
+            for match in cut.finditer(piece):
+                words[match.group().encode("utf-8", "replace")] += times
+    return words
+
+
+def train_ranks(words: Counter[bytes], size: int, *, least: int = 2) -> dict[bytes, int]:
+    """Rank by bytes of at most `size` ordinary tokens: the 256 bytes, then what joins the most frequent pairs.
+
+    Ties go to the pair that is less; pairs that stand fewer than `least` times are not joined. Same words, same tokens.
+    """
+    ranks = {bytes([byte]): byte for byte in range(256)}
+    parts = [[bytes([byte]) for byte in word] for word in words]
+    counts = list(words.values())
+    pairs: Counter[tuple[bytes, bytes]] = Counter()
+    where: defaultdict[tuple[bytes, bytes], set[int]] = defaultdict(set)
+
+    def count(index: int, sign: int) -> None:
+        for pair in _joinable(parts[index]):
+            pairs[pair] += sign * counts[index]
+            where[pair].add(index)
+
+    for index in range(len(parts)):
+        count(index, 1)
+    while len(ranks) < size and pairs:
+        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        if pairs[best] < least:
+            break
+        joined = best[0] + best[1]
+        ranks.setdefault(joined, len(ranks))
+        for index in sorted(where.pop(best)):
+            count(index, -1)
+            parts[index] = _merged(parts[index], best)
+            count(index, 1)
+        del pairs[best]
+        if len(pairs) > 4 * len(parts):
+            pairs = +pairs
+    return ranks
+
+
+def _joinable(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """The pairs of a word that may be joined."""
+    for index, (left, right) in enumerate(pairwise(parts)):
+        if left[-1] in DIGITS or right[0] in DIGITS:
+            continue
+        if index == 0 and len(parts) > 2 and _is_sign(left) and not _is_sign(right):
+            continue
+        yield left, right
+
+
+def _is_sign(part: bytes) -> bool:
+    return part[0] < 128 and not part.isalpha()
+
+
+def _merged(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
+    out: list[bytes] = []
+    index = 0
+    while index < len(parts):
+        if index + 1 < len(parts) and (parts[index], parts[index + 1]) == pair:
+            out.append(pair[0] + pair[1])
+            index += 2
+        else:
+            out.append(parts[index])
+            index += 1
+    return out
+
+
+def special_names(first: int) -> dict[int, str]:
+    """The names of all 256 special ids from `first` on."""
+    return {first + i: NAMED.get(i, f"<|reserved_token_{first + i}|>") for i in range(SPECIAL_COUNT)}
+
+
+def write_tokenizer(folder: Path, ranks: dict[bytes, int]) -> None:
+    """`tiktoken.model` and `tokenizer_config.json`, as chat/tokenizer_files.py reads them."""
+    order = sorted(ranks, key=ranks.__getitem__)
+    lines = (f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(order))
+    write_text(folder / "tiktoken.model", "".join(lines))
+    names = special_names(len(ranks))
+    config = {
+        "added_tokens_decoder": {
+            str(number): {"content": name, "special": True}
+            for number, name in names.items()
+            if number - len(ranks) in NAMED
+        },
+        "bos_token": "[BOS]",
+        "eos_token": "<|im_end|>",
+        "pad_token": "[PAD]",
+        "tokenizer_class": "TikTokenTokenizer",
+    }
+    write_text(folder / "tokenizer_config.json", json.dumps(config, indent=1) + "\n")

@@ -1,0 +1,109 @@
+"""The tokenizer that is trained, conversations as tokens, and the order of batches."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from training_house import TOOLS, conversations, system
+
+from inference_backend.chat.render import render
+from inference_backend.chat.template import choose_template
+from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.training.batches import Batches, make_batch
+from inference_backend.training.conversations import TEMPLATE, chained, common_start, encode, encode_all
+from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
+
+TEXTS = [(text, 3) for one in conversations(40) for m in one["messages"] if (text := m.get("content") or "")]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder, train_ranks(words_of(TEXTS), 400))
+    assert choose_template(folder) is TEMPLATE
+    return Tokenizer.load(folder)
+
+
+@given(st.text(max_size=80))
+def test_any_text_comes_back(tokenizer, text):
+    assert tokenizer.decode(tokenizer.encode(text)) == text.encode("utf-8", "replace").decode()
+
+
+def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer):
+    ranks = train_ranks(words_of([(" the file the file 1234 12 12", 9)]), 300)
+    assert b" the" in ranks
+    assert b" file" in ranks
+    assert not [token for token in ranks if len(token) > 1 and any(chr(b).isdigit() for b in token)]
+    names = train_ranks(words_of([("note", 9), (' notable "note /note', 5)]), 300)
+    assert b" notable" in names
+    assert b" not" not in names
+    assert train_ranks(Counter(), 300).keys() == {bytes([b]) for b in range(256)}
+    assert len(tokenizer.encode("Read the file")) < 8
+
+
+def test_what_the_assistant_writes_is_trained_and_nothing_else(tokenizer):
+    for one in conversations(5):
+        encoded = encode(one["messages"], TOOLS, tokenizer)
+        spans = tokenizer.decode(encoded.tokens[encoded.trained].tolist()).split("<|im_end|>")[:-1]
+        answers = [m for m in one["messages"] if m["role"] == "assistant"]
+        assert len(spans) == len(answers)
+        for span, answer in zip(spans, answers, strict=True):
+            assert span.startswith(answer["content"] or "")
+            for call in answer.get("tool_calls") or []:
+                assert f"<|tool_call_begin|>{call['id']}<|tool_call_argument_begin|>" in span
+                assert call["function"]["arguments"] in span
+        # what stands before a trained span is the very prompt of that request
+        first = int(np.argmax(encoded.trained))
+        before = next(i for i, m in enumerate(one["messages"]) if m["role"] == "assistant")
+        prompt = render(one["messages"][:before], TOOLS, tokenizer=tokenizer, template=TEMPLATE).tokens
+        assert encoded.tokens[:first].tolist() == prompt
+
+
+def test_chains_are_conversations_that_number_their_calls_through(tokenizer):
+    lines = list(conversations(12))
+    sizes = [len(one) for one in encode_all(lines, TOOLS, tokenizer, 10_000)]
+    chains = chained(lines, [3 * max(sizes)] * 4, sizes, seed=1)
+    assert [c["messages"] for c in chains] == [
+        c["messages"] for c in chained(lines, [3 * max(sizes)] * 4, sizes, seed=1)
+    ]
+    for chain in chains:
+        assert [m["role"] for m in chain["messages"]].count("system") == 1
+        text = tokenizer.decode(encode(chain["messages"], TOOLS, tokenizer).tokens.tolist())
+        calls = text.count("<|tool_call_begin|>")
+        assert calls > 1
+        assert all(f"functions.ReadFile:{number}" in text for number in range(calls))
+
+
+def test_the_common_beginning_ends_before_the_first_difference(tokenizer):
+    encoded = encode_all(list(conversations(6)), TOOLS, tokenizer, 10_000)
+    start = common_start(encoded)
+    assert tokenizer.decode(encoded[0].tokens[:start].tolist()).endswith("<|im_user|>user<|im_middle|>")
+    assert system() in tokenizer.decode(encoded[0].tokens[:start].tolist())
+    assert common_start(encoded[:1]) == int(np.argmax(encoded[0].trained))
+    assert common_start([]) == 0
+    batch = make_batch(encoded[:3], start, torch.device("cpu"))
+    for row, one in enumerate(encoded[:3]):
+        mine = batch.owners == row
+        assert batch.targets[mine].tolist() == one.tokens[one.trained].tolist()
+        row_of, place = batch.wanted[mine] // batch.episodes.shape[1], batch.wanted[mine] % batch.episodes.shape[1]
+        assert (row_of == row).all()
+        assert one.trained[start + place.numpy() + 1].all()
+        assert batch.counted[row].sum() == len(one) - start - 1
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=200), tokens=st.integers(1, 200), seed=st.integers(0, 9)
+)
+def test_an_epoch_has_every_episode_once_and_batches_keep_their_budget(lengths, tokens, seed):
+    batches, seen, number = Batches(lengths, tokens, seed), list[int](), 0
+    while len(seen) < len(lengths):
+        batch = batches[number]
+        assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= tokens
+        seen += batch.tolist()
+        number += 1
+    assert sorted(seen) == list(range(len(lengths)))
+    again = Batches(lengths, tokens, seed)
+    assert again[number + 3].tolist() == batches[number + 3].tolist()

@@ -1,0 +1,164 @@
+"""A whole run on a tiny size: killed and gone on with, exported, and what MuonClip holds where Muon alone does not."""
+
+import json
+import multiprocessing
+import os
+import sys
+from dataclasses import replace
+from multiprocessing import forkserver
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import torch
+import training_child
+from training_child import SMALL, STEPS
+from training_house import write_data
+
+from inference_backend.config import load_config
+from inference_backend.errors import TrainingError
+from inference_backend.load import load_weights
+from inference_backend.reference import Reference, Segment
+from inference_backend.training import state
+from inference_backend.training.curves import picture
+from inference_backend.training.export import fill
+from inference_backend.training.layers import Precision
+from inference_backend.training.model import TrainableModel
+from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
+from inference_backend.training.schedule import schedule
+from inference_backend.training.trainer import Trainer
+
+FORKS = multiprocessing.get_context("forkserver")
+
+
+class Child:
+    """A run in a process of its own, and what it tells."""
+
+    def __init__(self, data, out):
+        self._told, theirs = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=training_child.run, args=(data, out, theirs))
+        self.process.start()
+        theirs.close()
+
+    def lines(self):
+        try:
+            while True:
+                yield self._told.recv()
+        except EOFError:
+            self.process.join(60)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded():
+    """The server that children are forked from loads torch once; it finds modules by its environment alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+        FORKS.set_forkserver_preload(["training_child"])
+        forkserver.ensure_running()
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    """A run from the first step to the last, and what its child told: one line per step."""
+    out = tmp_path_factory.mktemp("run") / "whole"
+    process = Child(data, out)
+    told = list(process.lines())
+    assert process.process.exitcode == 0
+    return out, told
+
+
+def test_a_run_killed_at_any_moment_comes_to_the_same_weights(data, whole, tmp_path):
+    out, told = whole
+    assert [line for line in told if line.startswith("step")] == [f"step {n}" for n in range(STEPS)]
+    killed = tmp_path / "killed"
+    for line in ("stage encoding", "step 2", "step 9"):  # no state yet; early; when weights are seen as stored
+        child = Child(data, killed)
+        assert any(said == line for said in child.lines())
+        child.process.kill()
+        child.process.join(60)
+    child = Child(data, killed)
+    rest = list(child.lines())
+    assert child.process.exitcode == 0
+    assert sum(line.startswith("step") for line in rest) < STEPS
+    for name in ("state/model.safetensors", "checkpoint/model.safetensors", "checkpoint/config.json"):
+        assert (killed / name).read_bytes() == (out / name).read_bytes(), name
+    steps = [json.loads(line) for line in (killed / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in steps if "loss" in line] == list(range(STEPS))
+    assert all(line["loss"] > 0 for line in steps if "loss" in line)
+    for curve in ("loss", "load", "logits", "rate", "right"):
+        ElementTree.fromstring((killed / "curves" / f"{curve}.svg").read_text())
+
+
+def trained(whole, data, *, at=STEPS):
+    folder = Folder(whole[0])
+    tokenizer = tokenizer_of(folder, SMALL, data)
+    encoded = encoded_of(folder, SMALL, data, tokenizer)
+    ordinary = tokenizer.ordinary_count
+    trainer = Trainer(SMALL, SMALL.config(ordinary, long=False), SMALL.config(ordinary, long=True), encoded)
+    assert state.load(folder.state, trainer.model, trainer.optimiser) == at
+    trainer.model.use(SMALL.config(ordinary, long=True))
+    return trainer
+
+
+def test_the_checkpoint_is_what_the_forward_pass_saw(whole, data):
+    """Bit for bit in the same arithmetic, and for the reference that serves it to float32's last digits."""
+    trainer = trained(whole, data)
+    folder = whole[0] / "checkpoint"
+    config = load_config(folder)
+    assert config.yarn is not None
+    assert config.quantisation.scheme == "int4"
+    tokens = torch.from_numpy(trainer.data.kinds["held_out"][0].tokens.astype(np.int64))[None]
+    filled = TrainableModel(config)
+    fill(filled, folder)
+    for dtype in (torch.float32, torch.bfloat16):
+        trainer.model.precision, filled.precision = Precision(dtype, stored=True), Precision(dtype)
+        seen, read = ((m.logits(m.hidden(tokens[0, :0], tokens))).detach() for m in (trainer.model, filled))
+        assert torch.equal(seen, read)
+    trainer.model.precision = Precision(torch.float32, stored=True)
+    seen = trainer.model.logits(trainer.model.hidden(tokens[0, :0], tokens)).detach().numpy()
+    reference = Reference(config, load_weights(folder, config))
+    served = reference.forward([Segment(tokens[0].tolist(), reference.new_cache(), tokens.shape[1])])
+    np.testing.assert_allclose(served, seen, rtol=1e-3, atol=1e-4)
+
+
+def test_another_recipe_or_other_data_do_not_go_on_in_the_folder(whole, data, tmp_path):
+    with pytest.raises(TrainingError, match="another recipe"):
+        claim(Folder(whole[0]), replace(SMALL, seed=2), data)
+    with pytest.raises(TrainingError, match="other data"):
+        claim(Folder(whole[0]), SMALL, write_data(tmp_path / "more", 30))
+    with pytest.raises(TrainingError, match="train"):
+        claim(Folder(tmp_path / "none"), SMALL, tmp_path)
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "file").touch()
+    with pytest.raises(TrainingError, match="not empty"):
+        claim(Folder(tmp_path / "used"), SMALL, data)
+
+
+def test_the_schedule_is_the_reports():
+    plan = schedule(1000, 1.0)
+    rates = [plan.rate(step) for step in range(1000)]
+    assert rates[: plan.warmup] == sorted(rates[: plan.warmup])
+    assert set(rates[plan.warmup : plan.cosine_from]) == {1.0}
+    falling = rates[plan.cosine_from :]
+    assert falling == sorted(falling, reverse=True)
+    assert plan.phase(0) == "constant"
+    assert plan.phase(700) == "cosine"
+    assert plan.phase(999) == "annealing"
+    assert rates[plan.anneal_from] == pytest.approx(0.1)
+    assert rates[-1] == pytest.approx(0.035, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "lines", [{}, {"a <b>": []}, {"flat": [(0, 1.0), (5, 1.0)]}, {"odd": [(1, float("nan")), (2, -1.0)]}]
+)
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_any_curve_is_a_picture(lines, logarithmic):
+    ElementTree.fromstring(picture("loss & load", lines, logarithmic=logarithmic))
+    long = picture("x", {"y": [(n, 2.0 + n) for n in range(5000)]}, logarithmic=logarithmic)
+    assert len(long) < 20_000
