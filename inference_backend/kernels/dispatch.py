@@ -1,8 +1,9 @@
 """Which implementation of an operation runs: the one switch.
 
 `KIMI_KERNELS` is `auto` (unset means this), `plain` (the references alone), `triton` or `cpu`. `auto` is Triton for tensors on
-CUDA; on the CPU, for INT4, the C kernel where it can be built and agrees with the reference, else torch's own operation; the
-reference for all else. Every operation asks `backend` by the device of its tensors, and imports what it needs only then.
+CUDA; on the CPU the C kernel for INT4 where it can be built and agrees with the reference, else torch's own operation; torch's
+blocked attention for long contexts; the reference for all else. Every operation asks `backend` by the device of its tensors, and
+imports what it needs only then.
 """
 
 import os
