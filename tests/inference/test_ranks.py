@@ -26,8 +26,11 @@ from inference_backend.model.parallel import ALONE, Ranks  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 2e-3}
 """The C kernel of INT4 rounds activations to 16 bits."""
-CONFIG = tiny_config(moe_intermediate_size=64, v_head_dim=32, intermediate_size=128, hidden_size=128, vocab_size=321)
-"""The vocabulary cannot be shared, all else can."""
+CONFIG = tiny_config(
+    moe_intermediate_size=64, v_head_dim=32, intermediate_size=128, hidden_size=128, vocab_size=321,
+    n_routed_experts=8, num_experts_per_tok=8,
+)  # fmt: skip
+"""The vocabulary cannot be shared, all else can. All experts are chosen: where two are as good, rounding would choose."""
 BLOCKS = 12
 
 
