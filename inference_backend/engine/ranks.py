@@ -47,7 +47,7 @@ class RankedRunner:
     def __init__(self, load: LoadRank, ranks: Ranks, device: str = "cpu", progress: Progress | None = None) -> None:
         """`device` is "cpu", or "cuda" for one GPU per rank. Raises EngineError, after having ended all other processes."""
         self._ranks, self._failure = replace(ranks, rank=0), ""
-        self._device = device
+        self._device, self._asking = device, threading.Lock()
         self._own: TorchRunner | None = None
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
@@ -60,7 +60,9 @@ class RankedRunner:
                     ours, theirs = context.Pipe()
                     arguments = (load, replace(ranks, rank=rank), device, store, theirs)
                     process = context.Process(target=_serve_rank, args=arguments, name=f"rank {rank}", daemon=True)
+                    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # it inherits that: Ctrl-C is rank 0's
                     process.start()
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
                     theirs.close()
                     self._processes.append(process)
                     self._pipes.append(ours)
@@ -90,12 +92,14 @@ class RankedRunner:
 
     @property
     def failure(self) -> str:
-        if not self._failure:
+        with self._asking:  # any thread may ask, but a message is read by one of them
+            if self._failure:
+                return self._failure
             for process, pipe in zip(self._processes, self._pipes, strict=True):
                 if wait([process.sentinel], 0):
                     self._failure = _last_words(process, pipe)
                     break
-        return self._failure
+            return self._failure
 
     def forward(self, chunks: Sequence[Chunk]) -> NDArray[Any]:
         return self._all("forward", chunks)

@@ -26,9 +26,12 @@ from inference_backend.model.parallel import ALONE, Ranks  # noqa: E402
 
 CLOSE = {"rtol": 0, "atol": 2e-3}
 """The C kernel of INT4 rounds activations to 16 bits."""
-CONFIG = tiny_config(moe_intermediate_size=64, v_head_dim=32, intermediate_size=128, hidden_size=128, vocab_size=321)
-"""The vocabulary cannot be shared, all else can."""
-BLOCKS = 12
+CONFIG = tiny_config(
+    moe_intermediate_size=64, v_head_dim=32, intermediate_size=128, hidden_size=128, vocab_size=321,
+    n_routed_experts=8, num_experts_per_tok=8,
+)  # fmt: skip
+"""The vocabulary cannot be shared, all else can. All experts are chosen: where two are as good, rounding would choose."""
+BLOCKS = 24
 
 
 def load(ranks: Ranks, device: str, progress: Any) -> tuple[Model, int]:
@@ -120,6 +123,15 @@ def test_ranks_together_are_one_model(ranked: RankedRunner) -> None:
         step((0, 327 + at, 328 + at), (1, 65 + at, 66 + at))
     np.testing.assert_allclose(np.concatenate(found[0]), expected(long), **CLOSE)
     np.testing.assert_allclose(np.concatenate(found[1]), expected(short[:68]), **CLOSE)
+
+
+def test_long_contexts(ranked: RankedRunner) -> None:
+    """Where torch's blocked kernel takes over from the plain one, on each rank's part."""
+    tokens, blocks = random_tokens(CONFIG, 1210, seed=6), np.random.default_rng(6).permutation(BLOCKS)[:20].tolist()
+    found = []
+    for start, end in ((0, 1200), (1200, 1203), (1203, 1208), (1208, 1209), (1209, 1210)):
+        found.append(ranked.forward([Chunk(tokens[start:end], start, blocks, min(end - start, 10))]))
+    np.testing.assert_allclose(np.concatenate(found), expected(tokens)[1190:], **CLOSE)
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(2, 40))])
