@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, to_builtins
 
@@ -22,13 +22,11 @@ from inference_backend.training.synthesis.dataset import (
     write_json,
     write_whole,
 )
+from inference_backend.training.synthesis.draw import NotDrawn
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.plan import TRIES, Slot, draw_task, slots
 from inference_backend.training.synthesis.sift import Sieve, too_long
 from inference_backend.training.synthesis.task import Task, posed
-
-if TYPE_CHECKING:
-    from inference_backend.training.synthesis.rooms import Episode, Room
 
 PART = 100
 """Tasks of one part."""
@@ -122,10 +120,14 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
     async with Room() as room:
         for slot in chunk:
             for attempt in range(TRIES):
-                task = draw_task(slot, seed, attempt)
+                try:
+                    task = draw_task(slot, seed, attempt)
+                except NotDrawn:
+                    rejected[f"{slot.family}: could not be drawn"] += 1
+                    continue
                 episode = await room.perform(task)
                 reason = "did not reach its goal" if episode.wrong else "too long" if too_long(episode.messages) else ""
-                if not reason and not await _replays(room, task, episode):
+                if not reason and not await room.replays(episode):
                     reason = "another run went another way"
                 if not reason:
                     facts |= {"system": episode.system, "tools": episode.tools}
@@ -133,14 +135,6 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
                     break
                 rejected[f"{slot.family}: {reason}"] += 1
     return examples, {**facts, "rejected": dict(sorted(rejected.items()))}
-
-
-async def _replays(room: "Room", task: Task, episode: "Episode") -> bool:
-    """Whether the same calls in a clean copy of the world show the same and reach the goal. Without a call nothing can differ."""
-    if not any("tool_calls" in message for message in episode.messages):
-        return True
-    again = await room.perform(task, again=episode.messages)
-    return not again.wrong and again.messages == episode.messages
 
 
 def _fields(task: Task, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
