@@ -16,6 +16,7 @@ from inference_backend.errors import RequestError
 from inference_backend.training.synthesis.dataset import (
     FORMAT,
     Example,
+    example_of,
     read_examples,
     size_of,
     write_examples,
@@ -26,7 +27,6 @@ from inference_backend.training.synthesis.draw import NotDrawn
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.plan import TRIES, Slot, draw_task, slots
 from inference_backend.training.synthesis.sift import Sieve, too_long
-from inference_backend.training.synthesis.task import Task, posed
 
 PART = 100
 """Tasks of one part."""
@@ -131,18 +131,10 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
                     reason = "another run went another way"
                 if not reason:
                     facts |= {"system": episode.system, "tools": episode.tools}
-                    examples.append(Example(*_fields(task, episode.messages)))
+                    examples.append(example_of(task, episode.messages))
                     break
                 rejected[f"{slot.family}: {reason}"] += 1
     return examples, {**facts, "rejected": dict(sorted(rejected.items()))}
-
-
-def _fields(task: Task, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
-    it = posed(task)
-    return (
-        it.id, it.family, it.language, it.template, it.world_seed, it.split, it.holds_out, messages, it.turns, it.world, it.goal,
-        it.refuses,
-    )  # fmt: skip
 
 
 # --- parts into a dataset -------------------------------------------------------------------------------------------------
