@@ -1,6 +1,7 @@
 """Data to train on: made by the agent's own tools, checked, replayed, the same bytes for a seed, nothing held out in training."""
 
 import json
+import random
 from itertools import combinations
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from inference_backend.training.synthesis.dataset import Example, read_examples,
 from inference_backend.training.synthesis.draw import Draw
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.goals import Command, Goal, check
-from inference_backend.training.synthesis.phrasing import templates, variants
+from inference_backend.training.synthesis.phrasing import say, templates, variants
 from inference_backend.training.synthesis.plan import Slot, draw_task, slots
 from inference_backend.training.synthesis.produce import Order, produce
 from inference_backend.training.synthesis.rooms import Room
@@ -194,3 +195,9 @@ def test_any_beginning_of_a_dataset_is_balanced():
     held = [(slot.family, slot.language) for slot in order if slot.split == "held_out"]
     counts = [held.count((family, language)) for family in FAMILIES for language in LANGUAGES]
     assert all(abs(a - b) <= 1 for a, b in combinations(counts, 2))
+
+
+def test_a_name_at_the_beginning_of_a_request_stays_as_it_is():
+    for seed in range(300):
+        said = say(random.Random(seed), "read_file", "en", False, {"path": "Oak/pIne.md"}).text
+        assert "Oak/pIne.md" in said, said
