@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from inference_backend.training.synthesis.goals import Goal
-from inference_backend.training.synthesis.task import Posed, Split
+from inference_backend.training.synthesis.task import Split, Task
 from inference_backend.training.synthesis.words import Language
 from inference_backend.training.synthesis.world import World
 
@@ -40,11 +40,12 @@ class Example(msgspec.Struct, frozen=True):
     goal: Goal
     refuses: str = ""
 
-    def posed(self) -> Posed:
-        return Posed(
-            self.id, self.family, self.language, self.template, self.world_seed, self.split, self.holds_out, self.world,
-            self.turns, self.goal, self.refuses,
-        )  # fmt: skip
+
+def example_of(task: Task, messages: list[dict[str, Any]]) -> Example:
+    return Example(
+        task.id, task.family, task.language, task.template, task.seed, task.split, task.holds_out, messages, task.turns,
+        task.world, task.goal, task.refuses,
+    )  # fmt: skip
 
 
 def read_examples(path: Path) -> Iterator[Example]:

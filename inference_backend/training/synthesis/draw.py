@@ -17,6 +17,10 @@ TYPED: dict[Language, float] = {"en": 0.0, "zh": 0.25}
 """How often a text file of a request in this language has a name in it."""
 
 
+class NotDrawn(Exception):
+    """A seed from which no task of its family comes: another one is taken."""
+
+
 class Draw:
     """Everything random in one task. `unseen_names` and `unseen_words` draw from what is held out of training."""
 
@@ -45,7 +49,7 @@ class Draw:
             if word not in self._used:
                 self._used.add(word)
                 return word
-        raise RuntimeError(f"{self.family}: no more words")
+        raise NotDrawn(f"{self.family}: no more words")
 
     def of(self, kind: str, language: Language | None = None) -> str:
         """A word of a list, each once in a task; an invented one when the list is used up."""

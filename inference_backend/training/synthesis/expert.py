@@ -1,11 +1,9 @@
 """The expert as a provider: it stands where a model stands, so that the agent's own loop and tools do the rest."""
 
-import json
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 from inference_backend.training.synthesis.masks import Masks
-from inference_backend.training.synthesis.task import Call, Steps, Words
+from inference_backend.training.synthesis.task import Call, Steps
 from kimi_agent.core.message import Message, Text
 from kimi_agent.core.provider import CallChunk, Delta, Finished, Model, Request, TextChunk
 
@@ -45,20 +43,3 @@ def _text(message: Message) -> str:
     if (result := message.result) is not None:
         return "".join(part.text for part in result.content if isinstance(part, Text))
     return message.text
-
-
-class Recorded(Expert):
-    """Says again what the messages of an episode say, whatever it sees."""
-
-    def __init__(self, messages: Sequence[dict[str, Any]], model: Model, masks: Masks) -> None:
-        super().__init__(_said(messages), model, masks)
-
-
-def _said(messages: Sequence[dict[str, Any]]) -> Steps:
-    for message in messages:
-        if message["role"] != "assistant":
-            continue
-        for call in message.get("tool_calls", ()):
-            yield Call(call["function"]["name"], json.loads(call["function"]["arguments"]))
-        if "tool_calls" not in message:
-            yield Words(message["content"])

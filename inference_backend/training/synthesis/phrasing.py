@@ -110,9 +110,9 @@ def say(
         at = match.end()
     pieces.append(literal(expanded[at:]))
     text = _tight("".join(pieces))
-    return Said(
-        text if bare else _polite(rng, text, language), f"{family}/{language}/{'h' if held_out else 't'}{number}"
-    )
+    if not bare:
+        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"))
+    return Said(text, f"{family}/{language}/{'h' if held_out else 't'}{number}")
 
 
 def _alternatives(rng: random.Random, template: str) -> str:
@@ -127,19 +127,19 @@ def variants(template: str) -> int:
     return count
 
 
-def _polite(rng: random.Random, text: str, language: Language) -> str:
-    """With a word of courtesy before or behind it, another end, another case: sometimes."""
+def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool) -> str:
+    """With a word of courtesy before or behind it, another end, another case: sometimes. `fixed`: it begins with a name."""
     acts, other = _BEFORE[language]
     asks = text.endswith(("?", "？")) or _ASKS.search(text) is not None
     mood, ends = rng.random(), text.endswith((".", "?", "!", "。", "？", "！", ":", "："))
     if mood < 0.25:
         head = rng.choice(acts if _VERBS.match(text) and not asks else other)
-        text = head + (text[0].lower() + text[1:] if language == "en" else text)
+        text = head + (text if fixed or language == "zh" else text[0].lower() + text[1:])
     elif mood < 0.4 and not asks and not ends and "\n" not in text:
         text += rng.choice(_BEHIND[language])
     elif mood < 0.7 and not ends:
         text += ("?" if asks else ".") if language == "en" else ("？" if asks else "。")
-    if language == "en" and rng.random() < 0.4:
+    if language == "en" and rng.random() < 0.4 and (mood < 0.25 or not fixed):
         text = text[0].upper() + text[1:]
     return text.strip()
 
@@ -158,5 +158,5 @@ def _slip(rng: random.Random, text: str) -> str:
 
 def _tight(text: str) -> str:
     """A text without doubled blanks, and none around Chinese punctuation."""
-    text = re.sub(r" {2,}", " ", text)
+    text = re.sub(r" {2,}", " ", text).replace(" , ", ", ")
     return re.sub(r"\s*([，。？！、：；])\s*", r"\1", text).strip()

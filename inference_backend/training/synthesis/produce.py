@@ -4,12 +4,11 @@ import asyncio
 import hashlib
 import json
 import multiprocessing
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, to_builtins
 
@@ -17,21 +16,19 @@ from inference_backend.errors import RequestError
 from inference_backend.training.synthesis.dataset import (
     FORMAT,
     Example,
+    example_of,
     read_examples,
     size_of,
     write_examples,
     write_json,
     write_whole,
 )
+from inference_backend.training.synthesis.draw import NotDrawn
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.plan import TRIES, Slot, draw_task, slots
 from inference_backend.training.synthesis.sift import Sieve, too_long
-from inference_backend.training.synthesis.task import Task, posed
 
-if TYPE_CHECKING:
-    from inference_backend.training.synthesis.rooms import Episode, Room
-
-PART = 200
+PART = 100
 """Tasks of one part."""
 PER_FILE = 5_000
 """Examples of one file of the dataset."""
@@ -39,11 +36,24 @@ Progress = Callable[[str, int, int], None]
 
 
 class Order(Struct, frozen=True):
-    """What was asked for. A folder holds the parts of one order; one of another is refused."""
+    """What was asked for. A larger order of the same seed goes on where a smaller one ended."""
 
     episodes: int
     held_out: int
     seed: int
+
+
+class Part(Struct, frozen=True):
+    """Some tasks that are done one after another, and the file in which what came of them is kept."""
+
+    path: Path
+    slots: Sequence[Slot]
+    seed: int
+
+    @property
+    def facts(self) -> Path:
+        """Written last: what was rejected, and what the model was told."""
+        return self.path.with_name(f"{self.path.name.partition('.')[0]}.json")
 
 
 def produce(
@@ -51,47 +61,54 @@ def produce(
 ) -> dict[str, Any]:
     """Make a dataset in `out`, or what is missing of it; its manifest. The same order gives the same bytes.
 
-    Raises RequestError when the folder holds something else, OSError.
+    `out/parts` keeps what was made, so that a run which was stopped goes on; it may be removed in the end. Raises RequestError
+    when it is of another seed, OSError.
     """
-    parts = out / "parts"
-    parts.mkdir(parents=True, exist_ok=True)
-    _same_order(parts / "order.json", order)
+    folder = out / "parts"
+    folder.mkdir(parents=True, exist_ok=True)
+    _same_seed(folder / "seed.json", order.seed)
+    parts = list(_parts(folder, order))
+    missing = [part for part in parts if not part.facts.exists()]
+    total = sum(len(part.slots) for part in parts)
+    done = total - sum(len(part.slots) for part in missing)
+    progress("episodes", done, total)
+    for part in _each(jobs, missing):
+        done += len(part.slots)
+        progress("episodes", done, total)
+    return _gather(out, parts, order)
+
+
+def _same_seed(path: Path, seed: int) -> None:
+    if path.exists() and json.loads(path.read_text()) != seed:
+        raise RequestError(f"{path.parent} holds the parts of another seed", "Give another folder, or remove it.")
+    write_json(path, seed)
+
+
+def _parts(folder: Path, order: Order) -> Iterator[Part]:
     every = list(slots(order.episodes, order.held_out))
-    chunks = [every[at : at + PART] for at in range(0, len(every), PART)]
-    missing = [number for number in range(len(chunks)) if not (parts / f"{number:05d}.json").exists()]
-    done = len(chunks) - len(missing)
-    progress("episodes", done * PART, len(every))
-    for _ in _each(jobs, [(parts, number, chunks[number], order.seed) for number in missing]):
-        done += 1
-        progress("episodes", min(done * PART, len(every)), len(every))
-    manifest = _gather(out, parts, len(chunks), order)
-    shutil.rmtree(parts)
-    return manifest
+    for split in ("train", "held_out"):
+        own = [slot for slot in every if slot.split == split]
+        for at in range(0, len(own), PART):
+            chunk = own[at : at + PART]
+            yield Part(folder / f"{split}-{at:06d}-{len(chunk):03d}.jsonl.gz", chunk, order.seed)
 
 
-def _same_order(path: Path, order: Order) -> None:
-    if path.exists() and json.loads(path.read_text()) != to_builtins(order):
-        raise RequestError(f"{path.parent} holds the parts of another dataset", "Give another folder, or remove it.")
-    write_json(path, to_builtins(order))
-
-
-def _each(jobs: int, work: Sequence[tuple[Path, int, Sequence[Slot], int]]) -> Iterator[None]:
-    if jobs <= 1 or len(work) <= 1:
-        for one in work:
-            make_part(*one)
-            yield
+def _each(jobs: int, parts: Sequence[Part]) -> Iterator[Part]:
+    if jobs <= 1 or len(parts) <= 1:
+        for part in parts:
+            make_part(part)
+            yield part
         return
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for future in [pool.submit(make_part, *one) for one in work]:
+        for part, future in [(part, pool.submit(make_part, part)) for part in parts]:
             future.result()
-            yield
+            yield part
 
 
-def make_part(parts: Path, number: int, chunk: Sequence[Slot], seed: int) -> None:
-    """Make one part: its examples, then what was rejected, whose file says that the part is whole."""
-    examples, facts = asyncio.run(_perform(chunk, seed))
-    write_examples(parts / f"{number:05d}.jsonl.gz", examples)
-    write_json(parts / f"{number:05d}.json", facts)
+def make_part(part: Part) -> None:
+    examples, facts = asyncio.run(_perform(part.slots, part.seed))
+    write_examples(part.path, examples)
+    write_json(part.facts, facts)
 
 
 async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dict[str, Any]]:
@@ -103,39 +120,27 @@ async def _perform(chunk: Sequence[Slot], seed: int) -> tuple[list[Example], dic
     async with Room() as room:
         for slot in chunk:
             for attempt in range(TRIES):
-                task = draw_task(slot, seed, attempt)
+                try:
+                    task = draw_task(slot, seed, attempt)
+                except NotDrawn:
+                    rejected[f"{slot.family}: could not be drawn"] += 1
+                    continue
                 episode = await room.perform(task)
                 reason = "did not reach its goal" if episode.wrong else "too long" if too_long(episode.messages) else ""
-                if not reason and not await _replays(room, task, episode):
+                if not reason and not await room.replays(episode):
                     reason = "another run went another way"
                 if not reason:
                     facts |= {"system": episode.system, "tools": episode.tools}
-                    examples.append(Example(*_fields(task, episode.messages)))
+                    examples.append(example_of(task, episode.messages))
                     break
                 rejected[f"{slot.family}: {reason}"] += 1
     return examples, {**facts, "rejected": dict(sorted(rejected.items()))}
 
 
-async def _replays(room: "Room", task: Task, episode: "Episode") -> bool:
-    """Whether the same calls in a clean copy of the world show the same and reach the goal. Without a call nothing can differ."""
-    if not any("tool_calls" in message for message in episode.messages):
-        return True
-    again = await room.perform(task, again=episode.messages)
-    return not again.wrong and again.messages == episode.messages
-
-
-def _fields(task: Task, messages: list[dict[str, Any]]) -> tuple[Any, ...]:
-    it = posed(task)
-    return (
-        it.id, it.family, it.language, it.template, it.world_seed, it.split, it.holds_out, messages, it.turns, it.world, it.goal,
-        it.refuses,
-    )  # fmt: skip
-
-
 # --- parts into a dataset -------------------------------------------------------------------------------------------------
 
 
-def _gather(out: Path, parts: Path, count: int, order: Order) -> dict[str, Any]:
+def _gather(out: Path, parts: Sequence[Part], order: Order) -> dict[str, Any]:
     """Write the dataset's files and its manifest out of all parts."""
     sieve, rejected = Sieve(), Counter[str]()
     kept: dict[str, list[Example]] = {"train": [], "held_out": []}
@@ -151,11 +156,11 @@ def _gather(out: Path, parts: Path, count: int, order: Order) -> dict[str, Any]:
 
     for old in out.glob("*.jsonl.gz"):
         old.unlink()
-    for number in range(count):
-        told = json.loads((parts / f"{number:05d}.json").read_text("utf-8"))
+    for part in parts:
+        told = json.loads(part.facts.read_text("utf-8"))
         rejected.update(told.pop("rejected"))
         facts |= told
-        for example in read_examples(parts / f"{number:05d}.jsonl.gz"):
+        for example in read_examples(part.path):
             if sieve.keep(example):
                 kept[example.split].append(example)
                 tally.count(example)

@@ -6,16 +6,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from msgspec import Struct
 
-from inference_backend.training.synthesis.expert import Expert, Recorded
+from inference_backend.training.synthesis.expert import Expert
 from inference_backend.training.synthesis.families.trouble import NOBODY
 from inference_backend.training.synthesis.goals import check
 from inference_backend.training.synthesis.masks import Masks, masks_for
+from inference_backend.training.synthesis.replay import replay
 from inference_backend.training.synthesis.site import Site
 from inference_backend.training.synthesis.task import Task
 from inference_backend.training.synthesis.world import make_world
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
 
 MODEL = "kimi-tiny"
+NO_PLUGINS = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
+"""Plugins of pytest that this machine happens to have would take a second to load at each run of tests."""
 CONFIG = f"""
 default_model = "{MODEL}"
 [models.{MODEL}]
@@ -45,7 +47,7 @@ allow_private = true
 [snapshots]
 enabled = false
 [box]
-env = ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+env = ["{NO_PLUGINS}"]
 """
 NOT_ALLOWED = "The user does not want that."
 """What a person says who allows nothing."""
@@ -70,9 +72,7 @@ class Room:
     async def __aenter__(self) -> Self:
         self._top = Path(tempfile.mkdtemp(prefix="kimi-world-")).resolve()
         self._path = os.environ["PATH"]
-        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = (
-            "1"  # those of this machine say nothing here and take seconds to load
-        )
+        os.environ[NO_PLUGINS] = "1"
         os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self._path}"  # the python3 of every world
         home = self._top / "home"
         home.mkdir()
@@ -85,24 +85,42 @@ class Room:
         await self._agent.aclose()
         self._site.close()
         os.environ["PATH"] = self._path
+        del os.environ[NO_PLUGINS]
         shutil.rmtree(self._top, ignore_errors=True)
 
-    async def perform(self, task: Task, again: Sequence[dict[str, Any]] = ()) -> Episode:
-        """Do a task in a new world. What goes wrong is in the episode's `wrong`, never raised.
-
-        `again` are the messages of an episode: what the model said there is played again, without looking at what is seen.
-        """
+    async def perform(self, task: Task) -> Episode:
+        """Do a task in a new world. What goes wrong is in the episode's `wrong`, never raised."""
         folder = Path(tempfile.mkdtemp(prefix="w", dir=self._top))
         try:
             make_world(task.world, folder)
             self._site.pages = task.world.site
             masks = masks_for(task.seed, str(folder), task.world.port, self._site.port)
-            provider = Recorded(again, self._agent.models[MODEL], masks) if again else None
-            return await self._act(
-                task, folder, masks, provider or Expert(task.expert(), self._agent.models[MODEL], masks)
-            )
+            return await self._act(task, folder, masks, Expert(task.expert(), self._agent.models[MODEL], masks))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    async def replays(self, episode: Episode) -> bool:
+        """Whether the same calls show the same in a clean copy of the world, and reach the goal.
+
+        Only the tools run again, in the same box; what a person refused is not done here either.
+        """
+        if not any("tool_calls" in message for message in episode.messages):
+            return True
+        folder, scratch = (Path(tempfile.mkdtemp(prefix=kind, dir=self._top)) for kind in ("w", "s"))
+        task = episode.task
+        try:
+            make_world(task.world, folder)
+            masks = masks_for(task.seed, str(folder), task.world.port, self._site.port)
+            tools = self._agent.make_tools(self._agent.models[MODEL], folder)
+            workspace = self._agent.make_workspace(folder, scratch)
+            same = await replay(
+                episode.messages, tools, workspace, scratch, masks, _no(task.refuses) if task.refuses else ""
+            )
+            await workspace.aclose()
+            return same and check(task.goal, folder, episode.messages[-1]["content"]).passed
+        finally:
+            for each in (folder, scratch):
+                shutil.rmtree(each, ignore_errors=True)
 
     async def _act(self, task: Task, folder: Path, masks: Masks, expert: Expert) -> Episode:
         self._agent.make_provider = lambda name: expert

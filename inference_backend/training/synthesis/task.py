@@ -51,26 +51,3 @@ class Task(Struct, frozen=True):
     goal: Goal
     expert: Callable[[], Steps]
     refuses: str = ""
-
-
-class Posed(Struct, frozen=True):
-    """A task without its expert, as a dataset keeps it: enough to make its world and to check what became of it."""
-
-    id: str
-    family: str
-    language: Language
-    template: str
-    world_seed: int
-    split: Split
-    holds_out: tuple[str, ...]
-    world: World
-    turns: tuple[str, ...]
-    goal: Goal
-    refuses: str = ""
-
-
-def posed(task: Task) -> Posed:
-    return Posed(
-        task.id, task.family, task.language, task.template, task.seed, task.split, task.holds_out, task.world, task.turns,
-        task.goal, task.refuses,
-    )  # fmt: skip

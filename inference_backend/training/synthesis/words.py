@@ -14,6 +14,8 @@ from typing import Literal
 Language = Literal["en", "zh"]
 HELD_OUT_SHARE = 5
 """One word of so many is held out."""
+LISTS = ("common", "things", "plain", "people", "places", "invented")
+"""The kinds of words. What is invented or common is written in Latin letters."""
 INVENTED = 6000
 """Invented words there are, of either kind together."""
 _ONSETS = (
@@ -30,8 +32,8 @@ def is_held_out(word: str) -> bool:
 
 @functools.cache
 def pool(kind: str, language: Language, held_out: bool) -> Sequence[str]:
-    """The words of a kind (`common`, `things`, `plain`, `people`, `places`, `invented`), each once."""
-    every = _invented() if kind == "invented" else _listed(language)[kind]
+    """The words of a kind, see LISTS, each once."""
+    every = _invented() if kind == "invented" else _listed("en" if kind == "common" else language)[kind]
     return [word for word in every if is_held_out(word) == held_out]
 
 

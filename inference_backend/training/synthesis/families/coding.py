@@ -1,7 +1,7 @@
 """Families that change code: mend a bug that a test names, add a function with a test."""
 
 from inference_backend.training.synthesis.deeds import Deed, Doing, Place
-from inference_backend.training.synthesis.draw import Draw
+from inference_backend.training.synthesis.draw import Draw, NotDrawn
 from inference_backend.training.synthesis.families.running import PYTEST
 from inference_backend.training.synthesis.functions import FUNCTIONS, code_of, test_of
 from inference_backend.training.synthesis.goals import Command
@@ -70,7 +70,7 @@ def _test(draw: Draw, module: str, functions: list[tuple[str, str]], broken: str
         given, wanted = text.split(f"assert {broken}(")[1].split("\n")[0].split(") == ")
         if _answers(kind, wrong, given) != wanted:
             return text
-    raise RuntimeError("no case shows the bug")
+    raise NotDrawn("no case shows the bug")
 
 
 def add_function(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
