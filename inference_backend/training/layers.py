@@ -34,7 +34,7 @@ class Shape:
     common: int
     episodes: int
     length: int
-    cos: Tensor  # [P + B L, R / 2] float32
+    cos: Tensor  # [P + B L, R]: the same for both of a pair
     sin: Tensor
     above: float  # logits below need not be measured exactly
 
@@ -105,32 +105,39 @@ class Attention(nn.Module):
         """S_max of the last forward pass, [H], where it was asked for."""
 
     def forward(self, x: Tensor, shape: Shape, precision: Precision) -> Tensor:
-        cfg = self.config
-        both = torch.cat([self.q_a_proj(precision), self.kv_a_proj_with_mqa(precision)])
-        q_a, c, k_r = (x @ both.T).split([cfg.q_lora_rank, cfg.kv_lora_rank, cfg.qk_rope_head_dim], dim=-1)
-        q = self.q_a_layernorm.apply_to(q_a, precision) @ self.q_b_proj(precision).T
+        cfg, heads = self.config, self.config.num_attention_heads
+        kv_a, q_b = self.kv_a_proj_with_mqa(precision), self.q_b_proj(precision).unflatten(0, (heads, -1))
+        turned_kv_a = quarter_turn(kv_a[cfg.kv_lora_rank :])
+        parts = [cfg.q_lora_rank, cfg.kv_lora_rank, cfg.qk_rope_head_dim, cfg.qk_rope_head_dim]
+        q_a, c, k_r, k_t = (x @ torch.cat([self.q_a_proj(precision), kv_a, turned_kv_a]).T).split(parts, dim=-1)
+        q_a = self.q_a_layernorm.apply_to(q_a, precision)
+        turned_q_b = quarter_turn(q_b[:, cfg.qk_nope_head_dim :].flatten(0, 1))
+        q, q_t = q_a @ self.q_b_proj(precision).T, q_a @ turned_q_b.T
         kv = self.kv_a_layernorm.apply_to(c, precision) @ self.kv_b_proj(precision).T
-        q_n, q_r = q.unflatten(-1, (-1, cfg.qk_head_dim)).split([cfg.qk_nope_head_dim, cfg.qk_rope_head_dim], dim=-1)
-        k_n, v = kv.unflatten(-1, (cfg.num_attention_heads, -1)).split([cfg.qk_nope_head_dim, cfg.v_head_dim], dim=-1)
-        q = torch.cat([q_n, turned(q_r, shape.cos[:, None], shape.sin[:, None])], dim=-1)
-        k_r = turned(k_r, shape.cos, shape.sin)[:, None].expand(-1, cfg.num_attention_heads, -1)
-        k = torch.cat([k_n, k_r], dim=-1)
-        return self._over_all(q, k, v, shape).flatten(1) @ self.o_proj(precision).T
+        q_n, q_r = q.unflatten(-1, (heads, -1)).split([cfg.qk_nope_head_dim, cfg.qk_rope_head_dim], dim=-1)
+        k_n, v = kv.unflatten(-1, (heads, -1)).split([cfg.qk_nope_head_dim, cfg.v_head_dim], dim=-1)
+        q_r = torch.addcmul(q_r * shape.cos[:, None], q_t.unflatten(-1, (heads, -1)), shape.sin[:, None])
+        k_r = torch.addcmul(k_r * shape.cos, k_t, shape.sin)[:, None].expand(-1, heads, -1)
+        out = self._over_all(torch.cat([q_n, q_r], dim=-1), torch.cat([k_n, k_r], dim=-1), v, shape)
+        return out.flatten(1) @ self.o_proj(precision).T
 
     def _over_all(self, q: Tensor, k: Tensor, v: Tensor, shape: Shape) -> Tensor:
         """[T, H, ...] of the beginning and of all episodes to what they attend to, [T, H, V]."""
-        common, outs, tops = shape.common, list[Tensor](), list[Tensor]()
-        first = [x[:common].transpose(0, 1)[None] for x in (q, k, v)]
-        own = [x[common:].unflatten(0, (shape.episodes, shape.length)).transpose(1, 2) for x in (q, k, v)]
-        if common:
-            outs.append(self._attend(first[0], first[1], first[2], shape, tops)[0].transpose(0, 1))
-            own[1:] = [
-                torch.cat([start.expand(shape.episodes, -1, -1, -1), part], dim=2)
-                for start, part in zip(first[1:], own[1:], strict=True)
-            ]
-        outs.append(self._attend(own[0], own[1], own[2], shape, tops).transpose(1, 2).flatten(0, 1))
+        tops = list[Tensor]()
+        spans = [shape.common, shape.episodes * shape.length]
+        first, own = zip(*(x.split(spans) for x in (q, k, v)), strict=True)  # the gradient of a split is one copy
+        q, k, v = (x.unflatten(0, (shape.episodes, shape.length)).transpose(1, 2) for x in own)
+        if not shape.common:
+            out = self._attend(q, k, v, shape, tops).transpose(1, 2).flatten(0, 1)
+        else:
+            q0, k0, v0 = (x.transpose(0, 1)[None] for x in first)
+            k, v = (
+                torch.cat([start.expand(shape.episodes, -1, -1, -1), part], dim=2) for start, part in ((k0, k), (v0, v))
+            )
+            beginning = self._attend(q0, k0, v0, shape, tops)[0].transpose(0, 1)
+            out = torch.cat([beginning, self._attend(q, k, v, shape, tops).transpose(1, 2).flatten(0, 1)])
         self.top = torch.stack(tops).amax(0)
-        return torch.cat(outs) if common else outs[0]
+        return out
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, shape: Shape, tops: list[Tensor]) -> Tensor:
         tops.append(max_logits(q, k, self.scale, shape.above))
@@ -145,10 +152,11 @@ class Attention(nn.Module):
         return {"Wq_c": q[:, :n], "Wq_r": q[:, n:], "Wk_c": kv[:, :n]}
 
 
-def turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary embedding of neighbouring pairs, in float32."""
-    even, odd = x.unflatten(-1, (-1, 2)).to(cos.dtype).unbind(-1)
-    return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2).to(x.dtype)
+def quarter_turn(rows: Tensor) -> Tensor:
+    """Weights [.. R, in] of pairs (a, b) to those of (-b, a): rotated by an angle, a pair is cos times the one plus sin times
+    the other. So pairs never need to be taken apart in activations, which are many times larger."""
+    a, b = rows.unflatten(0, (-1, 2)).unbind(1)
+    return torch.stack([-b, a], dim=1).flatten(0, 1)
 
 
 class Mlp(nn.Module):

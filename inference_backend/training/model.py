@@ -97,9 +97,9 @@ class TrainableModel(nn.Module):
         start, (count, length) = len(common), episodes.shape
         device = episodes.device
         positions = torch.cat([torch.arange(start), torch.arange(start, start + length).repeat(count)])
-        angles = positions.double()[:, None] * self._inv_freq
+        angles = (positions.double()[:, None] * self._inv_freq).repeat_interleave(2, dim=1)
         wide = torch.promote_types(self.precision.dtype, torch.float32)
-        cos, sin = ((f(angles) * self._rope_scale).to(device, wide) for f in (torch.cos, torch.sin))
+        cos, sin = ((f(angles) * self._rope_scale).to(device, self.precision.dtype) for f in (torch.cos, torch.sin))
         shape = Shape(start, count, length, cos, sin, above)
         # the gradient of a row is a sum over all its tokens: in float32
         embedding = self.model.embed_tokens(Precision(wide, self.precision.stored))

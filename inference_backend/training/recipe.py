@@ -32,8 +32,8 @@ class Recipe:
     context: int = 4096
     """Tokens of the longest conversation before annealing, which goes on to four times as many."""
 
-    steps: int = 2400
-    batch: int = 8192
+    steps: int = 1600
+    batch: int = 16384
     """Tokens of a step behind the common beginning."""
     lr: float = 3e-3
     weight_decay: float = 0.1

@@ -98,7 +98,7 @@ class Trainer:
             raise TrainingError(f"the loss of step {number} is not finite", "Lower the learning rate, or tau.")
         rate = self.schedule.rate(number)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_factor", 1.0)
         tops = {f"layers.{n}": top for n, layer in enumerate(self.model.attention()) if (top := layer.top) is not None}
         self.optimiser.step(attention_max_logits=tops)
         self.optimiser.zero_grad()

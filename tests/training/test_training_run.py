@@ -140,6 +140,30 @@ def test_another_recipe_or_other_data_do_not_go_on_in_the_folder(whole, data, tm
         claim(Folder(tmp_path / "used"), SMALL, data)
 
 
+def too_fast(whole, data, tau):
+    """A hundred times and more the rate for what makes queries and keys: the largest logit, and the mean loss, of the last steps."""
+    recipe = replace(SMALL, tau=tau, lr=0.01, weight_decay=0.0, batch=512, steps=10_000)
+    tokenizer = tokenizer_of(Folder(whole[0]), SMALL, data)
+    encoded = encoded_of(Folder(whole[0]), SMALL, data, tokenizer)
+    config = recipe.config(tokenizer.ordinary_count, long=False)
+    trainer = Trainer(recipe, config, config, encoded, dtype=torch.float32)
+    fast = [p for layer in trainer.model.attention() for p in (layer.q_b_proj.weight, layer.kv_b_proj.weight)]
+    group = trainer.optimiser.param_groups[0]
+    group["params"] = [p for p in group["params"] if not any(p is one for one in fast)]
+    trainer.optimiser.add_param_group({"params": fast, "lr_factor": 300.0})
+    seen = [trainer.step() for _ in range(41)]
+    return seen[-1].logits, np.mean([one.loss for one in seen[-10:]])
+
+
+def test_muon_alone_diverges_where_muonclip_does_not(whole, data):
+    logits, loss = too_fast(whole, data, tau=1e9)
+    clipped_logits, clipped_loss = too_fast(whole, data, tau=20.0)
+    print(logits, loss, clipped_logits, clipped_loss)
+    assert logits > 500
+    assert clipped_logits < 100
+    assert loss > 1.5 * clipped_loss
+
+
 def test_the_schedule_is_the_reports():
     plan = schedule(1000, 1.0)
     rates = [plan.rate(step) for step in range(1000)]
