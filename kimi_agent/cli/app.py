@@ -191,6 +191,9 @@ def root(
     local: Annotated[
         str, Flag("--local", metavar="MODEL", help="Run this model here: a folder, or a name in KIMI_HOME/models.")
     ] = "",
+    profile: Annotated[
+        Literal["full", "compact"] | None, Flag("--profile", help="What the model is told: compact is for small ones.")
+    ] = None,
     mcp_config: Annotated[
         list[str] | None, Flag("--mcp-config", metavar="JSON", help="More MCP servers, repeatable.")
     ] = None,

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
@@ -54,6 +54,7 @@ class Options(Struct, frozen=True):
     local: str = ""
     local_url: str = ""
     local_key: str = ""
+    profile: Literal["full", "compact"] | None = None
     embedded_url: str = ""
     embedded_key: str = ""
     allow: list[str] | None = None
@@ -108,6 +109,7 @@ class Options(Struct, frozen=True):
             base_url=self.base_url,
             local=(self.local_url, self.local_key) if self.local_url else None,
             embedded=(self.embedded_url, self.embedded_key) if self.embedded_url else None,
+            profile=self.profile,
             allow=tuple(self.allow or ()),
             deny=tuple(self.deny or ()),
         )

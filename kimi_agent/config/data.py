@@ -291,5 +291,6 @@ class Overrides:
     """Address and token of the local engine, started for `--local`."""
     embedded: tuple[str, str] | None = None
     """Those of the engine that runs the embedded model: the default where nothing else is one."""
+    profile: Literal["full", "compact"] | None = None
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

@@ -56,6 +56,9 @@ def load_config(
     config = _with_flags(config, overrides or Overrides(), env)
     if overrides is not None and overrides.embedded:
         config = _with_embedded_model(config, overrides.embedded)
+    if overrides is not None and overrides.profile and (chosen := config.models.get(config.default_model)):
+        chosen = replace(chosen, profile=overrides.profile)
+        config = replace(config, models={**config.models, config.default_model: chosen})
     return _with_environment(config, env, overrides or Overrides())
 
 

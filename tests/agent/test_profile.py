@@ -89,7 +89,8 @@ def test_another_model_of_the_session_is_told_everything(tmp_path: Path):
         assert program.run("-p", "Hi", "--trust").returncode == 0
         assert program.run("-p", "Again", "--continue", "-m", "large", "--trust").returncode == 0
         assert program.run("-p", "Again", "--continue", "-m", "small", "--trust").returncode == 0
-        small, large, again = (request.json for request in api.requests)
+        assert program.run("-p", "Again", "-m", "large", "--profile", "compact").returncode == 0
+        small, large, again, told_less = (request.json for request in api.requests)
     assert "Use tabs." in large["messages"][0]["content"]
     assert len(large["tools"]) > len(small["tools"])
-    assert prefix(again) == prefix(small)
+    assert prefix(again) == prefix(small) == prefix(told_less)
