@@ -45,7 +45,7 @@ async def test_before_and_after_count_what_does_not_shrink(tmp_path: Path):
         return counted(say("SUMMARY" if is_wish(request) else "word " * 2000), request)
 
     session = House(tmp_path, ListProvider(reply)).open()
-    session.runner.system = "s" * OVERHEAD * 4
+    session.runner.own_system = "s" * OVERHEAD * 4
     await play(session, "go")
     compacted = of([e async for e in session.compact()], ev.Compacted)[0]
     events = await play(session, "next")

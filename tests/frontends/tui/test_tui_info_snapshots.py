@@ -53,7 +53,7 @@ async def worked(folder: Path) -> RecordingShell:
         FakeTool("Grep", "read", instant("shop/prices.py:4: total\n" * 300)),
     ]
     made = RecordingShell(House(folder, ListProvider(lambda request: replies.pop(0), 131_072), tools))
-    made.session.runner.system = (
+    made.session.runner.own_system = (
         "You are Kimi. " * 150 + "\n\n# Instructions of the user and the project\n\n" + "Tabs. " * 900
     )
     await play(made.session, "Mend the discount.")
