@@ -141,7 +141,7 @@ def test_another_recipe_or_other_data_do_not_go_on_in_the_folder(whole, data, tm
 
 
 def too_fast(whole, data, tau):
-    """A hundred times and more the rate for what makes queries and keys: the largest logit, and the mean loss, of the last steps."""
+    """Far too high a rate for what makes queries and keys: the largest logit, and the mean loss, of the last steps."""
     recipe = replace(SMALL, tau=tau, lr=0.01, weight_decay=0.0, batch=512, steps=10_000)
     tokenizer = tokenizer_of(Folder(whole[0]), SMALL, data)
     encoded = encoded_of(Folder(whole[0]), SMALL, data, tokenizer)
