@@ -45,7 +45,8 @@ def main() -> int:
         home = Home(top, arguments.model, settings)
         try:
             outcomes = list(_each(arguments.jobs, _tasks(arguments, top), lambda task: perform(task, home)))
-            report(outcomes)
+            if outcomes:
+                report(outcomes)
             tried = attacks(arguments.attacks, top)
             left = list(_each(arguments.jobs, list(enumerate(tried)), lambda each: _withstand(*each, home)))
         finally:

@@ -177,8 +177,9 @@ def _with_embedded_model(config: Config, embedded: tuple[str, str]) -> Config:
     """The one that comes with the program stays behind every other."""
     providers = {**config.providers, "embedded": ProviderConfig("kimi_engine", *embedded)}
     model = ModelConfig(
-        "embedded", EMBEDDED, capabilities=frozenset({"tools"}), profile="compact", max_output_size=EMBEDDED_OUTPUT
-    )
+        "embedded", EMBEDDED, capabilities=frozenset({"tools"}), sampling={"temperature": 0.0},
+        max_output_size=EMBEDDED_OUTPUT, profile="compact",
+    )  # fmt: skip
     models = {**config.models, EMBEDDED: model}
     return replace(config, providers=providers, models=models, default_model=config.default_model or EMBEDDED)
 

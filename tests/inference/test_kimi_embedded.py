@@ -38,7 +38,7 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program) -> None:
     flags = ("--max-steps-per-turn", "1", "--output-format", "stream-json")
     runs = [newcomer.run("-p", "hi", *flags) for _ in range(2)]
     for run in runs:
-        assert run.stderr.count("\n") == 1, run.stderr
+        assert run.stderr.count("kimi: ") == 1, run.stderr  # its random answer may be cut off, which is told besides
         assert run.stderr.startswith(f"kimi: {TOLD}")
         assert json.loads(run.stdout.splitlines()[-1])["usage"]["output"] > 0
     assert len(engines(newcomer)) == 1
