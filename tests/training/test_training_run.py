@@ -77,7 +77,7 @@ def test_a_run_killed_at_any_moment_comes_to_the_same_weights(data, whole, tmp_p
     out, told = whole
     assert [line for line in told if line.startswith("step")] == [f"step {n}" for n in range(STEPS)]
     killed = tmp_path / "killed"
-    for line in ("stage encoding", "step 2", "step 9"):  # no state yet; early; when weights are seen as stored
+    for line in ("stage encoding", "step 2", "step 9"):  # the last: weights are seen as stored
         child = Child(data, killed)
         assert any(said == line for said in child.lines())
         child.process.kill()
@@ -158,10 +158,9 @@ def too_fast(whole, data, tau):
 def test_muon_alone_diverges_where_muonclip_does_not(whole, data):
     logits, loss = too_fast(whole, data, tau=1e9)
     clipped_logits, clipped_loss = too_fast(whole, data, tau=20.0)
-    print(logits, loss, clipped_logits, clipped_loss)
     assert logits > 500
     assert clipped_logits < 100
-    assert loss > 1.5 * clipped_loss
+    assert loss > clipped_loss + 0.5
 
 
 def test_the_schedule_is_the_reports():
