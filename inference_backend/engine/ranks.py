@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -56,6 +57,7 @@ class RankedRunner:
         try:
             with tempfile.TemporaryDirectory(prefix="kimi-ranks-") as folder:
                 store = str(Path(folder) / "store")
+                resource_tracker.ensure_running()  # to start it takes the signal mask back
                 for rank in range(1, ranks.size):
                     ours, theirs = context.Pipe()
                     arguments = (load, replace(ranks, rank=rank), device, store, theirs)

@@ -13,7 +13,7 @@ from inference_backend.engine.runner import Runner
 from inference_backend.engine.torch_runner import TorchRunner
 from inference_backend.errors import RequestError
 from inference_backend.gpus import this_machine
-from inference_backend.load import StoredWeights, open_weights
+from inference_backend.load import open_weights
 from inference_backend.model.model import Model, check_ranks
 from inference_backend.model.parallel import ALONE, Ranks
 from inference_backend.plan import ranks_needed, sizes_of
@@ -48,7 +48,7 @@ class Load:
         if model.embedding.is_cuda:
             free = torch.cuda.mem_get_info(model.embedding.device)[0] * 0.9 - 2e9
         else:
-            free = (this_machine().memory - _size(stored) * 2) / 2 / ranks.size
+            free = (this_machine().memory - _size(self.folder) * 2) / 2 / ranks.size
         parts = ranks.size if ranks.split else 1
         return model, cache_blocks(self.config, self.dtype.itemsize, free, self.cache, parts)
 
@@ -56,12 +56,11 @@ class Load:
 def torch_runner(options: "ModelOptions", config: ModelConfig, progress: Progress) -> tuple[Runner, str, bool]:
     """The runner, a text that says how exact its numbers are, and whether it is on a GPU. Raises EngineError."""
     device = _device(options.device)
-    stored = open_weights(options.folder, config, progress=progress)
     # without a GPU float32 is the quicker type, where it fits
-    bfloat16 = device.type != "cpu" or _size(stored) * 4 > this_machine().memory
+    bfloat16 = device.type != "cpu" or _size(options.folder) * 4 > this_machine().memory
     load = Load(options.folder, config, bfloat16, options.cache_gb * 1e9)
     kind, on_gpu = f"torch {load.dtype}", device.type == "cuda"
-    size = options.ranks or _needed(options, config, stored, device)
+    size = options.ranks or _needed(options, config, device)
     if size == 1:
         return TorchRunner(*load(ALONE, str(device), progress)), kind, on_gpu
     check_ranks(config, size)
@@ -70,6 +69,7 @@ def torch_runner(options: "ModelOptions", config: ModelConfig, progress: Progres
             f"{size} ranks want GPUs 0 to {size - 1}; here there are {torch.cuda.device_count()}",
             "Choose fewer with --ranks, and no --device with a number; CUDA_VISIBLE_DEVICES tells which GPUs there are.",
         )
+    open_weights(options.folder, config)  # what is wrong with them is said before anything is started
     runner = RankedRunner(load, Ranks(0, size, options.split_context), device.type, progress)
     return runner, kind, on_gpu
 
@@ -83,13 +83,13 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _needed(options: "ModelOptions", config: ModelConfig, stored: StoredWeights, device: torch.device) -> int:
+def _needed(options: "ModelOptions", config: ModelConfig, device: torch.device) -> int:
     """As few GPUs as hold the weights and one full context, or else all that can share them; one process on the CPU."""
     gpus = this_machine().gpus[: torch.cuda.device_count()]
     if device.type != "cuda" or device.index is not None or not gpus:
         return 1
-    return ranks_needed(config, sizes_of(config, stored.checkpoint), gpus, split=options.split_context)
+    return ranks_needed(config, sizes_of(config), gpus, split=options.split_context)
 
 
-def _size(stored: StoredWeights) -> int:
-    return sum(entry.end - entry.begin for entry in stored.checkpoint.values())
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("*.safetensors"))

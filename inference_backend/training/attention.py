@@ -1,85 +1,147 @@
 """Causal attention for training: episodes that share what they begin with, and the largest logits without the logits.
 
-B episodes of L tokens attend to a common beginning of P tokens, whose keys and values are computed once, and to themselves;
-S = P + L. The score matrix is never whole: the forward pass is torch's fused one, the backward pass and `max_logits` work
-episode by episode, in bfloat16 on matrix units where the tensors are bfloat16.
+T = P + B L tokens lie end to end: a common beginning of P, then B episodes of L. An episode sees the beginning and itself. Its
+attention is put together out of two parts (as in online softmax, arXiv 2205.14135): all episodes' queries against the
+beginning's keys in one piece, which are never repeated, and each episode against itself. The score matrix is never whole: the
+forward pass is torch's fused one, the backward pass and `max_logits` work on tiles, in bfloat16 on matrix units.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-TILE = 1 << 19
-"""Scores of a head that are worked on at a time, about."""
-LONG = 256
-"""So many queries are worth two spans: the first does not see the keys of the second."""
+TILE = 1 << 21
+"""Scores that are worked on at a time, about: what caches hold."""
 MULTIPLE = 32
 """Inner sizes that matrix units take without a slow path."""
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-    """q [B, H, L, X], k [B, H, S, X], v [B, H, S, V] to [B, H, L, V]: the queries are the last L of S positions."""
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """How the tokens lie."""
+
+    common: int  # P
+    episodes: int  # B
+    length: int  # L
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tensor:
+    """q and k [H, T, X], v [H, T, V] to [H, T, V]."""
     if q.dtype == torch.bfloat16 and q.device.type == "cpu" and v.shape[-1] <= q.shape[-1]:
         padded = functional.pad(v, (0, q.shape[-1] - v.shape[-1])) if v.shape[-1] < q.shape[-1] else v
-        return _Attend.apply(q, k, padded, scale)[..., : v.shape[-1]]
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=_seen(q, k), scale=scale)
+        return _Attend.apply(q.contiguous(), k.contiguous(), padded.contiguous(), scale, spans)[..., : v.shape[-1]]
+    return _attend_plain(q, k, v, scale, spans)
 
 
-def _seen(q: Tensor, k: Tensor) -> Tensor:
-    """[L, S], true where a query sees a key; the lengths are those of `q` and `k`."""
-    new, seen = q.shape[2], k.shape[2]
-    return torch.ones(new, seen, dtype=torch.bool, device=q.device).tril_(seen - new)
+def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tensor:
+    """The same in torch's own operations: the beginning is repeated for every episode."""
+    first, own = zip(*(x.split([spans.common, x.shape[1] - spans.common], dim=1) for x in (q, k, v)), strict=True)
+    out = functional.scaled_dot_product_attention(*first, is_causal=True, scale=scale)
+    q, k, v = (x.unflatten(1, (spans.episodes, spans.length)) for x in own)  # [H, B, L, X]
+    k, v = (
+        torch.cat([start[:, None].expand(-1, spans.episodes, -1, -1), part], dim=2)
+        for start, part in zip(first[1:], (k, v), strict=True)
+    )
+    seen = torch.ones(spans.length, k.shape[2], dtype=torch.bool, device=q.device).tril_(spans.common)
+    rest = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
+    return torch.cat([out, rest.flatten(1, 2)], dim=1)
 
 
 class _Attend(torch.autograd.Function):
     """Fused forward of torch; a backward pass of its own, which takes half the time of torch's on a CPU.
 
-    The probabilities of an episode are exp(q k - lse); the subtraction of lse happens within the product, in the float32 sums of
-    the matrix unit: lse is two more channels of q, its upper and its lower half in bfloat16, against -1 in k. So is that of
+    Probabilities are exp(q k - lse); the subtraction of lse happens within the product, in the float32 sums of the matrix unit:
+    lse is two more channels of q, its upper and its lower half in bfloat16, against -1 in k. So is that of
     delta = sum(dout * out) in the gradient of the probabilities.
     """
 
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        square = q.shape[2] == k.shape[2]
-        mask = None
-        if not square:
-            mask = torch.zeros(q.shape[2], k.shape[2]).masked_fill_(~_seen(q, k), float("-inf"))[None, None]
-        out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            q, k, v, 0.0, square, attn_mask=mask, scale=scale
-        )
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tensor:
+        out, lse = torch.empty_like(v), torch.empty(q.shape[:2])
+        start, shape = spans.common, (spans.episodes, spans.length)
+        own = [x[:, start:].unflatten(1, shape) for x in (q, k, v)]
+        rest, rest_lse = _fused(*own, scale, causal=True)
+        rest, rest_lse = rest.flatten(1, 2), rest_lse.flatten(1, 2)
+        if start:
+            first = [x[None, :, :start] for x in (q, k, v)]
+            made, made_lse = _fused(*first, scale, causal=True)
+            out[:, :start], lse[:, :start] = made[0], made_lse[0]
+            far, far_lse = _fused(q[None, :, start:], first[1], first[2], scale, causal=False)
+            both = torch.logaddexp(far_lse[0], rest_lse)
+            rest = far[0] * (far_lse[0] - both).exp_()[..., None] + rest * (rest_lse - both).exp_()[..., None]
+            rest_lse = both
+        out[:, start:], lse[:, start:] = rest, rest_lse
         ctx.save_for_backward(q, k, v, out, lse)
-        ctx.scale = scale
+        ctx.scale, ctx.spans = scale, spans
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, lse = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        new, seen = q.shape[2], k.shape[2]
-        start = seen - new
+        grad, start = grads[0].contiguous(), ctx.spans.common
         scaled = q * ctx.scale
         delta = (grad.float() * out.float()).sum(-1)
-        wide_q, wide_grad = _with_halves(scaled, lse), _with_halves(grad, delta)
-        wide_k, wide_v = _with_ones(k), _with_ones(v)
-        dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for begin, end in _tiles(new, seen):
-            p = q.new_empty(q.shape[1], end - begin, start + end)
-            ds = torch.empty_like(p)
-            rows, columns = slice(begin, end), slice(start + end)
-            for b in range(len(q)):
-                torch.bmm(wide_q[b, :, rows], wide_k[b, :, columns].mT, out=p)
-                p.exp_()[
-                    :, :, start + begin :
-                ].tril_()  # what is not seen may have overflowed; zeros are written over it
-                dv[b, :, columns].baddbmm_(p.mT, grad[b, :, rows])
-                torch.bmm(wide_grad[b, :, rows], wide_v[b, :, columns].mT, out=ds)
-                ds.mul_(p)
-                torch.bmm(ds, k[b, :, columns], out=dq[b, :, rows])
-                dk[b, :, columns].baddbmm_(ds.mT, scaled[b, :, rows])
-        return dq.mul_(ctx.scale), dk, dv, None
+        wide = _with_halves(scaled, lse), _with_ones(k), _with_halves(grad, delta), _with_ones(v)
+        held = (*wide, scaled, k, grad)
+        dq, dk, dv = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        if start:
+            _to_beginning(held, dq, dk, dv, start)
+            _to_itself([x[:, :start] for x in held], dq[:, :start], dk[:, :start], dv[:, :start])
+        shape = (ctx.spans.episodes, ctx.spans.length)
+        parts = [x[:, start:].unflatten(1, shape).flatten(0, 1) for x in (*held, dq, dk, dv)]
+        _to_itself(parts[:-3], *parts[-3:])
+        for whole, part in zip((dq, dk, dv), parts[-3:], strict=True):
+            whole[:, start:] = part.unflatten(0, (len(q), -1)).flatten(1, 2)
+        return dq.mul_(ctx.scale), dk, dv, None, None
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, scale: float, *, causal: bool) -> tuple[Tensor, Tensor]:
+    """Outputs [.., .., L, X] and log-sum-exps [.., .., L] of torch's fused attention on the CPU."""
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, causal, scale=scale)
+    return out, lse
+
+
+def _to_beginning(held: tuple[Tensor, ...], dq: Tensor, dk: Tensor, dv: Tensor, start: int) -> None:
+    """Adds the gradients of all later queries' attention to the first `start` keys. Sums over queries are float32."""
+    wide_q, wide_k, wide_grad, wide_v, scaled, k, grad = held
+    sum_k, sum_v = (torch.zeros(len(x), start, x.shape[-1]) for x in (dk, dv))
+    keys, wide_keys, wide_values = k[:, :start], wide_k[:, :start].mT, wide_v[:, :start].mT
+    step = max(TILE // (len(k) * start), 64)
+    for begin in range(start, k.shape[1], step):
+        rows = slice(begin, begin + step)
+        p = torch.bmm(wide_q[:, rows], wide_keys).exp_()
+        ds = torch.bmm(wide_grad[:, rows], wide_values).mul_(p)
+        sum_v += torch.bmm(p.mT, grad[:, rows])
+        sum_k += torch.bmm(ds.mT, scaled[:, rows])
+        dq[:, rows] = torch.bmm(ds, keys)
+    dk[:, :start], dv[:, :start] = sum_k, sum_v
+
+
+def _to_itself(held: list[Tensor], dq: Tensor, dk: Tensor, dv: Tensor) -> None:
+    """Adds the gradients of causal attention of sequences [G, L, X] to themselves."""
+    count, length = held[0].shape[:2]
+    for group, begin, end in _tiles(count, length):
+        wide_q, wide_k, wide_grad, wide_v, scaled, k, grad = (x[group] for x in held)
+        rows, columns = slice(begin, end), slice(end)
+        p = torch.bmm(wide_q[:, rows], wide_k[:, columns].mT).exp_()
+        p[:, :, begin:].tril_()  # what is not seen may have overflowed; zeros are written over it
+        ds = torch.bmm(wide_grad[:, rows], wide_v[:, columns].mT).mul_(p)
+        dv[group, columns] += torch.bmm(p.mT, grad[:, rows])
+        dk[group, columns] += torch.bmm(ds.mT, scaled[:, rows])
+        dq[group, rows] += torch.bmm(ds, k[:, columns])
+
+
+def _tiles(count: int, length: int) -> Iterator[tuple[slice, int, int]]:
+    """Groups of sequences, and spans of their queries, that make tiles of about `TILE` scores."""
+    rows = min(length, max(TILE // length, 64))
+    many = max(TILE // (rows * length), 1)
+    for first in range(0, count, many):
+        for begin in range(0, length, rows):
+            yield slice(first, first + many), begin, min(begin + rows, length)
 
 
 def _with_halves(x: Tensor, value: Tensor) -> Tensor:
@@ -104,7 +166,7 @@ def _padded(channels: int) -> int:
 
 
 @torch.no_grad()
-def max_logits(q: Tensor, k: Tensor, scale: float, above: float = 0.0) -> Tensor:
+def max_logits(q: Tensor, k: Tensor, scale: float, spans: Spans, above: float = 0.0) -> Tensor:
     """The largest logit of each head, [H] float32, over all pairs that attention sees: S_max of QK-Clip.
 
     Norms bound every logit. Where the bound is not over `above` for any head, it is returned as it is: QK-Clip does nothing
@@ -113,26 +175,23 @@ def max_logits(q: Tensor, k: Tensor, scale: float, above: float = 0.0) -> Tensor
     bound = _norms(q) * _norms(k) * scale
     if float(bound.max()) <= above:
         return bound
-    new, seen = q.shape[2], k.shape[2]
-    start = seen - new
-    top = torch.full((q.shape[1],), float("-inf"), device=q.device)
-    for begin, end in _tiles(new, seen):
-        hidden = ~_seen(q[:, :, begin:end], k[:, :, begin:end])
-        for one_q, one_k in zip(q[:, :, begin:end], k[:, :, : start + end], strict=True):
-            scores = one_q @ one_k.mT
-            scores[:, :, start + begin :].masked_fill_(hidden, float("-inf"))
-            top = torch.maximum(top, scores.amax((1, 2)).float() * scale)
-    return top
-
-
-def _tiles(new: int, seen: int) -> list[tuple[int, int]]:
-    """Spans of queries that are worked on at a time: few for the matrix unit's sake, short where there are many keys."""
-    size = max(TILE // seen, 64)
-    count = max(-(-new // size), 2 if new >= LONG else 1)
-    size = -(-new // count)
-    return [(begin, min(begin + size, new)) for begin in range(0, new, size)]
+    start, heads = spans.common, len(q)
+    tops = []
+    step = max(TILE // (heads * max(start, 1)), 64)
+    for begin in range(start, q.shape[1], step) if start else ():
+        tops.append((q[:, begin : begin + step] @ k[:, :start].mT).amax((1, 2)))
+    for span, shape in ((slice(start), (1, start)), (slice(start, None), (spans.episodes, spans.length))):
+        q_own, k_own = (x[:, span].unflatten(1, shape).flatten(0, 1) for x in (q, k))
+        found = torch.full((len(q_own),), float("-inf"), dtype=q.dtype, device=q.device)
+        for group, begin, end in _tiles(*q_own.shape[:2]) if shape[1] else ():
+            scores = q_own[group, begin:end] @ k_own[group, :end].mT
+            hidden = torch.ones(end - begin, end - begin, dtype=torch.bool, device=q.device).triu_(1)
+            scores[:, :, begin:].masked_fill_(hidden, float("-inf"))
+            found[group] = torch.maximum(found[group], scores.amax((1, 2)))
+        tops.append(found.view(heads, -1).amax(1))
+    return torch.stack(tops).amax(0).float() * scale
 
 
 def _norms(x: Tensor) -> Tensor:
     wide = torch.promote_types(x.dtype, torch.float32)
-    return torch.linalg.vector_norm(x, dim=-1, dtype=wide).amax((0, 2)).float()
+    return torch.linalg.vector_norm(x, dim=-1, dtype=wide).amax(1).float()

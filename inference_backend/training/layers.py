@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from inference_backend.config import ModelConfig
 from inference_backend.kernels.router import route_plain
-from inference_backend.training.attention import attend, max_logits
+from inference_backend.training.attention import Spans, attend, max_logits
 from inference_backend.training.experts import routed
 from inference_backend.training.quantised import as_stored
 
@@ -29,11 +29,9 @@ class Precision:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where the tokens of a step come from: P of the common beginning, then B episodes of L, laid end to end."""
+    """Where the tokens of a step lie, and how far their rotary channels are turned."""
 
-    common: int
-    episodes: int
-    length: int
+    spans: Spans
     cos: Tensor  # [P + B L, R]: the same for both of a pair
     sin: Tensor
     above: float  # logits below need not be measured exactly
@@ -118,30 +116,10 @@ class Attention(nn.Module):
         k_n, v = kv.unflatten(-1, (heads, -1)).split([cfg.qk_nope_head_dim, cfg.v_head_dim], dim=-1)
         q_r = torch.addcmul(q_r * shape.cos[:, None], q_t.unflatten(-1, (heads, -1)), shape.sin[:, None])
         k_r = torch.addcmul(k_r * shape.cos, k_t, shape.sin)[:, None].expand(-1, heads, -1)
-        out = self._over_all(torch.cat([q_n, q_r], dim=-1), torch.cat([k_n, k_r], dim=-1), v, shape)
-        return out.flatten(1) @ self.o_proj(precision).T
-
-    def _over_all(self, q: Tensor, k: Tensor, v: Tensor, shape: Shape) -> Tensor:
-        """[T, H, ...] of the beginning and of all episodes to what they attend to, [T, H, V]."""
-        tops = list[Tensor]()
-        spans = [shape.common, shape.episodes * shape.length]
-        first, own = zip(*(x.split(spans) for x in (q, k, v)), strict=True)  # the gradient of a split is one copy
-        q, k, v = (x.unflatten(0, (shape.episodes, shape.length)).transpose(1, 2) for x in own)
-        if not shape.common:
-            out = self._attend(q, k, v, shape, tops).transpose(1, 2).flatten(0, 1)
-        else:
-            q0, k0, v0 = (x.transpose(0, 1)[None] for x in first)
-            k, v = (
-                torch.cat([start.expand(shape.episodes, -1, -1, -1), part], dim=2) for start, part in ((k0, k), (v0, v))
-            )
-            beginning = self._attend(q0, k0, v0, shape, tops)[0].transpose(0, 1)
-            out = torch.cat([beginning, self._attend(q, k, v, shape, tops).transpose(1, 2).flatten(0, 1)])
-        self.top = torch.stack(tops).amax(0)
-        return out
-
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, shape: Shape, tops: list[Tensor]) -> Tensor:
-        tops.append(max_logits(q, k, self.scale, shape.above))
-        return attend(q, k, v, self.scale)
+        q, k = (torch.cat(parts, dim=-1).transpose(0, 1) for parts in ([q_n, q_r], [k_n, k_r]))
+        self.top = max_logits(q, k, self.scale, shape.spans, shape.above)
+        out = attend(q, k, v.transpose(0, 1), self.scale, shape.spans)
+        return out.transpose(0, 1).flatten(1) @ self.o_proj(precision).T
 
     def clipped(self) -> dict[str, Tensor]:
         """The weights that QK-Clip scales, per head, as views of the parameters."""

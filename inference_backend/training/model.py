@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from inference_backend.config import ModelConfig
 from inference_backend.reference import attention_scales, yarn_frequencies
+from inference_backend.training.attention import Spans
 from inference_backend.training.layers import Attention, Experts, Maker, Mlp, Moe, Norm, Precision, Shape, Weight
 
 
@@ -100,7 +101,7 @@ class TrainableModel(nn.Module):
         angles = (positions.double()[:, None] * self._inv_freq).repeat_interleave(2, dim=1)
         wide = torch.promote_types(self.precision.dtype, torch.float32)
         cos, sin = ((f(angles) * self._rope_scale).to(device, self.precision.dtype) for f in (torch.cos, torch.sin))
-        shape = Shape(start, count, length, cos, sin, above)
+        shape = Shape(Spans(start, count, length), cos, sin, above)
         # the gradient of a row is a sum over all its tokens: in float32
         embedding = self.model.embed_tokens(Precision(wide, self.precision.stored))
         x = nn.functional.embedding(torch.cat([common, episodes.flatten()]), embedding).to(self.precision.dtype)

@@ -26,7 +26,9 @@ def orthogonalise(update: Tensor, *, steps: int = STEPS, dtype: torch.dtype = to
     x = x.reshape(-1, *shape[-2:])
     for _ in range(steps):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+        factor = (gram @ gram).mul_(c).add_(gram, alpha=b)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        x = factor @ x
     x = x.view(shape)
     return x.mT if tall else x
 

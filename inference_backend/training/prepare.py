@@ -115,7 +115,9 @@ def _texts(lines: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> 
     """What the tokenizer sees: each message once, and what all conversations share a few per cent as often as it is used."""
     often = max(len(lines) // 30, 1)
     texts = [(declaration(tools, TEMPLATE), often)] if tools else []
-    texts += [(f"functions.{tool['function']['name']}:", len(lines)) for tool in tools]
+    # what the template itself writes
+    texts += [(name, len(lines)) for name in ("user", "assistant", "system", "tool")]
+    texts += [(f"## Return of functions.{tool['function']['name']}:", len(lines)) for tool in tools]
     systems = {m["content"] for line in lines for m in line["messages"] if m["role"] == "system" and m.get("content")}
     texts += [(text, max(often // len(systems), 1)) for text in sorted(systems)]
     for line in lines:

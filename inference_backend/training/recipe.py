@@ -32,10 +32,12 @@ class Recipe:
     context: int = 4096
     """Tokens of the longest conversation before annealing, which goes on to four times as many."""
 
-    steps: int = 1600
-    batch: int = 16384
+    steps: int = 1800
+    batch: int = 8192
     """Tokens of a step behind the common beginning."""
-    lr: float = 3e-3
+    lr: float = 1e-2
+    adamw: float = 0.3
+    """The rate of embedding, output head and norms, as a share of `lr`."""
     weight_decay: float = 0.1
     tau: float = 100.0
     balance_speed: float = 2e-3

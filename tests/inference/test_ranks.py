@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,20 @@ CONFIG = tiny_config(
 BLOCKS = 24
 
 
+@cache
+def weights() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """As they are stored, INT4 on the experts and bfloat16 elsewhere, and what they stand for."""
+    return stored_as("int4", random_weights(CONFIG))
+
+
 def load(ranks: Ranks, device: str, progress: Any) -> tuple[Model, int]:
-    """INT4 on the experts, bfloat16 elsewhere. Each rank has other room: the least counts."""
-    stored, _ = stored_as("int4", random_weights(CONFIG))
+    """Each rank has other room: the least counts."""
     blocks = BLOCKS // ranks.size if ranks.split else BLOCKS
-    return Model.load(CONFIG, stored, dtype=torch.float32, device=device, ranks=ranks), blocks + ranks.rank
+    return Model.load(CONFIG, weights()[0], dtype=torch.float32, device=device, ranks=ranks), blocks + ranks.rank
 
 
 def expected(tokens: list[int]) -> np.ndarray:
-    _, meant = stored_as("int4", random_weights(CONFIG))
-    model = Reference(CONFIG, meant, dtype=np.float64)
+    model = Reference(CONFIG, weights()[1], dtype=np.float64)
     return model.forward([Segment(tokens, model.new_cache(), len(tokens))])
 
 
@@ -134,7 +139,7 @@ def test_long_contexts(ranked: RankedRunner) -> None:
     np.testing.assert_allclose(np.concatenate(found), expected(tokens)[1190:], **CLOSE)
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(2, 40))])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(2, 12))])
 def test_any_mixture_of_chunks(ranked: RankedRunner, seed: int) -> None:
     """Cut anywhere, side by side in one step, blocks in any order: sometimes all of a sequence's on one rank."""
     rng = np.random.default_rng(seed)

@@ -4,9 +4,13 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inference_server_house import Server, make_model, open_stream, serving
+
+from inference_backend.errors import RequestError
+from inference_backend.server.loading import ModelOptions, open_model
 
 pytest.importorskip("torch")
 CPU = ("--runner", "torch", "--device", "cpu")
@@ -80,3 +84,16 @@ def test_nothing_is_left_of_a_server_that_was_killed_while_it_loads(model: Path,
         server.process.kill()
         server.process.wait()
         wait_until_gone(started)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"runner": "numpy", "ranks": 2}, "several ranks need torch"),
+        ({"device": "cpu", "ranks": 3}, "4 heads cannot be shared by 3 ranks"),
+        ({"device": "cpu", "ranks": 1, "context": 100}, "--context 100 leaves no room"),
+    ],
+)
+def test_what_cannot_be_shared_is_said_before_anything_is_started(model: Path, options: dict[str, Any], words: str):
+    with pytest.raises(RequestError, match=words):
+        open_model(ModelOptions(model, **options), lambda what, done, total: None)

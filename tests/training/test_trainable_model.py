@@ -7,7 +7,7 @@ from inference_house import INT4, tiny_config
 
 from inference_backend.reference import Reference, Segment
 from inference_backend.tensors import weights_of
-from inference_backend.training.attention import attend, max_logits
+from inference_backend.training.attention import Spans, attend, max_logits
 from inference_backend.training.balance import sequence_loss, update_bias
 from inference_backend.training.experts import routed
 from inference_backend.training.layers import Precision
@@ -59,14 +59,20 @@ def test_gradients_of_the_experts_are_autograds():
     assert torch.autograd.gradcheck(lambda a, w, g, d: routed(a, experts[:, :2], w, g, d), [x, two, gate_up, down])
 
 
-@pytest.mark.parametrize(("new", "seen", "value"), [(5, 9, 24), (7, 7, 16)])
-def test_attention_in_bfloat16_has_the_gradients_of_float64(new, seen, value):
+SPANS = [Spans(5, 3, 7), Spans(0, 3, 7), Spans(1600, 3, 250)]
+"""The last makes several tiles of each kind."""
+
+
+@pytest.mark.parametrize("spans", SPANS)
+@pytest.mark.parametrize("value", [24, 16])
+def test_attention_in_bfloat16_has_the_gradients_of_float64(spans, value):
     rng = torch.Generator().manual_seed(3)
-    shapes = (2, 3, new, 24), (2, 3, seen, 24), (2, 3, seen, value)
+    count = spans.common + spans.episodes * spans.length
+    shapes = (2, count, 24), (2, count, 24), (2, count, value)
     exact = [torch.randn(s, generator=rng).bfloat16().double().requires_grad_() for s in shapes]
     rough = [x.detach().bfloat16().requires_grad_() for x in exact]
-    out = torch.randn(2, 3, new, value, generator=rng).bfloat16()
-    wanted, made = attend(*exact, 0.3), attend(*rough, 0.3)
+    out = torch.randn(2, count, value, generator=rng).bfloat16()
+    wanted, made = attend(*exact, 0.3, spans), attend(*rough, 0.3, spans)
     assert (made.double() - wanted).norm() < 0.01 * wanted.norm()
     for a, b in zip(
         torch.autograd.grad(wanted, exact, out.double()), torch.autograd.grad(made, rough, out), strict=True
@@ -74,14 +80,18 @@ def test_attention_in_bfloat16_has_the_gradients_of_float64(new, seen, value):
         assert (a - b.double()).norm() < 0.03 * a.norm()
 
 
-def test_the_largest_logits_are_those_of_the_whole_matrix():
+@pytest.mark.parametrize("spans", SPANS)
+def test_the_largest_logits_are_those_of_the_whole_matrix(spans):
     rng = torch.Generator().manual_seed(4)
-    q, k = torch.randn(2, 3, 5, 8, generator=rng), torch.randn(2, 3, 9, 8, generator=rng)
-    whole = torch.einsum("bhlx,bhsx->bhls", q, k) * 0.5
-    whole = whole.masked_fill(~torch.ones(5, 9, dtype=torch.bool).tril(4), float("-inf"))
-    torch.testing.assert_close(max_logits(q, k, 0.5), whole.amax((0, 2, 3)))
-    bound = max_logits(q, k, 0.5, above=1e3)
-    assert (bound >= whole.amax((0, 2, 3))).all()
+    count = spans.common + spans.episodes * spans.length
+    q, k = torch.randn(3, count, 8, generator=rng), torch.randn(3, count, 8, generator=rng)
+    place = torch.arange(count)
+    episode = torch.where(place < spans.common, -1, (place - spans.common) // spans.length)
+    seen = (place[:, None] >= place) & ((episode == -1) | (episode[:, None] == episode))
+    whole = (torch.einsum("htx,hsx->hts", q, k) * 0.5).masked_fill(~seen, float("-inf")).amax((1, 2))
+    torch.testing.assert_close(max_logits(q, k, 0.5, spans), whole)
+    bound = max_logits(q, k, 0.5, spans, above=1e3)
+    assert (bound >= whole).all()
     assert bound.max() <= 1e3
 
 

@@ -15,6 +15,8 @@ from msgspec import Struct
 from inference_backend.training.synthesis.words import Language
 
 TYPO_SHARE = 0.05
+NAKED_SHARE = 0.3
+"""How often a text at the end of a request stands there without quotes, as people write it."""
 _PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
 _BEFORE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
     "en": (
@@ -83,7 +85,7 @@ def templates(language: Language) -> Mapping[str, Templates]:
 def say(
     rng: random.Random, family: str, language: Language, held_out: bool, slots: Mapping[str, str], *, bare: bool = False
 ) -> Said:
-    """A request of a family. The slot `text` always stands in quotes, numbers and the like (`_PLAIN`) never, others sometimes.
+    """A request of a family. The slot `text` nearly always stands in quotes, `_PLAIN` ones never, others sometimes.
 
     `bare` leaves out politeness and slips, for a part of a longer request.
     """
@@ -91,6 +93,10 @@ def say(
     lines = both.held_out if held_out else both.train
     number = rng.randrange(len(lines))
     quote, text_quote = rng.choice(_QUOTES[language]), rng.choice(_TEXT_QUOTES[language])
+    expanded = _alternatives(rng, lines[number])
+    naked = not bare and expanded.endswith("<text>") and rng.random() < NAKED_SHARE
+    if naked:
+        text_quote = ("", "")
     typo = not bare and language == "en" and rng.random() < TYPO_SHARE
 
     def literal(text: str) -> str:
@@ -101,7 +107,6 @@ def say(
         return text
 
     pieces, at = [], 0
-    expanded = _alternatives(rng, lines[number])
     for match in re.finditer(r"<([a-z_0-9]+)>", expanded):
         pieces.append(literal(expanded[at : match.start()]))
         name = match[1]
@@ -111,7 +116,7 @@ def say(
     pieces.append(literal(expanded[at:]))
     text = _tight("".join(pieces))
     if not bare:
-        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"))
+        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"), closed=naked)
     return Said(text, f"{family}/{language}/{'h' if held_out else 't'}{number}")
 
 
@@ -127,14 +132,19 @@ def variants(template: str) -> int:
     return count
 
 
-def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool) -> str:
-    """With a word of courtesy before or behind it, another end, another case: sometimes. `fixed`: it begins with a name."""
+def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, closed: bool) -> str:
+    """With a word of courtesy before or behind it, another end, another case: sometimes. `fixed`: it begins with a name.
+
+    `closed`: it ends with a text, so that nothing may come behind it.
+    """
     acts, other = _BEFORE[language]
     asks = text.endswith(("?", "？")) or _ASKS.search(text) is not None
     mood, ends = rng.random(), text.endswith((".", "?", "!", "。", "？", "！", ":", "："))
     if mood < 0.25:
         head = rng.choice(acts if _VERBS.match(text) and not asks else other)
         text = head + (text if fixed or language == "zh" else text[0].lower() + text[1:])
+    elif closed:
+        pass
     elif mood < 0.4 and not asks and not ends and "\n" not in text:
         text += rng.choice(_BEHIND[language])
     elif mood < 0.7 and not ends:
