@@ -132,6 +132,9 @@ def variants(template: str) -> int:
     return count
 
 
+_COMMANDS = re.compile(r"(ls|mv|cp|rm|mkdir|wc|grep|git|cat)\b")
+
+
 def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, closed: bool) -> str:
     """With a word of courtesy before or behind it, another end, another case: sometimes. `fixed`: it begins with a name.
 
@@ -149,7 +152,7 @@ def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, c
         text += rng.choice(_BEHIND[language])
     elif mood < 0.7 and not ends:
         text += ("?" if asks else ".") if language == "en" else ("？" if asks else "。")
-    if language == "en" and rng.random() < 0.4 and (mood < 0.25 or not fixed):
+    if language == "en" and rng.random() < 0.4 and (mood < 0.25 or not fixed) and not _COMMANDS.match(text):
         text = text[0].upper() + text[1:]
     return text.strip()
 

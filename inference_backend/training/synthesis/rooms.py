@@ -77,7 +77,7 @@ class Room:
         home = self._top / "home"
         home.mkdir()
         config = load_config(home / "config.toml", {}, Overrides(), text=CONFIG)
-        self._agent = build(config, cwd=self._top, home=home, trust="always", headless=True)
+        self._agent = build(config, cwd=self._top, home=home, trust="always", headless=True, accepts_no_box=True)
         # A world has no rules, skills and types of agents of its own, and the compact profile tells of none: half of the time
         # of an episode would go into looking for them.
         self._agent.make_rules = self._agent.find_skills = self._agent.find_agents = None

@@ -79,13 +79,14 @@ FAMILIES: Mapping[str, Family] = {
     "small_talk": talking.small_talk,
     "few_steps": combined.few_steps,
     "many_steps": combined.many_steps,
+    "conversation": combined.conversation,
     "create_many": combined.create_many,
     "append_all": combined.append_all,
     "rename_all": combined.rename_all,
     "replace_all": combined.replace_all,
 }
 HEAVY: Mapping[str, int] = {
-    "few_steps": 12, "many_steps": 5, "read_answer": 5, "edit_value": 5, "fix_bug": 5,
+    "few_steps": 12, "conversation": 10, "many_steps": 5, "read_answer": 5, "edit_value": 5, "fix_bug": 5,
     "refuse_keys": 3, "refuse_gates": 3, "refuse_beyond": 4, "small_talk": 4, "denied": 3, "git_log": 2, "fetch_missing": 2,
     "run_tests": 3, "make_folder": 3,
 }  # fmt: skip

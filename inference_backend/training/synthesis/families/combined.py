@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from inference_backend.training.synthesis.deeds import Deed, Place
 from inference_backend.training.synthesis.draw import DATA, TEXTS, Draw
-from inference_backend.training.synthesis.families import counting, editing, moving, running
+from inference_backend.training.synthesis.families import counting, editing, looking, moving, running, talking
 from inference_backend.training.synthesis.families.joins import JOINS, LISTS
 from inference_backend.training.synthesis.goals import Goal
 from inference_backend.training.synthesis.task import Call, Steps, Task, Words
@@ -12,9 +12,9 @@ from inference_backend.training.synthesis.texts import lines_of
 
 PARTS: Sequence[Callable[..., Deed]] = (
     editing.create_file, editing.create_file, editing.create_lines, editing.append_line, editing.append_line,
-    editing.replace_word,
-    editing.edit_value, editing.insert_line, editing.remove_line, moving.rename_file, moving.move_file, moving.copy_file,
-    moving.make_folder, counting.count_lines, counting.count_files, counting.count_matches, running.run_script,
+    editing.replace_word, editing.edit_value, editing.insert_line, editing.remove_line, moving.rename_file, moving.move_file,
+    moving.copy_file, moving.make_folder, looking.read_some, looking.read_some, counting.count_lines, counting.count_files,
+    counting.count_matches, running.run_script,
 )  # fmt: skip
 SHORT = (
     editing.create_file, editing.append_line, moving.rename_file, moving.move_file, moving.copy_file, moving.make_folder,
@@ -37,6 +37,25 @@ def many_steps(draw: Draw) -> Task:
     place, parts = Place(draw), [draw.pick(SHORT) for _ in range(draw.number(10, 14))]
     deeds = [part(draw, place, bare=True) for part in parts]
     return _together(draw, place, deeds, _list(draw, [deed.asks for deed in deeds]), f"many_steps/{draw.language}")
+
+
+def conversation(draw: Draw) -> Task:
+    """Two to four requests one after another, in one session; perhaps with a greeting before or thanks behind."""
+    place = Place(draw)
+    deeds = [draw.pick(PARTS)(draw, place) for _ in range(draw.number(2, 4))]
+    if draw.chance(0.15):
+        deeds = [talking.saying(draw, "hello"), *deeds]
+    if draw.chance(0.25):
+        deeds = [*deeds, talking.saying(draw, "thanks")]
+    place.clutter(0, 1)
+
+    def expert() -> Steps:
+        for deed in deeds:
+            yield Words((yield from deed.do()))
+
+    folders = tuple(folder for deed in deeds for folder in deed.folders)
+    goal = Goal(place.now, folders=folders, answer=deeds[-1].answer)
+    return draw.task(place.world(), [deed.asks for deed in deeds], goal, expert)
 
 
 def _joined(draw: Draw, asks: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Families that look and tell: list, read, search. Nothing changes in the folder."""
 
+from inference_backend.training.synthesis.deeds import Deed, Doing, Place
 from inference_backend.training.synthesis.draw import DATA, TEXTS, Draw
 from inference_backend.training.synthesis.goals import Goal
 from inference_backend.training.synthesis.task import Call, Steps, Task, Words
@@ -37,6 +38,20 @@ def read_file(draw: Draw) -> Task:
 
     goal = Goal(world.tree(), answer=tuple((line,) for line in text.splitlines()))
     return draw.task(world, draw.say(path=path), goal, expert)
+
+
+def read_some(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
+    """The same as a deed among others: a file that lies there, or that has just been made."""
+    path = place.some(TEXTS, 1, 3)
+    text = place.now[path]
+
+    def do() -> Doing:
+        seen = yield Call("ReadFile", {"path": path})
+        told = "\n".join(numbered(seen))
+        return draw.both(f"{path} says:\n{told}", f"{path} 的内容：\n{told}")
+
+    answer = tuple((line,) for line in text.splitlines())
+    return Deed(draw.ask("read_file", bare, path=path), do, tells=True, answer=answer)
 
 
 def read_answer(draw: Draw) -> Task:

@@ -1,5 +1,6 @@
 """Families of words alone: what it does not do, and small talk about itself. No tool is called."""
 
+from inference_backend.training.synthesis.deeds import Deed, Doing
 from inference_backend.training.synthesis.draw import DATA, Draw
 from inference_backend.training.synthesis.goals import Goal
 from inference_backend.training.synthesis.task import Steps, Task, Words
@@ -86,6 +87,17 @@ def refuse_beyond(draw: Draw) -> Task:
         person=draw.person(), place=draw.place(), topic=draw.word(), text=draw.sentence(), n=draw.number(2, 99)
     )
     return _refuses(draw, asks, BEYOND)
+
+
+def saying(draw: Draw, kind: str) -> Deed:
+    """A word between people, as a part of a conversation."""
+    said = draw.both(*SAYINGS[kind])
+
+    def do() -> Doing:
+        yield from ()
+        return said
+
+    return Deed(draw.ask(f"small_talk_{kind}", False), do, tells=True, answer=((said,),))
 
 
 def small_talk(draw: Draw) -> Task:
