@@ -73,6 +73,9 @@ class _Lines:
     def stage(self, what: str, done: int, total: int) -> None:
         self._say(f"{what}: {done} of {total}")
 
+    def note(self, text: str) -> None:
+        self._say(text)
+
     def step(self, measured: "Measured", total: int) -> None:
         self._tokens += measured.tokens
         if measured.logits is None and measured.step + 1 < total:
@@ -104,6 +107,9 @@ class _Bar:
 
     def stage(self, what: str, done: int, total: int) -> None:
         self._update(what, done, total, "")
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False)
 
     def step(self, measured: "Measured", total: int) -> None:
         pace = measured.tokens / max(measured.seconds, 1e-9)
