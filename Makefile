@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
+TINY ?= build/tiny
 PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine eval-tiny docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine tiny eval-tiny docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -56,6 +57,11 @@ bench-engine: $(VENV)/.installed-dev
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/engine_scheduler.py
 	$(BIN)/python bench/engine_kernels.py
+
+# the embedded model from nothing, in as many pieces as needed: ARGS="--minutes 40" stops after that long, and again goes on
+tiny: $(VENV)/.installed-dev
+	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
+	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --to inference_backend/tiny $(ARGS)
 
 # held-out tasks and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
 eval-tiny: $(VENV)/.installed-dev

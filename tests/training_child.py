@@ -26,6 +26,9 @@ class Told:
     def stage(self, what, done, total):
         self._connection.send(f"stage {what}")
 
+    def note(self, text):
+        self._connection.send(text)
+
     def step(self, measured, total):
         self._connection.send(f"step {measured.step}")
 

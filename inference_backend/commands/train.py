@@ -1,6 +1,7 @@
 """`python -m inference_backend train DATA OUT`: a small K2 from nothing, in as many pieces as needed."""
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the run; one that was begun is gone on with.")],
-    recipe: Annotated[str, typer.Option(metavar="NAME", help="tiny, or smoke: a minute's worth to try it.")] = "tiny",
+    recipe: Annotated[
+        str, typer.Option(metavar="NAME", help="tiny, tiny-adamw (to compare), or smoke (a try).")
+    ] = "tiny",
     minutes: Annotated[
         float, typer.Option(help="Stop after so long; the same command goes on. 0: to the end.", min=0)
     ] = 0.0,
@@ -32,6 +35,7 @@ def train(
     ] = 0,
     nice: Annotated[int, typer.Option(help="Leave the machine to others: 0 not at all, 19 most.", min=0, max=19)] = 10,
     device: Annotated[str, typer.Option(help="torch's device: cpu, cuda.")] = "cpu",
+    to: Annotated[Path | None, typer.Option("--to", help="Where the checkpoint of a finished run is copied.")] = None,
 ) -> None:
     """Train a small K2: tokenizer, weights, INT4 checkpoint, curves."""
     import torch
@@ -51,6 +55,9 @@ def train(
     typer.echo(f"{outcome.checkpoint}: {size(outcome.bytes)}")
     if not outcome.is_whole:
         typer.echo("The same command goes on.")
+    elif to is not None:
+        shutil.copytree(outcome.checkpoint, to, dirs_exist_ok=True)
+        typer.echo(f"Copied to {to}.")
 
 
 def _told(found: "HeldOut") -> str:
@@ -65,6 +72,9 @@ class _Lines:
 
     def stage(self, what: str, done: int, total: int) -> None:
         self._say(f"{what}: {done} of {total}")
+
+    def note(self, text: str) -> None:
+        self._say(text)
 
     def step(self, measured: "Measured", total: int) -> None:
         self._tokens += measured.tokens
@@ -97,6 +107,9 @@ class _Bar:
 
     def stage(self, what: str, done: int, total: int) -> None:
         self._update(what, done, total, "")
+
+    def note(self, text: str) -> None:
+        self._bar.console.print(text, highlight=False)
 
     def step(self, measured: "Measured", total: int) -> None:
         pace = measured.tokens / max(measured.seconds, 1e-9)

@@ -39,12 +39,13 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tenso
 
 def _attend_plain(q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tensor:
     """The same in torch's own operations: the beginning is repeated for every episode."""
-    first, own = zip(*(x.split([spans.common, x.shape[1] - spans.common], dim=1) for x in (q, k, v)), strict=True)
-    out = functional.scaled_dot_product_attention(*first, is_causal=True, scale=scale)
-    q, k, v = (x.unflatten(1, (spans.episodes, spans.length)) for x in own)  # [H, B, L, X]
+    sizes = [spans.common, q.shape[1] - spans.common]
+    (q0, q), (k0, k), (v0, v) = (x.split(sizes, dim=1) for x in (q, k, v))
+    out = functional.scaled_dot_product_attention(q0, k0, v0, is_causal=True, scale=scale)
+    q, k, v = (x.unflatten(1, (spans.episodes, spans.length)) for x in (q, k, v))  # [H, B, L, X]
     k, v = (
         torch.cat([start[:, None].expand(-1, spans.episodes, -1, -1), part], dim=2)
-        for start, part in zip(first[1:], (k, v), strict=True)
+        for start, part in ((k0, k), (v0, v))
     )
     seen = torch.ones(spans.length, k.shape[2], dtype=torch.bool, device=q.device).tril_(spans.common)
     rest = functional.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=scale)
@@ -63,14 +64,14 @@ class _Attend(torch.autograd.Function):
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, scale: float, spans: Spans) -> Tensor:
         out, lse = torch.empty_like(v), torch.empty(q.shape[:2])
         start, shape = spans.common, (spans.episodes, spans.length)
-        own = [x[:, start:].unflatten(1, shape) for x in (q, k, v)]
-        rest, rest_lse = _fused(*own, scale, causal=True)
+        own_q, own_k, own_v = (x[:, start:].unflatten(1, shape) for x in (q, k, v))
+        rest, rest_lse = _fused(own_q, own_k, own_v, scale, causal=True)
         rest, rest_lse = rest.flatten(1, 2), rest_lse.flatten(1, 2)
         if start:
-            first = [x[None, :, :start] for x in (q, k, v)]
-            made, made_lse = _fused(*first, scale, causal=True)
+            first_q, first_k, first_v = (x[None, :, :start] for x in (q, k, v))
+            made, made_lse = _fused(first_q, first_k, first_v, scale, causal=True)
             out[:, :start], lse[:, :start] = made[0], made_lse[0]
-            far, far_lse = _fused(q[None, :, start:], first[1], first[2], scale, causal=False)
+            far, far_lse = _fused(q[None, :, start:], first_k, first_v, scale, causal=False)
             both = torch.logaddexp(far_lse[0], rest_lse)
             rest = far[0] * (far_lse[0] - both).exp_()[..., None] + rest * (rest_lse - both).exp_()[..., None]
             rest_lse = both

@@ -38,9 +38,11 @@ class Recipe:
     lr: float = 1e-2
     adamw: float = 0.3
     """The rate of embedding, output head and norms, as a share of `lr`."""
+    muon: bool = True
+    """Else AdamW for everything: for comparison."""
     weight_decay: float = 0.1
     tau: float = 100.0
-    balance_speed: float = 2e-3
+    balance_speed: float = 5e-3
     sequence_alpha: float = 1e-3
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
@@ -86,9 +88,10 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("tiny"),
+        Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=600, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
-            dense=128, experts=8, expert=32, context=1024, steps=60, batch=2048,
+            dense=128, experts=8, expert=32, context=2048, steps=60, batch=2048,
         ),
     )
 }  # fmt: skip

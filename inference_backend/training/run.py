@@ -29,6 +29,7 @@ class Screen(Protocol):
     """Where a run tells how far it is."""
 
     def stage(self, what: str, done: int, total: int) -> None: ...
+    def note(self, text: str) -> None: ...
     def step(self, measured: Measured, total: int) -> None: ...
     def held_out(self, step: int, found: HeldOut) -> None: ...
 
@@ -68,6 +69,7 @@ def train(
     claim(folder, recipe, data)
     trainer, ordinary = prepared(folder, recipe, data, device, screen.stage)
     trainer.done = state.load(folder.state, trainer.model, trainer.optimiser)
+    screen.note(_described(trainer))
     journal, saved, every = Journal(folder.log, trainer.done), clock(), max(recipe.steps // EVALUATIONS, 10)
 
     def after(measured: Measured) -> bool:
@@ -94,6 +96,16 @@ def train(
     journal.close()
     size = export(folder.checkpoint, trainer.model, recipe.raw_config(ordinary, long=True), folder.tokenizer)
     return Outcome(trainer.done, recipe.steps, found, folder.checkpoint, size)
+
+
+def _described(trainer: Trainer) -> str:
+    conversations, start = trainer.data.kinds["train"], trainer.data.start
+    mean = sum(len(one) - start for one in conversations) / len(conversations)
+    parameters = sum(p.numel() for p in trainer.model.parameters())
+    return (
+        f"{parameters / 1e6:.1f} M parameters; {len(conversations):,} conversations of {mean:.0f} tokens behind {start} that "
+        f"all begin with; {trainer.done} steps are done"
+    )
 
 
 def prepared(folder: Folder, recipe: Recipe, data: Path, device: str, progress: Progress) -> tuple[Trainer, int]:

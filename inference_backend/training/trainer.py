@@ -177,7 +177,7 @@ def _optimiser(model: TrainableModel, recipe: Recipe) -> MuonClip:
     """Muon for the matrices, AdamW for embedding, output head and norms; QK-Clip on every layer."""
     rest = {id(p) for name, p in model.named_parameters() if p.ndim < 2 or "embed_tokens" in name or "lm_head" in name}
     groups = [
-        {"params": [p for p in model.parameters() if id(p) not in rest]},
+        {"params": [p for p in model.parameters() if id(p) not in rest], "use_muon": recipe.muon},
         {"params": [p for p in model.parameters() if id(p) in rest], "use_muon": False, "lr_factor": recipe.adamw},
     ]
     optimiser = MuonClip(groups, recipe.lr, weight_decay=recipe.weight_decay, qk_clip_threshold=recipe.tau)

@@ -172,10 +172,10 @@ def test_the_command_goes_on_and_says_what_is_wrong(whole, data, tmp_path):
     assert first.exit_code == 0, first.output
     assert "1 of 3 steps. Held out: loss" in first.output
     assert "The same command goes on." in first.output
-    second = CliRunner().invoke(app, short)
+    second = CliRunner().invoke(app, [*short, "--to", str(tmp_path / "kept")])
     assert second.exit_code == 0, second.output
     assert "3 of 3 steps" in second.output
-    assert load_config(tmp_path / "run" / "checkpoint").max_position_embeddings == 4096
+    assert load_config(tmp_path / "kept").max_position_embeddings == 8192
     with pytest.raises(EngineError, match="no recipe"):
         CliRunner().invoke(app, [*command, "--recipe", "huge"], catch_exceptions=False)
 
