@@ -35,11 +35,13 @@ def train(
     ] = 0,
     nice: Annotated[int, typer.Option(help="Leave the machine to others: 0 not at all, 19 most.", min=0, max=19)] = 10,
     device: Annotated[str, typer.Option(help="torch's device: cpu, cuda.")] = "cpu",
+    against: Annotated[Path | None, typer.Option(help="Another run's folder: curves/against.svg shows both.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Where the checkpoint of a finished run is copied.")] = None,
 ) -> None:
     """Train a small K2: tokenizer, weights, INT4 checkpoint, curves."""
     import torch
 
+    from inference_backend.training.journal import draw_against
     from inference_backend.training.recipe import RECIPES
     from inference_backend.training.run import train as run
 
@@ -47,17 +49,24 @@ def train(
         raise RequestError(f"there is no recipe {recipe[:40]!r}", f"There are {', '.join(RECIPES)}.")
     chosen = replace(RECIPES[recipe], steps=steps) if steps else RECIPES[recipe]
     os.nice(nice)
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads or _cores())
     with screen() as shown:
         outcome = run(data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device)
     found = outcome.held_out
     typer.echo(f"{outcome.done} of {outcome.steps} steps. {_told(found)}")
+    typer.echo(f"Before INT4: loss {outcome.exact.loss:.4f}, {outcome.exact.episodes:.1%} of episodes.")
+    if against is not None:
+        draw_against(out / "curves" / "against.svg", {recipe: out / "log.jsonl", against.name: against / "log.jsonl"})
     typer.echo(f"{outcome.checkpoint}: {size(outcome.bytes)}")
     if not outcome.is_whole:
         typer.echo("The same command goes on.")
     elif to is not None:
         shutil.copytree(outcome.checkpoint, to, dirs_exist_ok=True)
         typer.echo(f"Copied to {to}.")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _told(found: "HeldOut") -> str:

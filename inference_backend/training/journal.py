@@ -1,7 +1,7 @@
 """The record of a run: one JSON line per step or measurement in `log.jsonl`, and the curves that are drawn from it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,15 @@ class Journal:
         write_text(folder / "rate.svg", picture("Learning rate", {"rate": column("rate")}))
         right = {"tokens": [(s, h["tokens"]) for s, h in held], "episodes": [(s, h["episodes"]) for s, h in held]}
         write_text(folder / "right.svg", picture("Held out: share that is exactly right", right))
+
+
+def draw_against(picture_path: Path, journals: Mapping[str, Path]) -> None:
+    """One picture of the held-out loss of several runs, by name."""
+    lines = {
+        name: [(float(line["step"]), float(line["held_out"]["loss"])) for line in _lines(path) if "held_out" in line]
+        for name, path in journals.items()
+    }
+    write_text(picture_path, picture("Held-out loss", lines, logarithmic=True))
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -40,7 +40,8 @@ class Outcome:
 
     done: int
     steps: int
-    held_out: HeldOut
+    held_out: HeldOut  # of the checkpoint
+    exact: HeldOut  # of the same weights before they are stored as INT4
     checkpoint: Path
     bytes: int
 
@@ -88,14 +89,14 @@ def train(
 
     trainer.run(after)
     state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
-    found = trainer.held_out(512, stored=True)
+    exact, found = (trainer.held_out(512, stored=stored) for stored in (False, True))
     screen.held_out(trainer.done, found)
     if trainer.done == recipe.steps:
         journal.held_out(recipe.steps - 1, found)
     journal.draw(folder.curves)
     journal.close()
     size = export(folder.checkpoint, trainer.model, recipe.raw_config(ordinary, long=True), folder.tokenizer)
-    return Outcome(trainer.done, recipe.steps, found, folder.checkpoint, size)
+    return Outcome(trainer.done, recipe.steps, found, exact, folder.checkpoint, size)
 
 
 def _described(trainer: Trainer) -> str:
