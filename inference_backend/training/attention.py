@@ -93,10 +93,9 @@ class _Attend(torch.autograd.Function):
             _to_beginning(held, dq, dk, dv, start)
             _to_itself([x[:, :start] for x in held], dq[:, :start], dk[:, :start], dv[:, :start])
         shape = (ctx.spans.episodes, ctx.spans.length)
-        parts = [x[:, start:].unflatten(1, shape).flatten(0, 1) for x in (*held, dq, dk, dv)]
-        _to_itself(parts[:-3], *parts[-3:])
-        for whole, part in zip((dq, dk, dv), parts[-3:], strict=True):
-            whole[:, start:] = part.unflatten(0, (len(q), -1)).flatten(1, 2)
+        for head in range(len(q)):  # so that all are views
+            parts = [x[head, start:].unflatten(0, shape) for x in (*held, dq, dk, dv)]
+            _to_itself(parts[:-3], *parts[-3:])
         return dq.mul_(ctx.scale), dk, dv, None, None
 
 

@@ -116,7 +116,7 @@ class Attention(nn.Module):
         k_n, v = kv.unflatten(-1, (heads, -1)).split([cfg.qk_nope_head_dim, cfg.v_head_dim], dim=-1)
         q_r = torch.addcmul(q_r * shape.cos[:, None], q_t.unflatten(-1, (heads, -1)), shape.sin[:, None])
         k_r = torch.addcmul(k_r * shape.cos, k_t, shape.sin)[:, None].expand(-1, heads, -1)
-        q, k = (torch.cat(parts, dim=-1).transpose(0, 1) for parts in ([q_n, q_r], [k_n, k_r]))
+        q, k = (torch.cat([x.transpose(0, 1) for x in parts], dim=-1) for parts in ((q_n, q_r), (k_n, k_r)))
         self.top = max_logits(q, k, self.scale, shape.spans, shape.above)
         out = attend(q, k, v.transpose(0, 1), self.scale, shape.spans)
         return out.transpose(0, 1).flatten(1) @ self.o_proj(precision).T
