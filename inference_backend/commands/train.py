@@ -39,6 +39,8 @@ def train(
     to: Annotated[Path | None, typer.Option("--to", help="Where the checkpoint of a finished run is copied.")] = None,
 ) -> None:
     """Train a small K2: tokenizer, weights, INT4 checkpoint, curves."""
+    # threads that wait give their core to others at once: on a busy machine spinning takes half of the time
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     import torch
 
     from inference_backend.training.journal import draw_against
