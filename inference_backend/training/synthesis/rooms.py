@@ -30,8 +30,13 @@ if TYPE_CHECKING:
     from kimi_agent.agent.session import Session
 
 MODEL = "kimi-tiny"
-NO_PLUGINS = "PYTEST_DISABLE_PLUGIN_AUTOLOAD"
-"""Plugins of pytest that this machine happens to have would take a second to load at each run of tests."""
+ENVIRONMENT = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "LC_ALL": "C.UTF-8",
+}
+"""What programs of a world say must not depend on this machine's plugins, settings and language."""
 CONFIG = f"""
 default_model = "{MODEL}"
 [models.{MODEL}]
@@ -47,7 +52,7 @@ allow_private = true
 [snapshots]
 enabled = false
 [box]
-env = ["{NO_PLUGINS}"]
+env = {json.dumps(list(ENVIRONMENT))}
 """
 NOT_ALLOWED = "The user does not want that."
 """What a person says who allows nothing."""
@@ -71,9 +76,9 @@ class Room:
 
     async def __aenter__(self) -> Self:
         self._top = Path(tempfile.mkdtemp(prefix="kimi-world-")).resolve()
-        self._path = os.environ["PATH"]
-        os.environ[NO_PLUGINS] = "1"
-        os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self._path}"  # the python3 of every world
+        own = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the python3 of every world
+        self._before = {name: os.environ.get(name) for name in ("PATH", *ENVIRONMENT)}
+        os.environ.update(ENVIRONMENT, PATH=own)
         home = self._top / "home"
         home.mkdir()
         config = load_config(home / "config.toml", {}, Overrides(), text=CONFIG)
@@ -87,8 +92,9 @@ class Room:
     async def __aexit__(self, *error: object) -> None:
         await self._agent.aclose()
         self._site.close()
-        os.environ["PATH"] = self._path
-        del os.environ[NO_PLUGINS]
+        for name, value in self._before.items():
+            os.environ.pop(name)
+            os.environ |= {name: value} if value is not None else {}
         shutil.rmtree(self._top, ignore_errors=True)
 
     async def perform(self, task: Task) -> Episode:
