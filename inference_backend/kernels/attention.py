@@ -10,8 +10,10 @@ from inference_backend.kernels.dispatch import backend
 def causal_attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
     """`q` [H, T, X] are the last T of the S positions of `k` [H, S, X] and `v` [H, S, V]; none sees a later one. [H, T, V]."""
     if backend(q.device) == "cpu":
-        from inference_backend.kernels.cpu.attention import TYPES, causal_attention_flash
+        from inference_backend.kernels.cpu.attention import PART, TYPES, causal_attention_flash, causal_attention_short
 
+        if q.dtype == torch.float32 and k.shape[1] <= PART:
+            return causal_attention_short(q, k, v, scale)
         if q.dtype in TYPES:
             return causal_attention_flash(q, k, v, scale)
     return causal_attention_plain(q, k, v, scale)

@@ -30,10 +30,10 @@ def moe(x: Tensor, experts: Tensor, weights: Tensor, w13: Matrices, w2: Matrices
 
         return moe_triton(x, experts, weights, _parts(w13), _parts(w2), first)
     if backend(x.device) == "cpu" and isinstance(w13, Tensor) and isinstance(w2, Tensor):
-        from inference_backend.kernels.cpu.grouped import grouped_takes, moe_grouped
+        from inference_backend.kernels.cpu.grouped import grouped_takes, moe_grouped, moe_sorted
 
-        if grouped_takes(x, w13, w2):
-            return moe_grouped(x, experts, weights, w13, w2, first)
+        run = moe_grouped if grouped_takes(x, w13, w2) else moe_sorted
+        return run(x, experts, weights, w13, w2, first)
     return moe_plain(x, experts, weights, w13, w2, first=first)
 
 
