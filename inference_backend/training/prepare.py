@@ -29,6 +29,7 @@ from inference_backend.training.conversations import (
     read_conversations,
     read_tools,
 )
+from inference_backend.training.cuts import Cuts
 from inference_backend.training.recipe import YARN_FACTOR, Recipe
 from inference_backend.training.trainer import Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
@@ -150,6 +151,7 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
     made["held_out"] = encode_all(held, tools, tokenizer, recipe.context)
     progress("encoding", 2, len(KINDS))
     start = common_start(made["train"])
+    cuts = Cuts(tokenizer)
     sizes = [len(one) - start for one in encode_all(lines, tools, tokenizer, 1 << 30)]
     longest, rng = int(recipe.context * YARN_FACTOR), Random(recipe.seed)
     for kind, least, most, share in (
@@ -160,6 +162,10 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
         budgets = [max(int(rng.uniform(least, most)) - start - 64, 1) for _ in range(count)]
         made[kind] = encode_all(chained(lines, budgets, sizes, recipe.seed), tools, tokenizer, most)
         progress("encoding", len(made), len(KINDS))
+    for kind, most in (("train", recipe.context), ("chains", recipe.context), ("long", longest)):
+        for place, one in enumerate(made[kind]):
+            if rng.random() < recipe.cut:
+                made[kind][place] = cuts.vary(one, start, recipe.cut, rng, most)
     return made
 
 

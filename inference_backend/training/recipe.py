@@ -44,6 +44,8 @@ class Recipe:
     tau: float = 100.0
     balance_speed: float = 5e-3
     sequence_alpha: float = 1e-3
+    cut: float = 0.5
+    """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
     long: float = 0.3

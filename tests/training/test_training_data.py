@@ -1,6 +1,7 @@
 """The tokenizer that is trained, conversations as tokens, and the order of batches."""
 
 from collections import Counter
+from random import Random
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from inference_backend.chat.template import choose_template
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.training.batches import Batches, make_batch
 from inference_backend.training.conversations import TEMPLATE, chained, common_start, encode, encode_all
+from inference_backend.training.cuts import Cuts
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
 TEXTS = [(text, 3) for one in conversations(40) for m in one["messages"] if (text := m.get("content") or "")]
@@ -107,3 +109,22 @@ def test_an_epoch_has_every_episode_once_and_batches_keep_their_budget(lengths, 
     assert sorted(seen) == list(range(len(lengths)))
     again = Batches(lengths, tokens, seed)
     assert again[number + 3].tolist() == batches[number + 3].tolist()
+
+
+def test_a_conversation_that_is_cut_otherwise_says_the_same(tokenizer):
+    cuts, rng, different = Cuts(tokenizer), Random(1), 0
+    lines = list(conversations(30))
+    every = [encode(one["messages"], TOOLS, tokenizer) for one in lines]
+    start = common_start(every)
+    for one in every:
+        varied = cuts.vary(one, start, 0.7, rng)
+        different += len(varied) > len(one)
+        assert varied.tokens[:start].tolist() == one.tokens[:start].tolist()
+        assert tokenizer.decode(varied.tokens.tolist()) == tokenizer.decode(one.tokens.tolist())
+        for part in (True, False):
+            ours, theirs = (tokenizer.decode(x.tokens[x.trained == part].tolist()) for x in (varied, one))
+            assert ours == theirs
+        left = set(one.tokens.tolist()) - set(varied.tokens.tolist())  # a token that was cut is cut everywhere
+        assert not left or len(varied) > len(one)
+        assert cuts.vary(one, start, 0.0, rng).tokens.tolist() == one.tokens.tolist()
+    assert different > 20

@@ -1,0 +1,64 @@
+"""Other ways to cut the same words into tokens, so that a piece is copied wherever it stands.
+
+A tokenizer has one way to write a word, so a piece that stands in few words is seen in few, and copying it is not learnt: names
+that training never saw are made of such pieces. After BPE-dropout (Provilkov et al., 2020): in a part of the conversations some
+tokens are replaced by two shorter ones that say the same, everywhere in the conversation. Prompts of the server are never cut.
+"""
+
+from collections.abc import Sequence
+from random import Random
+
+import numpy as np
+
+from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.training.conversations import Encoded
+
+DEEP = 3
+"""How often what came out of a cut may be cut again."""
+
+
+class Cuts:
+    """All pairs of tokens that say what one token of letters says."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        said = tokenizer.all_bytes()
+        number = {text: token for token, text in enumerate(said) if text}
+        self._pairs: dict[int, list[tuple[int, int]]] = {}
+        for text, token in number.items():
+            if tokenizer.is_special(token) or not text.isalpha():
+                continue
+            halves = ((number.get(text[:at]), number.get(text[at:])) for at in range(1, len(text)))
+            pairs = [(left, right) for left, right in halves if left is not None and right is not None]
+            if pairs:
+                self._pairs[token] = pairs
+
+    def vary(self, one: Encoded, start: int, share: float, rng: Random, longest: int = 1 << 30) -> Encoded:
+        """`one` with about `share` of the tokens cut that it both shows and trains; the first `start` tokens stay as they are.
+
+        What would have more than `longest` tokens stays as it is.
+        """
+        tokens, trained = one.tokens[start:], one.trained[start:]
+        for _ in range(DEEP):
+            copied = sorted(set(tokens[trained].tolist()) & set(tokens[~trained].tolist()) & self._pairs.keys())
+            chosen = {token: rng.choice(self._pairs[token]) for token in copied if rng.random() < share}
+            if not chosen:
+                break
+            tokens, trained = _replaced(tokens.tolist(), trained.tolist(), chosen)
+        if start + len(tokens) > longest:
+            return one
+        return Encoded(
+            np.concatenate([one.tokens[:start], tokens]).astype(np.int32),
+            np.concatenate([one.trained[:start], trained]),
+        )
+
+
+def _replaced(
+    tokens: Sequence[int], trained: Sequence[bool], chosen: dict[int, tuple[int, int]]
+) -> tuple[np.ndarray, np.ndarray]:
+    new_tokens: list[int] = []
+    new_trained: list[bool] = []
+    for token, is_trained in zip(tokens, trained, strict=True):
+        pieces = chosen.get(token, (token,))
+        new_tokens += pieces
+        new_trained += [is_trained] * len(pieces)
+    return np.asarray(new_tokens, np.int32), np.asarray(new_trained, bool)
