@@ -39,6 +39,8 @@ def _pass_over_working_folder() -> None:
         here = os.path.realpath(os.curdir)
     except OSError:  # the folder was deleted: nothing lies there
         return
+    if os.path.realpath(os.path.dirname(os.path.dirname(__file__))) == here:  # noqa: PTH120 - pathlib takes its time
+        return  # kimi's own source, as who works on it starts it: it runs from there already
     sys.path[:] = [folder for folder in sys.path if folder and os.path.realpath(folder) != here]
 
 

@@ -1,6 +1,8 @@
 """Programs of kimi's own in the box: the git of snapshots, the list of files, the readers of documents."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from boxes import box
 from plugin_files import commit
 from tool_context import call, make_context, text_of
 
+import kimi_agent
 from kimi_agent.core.errors import SnapshotError
 from kimi_agent.frontends.common.file_listing import batches, lister
 from kimi_agent.tools.isolated import isolated
@@ -143,3 +146,11 @@ async def test_a_notebook_runs_in_the_box(tmp_path: Path, rung: str) -> None:
         await tool.aclose()
     assert {path.name for path in (tmp_path / "work").iterdir()} - {".kimi"} == {"in"}
     assert not (tmp_path / "out").exists()
+
+
+def test_kimi_finds_its_own_packages_when_it_is_started_in_its_source() -> None:
+    """A newcomer stands in the clone; the working folder is passed over for imports everywhere else."""
+    root = Path(kimi_agent.__file__).parents[1]
+    command = [sys.executable, "-m", "kimi_agent", "serve", "--help"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert "Serve a model" in done.stdout, done.stderr
