@@ -14,6 +14,8 @@ from kimi_program import Program, Terminal
 from pty_screen import PtyScreen
 from warm_kimi import KIMI
 
+from kimi_agent.local_engine import local_engine
+
 TOLD = "No model is set up: this is kimi-tiny"
 
 
@@ -34,7 +36,7 @@ def engines(program: Program) -> list[dict[str, int]]:
     return [json.loads(path.read_text()) for path in (program.home / "engine").glob("*.json")]
 
 
-def test_it_answers_after_one_line_and_is_shared(newcomer: Program) -> None:
+def test_it_answers_after_one_line_and_is_shared(newcomer: Program, model: Path) -> None:
     flags = ("--max-steps-per-turn", "1", "--output-format", "stream-json")
     runs = [newcomer.run("-p", "hi", *flags) for _ in range(2)]
     for run in runs:
@@ -43,6 +45,8 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program) -> None:
         assert json.loads(run.stdout.splitlines()[-1])["usage"]["output"] > 0
     assert len(engines(newcomer)) == 1
     assert not newcomer.config.exists()
+    local_engine(newcomer.home, str(model), lambda stage, done: None)  # under its own name: another engine
+    assert len(engines(newcomer)) == 2
 
 
 def test_the_status_line_names_it(newcomer: Program) -> None:
