@@ -64,7 +64,8 @@ def local_engine(
     folder = _folder(home, model)
     place = home / "engine"
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    asked = b"\0".join([os.fsencode(folder), *map(str.encode, flags)])  # the same model under another name is another engine
+    # the same model under another name is another engine
+    asked = b"\0".join([os.fsencode(folder), *map(str.encode, flags)])
     state = place / f"{hashlib.sha256(asked).hexdigest()[:16]}.json"
     _stay(state.with_suffix(".users"))
     if found := _running(state):
