@@ -133,8 +133,10 @@ class AsyncEngine:
             while not self._is_over():
                 for command in self._wait():
                     command()
-                self._deliver(self._engine.step())
+                outputs = self._engine.step()
+                # before anybody hears of the step: who has an answer finds it counted
                 self._stats = self._engine.stats()
+                self._deliver(outputs)
         except Exception as error:  # nobody is left waiting
             with self._wake:
                 self._refusal = self._failure = f"the engine failed: {str(error)[:200] or type(error).__name__}"
