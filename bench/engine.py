@@ -105,7 +105,7 @@ def beside_transformers(config: Any, theirs: Any, runner: TorchRunner) -> None:
             )
 
 
-def long_contexts(config: Any, theirs: Any, runner: TorchRunner) -> None:
+def long_contexts(theirs: Any, runner: TorchRunner) -> None:
     print("decode over long contexts                         ms: ours    transformers   ratio")
     for context in (1024, 8192, 32_768):
         table = list(range(context // 64 + 1))
@@ -214,7 +214,7 @@ def main() -> None:
     theirs = oracle(config, weights, raw_config(**SIZE), torch.float32)
     theirs.config._experts_implementation, theirs.config._attn_implementation = "grouped_mm", "sdpa"
     beside_transformers(config, theirs, runner)
-    long_contexts(config, theirs, runner)
+    long_contexts(theirs, runner)
     second_turns()
     config = tiny_config(**SIZE | {"num_hidden_layers": 3})
     guessing(config, Model.load(config, random_weights(config), dtype=torch.float32))
