@@ -16,8 +16,9 @@ from training_house import write_data
 
 from inference_backend.errors import TrainingError
 from inference_backend.training.group import ALONE
+from inference_backend.training.run import train
 from inference_backend.training.team import Team
-from inference_backend.training.trainer import Trainer
+from inference_backend.training.trainer import HeldOut, Measured, Trainer
 
 STEPS = 4
 
@@ -69,23 +70,44 @@ def test_two_processes_do_the_steps_of_one(data, tmp_path, recipe):
     assert ALONE.size == 1
 
 
+class Killer:
+    """A screen, and the death of the other process at a step."""
+
+    def __init__(self, at: int | None = None) -> None:
+        self._at, self.steps, self.other = at, 0, 0
+
+    def stage(self, what: str, done: int, total: int) -> None: ...
+    def note(self, text: str) -> None: ...
+    def held_out(self, step: int, found: HeldOut) -> None: ...
+
+    def step(self, measured: Measured, total: int) -> None:
+        self.steps += 1
+        if measured.step == self._at:
+            (process,) = multiprocessing.active_children()
+            self.other = process.pid
+            os.kill(self.other, signal.SIGKILL)
+
+
 def test_whichever_is_killed_none_stays_and_the_run_goes_on_to_the_same_weights(data, tmp_path):
-    child = Child(data, tmp_path / "whole", 2)
-    assert sum(line.startswith("step") for line in child.lines()) == SMALL.steps
-    assert child.process.exitcode == 0
-    for victim in ("first", "other"):
-        child = Child(data, tmp_path / "killed", 2)
-        told = list(takewhile(lambda line: line not in ("step 2", "step 7"), child.lines()))
-        (other,) = {int(line.split()[1]) for line in told if line.startswith("beside")}
-        os.kill(child.process.pid if victim == "first" else other, signal.SIGKILL)
-        list(child.lines())
-        assert child.process.exitcode == (-signal.SIGKILL if victim == "first" else 1)
-        wait_until_ended(other)
-    child = Child(data, tmp_path / "killed", 2)
-    list(child.lines())
-    assert child.process.exitcode == 0
+    run = partial(train, data, recipe=SMALL, save_seconds=0.0, processes=2)
+    whole = Killer()
+    assert run(tmp_path / "whole", screen=whole).is_whole
+    assert whole.steps == SMALL.steps
+    killed = tmp_path / "killed"
+    killer = Killer(at=2)
+    with pytest.raises(TrainingError, match="process 2 of the training ended: killed by signal 9"):
+        run(killed, screen=killer)
+    wait_until_ended(killer.other)
+    first = Child(data, killed, 2)
+    told = list(takewhile(lambda line: line != "step 7", first.lines()))
+    (other,) = {int(line.split()[1]) for line in told if line.startswith("beside")}
+    first.process.kill()
+    wait_until_ended(other)
+    rest = Killer()
+    assert run(killed, screen=rest).is_whole
+    assert 0 < rest.steps < SMALL.steps
     for name in ("state/model.safetensors", "checkpoint/model.safetensors"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
 def wait_until_ended(pid: int) -> None:
