@@ -24,6 +24,7 @@ STEPS = 12
 SMALL = replace(
     RECIPES["smoke"], vocabulary=300, hidden=32, heads=2, q_rank=32, kv_rank=32, content=8, rotary=8, value=16, dense=64,
     context=512, steps=STEPS, batch=300,
+    lr=1e-2, cut=0.5, chains=0.1, long=0.3,
 )  # fmt: skip
 
 
