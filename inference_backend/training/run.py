@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from inference_backend.checkpoint.folder import Progress, quiet
+from inference_backend.errors import TrainingError
 from inference_backend.training import state
 from inference_backend.training.export import export
 from inference_backend.training.journal import Journal
@@ -69,6 +70,8 @@ def train(
     The checkpoint is written at the end of every piece, so that an unfinished model can be tried. Each of `processes` does
     its part of every step; the first alone writes files and tells. Raises EngineError.
     """
+    if processes > 1 and torch.device(device).type != "cpu":
+        raise TrainingError("several processes train on the CPU alone", "Leave --processes out.")
     began, folder = clock(), Folder(out)
     claim(folder, recipe, data)
     trainer = loaded(folder, recipe, data, device, screen.stage)
