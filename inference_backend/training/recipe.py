@@ -93,7 +93,7 @@ RECIPES = {
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
-            dense=128, experts=8, expert=32, steps=120, batch=768, lr=3e-2, cut=0.0, chains=0.0, long=0.0,
+            dense=128, experts=8, expert=32, context=16384, steps=140, batch=768, lr=3e-2, cut=0.0, chains=0.0, long=0.0,
         ),
     )
 }  # fmt: skip

@@ -148,7 +148,7 @@ def test_the_command_goes_on_and_says_what_is_wrong(whole, data, tmp_path):
     assert second.exit_code == 0, second.output
     assert "3 of 3 steps" in second.output
     assert ">whole</text>" in (tmp_path / "run" / "curves" / "against.svg").read_text()
-    assert load_config(tmp_path / "kept").max_position_embeddings == 16384
+    assert load_config(tmp_path / "kept").max_position_embeddings == 65536
     with pytest.raises(EngineError, match="no recipe"):
         CliRunner().invoke(app, [*command, "--recipe", "huge"], catch_exceptions=False)
 
