@@ -73,7 +73,7 @@ eval-tiny: $(VENV)/.installed-dev
 smoke-tiny: $(VENV)/.installed-dev
 	rm -rf $(SMOKE)
 	$(BIN)/python -m inference_backend synthesise $(SMOKE)/data --episodes 160 --held-out 32 --families $(SMOKE_FAMILIES)
-	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 1200 --processes 2 --threads 1
+	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 1200 --threads 1
 	$(BIN)/python bench/tiny.py --model $(SMOKE)/run/checkpoint --dataset $(SMOKE)/data --trained --tasks 48 --attacks 0 --least 0.9
 
 docs: $(VENV)/.installed-dev

@@ -144,7 +144,9 @@ def test_the_command_goes_on_and_says_what_is_wrong(whole, data, tmp_path):
     assert first.exit_code == 0, first.output
     assert "1 of 3 steps. Held out: loss" in first.output
     assert "The same command goes on." in first.output
-    second = CliRunner().invoke(app, [*short, "--to", str(tmp_path / "kept"), "--against", str(whole[0])])
+    second = CliRunner().invoke(
+        app, [*short, "--processes", "2", "--to", str(tmp_path / "kept"), "--against", str(whole[0])]
+    )
     assert second.exit_code == 0, second.output
     assert "3 of 3 steps" in second.output
     assert ">whole</text>" in (tmp_path / "run" / "curves" / "against.svg").read_text()
