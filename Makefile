@@ -69,7 +69,7 @@ tiny: $(VENV)/.installed-dev
 eval-tiny: $(VENV)/.installed-dev
 	$(BIN)/python bench/tiny.py $(ARGS)
 
-# all of it in ten minutes of CPU: data, training, INT4 checkpoint, server, tasks that it has learnt done through `kimi -p`
+# all of it in five minutes of CPU: data, training, INT4 checkpoint, server, tasks that it has learnt done through `kimi -p`
 smoke-tiny: $(VENV)/.installed-dev
 	rm -rf $(SMOKE)
 	$(BIN)/python -m inference_backend synthesise $(SMOKE)/data --episodes 160 --held-out 32 --families $(SMOKE_FAMILIES)
