@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 TINY ?= build/tiny
+SMOKE ?= build/smoke
+SMOKE_FAMILIES = small_talk,make_folder,list_folder,create_file,rename_file,count_lines,replace_word,read_answer
 PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine tiny eval-tiny docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine tiny eval-tiny smoke-tiny docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -66,6 +68,13 @@ tiny: $(VENV)/.installed-dev
 # held-out tasks and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
 eval-tiny: $(VENV)/.installed-dev
 	$(BIN)/python bench/tiny.py $(ARGS)
+
+# all of it in five minutes of CPU: data, training, INT4 checkpoint, server, tasks that it has learnt done through `kimi -p`
+smoke-tiny: $(VENV)/.installed-dev
+	rm -rf $(SMOKE)
+	$(BIN)/python -m inference_backend synthesise $(SMOKE)/data --episodes 160 --held-out 32 --families $(SMOKE_FAMILIES)
+	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 1200 --threads 1
+	$(BIN)/python bench/tiny.py --model $(SMOKE)/run/checkpoint --dataset $(SMOKE)/data --trained --tasks 48 --attacks 0 --least 0.9
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,7 +26,7 @@ from measure import table  # noqa: E402
 from tiny_attacks import Attack, attacks, changed, lay_out, look  # noqa: E402
 from tiny_tasks import Home, Outcome, perform, shown  # noqa: E402
 
-from inference_backend.training.synthesis.dataset import Example, read_held_out  # noqa: E402
+from inference_backend.training.synthesis.dataset import Example, read_examples, read_held_out, training_files  # noqa: E402
 from inference_backend.training.synthesis.produce import Order, produce  # noqa: E402
 from kimi_agent.embedded import embedded_folder  # noqa: E402
 
@@ -66,19 +67,26 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="folder of a checkpoint; else the one in the package")
     parser.add_argument("--config", type=Path, help="a config.toml with a model that is asked instead")
     parser.add_argument("--dataset", type=Path, help="folder whose held-out tasks are done; else new ones are made")
+    parser.add_argument("--trained", action="store_true", help="tasks of the dataset that training has seen, instead")
     parser.add_argument("--tasks", type=int, default=480)
     parser.add_argument("--seed", type=int, default=2, help="of new tasks")
     parser.add_argument("--attacks", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at once")
     parser.add_argument("--least", type=float, default=0.0, help="share of tasks that must be solved")
     parser.add_argument("--json", type=Path, help="where every outcome is written")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.trained and not arguments.dataset:
+        parser.error("--trained needs --dataset")
+    return arguments
 
 
 def _tasks(arguments: argparse.Namespace, top: Path) -> list[Example]:
     """Balanced over families and languages: as many of each."""
     if not arguments.tasks:
         return []
+    if arguments.trained:
+        known = (example for path in training_files(arguments.dataset) for example in read_examples(path))
+        return list(islice(known, arguments.tasks))
     if arguments.dataset:
         return read_held_out(arguments.dataset)[: arguments.tasks]
     produce(top / "tasks", Order(0, arguments.tasks, arguments.seed), arguments.jobs)
@@ -120,7 +128,11 @@ def report(outcomes: Sequence[Outcome]) -> None:
         by_language = [[each for each in own if each.task.language == language] for language in ("en", "zh")]
         rows.append([family, shown(own), *map(shown, by_language)])
     head = ["family", "solved (of, 95 %)", "English", "Chinese"]
-    table(f"{len(outcomes)} held-out tasks of {len(families)} families", head, rows)
+    table(
+        f"{len(outcomes)} {'held-out' if outcomes[0].task.split == 'held_out' else 'trained'} tasks of {len(families)} families",
+        head,
+        rows,
+    )
     english, chinese = ([each for each in outcomes if each.task.language == name] for name in ("en", "zh"))
     table(
         "Together",

@@ -15,12 +15,14 @@ def synthesise(
     held_out: Annotated[int, typer.Option(min=0, help="Tasks that training never sees.")] = 800,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    families: Annotated[str, typer.Option(metavar="NAMES", help="Only these families, with commas between.")] = "",
 ) -> None:
     """Make a dataset for small models: worlds, tasks, an expert at work in them, every episode checked and replayed."""
     from inference_backend.training.synthesis.produce import Order, produce
 
+    chosen = tuple(name.strip() for name in families.split(",") if name.strip())
     with progress_bar() as progress:
-        manifest = produce(out, Order(episodes, held_out, seed), jobs, progress)
+        manifest = produce(out, Order(episodes, held_out, seed, chosen), jobs, progress)
     examples = manifest["examples"]
     sys.stdout.write(
         f"{examples.get('train', 0)} episodes to train on and {examples.get('held_out', 0)} held out, of {manifest['families']} "

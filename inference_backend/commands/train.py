@@ -31,8 +31,9 @@ def train(
     ] = 0.0,
     steps: Annotated[int, typer.Option(help="Steps of the whole run; 0: the recipe's.", min=0)] = 0,
     threads: Annotated[
-        int, typer.Option(help="Threads; the same number gives the same weights. 0: all cores.", min=0)
+        int, typer.Option(help="Threads of a process; the same number gives the same weights. 0: all cores.", min=0)
     ] = 0,
+    processes: Annotated[int, typer.Option(help="Processes that do a part of each step.", min=1)] = 1,
     nice: Annotated[int, typer.Option(help="Leave the machine to others: 0 not at all, 19 most.", min=0, max=19)] = 10,
     device: Annotated[str, typer.Option(help="torch's device: cpu, cuda.")] = "cpu",
     against: Annotated[Path | None, typer.Option(help="Another run's folder: curves/against.svg shows both.")] = None,
@@ -51,9 +52,11 @@ def train(
         raise RequestError(f"there is no recipe {recipe[:40]!r}", f"There are {', '.join(RECIPES)}.")
     chosen = replace(RECIPES[recipe], steps=steps) if steps else RECIPES[recipe]
     os.nice(nice)
-    torch.set_num_threads(threads or _cores())
+    torch.set_num_threads(threads or max(_cores() // processes, 1))
     with screen() as shown:
-        outcome = run(data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device)
+        outcome = run(
+            data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device, processes=processes
+        )
     found = outcome.held_out
     typer.echo(f"{outcome.done} of {outcome.steps} steps. {_told(found)}")
     typer.echo(f"Before INT4: loss {outcome.exact.loss:.4f}, {outcome.exact.episodes:.1%} of episodes.")

@@ -7,6 +7,7 @@ optimiser.step(attention_max_logits={"layers.0": s_max})     # [heads], the larg
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -50,6 +51,8 @@ class MuonClip(torch.optim.Optimizer):
         self._dtype = newton_schulz_dtype
         self.qk_clip_threshold = qk_clip_threshold
         self._attention: dict[str, tuple[Tensor, float]] = {}
+        self.spread: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor] = lambda work, stack: work(stack)
+        """Makes a stack of matrices orthogonal by `work`; several processes may do a part of it each."""
 
     def register_attention_params(self, params: Mapping[str, Tensor]) -> None:
         """Weights that make queries and keys, by names LAYER.PART with PART one of Wq_c, Wk_c, Wq_r, Wk_r (or q_c, ...).
@@ -129,7 +132,8 @@ class MuonClip(torch.optim.Optimizer):
             )
         for (rows, columns), pairs in alike.items():
             stacked = torch.cat([update for _, update in pairs]) if len(pairs) > 1 else pairs[0][1]
-            made = orthogonalise(stacked, steps=group["newton_schulz_steps"], dtype=self._dtype)
+            work = partial(orthogonalise, steps=group["newton_schulz_steps"], dtype=self._dtype)
+            made = self.spread(work, stacked)
             pieces = made.split([len(update) for _, update in pairs])
             for (param, _), piece in zip(pairs, pieces, strict=True):
                 param.mul_(1 - group["lr"] * group["weight_decay"])

@@ -158,7 +158,7 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
         ("chains", recipe.context // 3, recipe.context, recipe.chains),
         ("long", recipe.context, longest, recipe.long * 0.08),
     ):
-        count = int(share * recipe.steps * recipe.batch / ((least + most) / 2)) + 1
+        count = int(share * recipe.steps * recipe.batch / ((least + most) / 2)) + 1 if share else 0
         budgets = [max(int(rng.uniform(least, most)) - start - 64, 1) for _ in range(count)]
         made[kind] = encode_all(chained(lines, budgets, sizes, recipe.seed), tools, tokenizer, most)
         progress("encoding", len(made), len(KINDS))

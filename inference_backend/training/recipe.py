@@ -92,8 +92,8 @@ RECIPES = {
         Recipe("tiny"),
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
-            "smoke", vocabulary=600, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
-            dense=128, experts=8, expert=32, context=2048, steps=60, batch=2048,
+            "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
+            dense=128, experts=8, expert=32, context=16384, steps=140, batch=768, lr=3e-2, cut=0.0, chains=0.0, long=0.0,
         ),
     )
 }  # fmt: skip

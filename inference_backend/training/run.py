@@ -6,17 +6,20 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from inference_backend.checkpoint.folder import Progress
+from inference_backend.checkpoint.folder import Progress, quiet
+from inference_backend.errors import TrainingError
 from inference_backend.training import state
 from inference_backend.training.export import export
 from inference_backend.training.journal import Journal
 from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
 from inference_backend.training.recipe import Recipe
+from inference_backend.training.team import Team
 from inference_backend.training.trainer import HeldOut, Measured, Trainer
 
 EVALUATIONS = 24
@@ -58,19 +61,39 @@ def train(
     *,
     seconds: float = float("inf"),
     device: str = "cpu",
+    processes: int = 1,
     save_seconds: float = SAVE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Goes on with the run in `out`, or begins it, until the recipe's steps are done or `seconds` are over.
 
-    The checkpoint is written at the end of every piece, so that an unfinished model can be tried. Raises EngineError.
+    The checkpoint is written at the end of every piece, so that an unfinished model can be tried. Each of `processes` does
+    its part of every step; the first alone writes files and tells. Raises EngineError.
     """
+    if processes > 1 and torch.device(device).type != "cpu":
+        raise TrainingError("several processes train on the CPU alone", "Leave --processes out.")
     began, folder = clock(), Folder(out)
-    keep_memory()
     claim(folder, recipe, data)
-    trainer, ordinary = prepared(folder, recipe, data, device, screen.stage)
-    trainer.done = state.load(folder.state, trainer.model, trainer.optimiser)
+    trainer = loaded(folder, recipe, data, device, screen.stage)
     screen.note(_described(trainer))
+    team = Team(partial(loaded, folder, recipe, data, device), processes, trainer)
+    try:
+        return _go_on(team, folder, recipe, screen, began + seconds, save_seconds, clock)
+    finally:
+        team.close()
+
+
+def _go_on(
+    team: Team,
+    folder: Folder,
+    recipe: Recipe,
+    screen: Screen,
+    end: float,
+    save_seconds: float,
+    clock: Callable[[], float],
+) -> Outcome:
+    """Steps until the clock says `end`, or the recipe's are done; then the checkpoint."""
+    trainer = team.trainer
     journal, saved, every = Journal(folder.log, trainer.done), clock(), max(recipe.steps // EVALUATIONS, 10)
 
     def after(measured: Measured) -> bool:
@@ -78,24 +101,30 @@ def train(
         journal.step(measured)
         screen.step(measured, recipe.steps)
         if trainer.done % every == 0 and trainer.done < recipe.steps:
-            found = trainer.held_out()
+            found = team.held_out()
             journal.held_out(measured.step, found)
             screen.held_out(measured.step, found)
             journal.draw(folder.curves)
         if clock() - saved > save_seconds:
             state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
             saved = clock()
-        return clock() - began > seconds
+        return clock() > end
 
-    trainer.run(after)
+    while trainer.done < recipe.steps and not after(team.step()):
+        pass
     state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
-    exact, found = (trainer.held_out(512, stored=stored) for stored in (False, True))
+    exact, found = (team.held_out(512, stored=stored) for stored in (False, True))
     screen.held_out(trainer.done, found)
     if trainer.done == recipe.steps:
         journal.held_out(recipe.steps - 1, found)
     journal.draw(folder.curves)
     journal.close()
-    size = export(folder.checkpoint, trainer.model, recipe.raw_config(ordinary, long=True), folder.tokenizer)
+    size = export(
+        folder.checkpoint,
+        trainer.model,
+        recipe.raw_config(trainer.model.config.vocab_size - 256, long=True),
+        folder.tokenizer,
+    )
     return Outcome(trainer.done, recipe.steps, found, exact, folder.checkpoint, size)
 
 
@@ -109,15 +138,17 @@ def _described(trainer: Trainer) -> str:
     )
 
 
-def prepared(folder: Folder, recipe: Recipe, data: Path, device: str, progress: Progress) -> tuple[Trainer, int]:
-    """A trainer at step 0, and the number of ordinary tokens; tokenizer and encoded data are made where they are missing."""
+def loaded(folder: Folder, recipe: Recipe, data: Path, device: str, progress: Progress = quiet) -> Trainer:
+    """A trainer that is as far as the run; tokenizer and encoded data are made where they are missing."""
+    keep_memory()
     tokenizer = tokenizer_of(folder, recipe, data, progress)
     encoded = encoded_of(folder, recipe, data, tokenizer, progress)
-    ordinary = tokenizer.ordinary_count
-    configs = recipe.config(ordinary, long=False), recipe.config(ordinary, long=True)
+    short, long = (recipe.config(tokenizer.ordinary_count, long=long) for long in (False, True))
     on_cpu = torch.device(device).type == "cpu"
     dtype = torch.bfloat16 if not on_cpu or torch.backends.mkldnn.is_available() else torch.float32
-    return Trainer(recipe, *configs, encoded, device=device, dtype=dtype), ordinary
+    trainer = Trainer(recipe, short, long, encoded, device=device, dtype=dtype)
+    trainer.done = state.load(folder.state, trainer.model, trainer.optimiser)
+    return trainer
 
 
 def keep_memory() -> None:

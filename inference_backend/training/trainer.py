@@ -14,6 +14,7 @@ from inference_backend.errors import TrainingError
 from inference_backend.training.balance import evenness, sequence_loss, update_bias
 from inference_backend.training.batches import Batch, Batches, make_batch
 from inference_backend.training.conversations import Encoded
+from inference_backend.training.group import ALONE, Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
 from inference_backend.training.muonclip import MuonClip
@@ -54,6 +55,15 @@ class HeldOut:
     episodes: float  # share of episodes in which all do
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What all processes saw together; gradients are in the parameters."""
+
+    loss: Tensor
+    loads: Tensor  # [layers of experts, E]
+    tops: Tensor  # [layers, H]: the largest logits of attention
+
+
 class Trainer:
     """`done` counts the steps behind it; `step()` makes the next one."""
 
@@ -74,9 +84,10 @@ class Trainer:
             )
         self.recipe, self.schedule, self.data = recipe, recipe.schedule, data
         self.device, self._dtype, self._configs = torch.device(device), dtype, (short, long)
+        self._wide = torch.promote_types(dtype, torch.float32)
         self.model = TrainableModel(short, seed=recipe.seed).to(self.device)
         self.optimiser = _optimiser(self.model, recipe)
-        self.done = 0
+        self.done, self.group = 0, ALONE
         self._batches = {
             kind: Batches([len(one) - data.start for one in conversations], recipe.batch, recipe.seed)
             for kind, conversations in data.kinds.items()
@@ -84,40 +95,66 @@ class Trainer:
         }
         self._plan = _plan(recipe, self._batches.keys())
 
+    def join(self, group: Group) -> None:
+        """From now on each step is the group's, and this trainer does its part."""
+        self.group, self.optimiser.spread = group, group.spread
+
     def step(self) -> Measured:
         """Raises TrainingError where the loss is no number any more."""
         began, number = time.perf_counter(), self.done
         self._prepare(number)
-        batch = self.batch(number)
+        conversations, start = self.conversations(number), self.data.start
         measured = number % MEASURE_EVERY == 0
-        hidden = self.model.hidden(batch.common, batch.episodes, above=0.0 if measured else self.recipe.tau)
-        logits = self.model.logits(hidden.index_select(0, batch.wanted))
-        loss = functional.cross_entropy(logits.float(), batch.targets)
-        (loss + self.recipe.sequence_alpha * self._sequence_loss(batch)).backward()
-        if not bool(loss.isfinite()):
+        seen = self._learn(conversations, above=0.0 if measured else self.recipe.tau)
+        if not bool(seen.loss.isfinite()):
             raise TrainingError(f"the loss of step {number} is not finite", "Lower the learning rate, or tau.")
         rate = self.schedule.rate(number)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group.get("lr_factor", 1.0)
-        tops = {f"layers.{n}": top for n, layer in enumerate(self.model.attention()) if (top := layer.top) is not None}
-        self.optimiser.step(attention_max_logits=tops)
+        self.optimiser.step(attention_max_logits={f"layers.{n}": top for n, top in enumerate(seen.tops)})
         self.optimiser.zero_grad()
-        loads = self._balance(batch)
+        for moe, load in zip(self.model.moe(), seen.loads, strict=True):
+            update_bias(moe.gate.e_score_correction_bias, load, self.recipe.balance_speed)
         self.done += 1
         return Measured(
-            number, float(loss.detach()), rate, int(batch.counted.sum()) + len(batch.common), time.perf_counter() - began,
-            self.schedule.phase(number), tuple(loads), max(float(t.max()) for t in tops.values()) if measured else None,
+            number, float(seen.loss), rate, sum(len(one) - start - 1 for one in conversations) + start,
+            time.perf_counter() - began, self.schedule.phase(number), tuple(evenness(load) for load in seen.loads),
+            float(seen.tops.max()) if measured else None,
         )  # fmt: skip
+
+    def _learn(self, conversations: Sequence[Encoded], above: float) -> "_Seen":
+        """Forward and backward: this process's part of the episodes, then the sums over all processes."""
+        own, config = self.group.own(conversations), self.model.config
+        layers = list(self.model.moe())
+        loss = torch.zeros((), device=self.device)
+        loads = torch.zeros(len(layers), config.n_routed_experts, device=self.device)
+        tops = torch.zeros(config.num_hidden_layers, config.num_attention_heads, device=self.device)
+        if own:
+            batch = make_batch(own, self.data.start, self.device)
+            hidden = self.model.hidden(batch.common, batch.episodes, above=above)
+            logits = self.model.logits(hidden.index_select(0, batch.wanted))
+            total = functional.cross_entropy(logits.to(self._wide), batch.targets, reduction="sum")
+            loss = total / sum(int(one.trained[self.data.start + 1 :].sum()) for one in conversations)
+            balance = self.recipe.sequence_alpha * len(own) / len(conversations)
+            (loss + balance * self._sequence_loss(batch)).backward()
+            loads = self._loads(batch)
+            tops = torch.stack([layer.top for layer in self.model.attention() if layer.top is not None])
+        params = [p for p in self.model.parameters() if p.requires_grad]
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+        *grads, loss, loads = self.group.add([*grads, loss.detach().to(grads[0].dtype), loads.to(grads[0].dtype)])
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad
+        return _Seen(loss, loads, self.group.largest(tops))
 
     def run(self, until: Callable[[Measured], bool]) -> None:
         """Steps until `until` says so, or the schedule ends."""
         while self.done < self.schedule.steps and not until(self.step()):
             pass
 
-    def batch(self, number: int) -> Batch:
+    def conversations(self, number: int) -> list[Encoded]:
+        """Those of a step, the longest first."""
         kind, index = self._plan[number]
-        conversations = self.data.kinds[kind]
-        return make_batch([conversations[i] for i in self._batches[kind][index]], self.data.start, self.device)
+        return [self.data.kinds[kind][i] for i in self._batches[kind][index]]
 
     def _prepare(self, step: int) -> None:
         """Precision and context of a step."""
@@ -137,18 +174,18 @@ class Trainer:
             total = total + sequence_loss(scores, chosen, batch.counted)
         return total / max(len(layers), 1)
 
-    def _balance(self, batch: Batch) -> list[float]:
-        """Moves the biases; padding has no say."""
-        counted = torch.cat([batch.counted.new_ones(len(batch.common)), batch.counted.flatten()]).bool()
-        found = []
+    def _loads(self, batch: Batch) -> Tensor:
+        """How many tokens each layer sent to each expert; padding has no say, and the beginning counts once."""
+        once = float(self.group.rank == 0)
+        counted = torch.cat(
+            [torch.full((len(batch.common),), once, device=self.device), batch.counted.flatten()]
+        ).bool()
+        loads = []
         for moe in self.model.moe():
             assert moe.chosen is not None
-            bias = moe.gate.e_score_correction_bias
-            load = torch.bincount(moe.chosen[0][counted].flatten(), minlength=len(bias)).float()
-            update_bias(bias, load, self.recipe.balance_speed)
-            found.append(evenness(load))
+            loads.append(torch.bincount(moe.chosen[0][counted].flatten(), minlength=self.model.config.n_routed_experts))
             moe.chosen = None
-        return found
+        return torch.stack(loads).float() if loads else torch.zeros(0, 0, device=self.device)
 
     @torch.no_grad()
     def held_out(self, most: int = 128, *, stored: bool | None = None) -> HeldOut:
@@ -156,21 +193,24 @@ class Trainer:
         self._prepare(max(self.done - 1, 0))
         if stored is not None:
             self.model.precision = Precision(self._dtype, stored)
-        held = sorted(self.data.kinds["held_out"][:most], key=len)
+        every = sorted(self.data.kinds["held_out"][:most], key=len)
+        held = self.group.own(every)
         loss, right, tokens, solved, at = 0.0, 0, 0, 0, 0
         while at < len(held):
             size = max(2 * self.recipe.batch // max(len(held[min(at + 15, len(held) - 1)]) - self.data.start, 1), 1)
             part = held[at : at + min(size, 16)]
             batch = make_batch(part, self.data.start, self.device)
             hidden = self.model.hidden(batch.common, batch.episodes)
-            logits = self.model.logits(hidden.index_select(0, batch.wanted)).float()
+            logits = self.model.logits(hidden.index_select(0, batch.wanted)).to(self._wide)
             loss += float(functional.cross_entropy(logits, batch.targets, reduction="sum"))
             hits = logits.argmax(-1) == batch.targets
             right, tokens = right + int(hits.sum()), tokens + len(hits)
             missed = torch.zeros(len(part), device=self.device).index_add_(0, batch.owners, (~hits).float())
             solved += int((missed == 0).sum())
             at += len(part)
-        return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(held), 1))
+        (summed,) = self.group.add([torch.tensor([loss, right, tokens, solved], dtype=torch.float64)])
+        loss, right, tokens, solved = summed.tolist()
+        return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(every), 1))
 
 
 def _optimiser(model: TrainableModel, recipe: Recipe) -> MuonClip:

@@ -9,6 +9,7 @@ import pytest
 from fake_api import FakeAPI
 from kimi_program import Program
 
+from inference_backend.errors import RequestError
 from inference_backend.training.synthesis.dataset import Example, read_examples, read_held_out, training_files
 from inference_backend.training.synthesis.draw import Draw
 from inference_backend.training.synthesis.families import FAMILIES
@@ -219,6 +220,18 @@ def test_any_beginning_of_a_dataset_is_balanced():
     held = [(slot.family, slot.language) for slot in order if slot.split == "held_out"]
     counts = [held.count((family, language)) for family in FAMILIES for language in LANGUAGES]
     assert max(counts) - min(counts) <= 2
+
+
+def test_chosen_families_alone(tmp_path: Path):
+    chosen = list(slots(20, 8, ("small_talk", "read_file")))
+    assert {(slot.family, slot.split) for slot in chosen} == {
+        (family, split) for family in ("small_talk", "read_file") for split in ("train", "held_out")
+    }
+    with pytest.raises(RequestError, match="no family 'juggling'"):
+        produce(tmp_path / "none", Order(2, 0, 1, ("juggling",)))
+    assert produce(tmp_path / "some", Order(2, 0, 1, ("small_talk",)))["families"] == 1
+    with pytest.raises(RequestError, match="other families"):
+        produce(tmp_path / "some", Order(2, 0, 1))
 
 
 def test_a_name_at_the_beginning_of_a_request_stays_as_it_is():

@@ -1,18 +1,13 @@
 """A whole run on a tiny size: killed and gone on with, exported, and what MuonClip holds where Muon alone does not."""
 
 import json
-import multiprocessing
-import os
-import sys
 from dataclasses import replace
-from multiprocessing import forkserver
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
-import training_child
-from training_child import SMALL, STEPS
+from training_child import SMALL, STEPS, Child, preloaded
 from training_house import write_data
 from typer.testing import CliRunner
 
@@ -30,33 +25,10 @@ from inference_backend.training.prepare import Folder, claim, encoded_of, tokeni
 from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Trainer
 
-FORKS = multiprocessing.get_context("forkserver")
-
-
-class Child:
-    """A run in a process of its own, and what it tells."""
-
-    def __init__(self, data, out):
-        self._told, theirs = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=training_child.run, args=(data, out, theirs))
-        self.process.start()
-        theirs.close()
-
-    def lines(self):
-        try:
-            while True:
-                yield self._told.recv()
-        except EOFError:
-            self.process.join(60)
-
 
 @pytest.fixture(scope="module", autouse=True)
 def loaded():
-    """The server that children are forked from loads torch once; it finds modules by its environment alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
-        FORKS.set_forkserver_preload(["training_child"])
-        forkserver.ensure_running()
+    with preloaded():
         yield
 
 
@@ -172,11 +144,13 @@ def test_the_command_goes_on_and_says_what_is_wrong(whole, data, tmp_path):
     assert first.exit_code == 0, first.output
     assert "1 of 3 steps. Held out: loss" in first.output
     assert "The same command goes on." in first.output
-    second = CliRunner().invoke(app, [*short, "--to", str(tmp_path / "kept"), "--against", str(whole[0])])
+    second = CliRunner().invoke(
+        app, [*short, "--processes", "2", "--to", str(tmp_path / "kept"), "--against", str(whole[0])]
+    )
     assert second.exit_code == 0, second.output
     assert "3 of 3 steps" in second.output
     assert ">whole</text>" in (tmp_path / "run" / "curves" / "against.svg").read_text()
-    assert load_config(tmp_path / "kept").max_position_embeddings == 8192
+    assert load_config(tmp_path / "kept").max_position_embeddings == 65536
     with pytest.raises(EngineError, match="no recipe"):
         CliRunner().invoke(app, [*command, "--recipe", "huge"], catch_exceptions=False)
 

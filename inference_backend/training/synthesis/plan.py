@@ -1,7 +1,7 @@
 """Which tasks a dataset has: so many of each family and language, each from a seed of its own."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -27,15 +27,16 @@ class Slot(Struct, frozen=True):
     unseen_words: bool = False
 
 
-def slots(episodes: int, held_out: int) -> Iterator[Slot]:
+def slots(episodes: int, held_out: int, families: Sequence[str] = ()) -> Iterator[Slot]:
     """All of a dataset: training by the weights of the families, and of the held-out ones as many of each family and language.
 
     Of those every second one is said in words that training never sees. Any beginning of either part is balanced, too.
+    `families`: of these alone.
     """
-    order = _order(WEIGHTS)
+    names = list(families or FAMILIES)
+    order = _order({name: WEIGHTS[name] for name in names})
     for number in range(episodes):
         yield Slot(number, "train", order[number // 2 % len(order)], LANGUAGES[number % 2])
-    names = list(FAMILIES)
     for number in range(held_out):
         family, language = names[number // 4 % len(names)], LANGUAGES[number // 2 % 2]
         yield Slot(number, "held_out", family, language, unseen_names=True, unseen_words=number % 2 == 0)

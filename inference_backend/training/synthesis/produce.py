@@ -35,12 +35,13 @@ PER_FILE = 5_000
 Progress = Callable[[str, int, int], None]
 
 
-class Order(Struct, frozen=True):
-    """What was asked for. A larger order of the same seed goes on where a smaller one ended."""
+class Order(Struct, frozen=True, omit_defaults=True):
+    """What was asked for. A larger order of the same seed goes on where a smaller one ended. `families`: these alone."""
 
     episodes: int
     held_out: int
     seed: int
+    families: tuple[str, ...] = ()
 
 
 class Part(Struct, frozen=True):
@@ -62,11 +63,13 @@ def produce(
     """Make a dataset in `out`, or what is missing of it; its manifest. The same order gives the same bytes.
 
     `out/parts` keeps what was made, so that a run which was stopped goes on; it may be removed in the end. Raises RequestError
-    when it is of another seed, OSError.
+    when it is of another seed or other families, or when there is no such family; OSError.
     """
+    if unknown := [name for name in order.families if name not in FAMILIES]:
+        raise RequestError(f"there is no family {unknown[0][:40]!r}", f"There are {', '.join(FAMILIES)}.")
     folder = out / "parts"
     folder.mkdir(parents=True, exist_ok=True)
-    _same_seed(folder / "seed.json", order.seed)
+    _same_seed(folder / "seed.json", [order.seed, *order.families] if order.families else order.seed)
     parts = list(_parts(folder, order))
     missing = [part for part in parts if not part.facts.exists()]
     total = sum(len(part.slots) for part in parts)
@@ -78,14 +81,16 @@ def produce(
     return _gather(out, parts, order)
 
 
-def _same_seed(path: Path, seed: int) -> None:
+def _same_seed(path: Path, seed: object) -> None:
     if path.exists() and json.loads(path.read_text()) != seed:
-        raise RequestError(f"{path.parent} holds the parts of another seed", "Give another folder, or remove it.")
+        raise RequestError(
+            f"{path.parent} holds the parts of another seed or of other families", "Give another folder, or remove it."
+        )
     write_json(path, seed)
 
 
 def _parts(folder: Path, order: Order) -> Iterator[Part]:
-    every = list(slots(order.episodes, order.held_out))
+    every = list(slots(order.episodes, order.held_out, order.families))
     for split in ("train", "held_out"):
         own = [slot for slot in every if slot.split == split]
         for at in range(0, len(own), PART):
@@ -177,7 +182,7 @@ def _gather(out: Path, parts: Sequence[Part], order: Order) -> dict[str, Any]:
     manifest = {
         "format": FORMAT,
         "order": to_builtins(order),
-        "families": len(FAMILIES),
+        "families": len(order.families or FAMILIES),
         **tally.told(),
         "rejected": dict(sorted(rejected.items())),
         "dropped": dict(sorted(sieve.dropped.items())),
