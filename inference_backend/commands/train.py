@@ -51,7 +51,7 @@ def train(
         raise RequestError(f"there is no recipe {recipe[:40]!r}", f"There are {', '.join(RECIPES)}.")
     chosen = replace(RECIPES[recipe], steps=steps) if steps else RECIPES[recipe]
     os.nice(nice)
-    torch.set_num_threads(threads or _cores())
+    torch.set_num_threads(threads or cores())
     with screen() as shown:
         outcome = run(data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device)
     found = outcome.held_out
@@ -67,7 +67,7 @@ def train(
         typer.echo(f"Copied to {to}.")
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
