@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
+from boxes import offered
 from training_child import SMALL
 from typer.testing import CliRunner
 
@@ -24,11 +25,14 @@ from inference_backend.training.rl_policy import Policy
 from inference_backend.training.rl_run import Verdict, reinforce
 from inference_backend.training.rl_trainer import Settings
 from inference_backend.training.synthesis.families import FAMILIES
-from inference_backend.training.synthesis.plan import draw_task, slots
+from inference_backend.training.synthesis.goals import Command, Goal
+from inference_backend.training.synthesis.plan import Slot, draw_task, slots
 from inference_backend.training.synthesis.player import Player
 from inference_backend.training.synthesis.produce import Order, produce
 from inference_backend.training.synthesis.rollouts import Game, Players
 from inference_backend.training.synthesis.rooms import Room
+from inference_backend.training.synthesis.task import Call, Steps, Task, Words
+from inference_backend.training.synthesis.world import World
 from inference_backend.training.trainer import optimiser_of
 
 RECIPE = replace(SMALL, vocabulary=700, context=2048, steps=1, batch=1024)
@@ -102,6 +106,37 @@ async def test_an_untrained_model_cannot_make_an_invalid_call(run):
     assert compared
 
 
+def writes(code: str) -> Task:
+    """A task with a file of any text, that is run when it is done; its expert writes `code` there."""
+
+    def expert() -> Steps:
+        yield Call("WriteFile", {"path": "made.py", "content": code})
+        yield Words("Done.")
+
+    goal = Goal(files={}, free=("made.py",), commands=(Command(("python3", "made.py"), ("made",)),))
+    return Task("t", "none", "en", "none:0", 1, "train", (), World(), ("Write made.py.",), goal, expert)
+
+
+@pytest.mark.skipif(not offered(), reason="no box here")
+async def test_code_of_a_model_runs_in_the_box_alone(tmp_path):
+    """When its goal is checked, too: what it wrote is run where its commands are."""
+    outside = tmp_path / "outside.txt"
+    hostile = f"open({str(outside)!r}, 'w').write('made')\nprint('made')\n"
+    async with Room(accepts_no_box=False) as room:
+        good, bad = [await room.perform(writes(code)) for code in ("print('made')\n", hostile)]
+    assert good.wrong == ()
+    assert not outside.exists()
+    assert "made.py ended with 1" in bad.wrong[0]
+
+
+@pytest.mark.skipif(not offered(), reason="no box here")
+async def test_experts_solve_tasks_with_code_where_models_do():
+    async with Room(accepts_no_box=False) as room:
+        for number, family in enumerate(("fix_bug", "add_function", "write_script", "git_commit")):
+            episode = await room.perform(draw_task(Slot(number, "train", family, "en"), 3, 0))
+            assert episode.wrong == ()
+
+
 def test_a_game_is_the_same_in_one_process_and_in_two(run):
     game = Game(5, 2, 1.0, SETTINGS.budget)
     chosen = list(slots(5, 0))  # more than one process takes at a time
@@ -168,7 +203,7 @@ def test_the_command_says_what_is_wrong(run, tmp_path):
         (tmp_path, tmp_path / "new", "is no run that was trained"),
         (run, tmp_path / "other", "is not empty"),
     ):
-        result = CliRunner().invoke(app, ["reinforce", str(source), str(out), "--nice", "0", "--jobs", "1"])
+        result = CliRunner().invoke(app, ["reinforce", str(source), str(out), "--nice", "0", "--threads", "1"])
         assert isinstance(result.exception, TrainingError)
         assert said in str(result.exception)
 

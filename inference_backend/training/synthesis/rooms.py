@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from inference_backend.training.synthesis.expert import Expert
 from inference_backend.training.synthesis.families.trouble import NOBODY
-from inference_backend.training.synthesis.goals import check
+from inference_backend.training.synthesis.goals import COMMAND_SECONDS, argv_of, check, unexpected, unlike
 from inference_backend.training.synthesis.masks import Masks, masks_for
 from inference_backend.training.synthesis.player import ENDPOINT
 from inference_backend.training.synthesis.replay import replay
@@ -83,7 +83,8 @@ class Actor(Provider, Protocol):
 class Room:
     """One agent for many tasks, one after another. Use it as `async with`.
 
-    `accepts_no_box`: commands run where the machine has no box, too; for experts alone, whose commands are known.
+    `accepts_no_box` is for experts alone, whose commands and code are known: commands run where the machine has no box, too, and
+    goals run code outside of it.
     """
 
     def __init__(self, *, accepts_no_box: bool = True) -> None:
@@ -166,12 +167,37 @@ class Room:
             for text in task.turns:
                 end, answer = await _turn(session, masks.real(text))
                 wrong += [f"a turn ended: {end.stop} {end.error}".strip()] if end.stop != "done" else []
-            wrong += check(task.goal, folder, masks.shown(answer)).reasons
+            wrong += await self._missed(task, folder, masks.shown(answer))
             system, tools, messages = self._sent(session, actor, masks)
             return Episode(task, system, tools, messages, tuple(wrong))
         finally:
             await self._agent.close(session)
             shutil.rmtree(self._top / "home" / "sessions", ignore_errors=True)
+
+    async def _missed(self, task: Task, folder: Path, answer: str) -> tuple[str, ...]:
+        """What of the goal is missed. Code that a model wrote runs where its commands ran: in the box."""
+        if self._accepts_no_box:
+            return check(task.goal, folder, answer).reasons
+        reasons = unlike(task.goal, folder, answer)
+        if reasons or not task.goal.commands:
+            return reasons
+        box = self._agent.box
+        if box is None or box.prove().rung == "R0":
+            return ("the goal runs code, and there is no box here",)
+        scratch = Path(tempfile.mkdtemp(prefix="s", dir=self._top))
+        workspace = self._agent.make_workspace(folder, scratch)
+        try:
+            for command in task.goal.commands:
+                said = list[bytes]()
+                ended = await workspace.run(
+                    argv_of(command), cwd=folder, env={}, timeout=COMMAND_SECONDS, on_output=said.append
+                )
+                if reason := unexpected(command, ended.code, b"".join(said).decode("utf-8", "replace")):
+                    return (reason,)
+        finally:
+            await workspace.aclose()
+            shutil.rmtree(scratch, ignore_errors=True)
+        return ()
 
     def _sent(
         self, session: "Session", actor: Actor, masks: Masks
