@@ -16,8 +16,10 @@ from typing import Any
 
 import torch
 
+from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.checkpoint.folder import SINGLE, Progress
 from inference_backend.checkpoint.writer import write_text
+from inference_backend.config import read_config
 from inference_backend.errors import TrainingError
 from inference_backend.training import state
 from inference_backend.training.curves import picture
@@ -163,11 +165,10 @@ def _claim(folder: Folder, settings: Settings, source: Folder) -> None:
 
 def _prepared(source: Folder, recipe: Recipe, settings: Settings, device: str) -> tuple[Reinforcer, dict[str, Any]]:
     """With the weights of the run, and the config.json of what it becomes."""
-    raw = json.loads((source.checkpoint / "config.json").read_text("utf-8"))
-    config = recipe.config(raw["vocab_size"] - 256, long=True)
+    raw = recipe.raw_config(Tokenizer.load(source.tokenizer).ordinary_count, long=True)
     on_cpu = torch.device(device).type == "cpu"
     dtype = torch.bfloat16 if not on_cpu or torch.backends.mkldnn.is_available() else torch.float32
-    reinforcer = Reinforcer(recipe, config, settings, read_encoded(source), device=device, dtype=dtype)
+    reinforcer = Reinforcer(recipe, read_config(raw), settings, read_encoded(source), device=device, dtype=dtype)
     state.load(source.state, reinforcer.model, optimiser_of(reinforcer.model, recipe))
     return reinforcer, raw
 
