@@ -21,7 +21,7 @@ def reinforce(
     samples: Annotated[int, typer.Option(help="How often each is played.", min=2)] = 8,
     held_out: Annotated[int, typer.Option(help="Held-out tasks, played before and after.", min=1)] = 200,
     lr: Annotated[float, typer.Option(help="Learning rate.", min=0)] = 2e-4,
-    ptx: Annotated[float, typer.Option(help="Weight of the loss on the data of the run.", min=0)] = 1.0,
+    ptx: Annotated[float, typer.Option(help="Weight of the loss on the data of the run.", min=0)] = 10.0,
     minutes: Annotated[
         float, typer.Option(help="Stop after so long; the same command goes on. 0: to the end.", min=0)
     ] = 0.0,

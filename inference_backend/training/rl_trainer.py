@@ -38,8 +38,8 @@ class Settings:
     lr: float = 2e-4
     tau: float = 0.1
     """How hard a policy is held to the one that played."""
-    ptx: float = 1.0
-    """Weight of SFT's loss, per token, against that of an episode."""
+    ptx: float = 10.0
+    """Weight of SFT's loss, which is a token's, against the objective, which is a whole episode's."""
     heat_first: float = 1.0
     heat_last: float = 0.6
     budget: Budget = field(default_factory=Budget)

@@ -191,7 +191,7 @@ def test_a_run_that_was_stopped_comes_to_the_same_weights(run, tmp_path):
 def test_what_is_rewarded_in_real_rooms_is_learnt(run, tmp_path):
     """A model that knows nothing can learn one thing there: to end within its budget."""
     torch.set_num_threads(1)
-    settings = replace(SETTINGS, iterations=8, tasks=6, samples=6, updates=2, lr=2e-2, ptx=0.0, heat_last=1.0)
+    settings = replace(SETTINGS, iterations=6, tasks=6, samples=6, updates=2, lr=2e-2, ptx=0.0, heat_last=1.0)
     reinforce(run, tmp_path / "out", settings, told, lambda what, done, total: None)
     lines = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     rewards = [line["reward"] for line in lines]
