@@ -85,8 +85,8 @@ class Policy:
             if grammar.is_done:
                 break
             if len(reply.tokens) < most:
-                allowed = grammar.allowed()
-                assert allowed is not None, grammar.notes
+                if (allowed := grammar.allowed()) is None:
+                    break  # too much for the grammar's own limits: cut off here, as nothing holds the reply any more
                 token = _drawn(self._logits(reply), allowed, heat, rng)
                 grammar.accept(token)
                 reply.tokens.append(token)

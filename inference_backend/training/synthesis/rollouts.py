@@ -20,8 +20,9 @@ from inference_backend.training.synthesis.player import Player
 from inference_backend.training.synthesis.rooms import Episode, Room
 from inference_backend.training.synthesis.task import Task
 
-CHUNKS, CHUNK = 4, 4
-"""Pieces of work for each process, so that none waits long for the others; and the tasks of the smallest."""
+CHUNK = 4
+"""Tasks that a process plays at a time. As a policy begins anew with each chunk, rollouts are the same however many processes
+there are: what a model computed before changes the last bits of what it computes next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,6 @@ class Players:
     """Processes that play. Use it as `with`."""
 
     def __init__(self, jobs: int) -> None:
-        self._jobs = jobs
         self._pool = ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) if jobs > 1 else None
 
     def __enter__(self) -> Self:
@@ -74,8 +74,7 @@ class Players:
         self, checkpoint: Path, slots: Sequence[Slot], game: Game, progress: Callable[[int], None] = lambda done: None
     ) -> list[Played]:
         """The tasks of `slots`, in their order; without those that even the expert does not solve here. Raises EngineError."""
-        size = max(-(-len(slots) // (self._jobs * CHUNKS)), CHUNK)
-        chunks = [slots[at : at + size] for at in range(0, len(slots), size)]
+        chunks = [slots[at : at + CHUNK] for at in range(0, len(slots), CHUNK)]
         work = partial(play, checkpoint, game)
         made: list[list[Played]] = []
         results: Iterator[list[Played]] = self._pool.map(work, chunks) if self._pool else map(work, chunks)
