@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # the tests start Python some thousand times: it compiles once, whatever the machine says
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine tiny eval-tiny smoke-tiny docs demo clean
+.PHONY: run test nightly check check-types check-style check-imports check-house format bench bench-engine tiny reinforce-tiny eval-tiny smoke-tiny docs demo clean
 
 run: $(VENV)/.installed
 	@$(BIN)/kimi $(ARGS)
@@ -64,6 +64,10 @@ bench-engine: $(VENV)/.installed-dev
 tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
 	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --to inference_backend/tiny $(ARGS)
+
+# what `make tiny` made, reinforced by the tasks it solves; copied into the package only if it solves more held-out ones than before
+reinforce-tiny: $(VENV)/.installed-dev
+	$(BIN)/python -m inference_backend reinforce $(TINY)/run $(TINY)/reinforced --to inference_backend/tiny $(ARGS)
 
 # held-out tasks and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
 eval-tiny: $(VENV)/.installed-dev

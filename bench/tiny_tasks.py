@@ -7,9 +7,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from math import sqrt
 from pathlib import Path
 
+from inference_backend.training.rl import wilson
 from inference_backend.training.synthesis.dataset import Example
 from inference_backend.training.synthesis.goals import check
 from inference_backend.training.synthesis.masks import masks_for
@@ -105,16 +105,6 @@ def _turn(home: Home, folder: Path, task: Example, text: str, said: list[str]) -
         return f"kimi ended with {done.returncode}: {done.stderr[-300:]}"
     said.append(str(result["result"]))
     return "" if result["stop"] == "done" else f"a turn ended: {result['stop']} {result['error']}".strip()
-
-
-def wilson(solved: int, of: int, z: float = 1.96) -> tuple[float, float]:
-    """The interval of 95 % of a share (E. B. Wilson, 1927); all of it where nothing was tried."""
-    if not of:
-        return 0.0, 1.0
-    share, spread = solved / of, z * z / of
-    middle = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * sqrt(share * (1 - share) / of + spread / (4 * of))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def shown(outcomes: Iterable[Outcome]) -> str:

@@ -52,7 +52,7 @@ def train(
         raise RequestError(f"there is no recipe {recipe[:40]!r}", f"There are {', '.join(RECIPES)}.")
     chosen = replace(RECIPES[recipe], steps=steps) if steps else RECIPES[recipe]
     os.nice(nice)
-    torch.set_num_threads(threads or max(_cores() // processes, 1))
+    torch.set_num_threads(threads or max(cores() // processes, 1))
     with screen() as shown:
         outcome = run(
             data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device, processes=processes
@@ -70,7 +70,7 @@ def train(
         typer.echo(f"Copied to {to}.")
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 

@@ -16,17 +16,18 @@ class Journal:
 
     def __init__(self, path: Path, done: int) -> None:
         self._path = path
-        kept = [line for line in _lines(path) if line["step"] < done]
+        kept = [line for line in read_lines(path) if line["step"] < done]
         write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def step(self, measured: Measured) -> None:
-        self._write(asdict(measured))
+        self.write(asdict(measured))
 
     def held_out(self, step: int, found: HeldOut) -> None:
-        self._write({"step": step, "held_out": asdict(found)})
+        self.write({"step": step, "held_out": asdict(found)})
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def write(self, line: dict[str, Any]) -> None:
+        """A line with a `step`."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
 
@@ -36,7 +37,7 @@ class Journal:
     def draw(self, folder: Path) -> None:
         """loss.svg, load.svg, logits.svg and rate.svg."""
         folder.mkdir(exist_ok=True)
-        lines = list(_lines(self._path))
+        lines = list(read_lines(self._path))
         steps = [line for line in lines if "loss" in line]
         held = [(float(line["step"]), line["held_out"]) for line in lines if "held_out" in line]
         layers = range(len(steps[0]["loads"]) if steps else 0)
@@ -57,13 +58,15 @@ class Journal:
 def draw_against(picture_path: Path, journals: Mapping[str, Path]) -> None:
     """One picture of the held-out loss of several runs, by name."""
     lines = {
-        name: [(float(line["step"]), float(line["held_out"]["loss"])) for line in _lines(path) if "held_out" in line]
+        name: [
+            (float(line["step"]), float(line["held_out"]["loss"])) for line in read_lines(path) if "held_out" in line
+        ]
         for name, path in journals.items()
     }
     write_text(picture_path, picture("Held-out loss", lines, logarithmic=True))
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Whole lines; what a killed run left half-written is skipped."""
     if not path.exists():
         return

@@ -138,6 +138,11 @@ def encoded_of(folder: Folder, recipe: Recipe, data: Path, tokenizer: Tokenizer,
         start = common_start([one for conversations in made.values() for one in conversations])
         tensors = {name: array for kind, ones in made.items() for name, array in _packed(kind, ones).items()}
         write_file(folder.encoded / SINGLE, {**tensors, "start": np.asarray([start], np.int64)})
+    return read_encoded(folder)
+
+
+def read_encoded(folder: Folder) -> Data:
+    """What `encoded_of` left. Raises CheckpointError where there is none."""
     stored = Checkpoint(folder.encoded)
     return Data({kind: _unpacked(stored, kind) for kind in KINDS}, int(stored.array("start")[0]))
 

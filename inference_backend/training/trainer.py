@@ -86,7 +86,7 @@ class Trainer:
         self.device, self._dtype, self._configs = torch.device(device), dtype, (short, long)
         self._wide = torch.promote_types(dtype, torch.float32)
         self.model = TrainableModel(short, seed=recipe.seed).to(self.device)
-        self.optimiser = _optimiser(self.model, recipe)
+        self.optimiser = optimiser_of(self.model, recipe)
         self.done, self.group = 0, ALONE
         self._batches = {
             kind: Batches([len(one) - data.start for one in conversations], recipe.batch, recipe.seed)
@@ -213,7 +213,7 @@ class Trainer:
         return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(every), 1))
 
 
-def _optimiser(model: TrainableModel, recipe: Recipe) -> MuonClip:
+def optimiser_of(model: TrainableModel, recipe: Recipe) -> MuonClip:
     """Muon for the matrices, AdamW for embedding, output head and norms; QK-Clip on every layer."""
     rest = {id(p) for name, p in model.named_parameters() if p.ndim < 2 or "embed_tokens" in name or "lm_head" in name}
     groups = [

@@ -48,10 +48,15 @@ class Verdict(Struct, frozen=True):
 
 def check(goal: Goal, folder: Path, answer: str) -> Verdict:
     """Whether a goal is reached in `folder`, by an agent whose last words are `answer`. Runs the goal's commands there."""
-    reasons = [*_wrong_files(goal, folder), *_wrong_answer(goal, answer)]
+    reasons = list(unlike(goal, folder, answer))
     if not reasons:
         reasons += [reason for command in goal.commands if (reason := _wrong_output(command, folder))]
     return Verdict(tuple(reasons))
+
+
+def unlike(goal: Goal, folder: Path, answer: str) -> tuple[str, ...]:
+    """What is wrong with the files and the answer. Runs nothing."""
+    return (*_wrong_files(goal, folder), *_wrong_answer(goal, answer))
 
 
 def _wrong_files(goal: Goal, folder: Path) -> list[str]:
@@ -94,13 +99,22 @@ def plain_words(text: str) -> str:
 
 
 def _wrong_output(command: Command, folder: Path) -> str:
-    argv = [sys.executable if word == "python3" else word for word in command.argv]
     try:
-        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        done = subprocess.run(
+            argv_of(command), cwd=folder, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{' '.join(command.argv)}: {error}"
-    said = done.stdout + done.stderr
-    if done.returncode != command.code:
-        return f"{' '.join(command.argv)} ended with {done.returncode}: {said[-300:]}"
+    return unexpected(command, done.returncode, done.stdout + done.stderr)
+
+
+def argv_of(command: Command) -> list[str]:
+    return [sys.executable if word == "python3" else word for word in command.argv]
+
+
+def unexpected(command: Command, code: int | None, said: str) -> str:
+    """What is wrong with how a command ended (None: it was killed) and what it said; empty where nothing is."""
+    if code != command.code:
+        return f"{' '.join(command.argv)} ended with {code}: {said[-300:]}"
     missing = [text for text in command.output if text not in said]
     return f"{' '.join(command.argv)} does not say {missing[0]!r}: {said[-300:]}" if missing else ""

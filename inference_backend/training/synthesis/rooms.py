@@ -6,15 +6,17 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec import Struct
 
 from inference_backend.training.synthesis.expert import Expert
 from inference_backend.training.synthesis.families.trouble import NOBODY
-from inference_backend.training.synthesis.goals import check
+from inference_backend.training.synthesis.goals import COMMAND_SECONDS, argv_of, check, unexpected, unlike
 from inference_backend.training.synthesis.masks import Masks, masks_for
+from inference_backend.training.synthesis.player import ENDPOINT
 from inference_backend.training.synthesis.replay import replay
 from inference_backend.training.synthesis.site import Site
 from inference_backend.training.synthesis.task import Task
@@ -23,7 +25,7 @@ from kimi_agent.build import build
 from kimi_agent.config import Overrides, load_config
 from kimi_agent.core import event as ev
 from kimi_agent.core.ask import Answer, Deny, Dismissed, Permission, Question
-from kimi_agent.core.provider import Endpoint, Request
+from kimi_agent.core.provider import Model, Provider, Request
 from kimi_agent.providers.chat_request import RequestEncoder
 
 if TYPE_CHECKING:
@@ -71,8 +73,22 @@ class Episode(Struct, frozen=True):
     wrong: tuple[str, ...] = ()
 
 
+class Actor(Provider, Protocol):
+    """Who plays a task in a model's place: an expert, or a model. `last` is the last request that it was sent."""
+
+    model: Model
+    last: Request | None
+
+
 class Room:
-    """One agent for many tasks, one after another. Use it as `async with`."""
+    """One agent for many tasks, one after another. Use it as `async with`.
+
+    `accepts_no_box` is for experts alone, whose commands and code are known: commands run where the machine has no box, too, and
+    goals run code outside of it.
+    """
+
+    def __init__(self, *, accepts_no_box: bool = True) -> None:
+        self._accepts_no_box = accepts_no_box
 
     async def __aenter__(self) -> Self:
         self._top = Path(tempfile.mkdtemp(prefix="kimi-world-")).resolve()
@@ -82,7 +98,9 @@ class Room:
         home = self._top / "home"
         home.mkdir()
         config = load_config(home / "config.toml", {}, Overrides(), text=CONFIG)
-        self._agent = build(config, cwd=self._top, home=home, trust="always", headless=True, accepts_no_box=True)
+        self._agent = build(
+            config, cwd=self._top, home=home, trust="always", headless=True, accepts_no_box=self._accepts_no_box
+        )
         # A world has no rules, skills and types of agents of its own, and the compact profile tells of none: half of the time
         # of an episode would go into looking for them.
         self._agent.make_rules = self._agent.find_skills = self._agent.find_agents = None
@@ -97,14 +115,20 @@ class Room:
             os.environ |= {name: value} if value is not None else {}
         shutil.rmtree(self._top, ignore_errors=True)
 
-    async def perform(self, task: Task) -> Episode:
-        """Do a task in a new world. What goes wrong is in the episode's `wrong`, never raised."""
+    async def perform(self, task: Task, actor: Callable[[Model, Masks], Actor] | None = None) -> Episode:
+        """Do a task in a new world. What goes wrong is in the episode's `wrong`, never raised.
+
+        `actor` makes who does it; else the task's expert does.
+        """
         folder = Path(tempfile.mkdtemp(prefix="w", dir=self._top))
         try:
             make_world(task.world, folder)
             self._site.pages = task.world.site
             masks = masks_for(task.seed, str(folder), task.world.port, self._site.port)
-            return await self._act(task, folder, masks, Expert(task.expert(), self._agent.models[MODEL], masks))
+            model = self._agent.models[MODEL]
+            return await self._act(
+                task, folder, masks, actor(model, masks) if actor else Expert(task.expert(), model, masks)
+            )
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -131,8 +155,8 @@ class Room:
             for each in (folder, scratch):
                 shutil.rmtree(each, ignore_errors=True)
 
-    async def _act(self, task: Task, folder: Path, masks: Masks, expert: Expert) -> Episode:
-        self._agent.make_provider = lambda name: expert
+    async def _act(self, task: Task, folder: Path, masks: Masks, actor: Actor) -> Episode:
+        self._agent.make_provider = lambda name: actor
         session = self._agent.open(
             ask=functools.partial(_answers, _no(task.refuses)),
             cwd=folder,
@@ -143,21 +167,45 @@ class Room:
             for text in task.turns:
                 end, answer = await _turn(session, masks.real(text))
                 wrong += [f"a turn ended: {end.stop} {end.error}".strip()] if end.stop != "done" else []
-            wrong += check(task.goal, folder, masks.shown(answer)).reasons
-            system, tools, messages = self._sent(session, expert, masks)
+            wrong += await self._missed(task, folder, masks.shown(answer))
+            system, tools, messages = self._sent(session, actor, masks)
             return Episode(task, system, tools, messages, tuple(wrong))
         finally:
             await self._agent.close(session)
             shutil.rmtree(self._top / "home" / "sessions", ignore_errors=True)
 
+    async def _missed(self, task: Task, folder: Path, answer: str) -> tuple[str, ...]:
+        """What of the goal is missed. Code that a model wrote runs where its commands ran: in the box."""
+        if self._accepts_no_box:
+            return check(task.goal, folder, answer).reasons
+        reasons = unlike(task.goal, folder, answer)
+        if reasons or not task.goal.commands:
+            return reasons
+        box = self._agent.box
+        if box is None or box.prove().rung == "R0":
+            return ("the goal runs code, and there is no box here",)
+        scratch = Path(tempfile.mkdtemp(prefix="s", dir=self._top))
+        workspace = self._agent.make_workspace(folder, scratch)
+        try:
+            for command in task.goal.commands:
+                said = list[bytes]()
+                ended = await workspace.run(
+                    argv_of(command), cwd=folder, env={}, timeout=COMMAND_SECONDS, on_output=said.append
+                )
+                if reason := unexpected(command, ended.code, b"".join(said).decode("utf-8", "replace")):
+                    return (reason,)
+        finally:
+            await workspace.aclose()
+            shutil.rmtree(scratch, ignore_errors=True)
+        return ()
+
     def _sent(
-        self, session: "Session", expert: Expert, masks: Masks
+        self, session: "Session", actor: Actor, masks: Masks
     ) -> tuple[str, list[dict[str, Any]], list[dict[str, Any]]]:
         """The body of the request that would follow the last answer."""
-        endpoint = Endpoint("engine", "kimi_engine", "http://127.0.0.1/v1")
-        assert expert.last is not None
-        whole = Request("", expert.last.system, session.runner.history.messages, expert.last.tools)
-        body = json.loads(masks.shown(RequestEncoder(endpoint, expert.model).encode(whole).decode()))
+        assert actor.last is not None
+        whole = Request("", actor.last.system, session.runner.history.messages, actor.last.tools)
+        body = json.loads(masks.shown(RequestEncoder(ENDPOINT, actor.model).encode(whole).decode()))
         messages = body["messages"]
         system = messages[0]["content"] if messages[0]["role"] == "system" else ""
         return system, body.get("tools", []), messages
