@@ -54,22 +54,28 @@ class Batch:
     counted: Tensor  # [B, L] float32: 1 for tokens, 0 for padding
     wanted: Tensor  # [M] int64: places in the flattened episodes whose next token is trained
     targets: Tensor  # [M] int64
+    weights: Tensor  # [M] float32: what a place counts in the loss
     owners: Tensor  # [M] int64: the episode of each
 
 
-def make_batch(conversations: Sequence[Encoded], start: int, device: torch.device) -> Batch:
-    """Conversations whose first `start` tokens are the same. The last token of an episode is only ever a target."""
+def make_batch(conversations: Sequence[Encoded], start: int, device: torch.device, read: float = 0.0) -> Batch:
+    """Conversations whose first `start` tokens are the same. The last token of an episode is only ever a target.
+
+    Tokens that the model only reads are predicted as well where they count something, `read`.
+    """
     common = conversations[0].tokens[:start].astype(np.int64)
     parts = [(one.tokens[start:], one.trained[start:]) for one in conversations]
     length = max(len(tokens) for tokens, _ in parts) - 1
     episodes, counted = np.zeros((len(parts), length), np.int64), np.zeros((len(parts), length), np.float32)
-    wanted, targets, owners = list[Any](), list[Any](), list[Any]()
+    wanted, targets, weights, owners = list[Any](), list[Any](), list[Any](), list[Any]()
     for row, (tokens, trained) in enumerate(parts):
         episodes[row, : len(tokens) - 1] = tokens[:-1]
         counted[row, : len(tokens) - 1] = 1
-        places = np.flatnonzero(trained[1:])
+        counts = np.where(trained[1:], np.float32(1.0), np.float32(read))
+        places = np.flatnonzero(counts)
         wanted.append(row * length + places)
         targets.append(tokens[1:][places])
+        weights.append(counts[places])
         owners.append(np.full(len(places), row))
 
     def tensor(array: Any, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -77,5 +83,5 @@ def make_batch(conversations: Sequence[Encoded], start: int, device: torch.devic
 
     return Batch(
         tensor(common), tensor(episodes), tensor(counted, torch.float32), tensor(np.concatenate(wanted)),
-        tensor(np.concatenate(targets)), tensor(np.concatenate(owners)),
+        tensor(np.concatenate(targets)), tensor(np.concatenate(weights), torch.float32), tensor(np.concatenate(owners)),
     )  # fmt: skip

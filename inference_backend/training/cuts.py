@@ -18,14 +18,14 @@ DEEP = 3
 
 
 class Cuts:
-    """All pairs of tokens that say what one token of letters says."""
+    """All pairs of tokens that say what one token of letters says; characters of several bytes come apart into bytes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
         self._pairs: dict[int, list[tuple[int, int]]] = {}
         for text, token in number.items():
-            if tokenizer.is_special(token) or not text.isalpha():
+            if tokenizer.is_special(token) or not all(byte >= 128 or chr(byte).isalpha() for byte in text):
                 continue
             halves = ((number.get(text[:at]), number.get(text[at:])) for at in range(1, len(text)))
             pairs = [(left, right) for left, right in halves if left is not None and right is not None]

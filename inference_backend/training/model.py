@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from inference_backend.config import ModelConfig
 from inference_backend.reference import attention_scales, yarn_frequencies
 from inference_backend.training.attention import Spans
-from inference_backend.training.layers import Attention, Experts, Maker, Mlp, Moe, Norm, Precision, Shape, Weight
+from inference_backend.training.first_values import draw
+from inference_backend.training.layers import Attention, Maker, Mlp, Moe, Norm, Precision, Shape, Weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ class Body(nn.Module):
 
     def __init__(self, config: ModelConfig, scale: float) -> None:
         super().__init__()
-        self.embed_tokens = Weight((config.vocab_size, config.hidden_size), std=config.hidden_size**-0.5)
+        # as large as what layers add: else a rare token is not told from others behind the first of them
+        std = config.hidden_size**-0.5 if config.tie_word_embeddings else 1.0
+        self.embed_tokens = Weight((config.vocab_size, config.hidden_size), std=std)
         self.layers = nn.ModuleList(Layer(config, number, scale) for number in range(config.num_hidden_layers))
         self.norm = Norm(config.hidden_size, config.rms_norm_eps)
 
@@ -67,26 +70,15 @@ class TrainableModel(nn.Module):
         self.lm_head = Weight((config.vocab_size, config.hidden_size), head, config.hidden_size**-0.5) if head else None
         self.precision = Precision()
         self.use(config)
-        self._draw(seed)
+        draw(self, seed)
 
     def use(self, config: ModelConfig) -> None:
         """Takes another context over: YaRN's frequencies and scale. Sizes must be the same."""
         self.config = config
-        self._inv_freq = torch.from_numpy(yarn_frequencies(config))
+        self.frequencies = torch.from_numpy(yarn_frequencies(config))
         self._rope_scale, scale = attention_scales(config)
         for layer in self.attention():
             layer.scale = scale
-
-    def _draw(self, seed: int) -> None:
-        """First values, from a generator of their own."""
-        rng = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for module in self.modules():
-                if isinstance(module, Weight) and module.std is not None:
-                    module.weight.normal_(0.0, module.std, generator=rng)
-                elif isinstance(module, Experts):
-                    module.gate_up.normal_(0.0, module.std, generator=rng)
-                    module.down.normal_(0.0, module.std_down, generator=rng)
 
     def hidden(self, common: Tensor, episodes: Tensor, *, above: float = float("inf")) -> Tensor:
         """Tokens of the beginning [P] (may be none) and of the episodes behind it [B, L] to normed states [B L, D].
@@ -98,7 +90,7 @@ class TrainableModel(nn.Module):
         start, (count, length) = len(common), episodes.shape
         device = episodes.device
         positions = torch.cat([torch.arange(start), torch.arange(start, start + length).repeat(count)])
-        angles = (positions.double()[:, None] * self._inv_freq).repeat_interleave(2, dim=1)
+        angles = (positions.double()[:, None] * self.frequencies).repeat_interleave(2, dim=1)
         wide = torch.promote_types(self.precision.dtype, torch.float32)
         cos, sin = ((f(angles) * self._rope_scale).to(device, self.precision.dtype) for f in (torch.cos, torch.sin))
         shape = Shape(Spans(start, count, length), cos, sin, above)

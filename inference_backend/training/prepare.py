@@ -30,7 +30,7 @@ from inference_backend.training.conversations import (
     read_tools,
 )
 from inference_backend.training.cuts import Cuts
-from inference_backend.training.recipe import YARN_FACTOR, Recipe
+from inference_backend.training.recipe import Recipe
 from inference_backend.training.trainer import Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
@@ -113,8 +113,8 @@ def tokenizer_of(folder: Folder, recipe: Recipe, data: Path, progress: Progress 
 
 
 def _texts(lines: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
-    """What the tokenizer sees: each message once, and what all conversations share a few per cent as often as it is used."""
-    often = max(len(lines) // 30, 1)
+    """What the tokenizer sees: each message once, and what all conversations share an eighth as often as it is used."""
+    often = max(len(lines) // 8, 1)
     texts = [(declaration(tools, TEMPLATE), often)] if tools else []
     # what the template itself writes
     texts += [(name, len(lines)) for name in ("user", "assistant", "system", "tool")]
@@ -144,7 +144,8 @@ def encoded_of(folder: Folder, recipe: Recipe, data: Path, tokenizer: Tokenizer,
 def read_encoded(folder: Folder) -> Data:
     """What `encoded_of` left. Raises CheckpointError where there is none."""
     stored = Checkpoint(folder.encoded)
-    return Data({kind: _unpacked(stored, kind) for kind in KINDS}, int(stored.array("start")[0]))
+    kinds = {kind: _unpacked(stored, kind) for kind in KINDS}
+    return Data(kinds, int(stored.array("start")[0]), Cuts(Tokenizer.load(folder.tokenizer)))
 
 
 def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress) -> dict[str, list[Encoded]]:
@@ -156,9 +157,8 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
     made["held_out"] = encode_all(held, tools, tokenizer, recipe.context)
     progress("encoding", 2, len(KINDS))
     start = common_start(made["train"])
-    cuts = Cuts(tokenizer)
     sizes = [len(one) - start for one in encode_all(lines, tools, tokenizer, 1 << 30)]
-    longest, rng = int(recipe.context * YARN_FACTOR), Random(recipe.seed)
+    longest, rng = recipe.longest, Random(recipe.seed)
     for kind, least, most, share in (
         ("chains", recipe.context // 3, recipe.context, recipe.chains),
         ("long", recipe.context, longest, recipe.long * 0.08),
@@ -167,10 +167,6 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
         budgets = [max(int(rng.uniform(least, most)) - start - 64, 1) for _ in range(count)]
         made[kind] = encode_all(chained(lines, budgets, sizes, recipe.seed), tools, tokenizer, most)
         progress("encoding", len(made), len(KINDS))
-    for kind, most in (("train", recipe.context), ("chains", recipe.context), ("long", longest)):
-        for place, one in enumerate(made[kind]):
-            if rng.random() < recipe.cut:
-                made[kind][place] = cuts.vary(one, start, recipe.cut, rng, most)
     return made
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from random import Random
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from inference_backend.errors import TrainingError
 from inference_backend.training.balance import evenness, sequence_loss, update_bias
 from inference_backend.training.batches import Batch, Batches, make_batch
 from inference_backend.training.conversations import Encoded
+from inference_backend.training.cuts import Cuts
 from inference_backend.training.group import ALONE, Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
@@ -30,6 +32,8 @@ class Data:
 
     kinds: Mapping[str, Sequence[Encoded]]
     start: int
+    cuts: Cuts | None = None
+    """Other ways to cut what is copied: others each time that a conversation is seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +107,9 @@ class Trainer:
         """Raises TrainingError where the loss is no number any more."""
         began, number = time.perf_counter(), self.done
         self._prepare(number)
-        conversations, start = self.conversations(number), self.data.start
+        conversations, start = self.conversations(number), self.start(number)
         measured = number % MEASURE_EVERY == 0
-        seen = self._learn(conversations, above=0.0 if measured else self.recipe.tau)
+        seen = self._learn(conversations, start, above=0.0 if measured else self.recipe.tau)
         if not bool(seen.loss.isfinite()):
             raise TrainingError(f"the loss of step {number} is not finite", "Lower the learning rate, or tau.")
         rate = self.schedule.rate(number)
@@ -122,7 +126,7 @@ class Trainer:
             float(seen.tops.max()) if measured else None,
         )  # fmt: skip
 
-    def _learn(self, conversations: Sequence[Encoded], above: float) -> "_Seen":
+    def _learn(self, conversations: Sequence[Encoded], start: int, above: float) -> "_Seen":
         """Forward and backward: this process's part of the episodes, then the sums over all processes."""
         own, config = self.group.own(conversations), self.model.config
         layers = list(self.model.moe())
@@ -130,13 +134,14 @@ class Trainer:
         loads = torch.zeros(len(layers), config.n_routed_experts, device=self.device)
         tops = torch.zeros(config.num_hidden_layers, config.num_attention_heads, device=self.device)
         if own:
-            batch = make_batch(own, self.data.start, self.device)
+            batch = make_batch(own, start, self.device, self.recipe.read)
             hidden = self.model.hidden(batch.common, batch.episodes, above=above)
             logits = self.model.logits(hidden.index_select(0, batch.wanted))
-            total = functional.cross_entropy(logits.to(self._wide), batch.targets, reduction="sum")
-            loss = total / sum(int(one.trained[self.data.start + 1 :].sum()) for one in conversations)
+            each = functional.cross_entropy(logits.to(self._wide), batch.targets, reduction="none")
+            count = sum(int(one.trained[start + 1 :].sum()) for one in conversations)
+            loss = each[batch.weights == 1.0].sum() / count
             balance = self.recipe.sequence_alpha * len(own) / len(conversations)
-            (loss + balance * self._sequence_loss(batch)).backward()
+            ((each @ batch.weights) / count + balance * self._sequence_loss(batch)).backward()
             loads = self._loads(batch)
             tops = torch.stack([layer.top for layer in self.model.attention() if layer.top is not None])
         params = [p for p in self.model.parameters() if p.requires_grad]
@@ -154,7 +159,24 @@ class Trainer:
     def conversations(self, number: int) -> list[Encoded]:
         """Those of a step, the longest first."""
         kind, index = self._plan[number]
-        return [self.data.kinds[kind][i] for i in self._batches[kind][index]]
+        chosen = [self.data.kinds[kind][i] for i in self._batches[kind][index]]
+        if self.data.cuts and self.recipe.cut:
+            rng = Random(f"{self.recipe.seed} {number}")
+            longest = self.recipe.longest if kind == "long" else self.recipe.context
+            chosen = [
+                self.data.cuts.vary(one, self.data.start, self.recipe.cut, rng, longest)
+                if rng.random() < self.recipe.cut
+                else one
+                for one in chosen
+            ]
+            chosen.sort(key=len, reverse=True)
+        if self.start(number) == self.data.start:
+            return chosen
+        return [Encoded(one.tokens[self.data.start :], one.trained[self.data.start :]) for one in chosen]
+
+    def start(self, number: int) -> int:
+        """How many tokens of the common beginning stand in a step: all, or none in the first part of the run."""
+        return self.data.start if number >= self.recipe.bare * self.recipe.steps else 0
 
     def _prepare(self, step: int) -> None:
         """Precision and context of a step."""

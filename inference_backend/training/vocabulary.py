@@ -7,7 +7,7 @@ joins the blank or sign before it only as a whole, so that `notes` is the same t
 import base64
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,6 +23,8 @@ NAMED = {
 }  # fmt: skip
 """Special tokens by their offset from the first, as K2-Instruct has them."""
 DIGITS = frozenset(b"0123456789")
+WHOLE = 50
+"""How often a character of several bytes must stand in the data to be a token; a rarer one is bytes, as unknown ones are."""
 
 
 def words_of(texts: Iterable[tuple[str, int]]) -> Counter[bytes]:
@@ -41,16 +43,31 @@ def words_of(texts: Iterable[tuple[str, int]]) -> Counter[bytes]:
 def train_ranks(words: Counter[bytes], size: int, *, least: int = 2) -> dict[bytes, int]:
     """Rank by bytes of at most `size` ordinary tokens: the 256 bytes, then what joins the most frequent pairs.
 
-    Ties go to the pair that is less; pairs that stand fewer than `least` times are not joined. Same words, same tokens.
+    First characters are made whole, so far as they stand `WHOLE` times, then whole characters are joined. Ties go to the pair
+    that is less; pairs that stand fewer than `least` times are not joined. Same words, same tokens.
     """
     ranks = {bytes([byte]): byte for byte in range(256)}
     parts = [[bytes([byte]) for byte in word] for word in words]
     counts = list(words.values())
+    _join(ranks, parts, counts, size, max(least, WHOLE), _in_one_character)
+    _join(ranks, parts, counts, size, least, _joinable)
+    return ranks
+
+
+def _join(
+    ranks: dict[bytes, int],
+    parts: list[list[bytes]],
+    counts: Sequence[int],
+    size: int,
+    least: int,
+    joinable: Callable[[list[bytes]], Iterable[tuple[bytes, bytes]]],
+) -> None:
+    """Joins the most frequent pair that may be joined, again and again."""
     pairs: Counter[tuple[bytes, bytes]] = Counter()
     where: defaultdict[tuple[bytes, bytes], set[int]] = defaultdict(set)
 
     def count(index: int, sign: int) -> None:
-        for pair in _joinable(parts[index]):
+        for pair in joinable(parts[index]):
             pairs[pair] += sign * counts[index]
             where[pair].add(index)
 
@@ -69,17 +86,28 @@ def train_ranks(words: Counter[bytes], size: int, *, least: int = 2) -> dict[byt
         del pairs[best]
         if len(pairs) > 4 * len(parts):
             pairs = +pairs
-    return ranks
+
+
+def _in_one_character(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    """The pairs that are bytes of one character, from its first on (RFC 3629: only the first is 0xC0 or more)."""
+    return ((left, right) for left, right in pairwise(parts) if left[0] >= 0xC0 and 0x80 <= right[0] < 0xC0)
 
 
 def _joinable(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    """The pairs of a word that may be joined."""
+    """The pairs of a word that may be joined: no digits, no parts of characters."""
     for index, (left, right) in enumerate(pairwise(parts)):
-        if left[-1] in DIGITS or right[0] in DIGITS:
+        if left[-1] in DIGITS or right[0] in DIGITS or not (_is_whole(left) and _is_whole(right)):
             continue
         if index == 0 and len(parts) > 2 and _is_sign(left) and not _is_sign(right):
             continue
         yield left, right
+
+
+def _is_whole(part: bytes) -> bool:
+    try:
+        return bool(part.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _is_sign(part: bytes) -> bool:
