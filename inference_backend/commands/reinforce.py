@@ -33,6 +33,8 @@ def reinforce(
 ) -> None:
     """Reinforce a small K2 by tasks whose goals are checked; keep it only if it solves more held-out ones."""
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    # compiled products that are kept: a run has some thousand shapes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # of the processes that play: each is one thread
     import torch
 

@@ -42,6 +42,8 @@ def train(
     """Train a small K2: tokenizer, weights, INT4 checkpoint, curves."""
     # threads that wait give their core to others at once: on a busy machine spinning takes half of the time
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    # compiled products that are kept: a run has some thousand shapes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     import torch
 
     from inference_backend.training.journal import draw_against

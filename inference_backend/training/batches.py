@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from inference_backend.training.conversations import Encoded
 
+MULTIPLE = 32
+"""Of tokens that episodes are padded to: few shapes, each of which is compiled once."""
 WINDOW = 32
 """Batches' worth of episodes that are sorted by length together: little padding, and still a random order."""
 
@@ -65,7 +68,7 @@ def make_batch(conversations: Sequence[Encoded], start: int, device: torch.devic
     """
     common = conversations[0].tokens[:start].astype(np.int64)
     parts = [(one.tokens[start:], one.trained[start:]) for one in conversations]
-    length = max(len(tokens) for tokens, _ in parts) - 1
+    length = _rounded(max(len(tokens) for tokens, _ in parts) - 1)
     episodes, counted = np.zeros((len(parts), length), np.int64), np.zeros((len(parts), length), np.float32)
     wanted, targets, weights, owners = list[Any](), list[Any](), list[Any](), list[Any]()
     for row, (tokens, trained) in enumerate(parts):
@@ -85,3 +88,14 @@ def make_batch(conversations: Sequence[Encoded], start: int, device: torch.devic
         tensor(common), tensor(episodes), tensor(counted, torch.float32), tensor(np.concatenate(wanted)),
         tensor(np.concatenate(targets)), tensor(np.concatenate(weights), torch.float32), tensor(np.concatenate(owners)),
     )  # fmt: skip
+
+
+def _rounded(count: int) -> int:
+    return (count + MULTIPLE - 1) // MULTIPLE * MULTIPLE
+
+
+def filled_up(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """`wanted`, `targets` and `weights`, with places of weight 0 up to a multiple of eight times `MULTIPLE`."""
+    more = -len(batch.wanted) % (8 * MULTIPLE)
+    wanted, targets, weights = (functional.pad(x, (0, more)) for x in (batch.wanted, batch.targets, batch.weights))
+    return wanted, targets, weights

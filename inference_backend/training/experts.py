@@ -1,4 +1,8 @@
-"""The routed experts of a layer, forward and backward: tokens sorted by expert, one product per expert, no loop over tokens."""
+"""The routed experts of a layer, forward and backward: tokens sorted by expert, one product per expert, no loop over tokens.
+
+The rows of an expert are filled up to a multiple of `ROWS` with some token of weight 0, which adds nothing to any sum: oneDNN
+compiles each product of a new shape, which takes longer than the product.
+"""
 
 from typing import Any
 
@@ -6,16 +10,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+ROWS = 64
+
 
 def routed(x: Tensor, experts: Tensor, weights: Tensor, gate_up: Tensor, down: Tensor) -> Tensor:
     """x [T, D], experts [T, K] and their weights [T, K], gate_up [E, 2 I, D], down [E, D, I] to [T, D], all in the type of x."""
     count, top = experts.shape
-    order = experts.flatten().argsort(stable=True)  # pairs (token, slot), expert by expert
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device)
-    sizes = torch.bincount(experts.flatten(), minlength=len(gate_up)).tolist()
+    by_expert = experts.flatten().argsort(stable=True)  # pairs (token, slot), expert by expert
+    counts = torch.bincount(experts.flatten(), minlength=len(gate_up))
+    filled = (counts + ROWS - 1).div(ROWS, rounding_mode="floor") * ROWS
+    moved = (filled.cumsum(0) - filled) - (counts.cumsum(0) - counts)  # by how many rows, for the fillings before
+    rows = torch.arange(len(by_expert), device=x.device) + moved.repeat_interleave(counts)
+    sizes = filled.tolist()
+    order = by_expert.new_zeros(sum(sizes)).index_copy(0, rows, by_expert)  # the pair of each row
+    place = torch.empty_like(by_expert).index_copy(0, by_expert, rows)  # the row of each pair
+    real = x.new_zeros(len(order)).index_fill(0, rows, 1.0)
     x_sorted = _Spread.apply(x, order, place, top)
-    weights_sorted = weights.flatten().index_select(0, order).to(x.dtype)
+    weights_sorted = weights.flatten().index_select(0, order).to(x.dtype) * real
     y = _Experts.apply(x_sorted, weights_sorted, gate_up, down, sizes)
     return _Gather.apply(y, order, place, top).view(count, -1)
 

@@ -18,9 +18,9 @@ from inference_backend.training.layers import Attention, Experts, Weight
 if TYPE_CHECKING:
     from inference_backend.training.model import TrainableModel
 
-PAIRS = 3
-"""The fastest rotary pairs: those that tell neighbours apart."""
-SIZE = 8.0
+PAIRS = 5
+"""The fastest rotary pairs: the first tell neighbours apart, the others what is a period of these away."""
+SIZE = 7.0
 """Of each of these pairs in query and key."""
 CHANNEL = 4.0
 """Of the channel of the query's latent that all tokens have in common, before its norm."""

@@ -32,7 +32,7 @@ class Recipe:
     context: int = 4096
     """Tokens of the longest conversation before annealing, which goes on to four times as many."""
 
-    steps: int = 3200
+    steps: int = 2600
     batch: int = 4096
     """Tokens of a step behind the common beginning."""
     lr: float = 5e-3
@@ -46,7 +46,7 @@ class Recipe:
     sequence_alpha: float = 1e-3
     read: float = 0.1
     """What a token that the model only reads counts in the loss beside one that it writes: names stand there first."""
-    bare: float = 0.6
+    bare: float = 0.7
     """Share of the run, from its beginning, without the common beginning: copying is learnt sooner where less is in the way."""
     cut: float = 0.5
     """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""

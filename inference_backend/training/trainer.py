@@ -13,7 +13,7 @@ from torch.nn import functional
 from inference_backend.config import ModelConfig
 from inference_backend.errors import TrainingError
 from inference_backend.training.balance import evenness, sequence_loss, update_bias
-from inference_backend.training.batches import Batch, Batches, make_batch
+from inference_backend.training.batches import Batch, Batches, filled_up, make_batch
 from inference_backend.training.conversations import Encoded
 from inference_backend.training.cuts import Cuts
 from inference_backend.training.group import ALONE, Group
@@ -136,12 +136,13 @@ class Trainer:
         if own:
             batch = make_batch(own, start, self.device, self.recipe.read)
             hidden = self.model.hidden(batch.common, batch.episodes, above=above)
-            logits = self.model.logits(hidden.index_select(0, batch.wanted))
-            each = functional.cross_entropy(logits.to(self._wide), batch.targets, reduction="none")
+            wanted, targets, weights = filled_up(batch)
+            logits = self.model.logits(hidden.index_select(0, wanted))
+            each = functional.cross_entropy(logits.to(self._wide), targets, reduction="none")
             count = sum(int(one.trained[start + 1 :].sum()) for one in conversations)
-            loss = each[batch.weights == 1.0].sum() / count
+            loss = each[weights == 1.0].sum() / count
             balance = self.recipe.sequence_alpha * len(own) / len(conversations)
-            ((each @ batch.weights) / count + balance * self._sequence_loss(batch)).backward()
+            ((each @ weights.to(self._wide)) / count + balance * self._sequence_loss(batch)).backward()
             loads = self._loads(batch)
             tops = torch.stack([layer.top for layer in self.model.attention() if layer.top is not None])
         params = [p for p in self.model.parameters() if p.requires_grad]

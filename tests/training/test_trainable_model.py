@@ -1,5 +1,7 @@
 """The trainable model against reference.py: the same numbers; and its own backward passes against autograd's."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from inference_backend.training.balance import sequence_loss, update_bias
 from inference_backend.training.experts import routed
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
+from inference_backend.training.recipe import RECIPES
 
 
 def reference_logits(model, config, common, episode):
@@ -46,6 +49,21 @@ def test_the_forward_pass_is_the_references(start, changes):
     model.precision = Precision(torch.bfloat16)
     rough = model.float().logits(model.hidden(common, episodes)).detach().float().unflatten(0, (3, 7)).numpy()
     assert np.median(np.abs(rough - ours)) < 0.1 * np.median(np.abs(ours))  # a token may go to another expert
+
+
+def test_the_first_layer_begins_with_a_look_at_the_token_before():
+    """Its last head at the one before that: what stands there is seen there, and hardly anywhere else."""
+    model = TrainableModel(replace(RECIPES["tiny"], layers=1).config(512, long=False), seed=3)
+    rng = torch.Generator().manual_seed(2)
+    changes = torch.zeros(60)
+    for place in range(20, 40):
+        tokens = torch.randint(512, (2, 80), generator=rng)
+        tokens[1] = tokens[0]
+        tokens[1, place] += 1 if tokens[0, place] < 511 else -1
+        one, other = model.hidden(tokens[0, :0], tokens).detach().unflatten(0, (2, 80))
+        changes[:40] += (one - other).norm(dim=-1)[place : place + 40]
+    assert changes[1] > 4 * changes[3:40].max()
+    assert changes[2] > 1.5 * changes[3:40].max()
 
 
 def test_gradients_of_the_experts_are_autograds():

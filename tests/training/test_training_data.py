@@ -14,7 +14,7 @@ from inference_backend.chat.render import render
 from inference_backend.chat.template import choose_template
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.training.batches import Batches, make_batch
-from inference_backend.training.conversations import TEMPLATE, chained, common_start, encode, encode_all
+from inference_backend.training.conversations import TEMPLATE, Encoded, chained, common_start, encode, encode_all
 from inference_backend.training.cuts import Cuts
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
@@ -44,6 +44,31 @@ def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer
     assert b" not" not in names
     assert train_ranks(Counter(), 300).keys() == {bytes([b]) for b in range(256)}
     assert len(tokenizer.encode("Read the file")) < 8
+
+
+def test_a_character_is_a_token_or_bytes_and_never_half_of_one_and_half_of_another(tmp_path):
+    texts = [("删除文件", 60), ("读文件", 60), ("稀", 3)]
+    ranks = train_ranks(words_of(texts), 400)
+    for token in ranks:
+        whole = token.decode("utf-8", "ignore").encode() == token
+        assert whole or len(token) == 1 or len(token.decode("utf-8", "replace")) == 1
+    assert "文件".encode() in ranks
+    assert "稀".encode() not in ranks  # too rare to be learnt: copied byte by byte
+    write_tokenizer(tmp_path, ranks)
+    tokenizer = Tokenizer.load(tmp_path)
+    tokens = np.asarray(tokenizer.encode("文件 文件"), np.int32)
+    one = Encoded(tokens, np.arange(len(tokens)) >= len(tokens) // 2)
+    varied = [Cuts(tokenizer).vary(one, 0, 1.0, Random(seed)) for seed in range(20)]
+    assert all(tokenizer.decode(each.tokens.tolist()) == "文件 文件" for each in varied)
+    assert any(len(tokenizer.token_bytes(int(each.tokens[0]))) == 1 for each in varied)  # down to bytes
+
+
+def test_what_is_only_read_counts_what_the_recipe_says(tokenizer):
+    encoded = encode_all(list(conversations(3)), TOOLS, tokenizer, 10_000)
+    batch = make_batch(encoded, 0, torch.device("cpu"), 0.25)
+    assert len(batch.targets) == sum(len(one) - 1 for one in encoded)
+    assert (batch.weights == 1.0).sum() == sum(one.trained[1:].sum() for one in encoded)
+    assert set(batch.weights.tolist()) == {1.0, 0.25}
 
 
 def test_what_the_assistant_writes_is_trained_and_nothing_else(tokenizer):
