@@ -171,13 +171,16 @@ class Trainer:
                 for one in chosen
             ]
             chosen.sort(key=len, reverse=True)
-        if self.start(number) == self.data.start:
-            return chosen
-        return [Encoded(one.tokens[self.data.start :], one.trained[self.data.start :]) for one in chosen]
+        return self._begun(chosen, self.start(number))
 
     def start(self, number: int) -> int:
         """How many tokens of the common beginning stand in a step: all, or none in the first part of the run."""
         return self.data.start if number >= self.recipe.bare * self.recipe.steps else 0
+
+    def _begun(self, conversations: list[Encoded], start: int) -> list[Encoded]:
+        """Conversations with `start` tokens of the common beginning, all or none."""
+        left_out = self.data.start - start
+        return [Encoded(one.tokens[left_out:], one.trained[left_out:]) for one in conversations]
 
     def _prepare(self, step: int) -> None:
         """Precision and context of a step."""
@@ -212,17 +215,22 @@ class Trainer:
 
     @torch.no_grad()
     def held_out(self, most: int = 128, *, stored: bool | None = None) -> HeldOut:
-        """On the first `most` held-out episodes, as the model is now; `stored`: as the checkpoint will hold it."""
-        self._prepare(max(self.done - 1, 0))
+        """On the first `most` held-out episodes, as the model is now and as it is trained now: with or without the beginning.
+
+        `stored`: as the checkpoint will hold it.
+        """
+        step = max(self.done - 1, 0)
+        self._prepare(step)
+        start = self.start(step)
         if stored is not None:
             self.model.precision = Precision(self._dtype, stored)
-        every = sorted(self.data.kinds["held_out"][:most], key=len)
+        every = self._begun(sorted(self.data.kinds["held_out"][:most], key=len), start)
         held = self.group.own(every)
         loss, right, tokens, solved, at = 0.0, 0, 0, 0, 0
         while at < len(held):
-            size = max(2 * self.recipe.batch // max(len(held[min(at + 15, len(held) - 1)]) - self.data.start, 1), 1)
+            size = max(2 * self.recipe.batch // max(len(held[min(at + 15, len(held) - 1)]) - start, 1), 1)
             part = held[at : at + min(size, 16)]
-            batch = make_batch(part, self.data.start, self.device)
+            batch = make_batch(part, start, self.device)
             hidden = self.model.hidden(batch.common, batch.episodes)
             logits = self.model.logits(hidden.index_select(0, batch.wanted)).to(self._wide)
             loss += float(functional.cross_entropy(logits, batch.targets, reduction="sum"))

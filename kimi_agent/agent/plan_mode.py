@@ -25,17 +25,25 @@ ON = """\
 {mark}on: nothing may be changed or run; every tool but the reading ones is refused. Explore, ask what the user must decide \
 (AskUserQuestion), and make a plan: the steps with their files, how it is tested, what was decided. Then call ExitPlanMode with \
 it (or write it to {plan_file} first, the only file that may be written). Do not end the turn before that, but to ask.]"""
+ON_WITHOUT_TOOLS = (
+    "{mark}on: nothing may be changed or run; every tool but the reading ones is refused. "
+    "Read what you need, then answer with a plan: the steps with their files.]"
+)
+"""For a model that has not been told of ExitPlanMode: its plan is an answer, and the person leaves the mode."""
 PLAN_LIMIT = 100_000
 """Characters of a plan at most: what is approved has been seen."""
 REJECT = "Reject"
 APPROVE = Option("Approve", "carry it out")
 
 
-def mode_note(messages: Sequence[Message], mode: Mode, plan_file: Path) -> str | None:
-    """What the model is to be told about plan mode, None when what it was told last still holds."""
+def mode_note(messages: Sequence[Message], mode: Mode, plan_file: Path, *, has_tools: bool = True) -> str | None:
+    """What the model is to be told about plan mode, None when what it was told last still holds.
+
+    `has_tools`: it knows ExitPlanMode.
+    """
     told = next((m.text for m in reversed(messages) if m.origin == "agent" and m.text.startswith(MARK)), "")
     if mode == "plan" and not told.startswith(f"{MARK}on"):
-        return ON.format(mark=MARK, plan_file=plan_file)
+        return (ON if has_tools else ON_WITHOUT_TOOLS).format(mark=MARK, plan_file=plan_file)
     if mode != "plan" and told.startswith(f"{MARK}on"):
         return f"{MARK}off: work as usual.]"
     return None

@@ -94,3 +94,14 @@ def test_another_model_of_the_session_is_told_everything(tmp_path: Path):
     assert "Use tabs." in large["messages"][0]["content"]
     assert len(large["tools"]) > len(small["tools"])
     assert prefix(again) == prefix(small) == prefix(told_less)
+
+
+def test_plan_mode_asks_for_a_plan_where_there_is_no_tool_for_one(tmp_path: Path):
+    with FakeAPI(lambda body: [{"text": "First read a.txt."}]) as api:
+        program = newcomer(tmp_path, api)
+        assert program.run("-p", "Tidy up", "--plan").returncode == 0
+        assert program.run("-p", "Tidy up", "--plan", "-m", "large").returncode == 0
+        compact, full = (json.dumps(request.json["messages"]) for request in api.requests)
+    assert "answer with a plan" in compact
+    assert "ExitPlanMode" not in compact
+    assert "ExitPlanMode" in full
