@@ -2,10 +2,12 @@
 
 A tokenizer has one way to write a word, so a piece that stands in few words is seen in few, and copying it is not learnt: names
 that training never saw are made of such pieces. After BPE-dropout (Provilkov et al., 2020): in a part of the conversations some
-tokens are replaced by two shorter ones that say the same, everywhere in the conversation. Prompts of the server are never cut.
+tokens are replaced by two shorter ones that say the same, everywhere in the conversation. Prompts of the server are never cut,
+nor what stands in so many conversations that it is learnt anyway: names of tools and parameters have one form, always.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from random import Random
 
 import numpy as np
@@ -15,17 +17,30 @@ from inference_backend.training.conversations import Encoded
 
 DEEP = 3
 """How often what came out of a cut may be cut again."""
+FREQUENT = 0.1
+"""Share of conversations: what more of them have is not cut."""
+
+
+def frequent(conversations: Sequence[Encoded]) -> frozenset[int]:
+    """The tokens that the model writes in more than `FREQUENT` of the conversations."""
+    counts = Counter(token for one in conversations for token in set(one.tokens[one.trained].tolist()))
+    return frozenset(token for token, count in counts.items() if count > FREQUENT * len(conversations))
 
 
 class Cuts:
     """All pairs of tokens that say what one token of letters says; characters of several bytes come apart into bytes."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, kept: Collection[int] = ()) -> None:
+        """Tokens in `kept` are never cut."""
         said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
         self._pairs: dict[int, list[tuple[int, int]]] = {}
         for text, token in number.items():
-            if tokenizer.is_special(token) or not all(byte >= 128 or chr(byte).isalpha() for byte in text):
+            if (
+                token in kept
+                or tokenizer.is_special(token)
+                or not all(byte >= 128 or chr(byte).isalpha() for byte in text)
+            ):
                 continue
             halves = ((number.get(text[:at]), number.get(text[at:])) for at in range(1, len(text)))
             pairs = [(left, right) for left, right in halves if left is not None and right is not None]

@@ -29,7 +29,7 @@ from inference_backend.training.conversations import (
     read_conversations,
     read_tools,
 )
-from inference_backend.training.cuts import Cuts
+from inference_backend.training.cuts import Cuts, frequent
 from inference_backend.training.recipe import Recipe
 from inference_backend.training.trainer import Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
@@ -145,7 +145,8 @@ def read_encoded(folder: Folder) -> Data:
     """What `encoded_of` left. Raises CheckpointError where there is none."""
     stored = Checkpoint(folder.encoded)
     kinds = {kind: _unpacked(stored, kind) for kind in KINDS}
-    return Data(kinds, int(stored.array("start")[0]), Cuts(Tokenizer.load(folder.tokenizer)))
+    cuts = Cuts(Tokenizer.load(folder.tokenizer), frequent(kinds["train"]))
+    return Data(kinds, int(stored.array("start")[0]), cuts)
 
 
 def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress) -> dict[str, list[Encoded]]:

@@ -15,7 +15,7 @@ from inference_backend.chat.template import choose_template
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.training.batches import Batches, make_batch
 from inference_backend.training.conversations import TEMPLATE, Encoded, chained, common_start, encode, encode_all
-from inference_backend.training.cuts import Cuts
+from inference_backend.training.cuts import Cuts, frequent
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
 TEXTS = [(text, 3) for one in conversations(40) for m in one["messages"] if (text := m.get("content") or "")]
@@ -153,3 +153,14 @@ def test_a_conversation_that_is_cut_otherwise_says_the_same(tokenizer):
         assert not left or len(varied) > len(one)
         assert cuts.vary(one, start, 0.0, rng).tokens.tolist() == one.tokens.tolist()
     assert different > 20
+
+
+def test_what_every_conversation_has_is_never_cut(tokenizer):
+    every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
+    start, kept = common_start(every), frequent(every)
+    cuts, rng = Cuts(tokenizer, kept), Random(1)
+    assert any(not tokenizer.is_special(token) for token in kept)
+    for one in every:
+        varied = cuts.vary(one, start, 1.0, rng)
+        for token in kept:
+            assert (varied.tokens == token).sum() >= (one.tokens == token).sum()
