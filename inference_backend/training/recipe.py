@@ -49,7 +49,7 @@ class Recipe:
     """What a token that the model only reads counts in the loss beside one that it writes: names stand there first."""
     bare: float = 0.7
     """Share of the run, from its beginning, without the common beginning: copying is learnt sooner where less is in the way."""
-    cut: float = 0.5
+    cut: float = 0.3
     """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""

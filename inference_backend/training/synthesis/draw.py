@@ -13,6 +13,8 @@ from inference_backend.training.synthesis.world import World
 T = TypeVar("T")
 TEXTS = ("txt", "md")
 DATA = ("txt", "md", "csv", "json", "log", "cfg", "yaml", "ini", "toml", "html", "js")
+INVENTED = 0.15
+"""How often a plain word of a text is an invented one instead."""
 TYPED: dict[Language, float] = {"en": 0.0, "zh": 0.25}
 """How often a text file of a request in this language has a name in it."""
 
@@ -69,14 +71,19 @@ class Draw:
     def word(self) -> str:
         """A word of texts in the language of the request."""
         if self.language == "zh" and self.chance(0.6):
-            return self.of("things", "zh")
+            return self._typed()
         return self.name()
+
+    def _typed(self) -> str:
+        """A Chinese name: real or invented."""
+        return self.of(self.pick(("things", "invented")), "zh")
 
     def sentence(self, low: int = 2, high: int = 6) -> str:
         """A few words in the language of the request, with at least one name in them."""
         count = self.number(low, high)
         plain = pool("plain", self.language, self.unseen_names)
-        words = [self.pick(plain) for _ in range(count)]
+        invented = pool("invented", self.language, self.unseen_names)
+        words = [self.pick(invented if self.chance(INVENTED) else plain) for _ in range(count)]
         words[self.rng.randrange(count)] = self.word()
         if self.chance(0.12):
             words.insert(self.rng.randrange(count + 1), self._figure())
@@ -116,7 +123,7 @@ class Draw:
     def stem(self, latin: bool = False) -> str:
         shape, name = self.rng.random(), self.name()
         if not latin and self.language == "zh" and shape < TYPED["zh"]:
-            return self.of("things", "zh")
+            return self._typed()
         if shape < 0.66:
             return name
         if shape < 0.78:

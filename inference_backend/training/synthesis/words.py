@@ -1,7 +1,7 @@
 """The vocabulary of worlds: words that training sees and words that it never does, apart by a checksum of each word.
 
-Beside real words there are invented ones (`melkora`): a model that has met a few hundred words could know them by heart, one that
-meets thousands learns to copy.
+Beside real words there are invented ones (`melkora`, or two or three Chinese characters together): a model that has met a few
+hundred words could know them by heart, one that meets thousands learns to copy.
 """
 
 import functools
@@ -15,9 +15,9 @@ Language = Literal["en", "zh"]
 HELD_OUT_SHARE = 5
 """One word of so many is held out."""
 LISTS = ("common", "things", "plain", "people", "places", "invented")
-"""The kinds of words. What is invented or common is written in Latin letters."""
+"""The kinds of words. What is common is written in Latin letters."""
 INVENTED = 6000
-"""Invented words there are, of either kind together."""
+"""Invented words there are in a language, trained and held out together."""
 _ONSETS = (
     "b", "br", "c", "ch", "d", "dr", "f", "fl", "g", "gr", "h", "j", "k", "kl", "l", "m", "n", "p", "pl", "pr", "qu", "r", "s",
     "sh", "sk", "st", "t", "th", "tr", "v", "w", "z",
@@ -33,7 +33,10 @@ def is_held_out(word: str) -> bool:
 @functools.cache
 def pool(kind: str, language: Language, held_out: bool) -> Sequence[str]:
     """The words of a kind, see LISTS, each once."""
-    every = _invented() if kind == "invented" else _listed("en" if kind == "common" else language)[kind]
+    if kind == "invented":
+        every = _invented() if language == "en" else _put_together()
+    else:
+        every = _listed("en" if kind == "common" else language)[kind]
     return [word for word in every if is_held_out(word) == held_out]
 
 
@@ -60,5 +63,19 @@ def _invented() -> Sequence[str]:
         syllables = [rng.choice(_ONSETS) + rng.choice(_VOWELS) for _ in range(rng.choice((2, 2, 3)))]
         word = "".join(syllables) + rng.choice(_ENDS)
         if 4 <= len(word) <= 10 and word not in known:
+            found[word] = None
+    return list(found)
+
+
+@functools.cache
+def _put_together() -> Sequence[str]:
+    """Two or three of the 3,755 common characters (GB 2312, level 1: rows 16 to 55); the same words on every machine."""
+    codes = [bytes([row, cell]) for row in range(0xB0, 0xD8) for cell in range(0xA1, 0xFF)]
+    characters = [text for code in codes if (text := code.decode("gb2312", "ignore"))]
+    rng, known = random.Random("invented words"), {word for words in _listed("zh").values() for word in words}
+    found = dict[str, None]()
+    while len(found) < INVENTED:
+        word = "".join(rng.choices(characters, k=rng.choice((2, 2, 3))))
+        if word not in known:
             found[word] = None
     return list(found)
