@@ -253,8 +253,7 @@ class Session:
     def _take_notes(self) -> list[str]:
         notes, self._notes = self._notes, []
         if not self._mode_told:
-            told = self.runner.profile is None
-            note = mode_note(self.runner.history.messages, self.mode, self.plan_file, has_tools=told)
+            note = mode_note(self.runner.history.messages, self.mode, self.plan_file, has_tools=not self.runner.profile)
             notes += [note] if note else []
             self._mode_told = True
         late = late_notes(self.runner.history.messages, self.late) if (full := self.runner.profile is None) else []
