@@ -2,6 +2,8 @@
 
 import json
 import random
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from inference_backend.training.synthesis.plan import Slot, draw_task, slots
 from inference_backend.training.synthesis.produce import Order, produce
 from inference_backend.training.synthesis.rooms import CONFIG, Room
 from inference_backend.training.synthesis.sift import Sieve
+from inference_backend.training.synthesis.site import Site
 from inference_backend.training.synthesis.task import Call, Steps, Task, Words
 from inference_backend.training.synthesis.words import LISTS, pool
 from inference_backend.training.synthesis.world import Commit, World, make_world, tree_of
@@ -178,6 +181,16 @@ def test_a_world_is_the_same_each_time(tmp_path: Path):
     assert heads[0] == heads[1]
     assert tree_of(tmp_path / "one") == world.tree() == {"a.txt": "new\n", "b.txt": "b\n"}
     assert (tmp_path / "one" / "empty").is_dir()
+
+
+def test_a_site_that_is_closed_leaves_no_thread_behind():
+    """One that went on polling the number of its socket kept the next pipe with that number open: its reader waited a minute."""
+    before = set(threading.enumerate())
+    site = Site()
+    site.close()
+    assert set(threading.enumerate()) <= before
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", site.port))
 
 
 # --- what is held out -------------------------------------------------------------------------------------------------------

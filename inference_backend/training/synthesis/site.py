@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
+CLOSES_WITHIN = 0.05
+"""Seconds that closing takes at most."""
+
 
 class Site:
     """Serves `pages`, texts by path (`/menu.txt`), from a free port of loopback until it is closed."""
@@ -21,7 +24,8 @@ class Site:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port: int = self._server.server_address[1]
-        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 60}, daemon=True).start()
+        self._thread = Thread(target=self._server.serve_forever, kwargs={"poll_interval": CLOSES_WITHIN}, daemon=True)
+        self._thread.start()
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         text = self.pages.get(handler.path)
@@ -34,4 +38,7 @@ class Site:
         handler.wfile.write(body)
 
     def close(self) -> None:
+        """Its thread ends first: one that went on would poll whatever has the socket's number next, and so keep that open."""
+        self._server.shutdown()
+        self._thread.join()
         self._server.server_close()
