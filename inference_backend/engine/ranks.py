@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from inference_backend.engine.runner import Chunk
 from inference_backend.engine.torch_runner import TorchRunner
 from inference_backend.errors import EngineError
+from inference_backend.follower import following, speak_over_loopback
 from inference_backend.model.model import Model
 from inference_backend.model.parallel import Ranks
 
@@ -36,7 +37,6 @@ Called in the rank's own process, so it must be picklable."""
 
 STEP_TIMEOUT = timedelta(minutes=30)
 """How long a rank waits for the others within a step; the first one compiles kernels."""
-LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
 class RankedRunner:
@@ -226,11 +226,8 @@ def _last_words(process: Any, pipe: Connection) -> str:
 
 
 def _serve_rank(load: LoadRank, ranks: Ranks, device: str, store: str, pipe: Connection) -> None:
-    """The life of a rank but the first. Signals from the terminal or a service manager are rank 0's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_rank_0, daemon=True).start()
-    try:
+    """The life of a rank but the first."""
+    with following(pipe):
         pipe.send(("begun", None))
         _join(ranks, device, store)
         pipe.send(("joined", None))
@@ -244,22 +241,6 @@ def _serve_rank(load: LoadRank, ranks: Ranks, device: str, store: str, pipe: Con
             answer = getattr(runner, name)(*arguments)
             if name == "read_block":
                 pipe.send((name, answer))
-    except EOFError:  # rank 0 has closed it
-        os._exit(0)
-    except Exception as error:
-        text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-        try:
-            pipe.send(("failed", text[:500]))
-        finally:
-            os._exit(1)  # others may be in the middle of a sum: nothing is taken apart
-
-
-def _end_with_rank_0() -> None:
-    """Also where this rank waits in a sum for one that was killed."""
-    parent = torch.multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _device(ranks: Ranks, device: str) -> str:
@@ -268,9 +249,7 @@ def _device(ranks: Ranks, device: str) -> str:
 
 def _join(ranks: Ranks, device: str, store: str) -> None:
     """Joins the group of all ranks, which meet in a file of ours and speak over loopback."""
-    if interface := LOOPBACK.get(sys.platform):
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
-        os.environ.setdefault("NCCL_SOCKET_IFNAME", interface)
+    speak_over_loopback("GLOO", "NCCL")
     if device == "cuda":
         torch.cuda.set_device(ranks.rank)
     else:

@@ -4,11 +4,8 @@ Each process has its own model and data; what to do is one small message through
 over loopback (gloo). No process outlives rank 0, and none is missed: one that ends, ends the run; the same command goes on.
 """
 
-import os
 import signal
-import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -20,6 +17,7 @@ from typing import Any, TypeAlias
 import torch
 
 from inference_backend.errors import EngineError, TrainingError
+from inference_backend.follower import following, speak_over_loopback
 from inference_backend.training.group import Group
 from inference_backend.training.trainer import HeldOut, Measured, Trainer
 
@@ -28,7 +26,6 @@ Load: TypeAlias = Callable[[], Trainer]
 
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others within a step."""
-LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 GO_ON = "The same command goes on from the last state."
 
 
@@ -156,12 +153,9 @@ def _failure(pipe: Connection) -> str:
 
 
 def _follow(join: Callable[[], Group], load: Load, threads: int, pipe: Connection) -> None:
-    """The life of a process but the first. Signals from the terminal or a service manager are rank 0's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    threading.Thread(target=_end_with_rank_0, daemon=True).start()
-    torch.set_num_threads(threads)
-    try:
+    """The life of a process but the first."""
+    with following(pipe):
+        torch.set_num_threads(threads)
         trainer = load()
         pipe.send(("begun", None))
         trainer.join(join())
@@ -169,28 +163,11 @@ def _follow(join: Callable[[], Group], load: Load, threads: int, pipe: Connectio
         while True:
             name, args, options = pipe.recv()
             getattr(trainer, name)(*args, **options)
-    except EOFError:  # rank 0 has closed it
-        os._exit(0)
-    except Exception as error:
-        text = str(error) if isinstance(error, EngineError) else f"{type(error).__name__}: {error}"
-        try:
-            pipe.send(("failed", text[:500]))
-        finally:
-            os._exit(1)  # others may be in the middle of a sum: nothing is taken apart
-
-
-def _end_with_rank_0() -> None:
-    """Also where this process waits in a sum for one that was killed."""
-    parent = torch.multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
 
 
 def _join(rank: int, *, size: int, store: str) -> Group:
     """Joins the group of all processes."""
-    if interface := LOOPBACK.get(sys.platform):
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
+    speak_over_loopback("GLOO")
     torch.distributed.init_process_group(
         "gloo",
         store=torch.distributed.FileStore(store, size),
