@@ -73,11 +73,11 @@ reinforce-tiny: $(VENV)/.installed-dev
 eval-tiny: $(VENV)/.installed-dev
 	$(BIN)/python bench/tiny.py $(ARGS)
 
-# all of it in five minutes of CPU: data, training, INT4 checkpoint, server, tasks that it has learnt done through `kimi -p`
+# all of it in three minutes of CPU: data, training, INT4 checkpoint, server, tasks that it has learnt done through `kimi -p`
 smoke-tiny: $(VENV)/.installed-dev
 	rm -rf $(SMOKE)
 	$(BIN)/python -m inference_backend synthesise $(SMOKE)/data --episodes 160 --held-out 32 --families $(SMOKE_FAMILIES)
-	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 1200 --threads 1
+	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 2000 --threads 1
 	$(BIN)/python bench/tiny.py --model $(SMOKE)/run/checkpoint --dataset $(SMOKE)/data --trained --tasks 48 --attacks 0 --least 0.9
 
 docs: $(VENV)/.installed-dev

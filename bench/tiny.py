@@ -43,7 +43,7 @@ def main() -> int:
         return 2
     with tempfile.TemporaryDirectory(prefix="kimi-tiny-") as name:
         top = Path(name).resolve()
-        home = Home(top, arguments.model, settings)
+        home = Home(top, arguments.model and arguments.model.resolve(), settings)  # kimi runs in other folders
         try:
             outcomes = list(_each(arguments.jobs, _tasks(arguments, top), lambda task: perform(task, home)))
             if outcomes:
