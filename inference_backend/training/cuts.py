@@ -1,9 +1,12 @@
-"""Other ways to cut the same words into tokens, so that a piece is copied wherever it stands.
+"""Other ways to cut the same words into tokens, and other words in their place, so that a piece is copied wherever it stands.
 
 A tokenizer has one way to write a word, so a piece that stands in few words is seen in few, and copying it is not learnt: names
 that training never saw are made of such pieces. After BPE-dropout (Provilkov et al., 2020): in a part of the conversations some
 tokens are replaced by two shorter ones that say the same, everywhere in the conversation. Prompts of the server are never cut,
 nor what stands in so many conversations that it is learnt anyway: names of tools and parameters have one form, always.
+
+In another part of them copied tokens become others of their kind, the same one everywhere in the conversation: what is right is
+right of the new words as well, and no name can be learnt by heart.
 """
 
 from collections import Counter
@@ -13,10 +16,12 @@ from random import Random
 import numpy as np
 
 from inference_backend.chat.tokenizer import Tokenizer
-from inference_backend.training.conversations import Encoded
+from inference_backend.training.conversations import Array, Encoded
 
 DEEP = 3
 """How often what came out of a cut may be cut again."""
+RENAMED = 0.7
+"""Share of the copied tokens that become others, where any do."""
 FREQUENT = 0.1
 """Share of conversations: what more of them have is not cut."""
 
@@ -35,6 +40,8 @@ class Cuts:
         said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
         self._pairs: dict[int, list[tuple[int, int]]] = {}
+        self._kinds: dict[str, list[int]] = {}
+        self._kind: dict[int, str] = {}
         for text, token in number.items():
             if (
                 token in kept
@@ -42,6 +49,9 @@ class Cuts:
                 or not all(byte >= 128 or chr(byte).isalpha() for byte in text)
             ):
                 continue
+            if kind := _kind(text):
+                self._kinds.setdefault(kind, []).append(token)
+                self._kind[token] = kind
             halves = ((number.get(text[:at]), number.get(text[at:])) for at in range(1, len(text)))
             pairs = [(left, right) for left, right in halves if left is not None and right is not None]
             if pairs:
@@ -54,7 +64,7 @@ class Cuts:
         """
         tokens, trained = one.tokens[start:], one.trained[start:]
         for _ in range(DEEP):
-            copied = sorted(set(tokens[trained].tolist()) & set(tokens[~trained].tolist()) & self._pairs.keys())
+            copied = _copied(tokens, trained, self._pairs)
             chosen = {token: rng.choice(self._pairs[token]) for token in copied if rng.random() < share}
             if not chosen:
                 break
@@ -65,6 +75,31 @@ class Cuts:
             np.concatenate([one.tokens[:start], tokens]).astype(np.int32),
             np.concatenate([one.trained[:start], trained]),
         )
+
+    def rename(self, one: Encoded, start: int, rng: Random) -> Encoded:
+        """`one` with about `RENAMED` of the tokens become others that it both shows and trains, behind the first `start`."""
+        tokens, trained = one.tokens[start:], one.trained[start:]
+        present, table = set(tokens.tolist()), np.arange(max(self._kind, default=0) + 1, dtype=np.int32)
+        for token in _copied(tokens, trained, self._kind):
+            other = rng.choice(self._kinds[self._kind[token]])
+            if rng.random() < RENAMED and other not in present:
+                table[token] = other
+                present.add(other)
+        known = tokens < len(table)
+        renamed = np.where(known, table[np.where(known, tokens, 0)], tokens)
+        return Encoded(np.concatenate([one.tokens[:start], renamed]).astype(np.int32), one.trained)
+
+
+def _copied(tokens: Array, trained: Array, among: Collection[int]) -> list[int]:
+    return sorted(set(tokens[trained].tolist()) & set(tokens[~trained].tolist()) & set(among))
+
+
+def _kind(text: bytes) -> str:
+    """Of a token that can stand for another one: lower-case letters, or a whole Chinese character. Else none."""
+    if text.isascii():
+        return "letters" if text.islower() else ""
+    said = text.decode(errors="replace")
+    return "character" if len(said) == 1 and "\u4e00" <= said <= "\u9fff" else ""
 
 
 def _replaced(

@@ -3,8 +3,9 @@
 To copy, a model needs a head that tells each token what stood before it, and a later one that looks for that (induction, Olsson
 et al., arXiv 2209.11895). Gradients find the first late: the rotary key has no bias to make the same key of all tokens from, and
 neighbours differ little in angle. So it is given (after mimetic initialisation, Trockman and Kolter, arXiv 2305.09828): all
-embeddings have a direction in common, the rotary key of the first layer is made from it, and its queries are turned back by one
-token; the last head's by two. Training moves all of it as it moves the rest.
+embeddings have a direction in common, the rotary key of the first layer is made from it, and its queries are turned back by one,
+two or three tokens (`BACK`): a piece that stands in several names is told by what is before it. Training moves all of it as it
+moves the rest.
 """
 
 import math
@@ -18,6 +19,8 @@ from inference_backend.training.layers import Attention, Experts, Weight
 if TYPE_CHECKING:
     from inference_backend.training.model import TrainableModel
 
+BACK = 1, 2, 3, 1
+"""How many tokens back the heads of the first layer look; more heads begin again."""
 PAIRS = 5
 """The fastest rotary pairs: the first tell neighbours apart, the others what is a period of these away."""
 SIZE = 7.0
@@ -59,6 +62,6 @@ def _look_back(layer: Attention, seen: Tensor, frequencies: Tensor) -> None:
     query[:, config.qk_nope_head_dim :, 0] = 0.0
     normed = CHANNEL / math.sqrt(1 + CHANNEL**2 / config.q_lora_rank)
     for head in range(len(query)):
-        back = frequencies[:pairs] * (2 if 0 < head == len(query) - 1 else 1)
+        back = frequencies[:pairs] * BACK[head % len(BACK)]
         turned = torch.stack([back.cos(), -back.sin()], dim=1).flatten()  # [2 pairs]
         query[head, config.qk_nope_head_dim :, 0][: 2 * pairs] = SIZE / normed * turned

@@ -47,10 +47,12 @@ class Recipe:
     sequence_alpha: float = 1e-3
     read: float = 0.1
     """What a token that the model only reads counts in the loss beside one that it writes: names stand there first."""
-    bare: float = 0.7
+    bare: float = 0.85
     """Share of the run, from its beginning, without the common beginning: copying is learnt sooner where less is in the way."""
     cut: float = 0.3
     """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""
+    renamed: float = 0.3
+    """Share of conversations in which copied tokens are others than in the data."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
     long: float = 0.3
@@ -104,7 +106,7 @@ RECIPES = {
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
             dense=128, experts=8, expert=32, context=16384,
-            steps=140, batch=768, lr=3e-2, adamw=0.3, cut=0.0, chains=0.0, long=0.0,
+            steps=140, batch=768, lr=3e-2, adamw=0.3, cut=0.0, renamed=0.0, chains=0.0, long=0.0,
         ),
     )
 }  # fmt: skip

@@ -45,7 +45,7 @@ def schedule(steps: int, lr: float) -> Schedule:
         steps=steps,
         warmup=max(min(100, steps // 20), 1),
         cosine_from=steps * 4 // 10,
-        anneal_from=steps * 92 // 100,
+        anneal_from=steps * 95 // 100,
         quantise_from=steps * 7 // 10,
         lr=lr,
         lr_end=lr * 0.1,

@@ -161,17 +161,21 @@ class Trainer:
         """Those of a step, the longest first."""
         kind, index = self._plan[number]
         chosen = [self.data.kinds[kind][i] for i in self._batches[kind][index]]
-        if self.data.cuts and self.recipe.cut:
-            rng = Random(f"{self.recipe.seed} {number}")
+        if self.data.cuts and (self.recipe.cut or self.recipe.renamed):
             longest = self.recipe.longest if kind == "long" else self.recipe.context
-            chosen = [
-                self.data.cuts.vary(one, self.data.start, self.recipe.cut, rng, longest)
-                if rng.random() < self.recipe.cut
-                else one
-                for one in chosen
-            ]
+            rng = Random(f"{self.recipe.seed} {number}")
+            chosen = [self._varied(one, longest, rng) for one in chosen]
             chosen.sort(key=len, reverse=True)
         return self._begun(chosen, self.start(number))
+
+    def _varied(self, one: Encoded, longest: int, rng: Random) -> Encoded:
+        """In other words, and cut in another way, each as often as the recipe says."""
+        assert self.data.cuts
+        if rng.random() < self.recipe.renamed:
+            one = self.data.cuts.rename(one, self.data.start, rng)
+        if rng.random() < self.recipe.cut:
+            one = self.data.cuts.vary(one, self.data.start, self.recipe.cut, rng, longest)
+        return one
 
     def start(self, number: int) -> int:
         """How many tokens of the common beginning stand in a step: all, or none in the first part of the run."""

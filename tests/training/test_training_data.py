@@ -155,6 +155,24 @@ def test_a_conversation_that_is_cut_otherwise_says_the_same(tokenizer):
     assert different > 20
 
 
+def test_a_conversation_with_other_names_is_the_same_but_for_them(tokenizer):
+    every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
+    start, cuts, rng, changed = common_start(every), Cuts(tokenizer), Random(1), 0
+    for one in every:
+        renamed = cuts.rename(one, start, rng)
+        assert renamed.trained.tolist() == one.trained.tolist()
+        assert renamed.tokens[:start].tolist() == one.tokens[:start].tolist()
+        pairs = set(zip(one.tokens[start:].tolist(), renamed.tokens[start:].tolist(), strict=True))
+        assert len({old for old, _ in pairs}) == len({new for _, new in pairs}) == len(pairs)  # the same everywhere
+        held = Cuts(tokenizer, {old for old, _ in pairs}).rename(one, start, rng)
+        assert held.tokens.tolist() == one.tokens.tolist()
+        for old, new in pairs:
+            said = [tokenizer.token_bytes(token).decode() for token in (old, new) if old != new]
+            assert all(text.islower() or len(text) == 1 for text in said)
+        changed += any(old != new for old, new in pairs)
+    assert changed > 20
+
+
 def test_what_every_conversation_has_is_never_cut(tokenizer):
     every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
     start, kept = common_start(every), frequent(every)
