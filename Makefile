@@ -63,7 +63,7 @@ bench-engine: $(VENV)/.installed-dev
 # the embedded model from nothing, in as many pieces as needed: ARGS="--minutes 40" stops after that long, and again goes on
 tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
-	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --to inference_backend/tiny $(ARGS)
+	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --processes 2 --threads 1 --to inference_backend/tiny $(ARGS)
 
 # what `make tiny` made, reinforced by the tasks it solves; copied into the package only if it solves more held-out ones than before
 reinforce-tiny: $(VENV)/.installed-dev

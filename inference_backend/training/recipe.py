@@ -32,7 +32,7 @@ class Recipe:
     context: int = 4096
     """Tokens of the longest conversation before annealing, which goes on to four times as many."""
 
-    steps: int = 8000
+    steps: int = 7600
     batch: int = 4096
     """Tokens of a step behind the common beginning."""
     lr: float = 3e-3
