@@ -3,7 +3,7 @@
 A tokenizer has one way to write a word, so a piece that stands in few words is seen in few, and copying it is not learnt: names
 that training never saw are made of such pieces. After BPE-dropout (Provilkov et al., 2020): in a part of the conversations some
 tokens are replaced by two shorter ones that say the same, everywhere in the conversation. Prompts of the server are never cut,
-nor what stands in so many conversations that it is learnt anyway: names of tools and parameters have one form, always.
+nor what the model says first itself: names of tools, of parameters and of programs have one form, always.
 
 In another part of them copied tokens become others of their kind, the same one everywhere in the conversation: what is right is
 right of the new words as well, and no name can be learnt by heart.
@@ -22,14 +22,17 @@ DEEP = 3
 """How often what came out of a cut may be cut again."""
 RENAMED = 0.7
 """Share of the copied tokens that become others, where any do."""
-FREQUENT = 0.1
-"""Share of conversations: what more of them have is not cut."""
+OWN = 0.002
+"""Share of conversations: what the model itself says first in more of them stays as it is."""
 
 
-def frequent(conversations: Sequence[Encoded]) -> frozenset[int]:
-    """The tokens that the model writes in more than `FREQUENT` of the conversations."""
-    counts = Counter(token for one in conversations for token in set(one.tokens[one.trained].tolist()))
-    return frozenset(token for token, count in counts.items() if count > FREQUENT * len(conversations))
+def own_words(conversations: Sequence[Encoded], start: int) -> frozenset[int]:
+    """The tokens that the model writes though nothing has shown them, behind the first `start`, which all begin with."""
+    counts: Counter[int] = Counter()
+    for one in conversations:
+        tokens, firsts = np.unique(one.tokens[start:], return_index=True)
+        counts.update(tokens[one.trained[start:][firsts]].tolist())
+    return frozenset(token for token, count in counts.items() if count > OWN * len(conversations))
 
 
 class Cuts:

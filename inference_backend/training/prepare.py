@@ -29,14 +29,14 @@ from inference_backend.training.conversations import (
     read_conversations,
     read_tools,
 )
-from inference_backend.training.cuts import Cuts, frequent
+from inference_backend.training.cuts import Cuts, own_words
 from inference_backend.training.recipe import Recipe
 from inference_backend.training.trainer import Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
 KINDS = "train", "chains", "long", "held_out"
-SAMPLE = 20_000
-"""Conversations that the tokenizer is trained on, at most."""
+SAMPLE = 4_000
+"""Conversations that the tokenizer is trained on, at most: with more, rare characters fill it, and words are single letters."""
 HELD_OUT = 2000
 """Held-out conversations that are encoded, at most."""
 
@@ -145,8 +145,8 @@ def read_encoded(folder: Folder) -> Data:
     """What `encoded_of` left. Raises CheckpointError where there is none."""
     stored = Checkpoint(folder.encoded)
     kinds = {kind: _unpacked(stored, kind) for kind in KINDS}
-    cuts = Cuts(Tokenizer.load(folder.tokenizer), frequent(kinds["train"]))
-    return Data(kinds, int(stored.array("start")[0]), cuts)
+    start = int(stored.array("start")[0])
+    return Data(kinds, start, Cuts(Tokenizer.load(folder.tokenizer), own_words(kinds["train"], start)))
 
 
 def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress) -> dict[str, list[Encoded]]:

@@ -14,7 +14,7 @@ YARN_FACTOR = 4.0
 class Recipe:
     name: str
     seed: int = 1
-    vocabulary: int = 1280
+    vocabulary: int = 1600
     """Ordinary tokens; 256 special ones come behind them."""
 
     hidden: int = 256
@@ -32,7 +32,7 @@ class Recipe:
     context: int = 4096
     """Tokens of the longest conversation before annealing, which goes on to four times as many."""
 
-    steps: int = 7600
+    steps: int = 5800
     batch: int = 4096
     """Tokens of a step behind the common beginning."""
     lr: float = 3e-3

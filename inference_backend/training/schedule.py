@@ -44,7 +44,7 @@ def schedule(steps: int, lr: float) -> Schedule:
     return Schedule(
         steps=steps,
         warmup=max(min(100, steps // 20), 1),
-        cosine_from=steps * 4 // 10,
+        cosine_from=steps * 3 // 10,
         anneal_from=steps * 95 // 100,
         quantise_from=steps * 7 // 10,
         lr=lr,

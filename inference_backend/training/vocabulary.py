@@ -1,7 +1,8 @@
 """Training of a small tokenizer in K2's form: byte-level BPE by tiktoken's rules, and K2's special tokens behind it.
 
 Two rules make what it learns easy to copy, which is most of what a small model does with names: digits stay single, and a word
-joins the blank or sign before it only as a whole, so that `notes` is the same tokens behind a blank, a quote or a slash.
+joins the sign before it only as a whole, a blank never (a token ` in` would begin ` intro`, too), so that `notes` is the same
+tokens behind a blank, a quote or a slash.
 """
 
 import base64
@@ -98,7 +99,7 @@ def _joinable(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
     for index, (left, right) in enumerate(pairwise(parts)):
         if left[-1] in DIGITS or right[0] in DIGITS or not (_is_whole(left) and _is_whole(right)):
             continue
-        if index == 0 and len(parts) > 2 and _is_sign(left) and not _is_sign(right):
+        if index == 0 and _is_sign(left) and not _is_sign(right) and (len(parts) > 2 or left == b" "):
             continue
         yield left, right
 
