@@ -38,9 +38,13 @@ def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer
     ranks = train_ranks(words_of([(" the file the file 1234 12 12", 9)]), 300)
     assert {b"the", b"file"} < ranks.keys()
     assert not [token for token in ranks if len(token) > 1 and any(chr(b).isdigit() for b in token)]
-    names = train_ranks(words_of([("note", 9), (' notable "note /note a.md a.mdown', 5), ("a.md", 9), (" in", 99)]), 300)
+    names = train_ranks(
+        words_of([("note", 9), (' notable "note /note a.md a.mdown', 5), ("a.md", 9), (" in", 99)]), 300
+    )
     assert {b"notable", b"in", b".md"} < names.keys()
-    assert not [token for token in names if token.startswith(b" ") and token.strip().isalpha()]  # ` in` begins ` intro`, too
+    assert not [
+        token for token in names if token.startswith(b" ") and token.strip().isalpha()
+    ]  # ` in` begins ` intro`, too
     assert not {b".mdo", b".mdow"} & names.keys()
     assert train_ranks(Counter(), 300).keys() == {bytes([b]) for b in range(256)}
     assert len(tokenizer.encode("Read the file")) < 8
