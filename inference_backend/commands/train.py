@@ -36,6 +36,9 @@ def train(
     processes: Annotated[int, typer.Option(help="Processes that do a part of each step.", min=1)] = 1,
     nice: Annotated[int, typer.Option(help="Leave the machine to others: 0 not at all, 19 most.", min=0, max=19)] = 10,
     device: Annotated[str, typer.Option(help="torch's device: cpu, cuda.")] = "cpu",
+    begin: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint whose weights and tokenizer a new run begins with.")
+    ] = None,
     against: Annotated[Path | None, typer.Option(help="Another run's folder: curves/against.svg shows both.")] = None,
     to: Annotated[Path | None, typer.Option("--to", help="Where the checkpoint of a finished run is copied.")] = None,
 ) -> None:
@@ -56,9 +59,8 @@ def train(
     os.nice(nice)
     torch.set_num_threads(threads or max(cores() // processes, 1))
     with screen() as shown:
-        outcome = run(
-            data, out, chosen, shown, seconds=minutes * 60 or float("inf"), device=device, processes=processes
-        )
+        seconds = minutes * 60 or float("inf")
+        outcome = run(data, out, chosen, shown, seconds=seconds, device=device, processes=processes, begin=begin)
     found = outcome.held_out
     typer.echo(f"{outcome.done} of {outcome.steps} steps. {_told(found)}")
     typer.echo(f"Before INT4: loss {outcome.exact.loss:.4f}, {outcome.exact.episodes:.1%} of episodes.")

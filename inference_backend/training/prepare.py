@@ -1,10 +1,12 @@
 """From a data set to tokens, in stages that leave a mark: what is there already is not made again.
 
-The folder of a run: `recipe.json` (whose run it is), `tokenizer/`, `encoded/`, `state/`, `log.jsonl`, `curves/`, `checkpoint/`.
+The folder of a run: `recipe.json` (whose run it is), `begun/` (the checkpoint that it began with, if any), `tokenizer/`,
+`encoded/`, `state/`, `log.jsonl`, `curves/`, `checkpoint/`.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
@@ -19,7 +21,7 @@ from inference_backend.chat.render import declaration
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.checkpoint.folder import SINGLE, Checkpoint, Progress, quiet
 from inference_backend.checkpoint.writer import write_file, write_text
-from inference_backend.errors import TrainingError
+from inference_backend.errors import CheckpointError, TrainingError
 from inference_backend.training.conversations import (
     TEMPLATE,
     Encoded,
@@ -30,6 +32,7 @@ from inference_backend.training.conversations import (
     read_tools,
 )
 from inference_backend.training.cuts import Cuts, own_words
+from inference_backend.training.export import TOKENIZER
 from inference_backend.training.recipe import Recipe
 from inference_backend.training.trainer import Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
@@ -52,6 +55,10 @@ class Folder:
         return self.path / "tokenizer"
 
     @property
+    def begun(self) -> Path:
+        return self.path / "begun"
+
+    @property
     def encoded(self) -> Path:
         return self.path / "encoded"
 
@@ -72,10 +79,16 @@ class Folder:
         return self.path / "curves"
 
 
-def claim(folder: Folder, recipe: Recipe, data: Path) -> None:
-    """Makes the folder the run's, or finds that it is. Raises TrainingError where it is that of another recipe or other data."""
+def claim(folder: Folder, recipe: Recipe, data: Path, begin: Path | None = None) -> None:
+    """Makes the folder the run's, or finds that it is. `begin`: the checkpoint whose weights and tokenizer it begins with.
+
+    Raises TrainingError where the folder is that of another recipe, other data or another beginning; CheckpointError.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
-    mark = json.dumps({"recipe": recipe.plain(), "data": fingerprint(data)}, indent=1) + "\n"
+    facts = {"recipe": recipe.plain(), "data": fingerprint(data)}
+    if begin is not None:
+        facts["from"] = _checksum(begin)
+    mark = json.dumps(facts, indent=1) + "\n"
     path = folder.path / "recipe.json"
     if path.exists():
         if path.read_text(encoding="utf-8") != mark:
@@ -85,7 +98,19 @@ def claim(folder: Folder, recipe: Recipe, data: Path) -> None:
         return
     if any(folder.path.iterdir()):
         raise TrainingError(f"{folder.path} is not empty", "Give a new folder, or delete this one.")
+    if begin is not None:
+        shutil.copytree(begin, folder.begun)
+        folder.tokenizer.mkdir()
+        for name in TOKENIZER:
+            shutil.copyfile(begin / name, folder.tokenizer / name)
     write_text(path, mark)
+
+
+def _checksum(checkpoint: Path) -> str:
+    missing = [name for name in (SINGLE, *TOKENIZER) if not (checkpoint / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{checkpoint} has no {missing[0]}", "Give the folder of a checkpoint.")
+    return hashlib.sha256((checkpoint / SINGLE).read_bytes()).hexdigest()
 
 
 def fingerprint(data: Path) -> str:

@@ -15,7 +15,7 @@ import torch
 from inference_backend.checkpoint.folder import Progress, quiet
 from inference_backend.errors import TrainingError
 from inference_backend.training import state
-from inference_backend.training.export import export
+from inference_backend.training.export import export, fill
 from inference_backend.training.journal import Journal
 from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
 from inference_backend.training.recipe import Recipe
@@ -62,18 +62,20 @@ def train(
     seconds: float = float("inf"),
     device: str = "cpu",
     processes: int = 1,
+    begin: Path | None = None,
     save_seconds: float = SAVE_SECONDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> Outcome:
     """Goes on with the run in `out`, or begins it, until the recipe's steps are done or `seconds` are over.
 
     The checkpoint is written at the end of every piece, so that an unfinished model can be tried. Each of `processes` does
-    its part of every step; the first alone writes files and tells. Raises EngineError.
+    its part of every step; the first alone writes files and tells. A new run has the weights and the tokenizer of the
+    checkpoint `begin`, where it is given. Raises EngineError.
     """
     if processes > 1 and torch.device(device).type != "cpu":
         raise TrainingError("several processes train on the CPU alone", "Leave --processes out.")
     began, folder = clock(), Folder(out)
-    claim(folder, recipe, data)
+    claim(folder, recipe, data, begin)
     trainer = loaded(folder, recipe, data, device, screen.stage)
     screen.note(_described(trainer))
     team = Team(partial(loaded, folder, recipe, data, device), processes, trainer)
@@ -143,11 +145,14 @@ def loaded(folder: Folder, recipe: Recipe, data: Path, device: str, progress: Pr
     keep_memory()
     tokenizer = tokenizer_of(folder, recipe, data, progress)
     encoded = encoded_of(folder, recipe, data, tokenizer, progress)
-    short, long = (recipe.config(tokenizer.ordinary_count, long=long) for long in (False, True))
+    begun = folder.begun.exists()  # with weights that YaRN has turned already
+    short, long = (recipe.config(tokenizer.ordinary_count, long=long or begun) for long in (False, True))
     on_cpu = torch.device(device).type == "cpu"
     dtype = torch.bfloat16 if not on_cpu or torch.backends.mkldnn.is_available() else torch.float32
     trainer = Trainer(recipe, short, long, encoded, device=device, dtype=dtype)
     trainer.done = state.load(folder.state, trainer.model, trainer.optimiser)
+    if begun and not trainer.done:
+        fill(trainer.model, folder.begun)
     return trainer
 
 

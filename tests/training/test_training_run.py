@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from inference_backend.__main__ import app
 from inference_backend.config import load_config
-from inference_backend.errors import EngineError, TrainingError
+from inference_backend.errors import CheckpointError, EngineError, TrainingError
 from inference_backend.load import load_weights
 from inference_backend.reference import Reference, Segment
 from inference_backend.training import state
@@ -22,12 +22,13 @@ from inference_backend.training.export import fill
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
 from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
+from inference_backend.training.run import loaded
 from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
-def loaded():
+def forked_quickly():
     with preloaded():
         yield
 
@@ -99,6 +100,27 @@ def test_the_checkpoint_is_what_the_forward_pass_saw(whole, data):
     reference = Reference(config, load_weights(folder, config))
     served = reference.forward([Segment(tokens[0].tolist(), reference.new_cache(), tokens.shape[1])])
     np.testing.assert_allclose(served, seen, rtol=1e-3, atol=1e-4)
+
+
+def test_a_run_can_begin_with_a_checkpoint(whole, data, tmp_path):
+    begin, folder = whole[0] / "checkpoint", Folder(tmp_path / "more")
+    claim(folder, SMALL, data, begin)
+    trainer = loaded(folder, SMALL, data, "cpu")
+    filled = TrainableModel(load_config(begin))
+    fill(filled, begin)
+    assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), filled.parameters(), strict=True))
+    assert trainer.done == 0
+    assert trainer.model.config.yarn is not None
+    trainer.step()
+    state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
+    claim(folder, SMALL, data, begin)
+    again = loaded(folder, SMALL, data, "cpu")
+    assert again.done == 1
+    assert all(torch.equal(a, b) for a, b in zip(trainer.model.parameters(), again.model.parameters(), strict=True))
+    with pytest.raises(TrainingError, match="another recipe"):
+        claim(folder, SMALL, data)
+    with pytest.raises(CheckpointError, match="has no model"):
+        claim(Folder(tmp_path / "no"), SMALL, data, tmp_path)
 
 
 def test_another_recipe_or_other_data_do_not_go_on_in_the_folder(whole, data, tmp_path):
