@@ -134,7 +134,7 @@ class Trainer:
         loads = torch.zeros(len(layers), config.n_routed_experts, device=self.device)
         tops = torch.zeros(config.num_hidden_layers, config.num_attention_heads, device=self.device)
         if own:
-            batch = make_batch(own, start, self.device, self.recipe.read)
+            batch = make_batch(own, start, self.device, self._read())
             hidden = self.model.hidden(batch.common, batch.episodes, above=above)
             wanted, targets, weights = filled_up(batch)
             logits = self.model.logits(hidden.index_select(0, wanted))
@@ -180,6 +180,10 @@ class Trainer:
     def start(self, number: int) -> int:
         """How many tokens of the common beginning stand in a step: all, or none in the first part of the run."""
         return self.data.start if number >= self.recipe.bare * self.recipe.steps else 0
+
+    def _read(self) -> float:
+        """What a token that is only read counts in the step that is made."""
+        return self.recipe.read if self.done < self.recipe.read_until * self.recipe.steps else 0.0
 
     def _begun(self, conversations: list[Encoded], start: int) -> list[Encoded]:
         """Conversations with `start` tokens of the common beginning, all or none."""
