@@ -49,6 +49,17 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program, model: Path)
     assert len(engines(newcomer)) == 2
 
 
+def test_the_one_in_the_package_does_small_things(newcomer: Program) -> None:
+    newcomer.env["KIMI_EMBEDDED_MODEL"] = "auto"
+    (newcomer.work / "notes.txt").write_text("one\ntwo\nthree\n")
+    counted = newcomer.run("-p", "count the lines of notes.txt")
+    assert (counted.returncode, counted.stdout) == (0, "notes.txt has 3 lines.\n")
+    assert counted.stderr.startswith(f"kimi: {TOLD}")
+    written = newcomer.run("--yolo", "-p", "Write a python script sum.py that prints 3 + 4, then run it")
+    assert written.stdout == "sum.py printed: 7\n"
+    assert (newcomer.work / "sum.py").read_text() == "print(3 + 4)\n"
+
+
 def test_the_status_line_names_it(newcomer: Program) -> None:
     newcomer.write_config('status_line = ["model"]\n')
     with PtyScreen([*KIMI], env=newcomer.environment(), cwd=newcomer.work) as screen:
