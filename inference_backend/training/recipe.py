@@ -108,7 +108,7 @@ RECIPES = {
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
             dense=128, experts=8, expert=32, context=16384,
-            steps=140, batch=768, lr=3e-2, adamw=0.3, cut=0.0, renamed=0.0, chains=0.0, long=0.0,
+            steps=240, batch=768, lr=3e-2, adamw=0.3, bare=0.6, cut=0.0, renamed=0.0, chains=0.0, long=0.0,
         ),
     )
 }  # fmt: skip

@@ -81,6 +81,7 @@ def test_the_check_of_its_ci(tmp_path: Path, configured: str, usable: bool) -> N
         (tmp_path / ".kimi").mkdir()
         (tmp_path / ".kimi/config.toml").write_text(configured)
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(tmp_path), "TERM": "dumb"}
+    env |= {"KIMI_EMBEDDED_MODEL": "off"}  # with it, everybody can be asked
     agent = subprocess.Popen(
         [sys.executable, "-m", "kimi_agent", "acp"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work, env=env, text=True, bufsize=0,

@@ -22,7 +22,7 @@ def run(*arguments: object) -> str:
 
 
 def test_what_a_small_model_has_learnt_it_does_through_kimi(tmp_path: Path) -> None:
-    """In 140 steps it knows 24 conversations by heart: the words, calls and answers of two families in two languages."""
+    """In 240 steps it knows 24 conversations by heart: the words, calls and answers of two families in two languages."""
     data, trained, told = tmp_path / "data", tmp_path / "run", tmp_path / "told.json"
     program = "-m", "inference_backend"
     run(*program, "synthesise", data, "--episodes", EPISODES, "--held-out", 4, "--families", FAMILIES)
