@@ -51,6 +51,9 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program, model: Path)
 
 def test_the_one_in_the_package_does_small_things(newcomer: Program) -> None:
     newcomer.env["KIMI_EMBEDDED_MODEL"] = "auto"
+    created = newcomer.run("--yolo", "-p", "create notes.txt with hello")
+    assert created.returncode == 0
+    assert (newcomer.work / "notes.txt").read_text().strip() == "hello"
     (newcomer.work / "notes.txt").write_text("one\ntwo\nthree\n")
     counted = newcomer.run("-p", "count the lines of notes.txt")
     assert (counted.returncode, counted.stdout) == (0, "notes.txt has 3 lines.\n")

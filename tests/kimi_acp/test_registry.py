@@ -6,6 +6,7 @@ Its rules are in github.com/agentclientprotocol/registry: FORMAT.md, agent.schem
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tomllib
@@ -69,11 +70,16 @@ def test_its_picture_is_square_and_of_the_readers_colour() -> None:
 
 
 @pytest.mark.parametrize(
-    ("configured", "usable"),
-    [("", False), (MODEL.replace("KEY", "sk-test"), True), (MODEL.replace('api_key = "KEY"', ""), True)],
-    ids=["no key", "a key", "a local engine"],
+    ("configured", "embedded", "usable"),
+    [
+        ("", "off", False),
+        ("", "auto", True),
+        (MODEL.replace("KEY", "sk-test"), "auto", True),
+        (MODEL.replace('api_key = "KEY"', ""), "auto", True),
+    ],
+    ids=["no key", "kimi-tiny", "a key", "a local engine"],
 )
-def test_the_check_of_its_ci(tmp_path: Path, configured: str, usable: bool) -> None:
+def test_the_check_of_its_ci(tmp_path: Path, configured: str, embedded: str, usable: bool) -> None:
     """A home of its own, hardly any variable, and the first line of the output. And then: who can be asked needs no login."""
     work = tmp_path / "work"
     work.mkdir()
@@ -81,7 +87,7 @@ def test_the_check_of_its_ci(tmp_path: Path, configured: str, usable: bool) -> N
         (tmp_path / ".kimi").mkdir()
         (tmp_path / ".kimi/config.toml").write_text(configured)
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {"HOME": str(tmp_path), "TERM": "dumb"}
-    env |= {"KIMI_EMBEDDED_MODEL": "off"}  # with it, everybody can be asked
+    env |= {"KIMI_EMBEDDED_MODEL": "off"} if embedded == "off" else {}
     agent = subprocess.Popen(
         [sys.executable, "-m", "kimi_agent", "acp"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=work, env=env, text=True, bufsize=0,
@@ -101,6 +107,8 @@ def test_the_check_of_its_ci(tmp_path: Path, configured: str, usable: bool) -> N
     agent.terminate()
     agent.wait(20)
     assert agent.stderr.read() == ""
+    for state in (tmp_path / ".kimi/engine").glob("*.json"):
+        os.kill(json.loads(state.read_text())["pid"], signal.SIGTERM)
 
 
 def kind_of(method: dict[str, Any]) -> str:

@@ -42,9 +42,8 @@ def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer
         words_of([("note", 9), (' notable "note /note a.md a.mdown', 5), ("a.md", 9), (" in", 99)]), 300
     )
     assert {b"notable", b"in", b".md"} < names.keys()
-    assert not [
-        token for token in names if token.startswith(b" ") and token.strip().isalpha()
-    ]  # ` in` begins ` intro`, too
+    # ` in` would begin ` intro`, too
+    assert not [token for token in names if token.startswith(b" ") and token.strip().isalpha()]
     assert not {b".mdo", b".mdow"} & names.keys()
     assert train_ranks(Counter(), 300).keys() == {bytes([b]) for b in range(256)}
     assert len(tokenizer.encode("Read the file")) < 8
