@@ -48,7 +48,7 @@ class Recipe:
     read: float = 0.1
     """What a token that the model only reads counts in the loss beside one that it writes: names stand there first."""
     read_until: float = 0.5
-    """Share of the run, from its beginning, in which they count: invented names cannot be foreseen, and in the end are noise."""
+    """Share of the run, from its beginning, in which they count: invented names cannot be foreseen, and so are noise."""
     bare: float = 0.85
     """Share of the run, from its beginning, without the common beginning: copying is learnt sooner where less is in the way."""
     cut: float = 0.3
