@@ -105,7 +105,7 @@ def test_the_program_itself_sends_what_is_in_the_data(dataset: Path, tmp_path: P
 def _step(message: dict[str, Any]) -> list[dict[str, Any]]:
     calls = [(call["id"], call["function"]) for call in message.get("tool_calls", ())]
     items = [{"call": {"name": f["name"], "arguments": f["arguments"], "id": id_}} for id_, f in calls]
-    return items or [{"text": message["content"]}]
+    return [*([{"text": message["content"]}] if message.get("content") else []), *items]
 
 
 # --- what is kept -----------------------------------------------------------------------------------------------------------

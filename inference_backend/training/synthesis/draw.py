@@ -30,6 +30,8 @@ class Draw:
         self.rng = random.Random(f"{seed}/{family}/{language}")
         self.seed, self.family, self.language = seed, family, language
         self.unseen_names, self.unseen_words = unseen_names, unseen_words
+        self.brief = False
+        """Whether texts are of three words at most, for tasks that have many of them."""
         self._used: set[str] = set()
         self.template = ""
 
@@ -80,7 +82,7 @@ class Draw:
 
     def sentence(self, low: int = 2, high: int = 6) -> str:
         """A few words in the language of the request, with at least one name in them."""
-        count = self.number(low, high)
+        count = self.number(min(low, 3), min(high, 3)) if self.brief else self.number(low, high)
         plain = pool("plain", self.language, self.unseen_names)
         invented = pool("invented", self.language, self.unseen_names)
         words = [self.pick(invented if self.chance(INVENTED) else plain) for _ in range(count)]

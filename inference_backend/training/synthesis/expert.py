@@ -28,6 +28,8 @@ class Expert:
             raise RuntimeError("the expert has nothing more to do") from None
         self._begun = True
         if isinstance(act, Call):
+            if act.says:
+                yield TextChunk(self._masks.real(act.says))
             yield CallChunk(0, f"functions.{act.tool}:{self._calls}", act.tool, self._masks.real(act.text()))
             self._calls += 1
             yield Finished("tool_calls")

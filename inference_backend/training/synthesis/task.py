@@ -14,10 +14,11 @@ Split = Literal["train", "held_out"]
 
 
 class Call(Struct, frozen=True):
-    """One call of a tool."""
+    """One call of a tool. `says` is what the expert tells before it, perhaps nothing."""
 
     tool: str
     arguments: dict[str, Any]
+    says: str = ""
 
     def text(self) -> str:
         """The arguments as a model writes them: a blank behind each colon and comma."""

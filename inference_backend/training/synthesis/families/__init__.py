@@ -86,9 +86,11 @@ FAMILIES: Mapping[str, Family] = {
     "replace_all": combined.replace_all,
 }
 HEAVY: Mapping[str, int] = {
-    "few_steps": 12, "conversation": 10, "many_steps": 5, "read_answer": 5, "edit_value": 5, "fix_bug": 5,
-    "refuse_keys": 3, "refuse_gates": 3, "refuse_beyond": 4, "small_talk": 4, "denied": 3, "git_log": 2, "fetch_missing": 2,
-    "run_tests": 3, "make_folder": 3,
+    "few_steps": 14, "conversation": 10, "many_steps": 9, "create_many": 5, "append_all": 5, "rename_all": 5, "replace_all": 6,
+    "small_talk": 7, "delete_file": 6, "read_file": 5, "move_file": 5, "remove_line": 5, "insert_line": 5, "edit_value": 5,
+    "fix_bug": 5, "refuse_beyond": 5, "refuse_keys": 3, "refuse_gates": 3, "denied": 3, "git_log": 3, "fetch_missing": 2,
+    "missing_script": 3, "missing_source": 3, "failing_script": 3, "run_tests": 3, "make_folder": 3, "find_files": 3,
+    "count_files": 3,
 }  # fmt: skip
 """How many times a family comes up in a round, where that is not four times."""
 WEIGHTS: Mapping[str, int] = {name: HEAVY.get(name, 4) for name in FAMILIES}

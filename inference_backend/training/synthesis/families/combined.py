@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from inference_backend.training.synthesis.deeds import Deed, Place
+from inference_backend.training.synthesis.deeds import Deed, Doing, Place
 from inference_backend.training.synthesis.draw import DATA, TEXTS, Draw
 from inference_backend.training.synthesis.families import counting, editing, looking, moving, running, talking
 from inference_backend.training.synthesis.families.joins import JOINS, LISTS
@@ -22,21 +22,29 @@ SHORT = (
 )  # fmt: skip
 
 
+MORE = " ..."
+"""Ends what the expert says before a call that is not the last of a list. What is left of a list is far away by then; whether
+anything is stands in its own last words."""
+
+
 def few_steps(draw: Draw) -> Task:
     """Two to four deeds in one sentence or a short list."""
     place, parts = Place(draw), [draw.pick(PARTS) for _ in range(draw.number(2, 4))]
     deeds = [part(draw, place, bare=True) for part in parts]
-    asks = [deed.asks for deed in deeds]
-    number = draw.rng.randrange(99)
-    said = _joined(draw, asks) if number < 75 else _list(draw, asks)
-    return _together(draw, place, deeds, said, f"few_steps/{draw.language}")
+    if draw.rng.randrange(99) < 75:
+        return _together(draw, place, deeds, _joined(draw, [deed.asks for deed in deeds]), "{}. ")
+    head, mark = draw.pick(LISTS[draw.language, draw.unseen_words])
+    return _together(draw, place, deeds, _list(head, mark, deeds), mark if "{}" in mark else "{}. ")
 
 
 def many_steps(draw: Draw) -> Task:
-    """Ten to fourteen deeds in a list."""
+    """Ten to fourteen deeds in a numbered list, with short texts."""
+    draw.brief = True
     place, parts = Place(draw), [draw.pick(SHORT) for _ in range(draw.number(10, 14))]
     deeds = [part(draw, place, bare=True) for part in parts]
-    return _together(draw, place, deeds, _list(draw, [deed.asks for deed in deeds]), f"many_steps/{draw.language}")
+    numbered = [each for each in LISTS[draw.language, draw.unseen_words] if "{}" in each[1]]
+    head, mark = draw.pick(numbered)
+    return _together(draw, place, deeds, _list(head, mark, deeds), mark)
 
 
 def conversation(draw: Draw) -> Task:
@@ -64,28 +72,51 @@ def _joined(draw: Draw, asks: Sequence[str]) -> str:
     return f"{before}{middle}{last}{asks[-1]}{after}"
 
 
-def _list(draw: Draw, asks: Sequence[str]) -> str:
-    head, mark = draw.pick(LISTS[draw.language, draw.unseen_words])
-    return head + "\n".join(f"{mark.format(number)}{ask}" for number, ask in enumerate(asks, 1))
+def _list(head: str, mark: str, deeds: Sequence[Deed]) -> str:
+    return head + "\n".join(f"{mark.format(number)}{deed.asks}" for number, deed in enumerate(deeds, 1))
 
 
-def _together(draw: Draw, place: Place, deeds: Sequence[Deed], said: str, template: str) -> Task:
+def _together(draw: Draw, place: Place, deeds: Sequence[Deed], said: str, mark: str) -> Task:
+    """The deeds one after another. The expert says each, with its number, before it begins with it."""
     place.clutter(0, 1)
 
     def expert() -> Steps:
         told = []
-        for deed in deeds:
-            sentence = yield from deed.do()
+        for number, deed in enumerate(deeds, 1):
+            more = MORE if number < len(deeds) else ""
+            sentence = yield from _saying(f"{mark.format(number)}{deed.asks}{more}", deed.do())
             told += [sentence] if deed.tells else []
         yield Words(draw.both(" ", "").join([draw.both("Done.", "完成了。"), *told]))
 
     wanted = tuple(group for deed in deeds if deed.tells for group in deed.answer)
     folders = tuple(folder for deed in deeds for folder in deed.folders)
-    draw.template = template + ("/h" if draw.unseen_words else "/t")
+    draw.template = f"{draw.family}/{draw.language}/{'h' if draw.unseen_words else 't'}"
     return draw.task(place.world(), said, Goal(place.now, folders=folders, answer=wanted), expert)
 
 
+def _saying(text: str, doing: Doing) -> Doing:
+    """The same calls, with `text` before the first."""
+    try:
+        first = next(doing)
+        seen = yield Call(first.tool, first.arguments, text)
+        while True:
+            seen = yield doing.send(seen)
+    except StopIteration as end:
+        return str(end.value)
+
+
 # --- one deed for each of many files ----------------------------------------------------------------------------------------
+
+
+def _numbered(folder: str) -> Call:
+    """Lists a folder: `1. a.txt`, a file a line. What is numbered can be gone through."""
+    return Call("Shell", {"command": f"ls {folder} | nl -w1 -s'. '"})
+
+
+def _each(seen: str) -> list[tuple[str, str]]:
+    """For each file of a numbered listing what the expert says when it is its turn, and its name."""
+    lines = lines_of(seen)
+    return [(line + MORE * (line != lines[-1]), line.partition(". ")[2]) for line in lines]
 
 
 def _filled(draw: Draw, place: Place, endings: Sequence[str], low: int, high: int) -> str:
@@ -105,8 +136,11 @@ def create_many(draw: Draw) -> Task:
     place.clutter(0, 2)
 
     def expert() -> Steps:
-        for path in paths:
-            yield Call("WriteFile", {"path": path, "content": f"{text}\n"})
+        for number, path in enumerate(paths):
+            is_last = number == len(paths) - 1
+            before = paths[number - 1] + draw.both(" and " if is_last else ", ", "、") if number else ""
+            says = f"{before}{path}{'' if is_last else MORE}"  # as the request lists them: one leads to the next
+            yield Call("WriteFile", {"path": path, "content": f"{text}\n"}, says)
         yield Words(draw.both("Created all the files.", "已创建所有文件。"))
 
     return draw.task(place.world(), draw.say(items=draw.listed(paths), text=text), Goal(place.now), expert)
@@ -120,9 +154,9 @@ def append_all(draw: Draw) -> Task:
     place.clutter(0, 2)
 
     def expert() -> Steps:
-        seen = yield Call("Shell", {"command": f"ls {folder}"})
-        for name in lines_of(seen):
-            yield Call("WriteFile", {"path": f"{folder}/{name}", "content": f"{text}\n", "mode": "append"})
+        seen = yield _numbered(folder)
+        for says, name in _each(seen):
+            yield Call("WriteFile", {"path": f"{folder}/{name}", "content": f"{text}\n", "mode": "append"}, says)
         yield Words(draw.both(f"Added the line to every file in {folder}.", f"已给 {folder} 里的每个文件加上这一行。"))
 
     return draw.task(place.world(), draw.say(folder=folder, text=text), Goal(place.now), expert)
@@ -138,9 +172,9 @@ def rename_all(draw: Draw) -> Task:
     place.clutter(0, 2)
 
     def expert() -> Steps:
-        seen = yield Call("Shell", {"command": f"ls {folder}"})
-        for name in lines_of(seen):
-            yield Call("Shell", {"command": f"mv {folder}/{name} {folder}/{name.removesuffix(old)}{new}"})
+        seen = yield _numbered(folder)
+        for says, name in _each(seen):
+            yield Call("Shell", {"command": f"mv {folder}/{name} {folder}/{name.removesuffix(old)}{new}"}, says)
         yield Words(draw.both(f"Renamed every file in {folder} to .{new}.", f"已把 {folder} 里的文件都改成 .{new}。"))
 
     return draw.task(place.world(), draw.say(folder=folder, old=f".{old}", new=f".{new}"), Goal(place.now), expert)
@@ -157,10 +191,10 @@ def replace_all(draw: Draw) -> Task:
     place.clutter(0, 2)
 
     def expert() -> Steps:
-        seen = yield Call("Shell", {"command": f"ls {folder}"})
-        for name in lines_of(seen):
+        seen = yield _numbered(folder)
+        for says, name in _each(seen):
             path = f"{folder}/{name}"
-            yield Call("ReadFile", {"path": path})
+            yield Call("ReadFile", {"path": path}, says)
             yield Call("StrReplaceFile", {"path": path, "edit": {"old": old, "new": new}})
         yield Words(
             draw.both(
