@@ -104,6 +104,9 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("tiny"),
+        Recipe(
+            "tiny-on", seed=2, steps=8000, lr=2e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, long=0.1
+        ),  # the second run of `make tiny`, with the weights of the first
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,

@@ -144,6 +144,21 @@ def test_what_is_there_already_is_dropped(dataset: Path):
     assert sieve.dropped == {"the same as another": 1}
 
 
+@pytest.mark.parametrize("family", ["few_steps", "many_steps", "create_many", "append_all", "rename_all", "replace_all"])
+async def test_the_expert_says_each_thing_of_a_list_before_it_does_it(family: str):
+    """Word for word as the request or the listing has it, and whether more follows: so it finds the next one."""
+    async with Room() as room:
+        episode = await room.perform(draw_task(Slot(0, "train", family, "en"), 3, 0))
+    assert not episode.wrong
+    read = "\n".join(str(message["content"]) for message in episode.messages if message["role"] in ("user", "tool"))
+    told = [message["content"] for message in episode.messages if message.get("tool_calls") and message.get("content")]
+    assert len(told) >= (2 if family == "few_steps" else 5)
+    assert [each.endswith(" ...") for each in told] == [True] * (len(told) - 1) + [False]
+    for number, each in enumerate(told, 1):
+        text = each.removesuffix(" ...")
+        assert text in read or text.removeprefix(f"{number}. ") in read
+
+
 # --- goals ------------------------------------------------------------------------------------------------------------------
 
 
