@@ -60,10 +60,13 @@ bench-engine: $(VENV)/.installed-dev
 	$(BIN)/python bench/engine_scheduler.py
 	$(BIN)/python bench/engine_kernels.py
 
-# the embedded model from nothing, in as many pieces as needed: ARGS="--minutes 40" stops after that long, and again goes on
+# the embedded model from nothing, in as many pieces as needed: ARGS="--minutes 40" stops after that long, and again goes on.
+# The second run begins with what the first has come to, as soon as that is whole.
 tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
-	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --processes 2 --threads 1 --to inference_backend/tiny $(ARGS)
+	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/first --processes 2 --threads 1 --to $(TINY)/begun $(ARGS)
+	[ ! -d $(TINY)/begun ] || $(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --recipe tiny-on --from $(TINY)/begun \
+		--processes 2 --threads 1 --to inference_backend/tiny $(ARGS)
 
 # what `make tiny` made, reinforced by the tasks it solves; copied into the package only if it solves more held-out ones than before
 reinforce-tiny: $(VENV)/.installed-dev

@@ -21,6 +21,7 @@ from inference_backend.chat.render import declaration
 from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.checkpoint.folder import SINGLE, Checkpoint, Progress, quiet
 from inference_backend.checkpoint.writer import write_file, write_text
+from inference_backend.config import load_config
 from inference_backend.errors import CheckpointError, TrainingError
 from inference_backend.training.conversations import (
     TEMPLATE,
@@ -42,6 +43,12 @@ SAMPLE = 4_000
 """Conversations that the tokenizer is trained on, at most: with more, rare characters fill it, and words are single letters."""
 HELD_OUT = 2000
 """Held-out conversations that are encoded, at most."""
+SIZES = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim",
+    "qk_rope_head_dim", "v_head_dim", "intermediate_size", "moe_intermediate_size", "n_routed_experts", "n_shared_experts",
+    "num_experts_per_tok", "first_k_dense_replace",
+)  # fmt: skip
+"""What a checkpoint that a run begins with must share with its recipe, by the names of config.json."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +89,14 @@ class Folder:
 def claim(folder: Folder, recipe: Recipe, data: Path, begin: Path | None = None) -> None:
     """Makes the folder the run's, or finds that it is. `begin`: the checkpoint whose weights and tokenizer it begins with.
 
-    Raises TrainingError where the folder is that of another recipe, other data or another beginning; CheckpointError.
+    Raises TrainingError where the folder is that of another recipe, other data or another beginning, or where the checkpoint is
+    of other sizes; CheckpointError.
     """
-    folder.path.mkdir(parents=True, exist_ok=True)
     facts = {"recipe": recipe.plain(), "data": fingerprint(data)}
     if begin is not None:
         facts["from"] = _checksum(begin)
+        _same_sizes(begin, recipe)
+    folder.path.mkdir(parents=True, exist_ok=True)
     mark = json.dumps(facts, indent=1) + "\n"
     path = folder.path / "recipe.json"
     if path.exists():
@@ -111,6 +120,17 @@ def _checksum(checkpoint: Path) -> str:
     if missing:
         raise CheckpointError(f"{checkpoint} has no {missing[0]}", "Give the folder of a checkpoint.")
     return hashlib.sha256((checkpoint / SINGLE).read_bytes()).hexdigest()
+
+
+def _same_sizes(begin: Path, recipe: Recipe) -> None:
+    """Raises TrainingError where the checkpoint is not of the recipe's sizes. Its vocabulary is its own."""
+    found, wanted = load_config(begin), recipe.config(Tokenizer.load(begin).ordinary_count, long=True)
+    for name in SIZES:
+        if getattr(found, name) != getattr(wanted, name):
+            raise TrainingError(
+                f"{begin} has another {name} than the recipe: {getattr(found, name)}, not {getattr(wanted, name)}",
+                f"Give a checkpoint that the recipe {recipe.name} has made, or its own recipe.",
+            )
 
 
 def fingerprint(data: Path) -> str:

@@ -144,7 +144,9 @@ def test_what_is_there_already_is_dropped(dataset: Path):
     assert sieve.dropped == {"the same as another": 1}
 
 
-@pytest.mark.parametrize("family", ["few_steps", "many_steps", "create_many", "append_all", "rename_all", "replace_all"])
+@pytest.mark.parametrize(
+    "family", ["few_steps", "many_steps", "create_many", "append_all", "rename_all", "replace_all"]
+)
 async def test_the_expert_says_each_thing_of_a_list_before_it_does_it(family: str):
     """Word for word as the request or the listing has it, and whether more follows: so it finds the next one."""
     async with Room() as room:

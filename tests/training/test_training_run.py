@@ -102,6 +102,14 @@ def test_the_checkpoint_is_what_the_forward_pass_saw(whole, data):
     np.testing.assert_allclose(served, seen, rtol=1e-3, atol=1e-4)
 
 
+def test_a_checkpoint_of_other_sizes_is_refused_and_leaves_no_folder(whole, data, tmp_path):
+    folder = Folder(tmp_path / "more")
+    with pytest.raises(TrainingError, match="another n_routed_experts than the recipe: 8, not 16"):
+        claim(folder, replace(SMALL, experts=16), data, whole[0] / "checkpoint")
+    assert not folder.path.exists()
+    claim(folder, SMALL, data, whole[0] / "checkpoint")
+
+
 def test_a_run_can_begin_with_a_checkpoint(whole, data, tmp_path):
     begin, folder = whole[0] / "checkpoint", Folder(tmp_path / "more")
     claim(folder, SMALL, data, begin)
