@@ -1,5 +1,6 @@
 """Held-out tasks done by the real program, `kimi -p` in a real folder with its tools, gates and box; then goals are checked."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -7,14 +8,19 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from inference_backend.training.rl import wilson
+from inference_backend.training.synthesis.boxed import missed_here
 from inference_backend.training.synthesis.dataset import Example
-from inference_backend.training.synthesis.goals import check
 from inference_backend.training.synthesis.masks import masks_for
 from inference_backend.training.synthesis.site import Site
 from inference_backend.training.synthesis.world import make_world
+from kimi_agent.boxed import make_box
+from kimi_agent.config import Overrides, load_config
+from kimi_agent.workspaces.local import LocalWorkspace
+from kimi_agent.workspaces.sandbox.box import Box
 
 TURN_SECONDS = 300
 SETTINGS = "[network]\nallow_private = true  # the pages of the worlds are served on this machine\n"
@@ -38,6 +44,14 @@ class Home:
     @property
     def kimi_home(self) -> Path:
         return self.top / "kimi-home"
+
+    @cached_property
+    def box(self) -> Box:
+        """What holds the code that goals run."""
+        return make_box(load_config(self.kimi_home / "config.toml", {}, Overrides()), self.kimi_home)
+
+    def workspace(self, folder: Path, scratch: Path) -> LocalWorkspace:
+        return LocalWorkspace(folder, box=self.box, scratch=scratch)
 
     def run(self, folder: Path, home: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """`kimi` with these arguments in `folder`. Raises subprocess.TimeoutExpired."""
@@ -86,7 +100,8 @@ def perform(task: Example, home: Home) -> Outcome:
             site.pages = task.world.site
         masks = masks_for(task.world_seed, str(folder), task.world.port, site.port if site else 0)
         reasons = [reason for text in task.turns if (reason := _turn(home, folder, task, masks.real(text), said))]
-        reasons += check(task.goal, folder, masks.shown(said[-1] if said else "")).reasons
+        answer = masks.shown(said[-1] if said else "")
+        reasons += asyncio.run(missed_here(task.goal, folder, answer, home.box, home.workspace))
     finally:
         if site is not None:
             site.close()

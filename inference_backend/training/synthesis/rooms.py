@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec import Struct
 
+from inference_backend.training.synthesis.boxed import NO_BOX, missed_here
 from inference_backend.training.synthesis.expert import Expert
 from inference_backend.training.synthesis.families.trouble import NOBODY
-from inference_backend.training.synthesis.goals import COMMAND_SECONDS, argv_of, check, unexpected, unlike
+from inference_backend.training.synthesis.goals import check
 from inference_backend.training.synthesis.masks import Masks, masks_for
 from inference_backend.training.synthesis.player import ENDPOINT
 from inference_backend.training.synthesis.replay import replay
@@ -178,26 +179,8 @@ class Room:
         """What of the goal is missed. Code that a model wrote runs where its commands ran: in the box."""
         if self._accepts_no_box:
             return check(task.goal, folder, answer).reasons
-        reasons = unlike(task.goal, folder, answer)
-        if reasons or not task.goal.commands:
-            return reasons
         box = self._agent.box
-        if box is None or box.prove().rung == "R0":
-            return ("the goal runs code, and there is no box here",)
-        scratch = Path(tempfile.mkdtemp(prefix="s", dir=self._top))
-        workspace = self._agent.make_workspace(folder, scratch)
-        try:
-            for command in task.goal.commands:
-                said = list[bytes]()
-                ended = await workspace.run(
-                    argv_of(command), cwd=folder, env={}, timeout=COMMAND_SECONDS, on_output=said.append
-                )
-                if reason := unexpected(command, ended.code, b"".join(said).decode("utf-8", "replace")):
-                    return (reason,)
-        finally:
-            await workspace.aclose()
-            shutil.rmtree(scratch, ignore_errors=True)
-        return ()
+        return await missed_here(task.goal, folder, answer, box, self._agent.make_workspace) if box else (NO_BOX,)
 
     def _sent(
         self, session: "Session", actor: Actor, masks: Masks
