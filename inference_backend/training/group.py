@@ -26,6 +26,14 @@ class Group:
         """This process's part: neighbours, which are of like length, go to different processes."""
         return parts[self.rank :: self.size]
 
+    def shares(self, parts: Sequence[Sequence[T]]) -> list[Sequence[T]]:
+        """This process's share of the parts of a step: whole parts, so far as there are enough for all processes."""
+        if self.size <= len(parts):
+            return list(parts[self.rank :: self.size])
+        mates = range(self.rank % len(parts), self.size, len(parts))  # those who do the same part
+        own = parts[mates[0]][mates.index(self.rank) :: len(mates)]
+        return [own] if own else []
+
     def add(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """The sums over all processes of tensors of one type: views of one new piece of memory."""
         if self.size == 1:

@@ -22,6 +22,8 @@ from inference_backend.training.model import TrainableModel
 from inference_backend.training.muonclip import MuonClip
 from inference_backend.training.recipe import Recipe
 
+PARTS = 2
+"""Batches of a step, each of episodes of like length: one alone would be of a few families, and the next of others."""
 MEASURE_EVERY = 10
 """Steps between measurements of the largest logits: in between, only those that could be over tau are looked at."""
 
@@ -93,7 +95,7 @@ class Trainer:
         self.optimiser = optimiser_of(self.model, recipe)
         self.done, self.group = 0, ALONE
         self._batches = {
-            kind: Batches([len(one) - data.start for one in conversations], recipe.batch, recipe.seed)
+            kind: Batches([len(one) - data.start for one in conversations], recipe.batch // PARTS, recipe.seed)
             for kind, conversations in data.kinds.items()
             if conversations
         }
@@ -107,9 +109,9 @@ class Trainer:
         """Raises TrainingError where the loss is no number any more."""
         began, number = time.perf_counter(), self.done
         self._prepare(number)
-        conversations, start = self.conversations(number), self.start(number)
+        parts, start = self.parts(number), self.start(number)
         measured = number % MEASURE_EVERY == 0
-        seen = self._learn(conversations, start, above=0.0 if measured else self.recipe.tau)
+        seen = self._learn(parts, start, above=0.0 if measured else self.recipe.tau)
         if not bool(seen.loss.isfinite()):
             raise TrainingError(f"the loss of step {number} is not finite", "Lower the learning rate, or tau.")
         rate = self.schedule.rate(number)
@@ -121,33 +123,35 @@ class Trainer:
             update_bias(moe.gate.e_score_correction_bias, load, self.recipe.balance_speed)
         self.done += 1
         return Measured(
-            number, float(seen.loss), rate, sum(len(one) - start - 1 for one in conversations) + start,
+            number, float(seen.loss), rate, sum(len(one) - start - 1 for part in parts for one in part) + start,
             time.perf_counter() - began, self.schedule.phase(number), tuple(evenness(load) for load in seen.loads),
             float(seen.tops.max()) if measured else None,
         )  # fmt: skip
 
-    def _learn(self, conversations: Sequence[Encoded], start: int, above: float) -> "_Seen":
-        """Forward and backward: this process's part of the episodes, then the sums over all processes."""
-        own, config = self.group.own(conversations), self.model.config
-        layers = list(self.model.moe())
+    def _learn(self, parts: Sequence[Sequence[Encoded]], start: int, above: float) -> "_Seen":
+        """Forward and backward: this process's share of the episodes, then the sums over all processes."""
+        config, layers = self.model.config, list(self.model.moe())
         loss = torch.zeros((), device=self.device)
         loads = torch.zeros(len(layers), config.n_routed_experts, device=self.device)
         tops = torch.zeros(config.num_hidden_layers, config.num_attention_heads, device=self.device)
-        if own:
+        every = [one for part in parts for one in part]
+        count = sum(int(one.trained[start + 1 :].sum()) for one in every)
+        first = self.group.rank == 0  # whose load of the common beginning counts
+        for own in self.group.shares(parts):
             batch = make_batch(own, start, self.device, self._read())
             hidden = self.model.hidden(batch.common, batch.episodes, above=above)
             wanted, targets, weights = filled_up(batch)
             logits = self.model.logits(hidden.index_select(0, wanted))
             each = functional.cross_entropy(logits.to(self._wide), targets, reduction="none")
-            count = sum(int(one.trained[start + 1 :].sum()) for one in conversations)
-            loss = each[weights == 1.0].sum() / count
-            balance = self.recipe.sequence_alpha * len(own) / len(conversations)
+            loss = loss + each.detach()[weights == 1.0].sum() / count
+            balance = self.recipe.sequence_alpha * len(own) / len(every)
             ((each @ weights.to(self._wide)) / count + balance * self._sequence_loss(batch)).backward()
-            loads = self._loads(batch)
-            tops = torch.stack([layer.top for layer in self.model.attention() if layer.top is not None])
+            loads = loads + self._loads(batch, once=first)
+            tops = torch.maximum(tops, torch.stack([a.top for a in self.model.attention() if a.top is not None]))
+            first = False
         params = [p for p in self.model.parameters() if p.requires_grad]
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-        *grads, loss, loads = self.group.add([*grads, loss.detach().to(grads[0].dtype), loads.to(grads[0].dtype)])
+        *grads, loss, loads = self.group.add([*grads, loss.to(grads[0].dtype), loads.to(grads[0].dtype)])
         for param, grad in zip(params, grads, strict=True):
             param.grad = grad
         return _Seen(loss, loads, self.group.largest(tops))
@@ -157,16 +161,17 @@ class Trainer:
         while self.done < self.schedule.steps and not until(self.step()):
             pass
 
-    def conversations(self, number: int) -> list[Encoded]:
-        """Those of a step, the longest first."""
+    def parts(self, number: int) -> list[list[Encoded]]:
+        """The episodes of a step, in parts of like length, the longest first in each."""
         kind, index = self._plan[number]
-        chosen = [self.data.kinds[kind][i] for i in self._batches[kind][index]]
-        if self.data.cuts and (self.recipe.cut or self.recipe.renamed):
-            longest = self.recipe.longest if kind == "long" else self.recipe.context
-            rng = Random(f"{self.recipe.seed} {number}")
-            chosen = [self._varied(one, longest, rng) for one in chosen]
-            chosen.sort(key=len, reverse=True)
-        return self._begun(chosen, self.start(number))
+        longest = self.recipe.longest if kind == "long" else self.recipe.context
+        rng, parts = Random(f"{self.recipe.seed} {number}"), list[list[Encoded]]()
+        for place in range(PARTS * index, PARTS * (index + 1)):
+            chosen = [self.data.kinds[kind][i] for i in self._batches[kind][place]]
+            if self.data.cuts and (self.recipe.cut or self.recipe.renamed):
+                chosen = sorted((self._varied(one, longest, rng) for one in chosen), key=len, reverse=True)
+            parts.append(self._begun(chosen, self.start(number)))
+        return parts
 
     def _varied(self, one: Encoded, longest: int, rng: Random) -> Encoded:
         """In other words, and cut in another way, each as often as the recipe says."""
@@ -208,12 +213,10 @@ class Trainer:
             total = total + sequence_loss(scores, chosen, batch.counted)
         return total / max(len(layers), 1)
 
-    def _loads(self, batch: Batch) -> Tensor:
-        """How many tokens each layer sent to each expert; padding has no say, and the beginning counts once."""
-        once = float(self.group.rank == 0)
-        counted = torch.cat(
-            [torch.full((len(batch.common),), once, device=self.device), batch.counted.flatten()]
-        ).bool()
+    def _loads(self, batch: Batch, *, once: bool) -> Tensor:
+        """How many tokens each layer sent to each expert; padding has no say, and the beginning only where it is to count."""
+        beginning = torch.full((len(batch.common),), float(once), device=self.device)
+        counted = torch.cat([beginning, batch.counted.flatten()]).bool()
         loads = []
         for moe in self.model.moe():
             assert moe.chosen is not None
