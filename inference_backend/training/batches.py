@@ -21,9 +21,13 @@ WINDOW = 32
 class Batches:
     """An endless sequence of lists of episode numbers; each epoch has every episode once, in an order of its own."""
 
-    def __init__(self, lengths: Sequence[int], tokens: int, seed: int) -> None:
-        """Batches have at most `tokens` tokens, padding included, and at least one episode."""
+    def __init__(self, lengths: Sequence[int], tokens: int, seed: int, most: int = 0) -> None:
+        """Batches have at most `tokens` tokens, padding included, and at least one episode.
+
+        Of episodes over `most` tokens an epoch has only so many that each counts for `most`, in the mean. 0: all.
+        """
         self._lengths, self._tokens, self._seed = np.asarray(lengths), tokens, seed
+        self._most = most
         self._begun: list[list[NDArray[Any]]] = []
 
     def __getitem__(self, number: int) -> NDArray[Any]:
@@ -38,7 +42,10 @@ class Batches:
     def _epoch(self, epoch: int) -> list[NDArray[Any]]:
         rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
         order = rng.permutation(len(self._lengths))
-        window = max(WINDOW * self._tokens // max(int(self._lengths.mean()), 1), 1)
+        if self._most:
+            kept = rng.random(len(order)) * self._lengths[order] < self._most
+            order = order[kept] if kept.any() else order
+        window = max(WINDOW * self._tokens // max(int(self._lengths[order].mean()), 1), 1)
         batches: list[NDArray[Any]] = []
         for begin in range(0, len(order), window):
             part = order[begin : begin + window]

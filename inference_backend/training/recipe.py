@@ -57,6 +57,8 @@ class Recipe:
     """Share of conversations in which copied tokens are others than in the data."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
+    most: int = 400
+    """Tokens of an episode over which it is seen less often: else long lists would be most of what is learnt. 0: no limit."""
     long: float = 0.3
     """Share of annealing steps on conversations up to the whole context."""
 
@@ -111,7 +113,7 @@ RECIPES = {
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,
             dense=128, experts=8, expert=32, context=16384,
-            steps=240, batch=768, lr=3e-2, adamw=0.3, bare=0.6, cut=0.0, renamed=0.0, chains=0.0, long=0.0,
+            steps=240, batch=768, lr=3e-2, adamw=0.3, bare=0.6, cut=0.0, renamed=0.0, chains=0.0, most=0, long=0.0,
         ),
     )
 }  # fmt: skip

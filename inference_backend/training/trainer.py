@@ -95,7 +95,12 @@ class Trainer:
         self.optimiser = optimiser_of(self.model, recipe)
         self.done, self.group = 0, ALONE
         self._batches = {
-            kind: Batches([len(one) - data.start for one in conversations], recipe.batch // PARTS, recipe.seed)
+            kind: Batches(
+                [len(one) - data.start for one in conversations],
+                recipe.batch // PARTS,
+                recipe.seed,
+                recipe.most if kind == "train" else 0,
+            )
             for kind, conversations in data.kinds.items()
             if conversations
         }

@@ -139,6 +139,17 @@ def test_an_epoch_has_every_episode_once_and_batches_keep_their_budget(lengths, 
     assert again[number + 3].tolist() == batches[number + 3].tolist()
 
 
+def test_long_episodes_come_by_less_often_so_that_they_count_no_more_than_so_many_tokens():
+    lengths = [50] * 400 + [1000] * 400
+    batches, seen = Batches(lengths, 2000, 1, most=100), np.zeros(len(lengths), int)
+    number = 0
+    while seen[:400].sum() < 400 * 10:
+        np.add.at(seen, batches[number], 1)
+        number += 1
+    assert seen[:400].min() >= 9  # each epoch has all of the short ones
+    assert 0.07 < seen[400:].mean() / seen[:400].mean() < 0.13  # 100 of 1,000 tokens
+
+
 def test_a_conversation_that_is_cut_otherwise_says_the_same(tokenizer):
     cuts, rng, different = Cuts(tokenizer), Random(1), 0
     lines = list(conversations(30))
