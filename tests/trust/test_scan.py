@@ -1,5 +1,6 @@
 """What bash runs, the permissive look has found: a command that is forbidden hides in no spelling (T15)."""
 
+import gc
 import os
 import random
 import time
@@ -101,9 +102,13 @@ def test_the_look_takes_time_in_proportion(piece: str, tmp_path: Path) -> None:
     def seconds(size: int) -> float:
         line = piece * (size // len(piece)) + "; b"
         scan.cache_clear()
-        started = time.process_time()
-        run(house, line)
-        return time.process_time() - started
+        gc.disable()  # the collector would look at all that the tests before have left: time that is not the look's
+        try:
+            started = time.process_time()
+            run(house, line)
+            return time.process_time() - started
+        finally:
+            gc.enable()
 
     small = large = float("inf")
     for _ in range(6):  # the best of some: what else the machine does can only add to it
