@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from inference_backend.training.rl import wilson
-from inference_backend.training.synthesis.boxed import missed_here
+from inference_backend.training.synthesis.boxed import missed
 from inference_backend.training.synthesis.dataset import Example
 from inference_backend.training.synthesis.masks import masks_for
 from inference_backend.training.synthesis.site import Site
@@ -101,7 +101,7 @@ def perform(task: Example, home: Home) -> Outcome:
         masks = masks_for(task.world_seed, str(folder), task.world.port, site.port if site else 0)
         reasons = [reason for text in task.turns if (reason := _turn(home, folder, task, masks.real(text), said))]
         answer = masks.shown(said[-1] if said else "")
-        reasons += asyncio.run(missed_here(task.goal, folder, answer, home.box, home.workspace))
+        reasons += asyncio.run(missed(task.goal, folder, answer, home.box, home.workspace))
     finally:
         if site is not None:
             site.close()

@@ -19,7 +19,7 @@ WINDOW = 32
 
 
 class Batches:
-    """An endless sequence of lists of episode numbers; each epoch has every episode once, in an order of its own."""
+    """An endless sequence of lists of episode numbers; each epoch has every episode at most once, in an order of its own."""
 
     def __init__(self, lengths: Sequence[int], tokens: int, seed: int, most: int = 0) -> None:
         """Batches have at most `tokens` tokens, padding included, and at least one episode.

@@ -129,7 +129,7 @@ def _same_sizes(begin: Path, recipe: Recipe) -> None:
         if getattr(found, name) != getattr(wanted, name):
             raise TrainingError(
                 f"{begin} has another {name} than the recipe: {getattr(found, name)}, not {getattr(wanted, name)}",
-                f"Give a checkpoint that the recipe {recipe.name} has made, or its own recipe.",
+                f"Give a checkpoint that the recipe {recipe.name} has made, or the recipe that has made this one.",
             )
 
 

@@ -45,7 +45,7 @@ class Measured:
     step: int
     loss: float
     rate: float
-    tokens: int  # that went through the model: those of the common beginning once
+    tokens: int  # of the episodes, and those of the common beginning once
     seconds: float
     phase: str
     loads: tuple[float, ...]  # per layer of experts: load of the busiest over the mean

@@ -44,7 +44,7 @@ def play(example: Example, body: Any) -> list[dict[str, Any]]:
     said = example.messages[len(body["messages"])]
     calls = [call["function"] for call in said.get("tool_calls", ())]
     found = [{"call": {"name": call["name"], "arguments": json.loads(call["arguments"])}} for call in calls]
-    return found or [{"text": said["content"]}]
+    return [*([{"text": said["content"]}] if said.get("content") else []), *found]
 
 
 def test_an_expert_solves_all_and_one_who_says_nothing_true_none(tasks: Path, tmp_path: Path) -> None:

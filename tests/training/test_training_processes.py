@@ -15,7 +15,7 @@ from training_child import SMALL, Child, exact, preloaded
 from training_house import write_data
 
 from inference_backend.errors import TrainingError
-from inference_backend.training.group import ALONE
+from inference_backend.training.group import ALONE, Group
 from inference_backend.training.run import train
 from inference_backend.training.team import Team
 from inference_backend.training.trainer import HeldOut, Measured, Trainer
@@ -38,6 +38,14 @@ def gradients(trainer):
     """Of the first step, as Muon's momentum and AdamW's mean keep them."""
     states = [trainer.optimiser.state[p] for p in trainer.model.parameters()]
     return [state["momentum"] if "momentum" in state else state["exp_avg"] / 0.1 for state in states]
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_each_episode_of_a_step_is_some_process_s_own(size):
+    parts = [list("abcde"), list("xy")]
+    shares = [Group(rank, size).shares(parts) for rank in range(size)]
+    assert sorted(one for share in shares for part in share for one in part) == list("abcdexy")
+    assert all(part for share in shares for part in share)
 
 
 @pytest.mark.parametrize("recipe", [SMALL, replace(SMALL, chains=1.0, muon=False, tau=1.0)], ids=["muon", "chains"])

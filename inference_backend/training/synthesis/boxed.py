@@ -14,31 +14,27 @@ MakeWorkspace: TypeAlias = Callable[[Path, Path], Workspace]
 NO_BOX = "the goal runs code, and there is no box here"
 
 
-async def missed(goal: Goal, folder: Path, answer: str, workspace: Workspace) -> tuple[str, ...]:
-    """What is missed of a goal in `folder`; its commands run in `workspace`, which holds them in a box."""
-    if reasons := unlike(goal, folder, answer):
-        return reasons
-    for command in goal.commands:
-        said = list[bytes]()
-        ended = await workspace.run(
-            argv_of(command), cwd=folder, env={}, timeout=COMMAND_SECONDS, on_output=said.append
-        )
-        if reason := unexpected(command, ended.code, b"".join(said).decode("utf-8", "replace")):
-            return (reason,)
-    return ()
-
-
-async def missed_here(goal: Goal, folder: Path, answer: str, box: BoxView, make: MakeWorkspace) -> tuple[str, ...]:
-    """The same in a workspace of its own, which `make` makes of the folder and a scratch one.
+async def missed(goal: Goal, folder: Path, answer: str, box: BoxView | None, make: MakeWorkspace) -> tuple[str, ...]:
+    """What is missed of a goal in `folder`. Its commands run in a workspace that `make` makes of the folder and a scratch one.
 
     A goal with commands is never reached where no box holds them.
     """
-    if goal.commands and box.prove().rung == "R0":
-        return unlike(goal, folder, answer) or (NO_BOX,)
+    reasons = unlike(goal, folder, answer)
+    if reasons or not goal.commands:
+        return reasons
+    if box is None or box.prove().rung == "R0":
+        return (NO_BOX,)
     scratch = Path(tempfile.mkdtemp(prefix="kimi-goal-"))
     workspace = make(folder, scratch)
     try:
-        return await missed(goal, folder, answer, workspace)
+        for command in goal.commands:
+            said = list[bytes]()
+            ended = await workspace.run(
+                argv_of(command), cwd=folder, env={}, timeout=COMMAND_SECONDS, on_output=said.append
+            )
+            if reason := unexpected(command, ended.code, b"".join(said).decode("utf-8", "replace")):
+                return (reason,)
     finally:
         await workspace.aclose()
         shutil.rmtree(scratch, ignore_errors=True)
+    return ()

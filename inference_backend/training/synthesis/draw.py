@@ -31,7 +31,7 @@ class Draw:
         self.seed, self.family, self.language = seed, family, language
         self.unseen_names, self.unseen_words = unseen_names, unseen_words
         self.brief = False
-        """Whether texts are of three words at most, for tasks that have many of them."""
+        """Whether texts are of three words at most, and perhaps a number: for tasks that have many of them."""
         self._used: set[str] = set()
         self.template = ""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from msgspec import Struct
 
-from inference_backend.training.synthesis.boxed import NO_BOX, missed_here
+from inference_backend.training.synthesis.boxed import missed
 from inference_backend.training.synthesis.expert import Expert
 from inference_backend.training.synthesis.families.trouble import NOBODY
 from inference_backend.training.synthesis.goals import check
@@ -179,8 +179,7 @@ class Room:
         """What of the goal is missed. Code that a model wrote runs where its commands ran: in the box."""
         if self._accepts_no_box:
             return check(task.goal, folder, answer).reasons
-        box = self._agent.box
-        return await missed_here(task.goal, folder, answer, box, self._agent.make_workspace) if box else (NO_BOX,)
+        return await missed(task.goal, folder, answer, self._agent.box, self._agent.make_workspace)
 
     def _sent(
         self, session: "Session", actor: Actor, masks: Masks
