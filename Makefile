@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 TINY ?= build/tiny
+TRAIN = $(BIN)/python -m inference_backend train $(TINY)/data --processes 2 --threads 1
 SMOKE ?= build/smoke
 SMOKE_FAMILIES = small_talk,make_folder,list_folder,create_file,rename_file,count_lines,replace_word,read_answer
 PYTEST_ARGS ?=
@@ -61,12 +62,12 @@ bench-engine: $(VENV)/.installed-dev
 	$(BIN)/python bench/engine_kernels.py
 
 # the embedded model from nothing, in as many pieces as needed: ARGS="--minutes 40" stops after that long, and again goes on.
-# The second run begins with what the first has come to, as soon as that is whole.
+# A run begins with what the one before has come to, as soon as that is whole.
 tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
-	$(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/first --processes 2 --threads 1 --to $(TINY)/begun $(ARGS)
-	[ ! -d $(TINY)/begun ] || $(BIN)/python -m inference_backend train $(TINY)/data $(TINY)/run --recipe tiny-on --from $(TINY)/begun \
-		--processes 2 --threads 1 --to inference_backend/tiny $(ARGS)
+	$(TRAIN) $(TINY)/first --to $(TINY)/begun $(ARGS)
+	[ ! -d $(TINY)/begun ] || $(TRAIN) $(TINY)/second --recipe tiny-on --from $(TINY)/begun --to $(TINY)/again $(ARGS)
+	[ ! -d $(TINY)/again ] || $(TRAIN) $(TINY)/run --recipe tiny-on --from $(TINY)/again --to inference_backend/tiny $(ARGS)
 
 # what `make tiny` made, reinforced by the tasks it solves; copied into the package only if it solves more held-out ones than before
 reinforce-tiny: $(VENV)/.installed-dev

@@ -49,9 +49,11 @@ class Told:
         self._connection.send(f"held out {found.loss}")
 
 
-def run(data: Path, out: Path, connection: Connection, processes: int = 1) -> None:
+def run(
+    data: Path, out: Path, connection: Connection, processes: int = 1, recipe: Recipe = SMALL, begin: Path | None = None
+) -> None:
     torch.set_num_threads(1)
-    train(data, out, SMALL, Told(connection), save_seconds=0.0, processes=processes)
+    train(data, out, recipe, Told(connection), save_seconds=0.0, processes=processes, begin=begin)
 
 
 def exact(data: Path, out: Path, recipe: Recipe) -> Trainer:
@@ -66,9 +68,9 @@ def exact(data: Path, out: Path, recipe: Recipe) -> Trainer:
 class Child:
     """A run in a process of its own, and what it tells."""
 
-    def __init__(self, data, out, processes=1):
+    def __init__(self, data, out, processes=1, recipe=SMALL, begin=None):
         self._told, theirs = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=run, args=(data, out, theirs, processes))
+        self.process = FORKS.Process(target=run, args=(data, out, theirs, processes, recipe, begin))
         self.process.start()
         theirs.close()
 

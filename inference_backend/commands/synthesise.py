@@ -11,7 +11,7 @@ from inference_backend.commands.output import progress_bar
 
 def synthesise(
     out: Annotated[Path, typer.Argument(help="Folder of the dataset; a run that was stopped goes on there.")],
-    episodes: Annotated[int, typer.Option(min=0, help="Tasks to train on.")] = 26_000,
+    episodes: Annotated[int, typer.Option(min=0, help="Tasks to train on.")] = 40_000,
     held_out: Annotated[int, typer.Option(min=0, help="Tasks that training never sees.")] = 800,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,

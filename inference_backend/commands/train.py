@@ -16,8 +16,9 @@ from inference_backend.commands.output import size
 from inference_backend.errors import RequestError
 
 if TYPE_CHECKING:
+    from inference_backend.training.answers import HeldOut
     from inference_backend.training.run import Screen
-    from inference_backend.training.trainer import HeldOut, Measured
+    from inference_backend.training.trainer import Measured
 
 
 def train(

@@ -21,13 +21,13 @@ WINDOW = 32
 class Batches:
     """An endless sequence of lists of episode numbers; each epoch has every episode at most once, in an order of its own."""
 
-    def __init__(self, lengths: Sequence[int], tokens: int, seed: int, most: int = 0) -> None:
+    def __init__(self, lengths: Sequence[int], tokens: int, seed: int, often: NDArray[Any] | None = None) -> None:
         """Batches have at most `tokens` tokens, padding included, and at least one episode.
 
-        Of episodes over `most` tokens an epoch has only so many that each counts for `most`, in the mean. 0: all.
+        `often` [episodes]: the share of epochs, 0 to 1, that have an episode, see `shares`. Without it: all.
         """
         self._lengths, self._tokens, self._seed = np.asarray(lengths), tokens, seed
-        self._most = most
+        self._often = often
         self._begun: list[list[NDArray[Any]]] = []
 
     def __getitem__(self, number: int) -> NDArray[Any]:
@@ -42,8 +42,8 @@ class Batches:
     def _epoch(self, epoch: int) -> list[NDArray[Any]]:
         rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
         order = rng.permutation(len(self._lengths))
-        if self._most:
-            kept = rng.random(len(order)) * self._lengths[order] < self._most
+        if self._often is not None:
+            kept = rng.random(len(order)) < self._often[order]
             order = order[kept] if kept.any() else order
         window = max(WINDOW * self._tokens // max(int(self._lengths[order].mean()), 1), 1)
         batches: list[NDArray[Any]] = []
@@ -55,6 +55,20 @@ class Batches:
                 batches.append(part[:count])
                 part = part[count:]
         return [batches[index] for index in rng.permutation(len(batches))]
+
+
+def shares(
+    lengths: Sequence[int], most: int = 0, right: NDArray[Any] | None = None, known: float = 1.0
+) -> NDArray[Any] | None:
+    """In what share of epochs each episode comes by; nothing where all are in every one.
+
+    Over `most` tokens in so many that an episode counts for `most`, in the mean; 0: in all. `right` [episodes]: those that are
+    done already come by the share `known` as often.
+    """
+    if not most and right is None:
+        return None
+    often = np.minimum(1.0, most / np.maximum(lengths, 1)) if most else np.ones(len(lengths))
+    return often if right is None else often * np.where(right, known, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from inference_backend.checkpoint.writer import write_text
+from inference_backend.training.answers import HeldOut
 from inference_backend.training.curves import picture
-from inference_backend.training.trainer import HeldOut, Measured
+from inference_backend.training.trainer import Measured
 
 
 class Journal:

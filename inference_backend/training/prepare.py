@@ -1,7 +1,7 @@
 """From a data set to tokens, in stages that leave a mark: what is there already is not made again.
 
-The folder of a run: `recipe.json` (whose run it is), `begun/` (the checkpoint that it began with, if any), `tokenizer/`,
-`encoded/`, `state/`, `log.jsonl`, `curves/`, `checkpoint/`.
+The folder of a run: `recipe.json` (whose run it is), `begun/` (the checkpoint that it began with, if any), `known/` (what that
+did already), `tokenizer/`, `encoded/`, `state/`, `log.jsonl`, `curves/`, `checkpoint/`.
 """
 
 import hashlib
@@ -64,6 +64,10 @@ class Folder:
     @property
     def begun(self) -> Path:
         return self.path / "begun"
+
+    @property
+    def known(self) -> Path:
+        return self.path / "known"
 
     @property
     def encoded(self) -> Path:
@@ -192,6 +196,19 @@ def read_encoded(folder: Folder) -> Data:
     kinds = {kind: _unpacked(stored, kind) for kind in KINDS}
     start = int(stored.array("start")[0])
     return Data(kinds, start, Cuts(Tokenizer.load(folder.tokenizer), own_words(kinds["train"], start)))
+
+
+def write_known(folder: Folder, right: NDArray[np.bool_]) -> None:
+    """Keeps which conversations of `train` the checkpoint that the run begins with does exactly right."""
+    folder.known.mkdir(exist_ok=True)
+    write_file(folder.known / SINGLE, {"right": right.astype(np.uint8)})
+
+
+def read_known(folder: Folder) -> NDArray[np.bool_] | None:
+    """What `write_known` kept, if anything."""
+    if not (folder.known / SINGLE).exists():
+        return None
+    return np.array(Checkpoint(folder.known).array("right")).astype(np.bool_)
 
 
 def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress) -> dict[str, list[Encoded]]:

@@ -59,6 +59,8 @@ class Recipe:
     """Share of steps on several tasks in one conversation."""
     most: int = 400
     """Tokens of an episode over which it is seen less often: else long lists would be most of what is learnt. 0: no limit."""
+    known: float = 1.0
+    """How often an episode comes by that the checkpoint which the run begins with does exactly right, beside other ones."""
     long: float = 0.3
     """Share of annealing steps on conversations up to the whole context."""
 
@@ -107,8 +109,9 @@ RECIPES = {
     for recipe in (
         Recipe("tiny"),
         Recipe(
-            "tiny-on", seed=2, steps=7200, lr=2e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, long=0.1
-        ),  # the second run of `make tiny`, with the weights of the first
+            "tiny-on", seed=2, steps=7200, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, most=800,
+            known=0.3, long=0.15,
+        ),  # all runs of `make tiny` but the first: each begins with the weights of the one before
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,

@@ -14,12 +14,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inference_backend.errors import EngineError, TrainingError
 from inference_backend.follower import following, speak_over_loopback
+from inference_backend.training.answers import HeldOut
 from inference_backend.training.group import Group
-from inference_backend.training.trainer import HeldOut, Measured, Trainer
+from inference_backend.training.trainer import Measured, Trainer
 
 Load: TypeAlias = Callable[[], Trainer]
 """Makes a trainer that is as far as the run is. Called in each process, so it must be picklable."""
@@ -75,6 +78,13 @@ class Team:
     def held_out(self, most: int = 128, *, stored: bool | None = None) -> HeldOut:
         found: HeldOut = self._all("held_out", most, stored=stored)
         return found
+
+    def exactly_right(self, begin: int, end: int) -> NDArray[np.bool_]:
+        flags: NDArray[np.bool_] = self._all("exactly_right", begin, end)
+        return flags
+
+    def favour(self, right: NDArray[np.bool_]) -> None:
+        self._all("favour", right)
 
     def close(self) -> None:
         """Ends the others; they are killed where they do not follow within ten seconds."""

@@ -7,13 +7,15 @@ from random import Random
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from inference_backend.config import ModelConfig
 from inference_backend.errors import TrainingError
+from inference_backend.training.answers import HeldOut, answers
 from inference_backend.training.balance import evenness, sequence_loss, update_bias
-from inference_backend.training.batches import Batch, Batches, filled_up, make_batch
+from inference_backend.training.batches import Batch, Batches, filled_up, make_batch, shares
 from inference_backend.training.conversations import Encoded
 from inference_backend.training.cuts import Cuts
 from inference_backend.training.group import ALONE, Group
@@ -53,15 +55,6 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
-    """On conversations that were never trained on."""
-
-    loss: float
-    tokens: float  # share of tokens that come first
-    episodes: float  # share of episodes in which all do
-
-
-@dataclass(frozen=True, slots=True)
 class _Seen:
     """What all processes saw together; gradients are in the parameters."""
 
@@ -94,17 +87,17 @@ class Trainer:
         self.model = TrainableModel(short, seed=recipe.seed).to(self.device)
         self.optimiser = optimiser_of(self.model, recipe)
         self.done, self.group = 0, ALONE
-        self._batches = {
-            kind: Batches(
-                [len(one) - data.start for one in conversations],
-                recipe.batch // PARTS,
-                recipe.seed,
-                recipe.most if kind == "train" else 0,
-            )
-            for kind, conversations in data.kinds.items()
-            if conversations
-        }
+        self._batches = {kind: self._batched(kind) for kind, conversations in data.kinds.items() if conversations}
         self._plan = _plan(recipe, self._batches.keys())
+
+    def _batched(self, kind: str, right: NDArray[np.bool_] | None = None) -> Batches:
+        lengths, recipe = [len(one) - self.data.start for one in self.data.kinds[kind]], self.recipe
+        often = shares(lengths, recipe.most, right, recipe.known) if kind == "train" else None
+        return Batches(lengths, recipe.batch // PARTS, recipe.seed, often)
+
+    def favour(self, right: NDArray[np.bool_]) -> None:
+        """From now on, episodes that were done exactly right come by less often than others. `right`: one each of `train`."""
+        self._batches["train"] = self._batched("train", right)
 
     def join(self, group: Group) -> None:
         """From now on each step is the group's, and this trainer does its part."""
@@ -229,35 +222,42 @@ class Trainer:
             moe.chosen = None
         return torch.stack(loads).float() if loads else torch.zeros(0, 0, device=self.device)
 
-    @torch.no_grad()
     def held_out(self, most: int = 128, *, stored: bool | None = None) -> HeldOut:
         """On the first `most` held-out episodes, as the model is now and as it is trained now: with or without the beginning.
 
         `stored`: as the checkpoint will hold it.
         """
-        step = max(self.done - 1, 0)
-        self._prepare(step)
-        start = self.start(step)
+        start = self._as_trained()
         if stored is not None:
             self.model.precision = Precision(self._dtype, stored)
         every = self._begun(sorted(self.data.kinds["held_out"][:most], key=len), start)
-        held = self.group.own(every)
-        loss, right, tokens, solved, at = 0.0, 0, 0, 0, 0
-        while at < len(held):
-            size = max(2 * self.recipe.batch // max(len(held[min(at + 15, len(held) - 1)]) - start, 1), 1)
-            part = held[at : at + min(size, 16)]
-            batch = make_batch(part, start, self.device)
-            hidden = self.model.hidden(batch.common, batch.episodes)
-            logits = self.model.logits(hidden.index_select(0, batch.wanted)).to(self._wide)
-            loss += float(functional.cross_entropy(logits, batch.targets, reduction="sum"))
-            hits = logits.argmax(-1) == batch.targets
-            right, tokens = right + int(hits.sum()), tokens + len(hits)
-            missed = torch.zeros(len(part), device=self.device).index_add_(0, batch.owners, (~hits).float())
-            solved += int((missed == 0).sum())
-            at += len(part)
-        (summed,) = self.group.add([torch.tensor([loss, right, tokens, solved], dtype=torch.float64)])
-        loss, right, tokens, solved = summed.tolist()
+        sums = torch.zeros(4, dtype=torch.float64)  # loss, tokens that come first, tokens, episodes in which all do
+        for found in answers(self.model, self.group.own(every), start, self.recipe.batch):
+            sums += torch.tensor(
+                [found.loss, found.hits.sum(), len(found.hits), found.right.sum()], dtype=torch.float64
+            )
+        (sums,) = self.group.add([sums])
+        loss, right, tokens, solved = sums.tolist()
         return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(every), 1))
+
+    def exactly_right(self, begin: int, end: int) -> NDArray[np.bool_]:
+        """Which of the episodes `begin` to `end` of `train` the model as it will be stored writes token for token."""
+        self._as_trained()
+        self.model.precision = Precision(self._dtype, stored=True)
+        every = self.data.kinds["train"][begin:end]
+        own = self.group.own(sorted(range(len(every)), key=lambda n: len(every[n])))
+        flags, at = torch.zeros(len(every)), 0
+        for found in answers(self.model, [every[n] for n in own], self.data.start, self.recipe.batch):
+            flags[list(own[at : at + len(found.right)])] = found.right.float().cpu()
+            at += len(found.right)
+        (flags,) = self.group.add([flags])
+        return flags.numpy() > 0
+
+    def _as_trained(self) -> int:
+        """Makes the model what it was in the last step, or will be in the first; how much of the beginning stands there."""
+        step = max(self.done - 1, 0)
+        self._prepare(step)
+        return self.start(step)
 
 
 def optimiser_of(model: TrainableModel, recipe: Recipe) -> MuonClip:

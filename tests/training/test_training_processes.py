@@ -15,10 +15,11 @@ from training_child import SMALL, Child, exact, preloaded
 from training_house import write_data
 
 from inference_backend.errors import TrainingError
+from inference_backend.training.answers import HeldOut
 from inference_backend.training.group import ALONE, Group
 from inference_backend.training.run import train
 from inference_backend.training.team import Team
-from inference_backend.training.trainer import HeldOut, Measured, Trainer
+from inference_backend.training.trainer import Measured, Trainer
 
 STEPS = 4
 
@@ -73,6 +74,8 @@ def test_two_processes_do_the_steps_of_one(data, tmp_path, recipe):
         ours, theirs = alone.held_out(), pair.held_out()
         assert theirs.loss == pytest.approx(ours.loss, rel=1e-3)
         assert theirs.tokens == pytest.approx(ours.tokens, abs=0.02)
+        right = alone.exactly_right(3, 20)
+        assert pair.exactly_right(3, 20).tolist() == right.tolist()
     finally:
         pair.close()
     assert ALONE.size == 1

@@ -19,9 +19,10 @@ from inference_backend.reference import Reference, Segment
 from inference_backend.training import state
 from inference_backend.training.curves import picture
 from inference_backend.training.export import fill
+from inference_backend.training.group import Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
-from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
+from inference_backend.training.prepare import Folder, claim, encoded_of, read_known, tokenizer_of
 from inference_backend.training.run import loaded
 from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Trainer
@@ -70,12 +71,13 @@ def test_a_run_killed_at_any_moment_comes_to_the_same_weights(data, whole, tmp_p
         ElementTree.fromstring((killed / "curves" / f"{curve}.svg").read_text())
 
 
-def trained(whole, data, *, at=STEPS):
+def trained(whole, data, *, at=STEPS, dtype=torch.bfloat16):
     folder = Folder(whole[0])
     tokenizer = tokenizer_of(folder, SMALL, data)
     encoded = encoded_of(folder, SMALL, data, tokenizer)
     ordinary = tokenizer.ordinary_count
-    trainer = Trainer(SMALL, SMALL.config(ordinary, long=False), SMALL.config(ordinary, long=True), encoded)
+    short, long = (SMALL.config(ordinary, long=long) for long in (False, True))
+    trainer = Trainer(SMALL, short, long, encoded, dtype=dtype)
     assert state.load(folder.state, trainer.model, trainer.optimiser) == at
     trainer.model.use(SMALL.config(ordinary, long=True))
     return trainer
@@ -129,6 +131,60 @@ def test_a_run_can_begin_with_a_checkpoint(whole, data, tmp_path):
         claim(folder, SMALL, data)
     with pytest.raises(CheckpointError, match="has no model"):
         claim(Folder(tmp_path / "no"), SMALL, data, tmp_path)
+
+
+def test_what_the_first_checkpoint_does_already_is_found_once_and_comes_by_less_often(whole, data, tmp_path):
+    """On two processes, killed before and behind that; a model of twelve steps does nothing right but what is forced on it."""
+    recipe = replace(SMALL, known=0.25, steps=4)
+    for line in ("stage looking for what is known", "step 1"):
+        child = Child(data, tmp_path / "killed", 2, recipe, whole[0] / "checkpoint")
+        assert any(said == line for said in child.lines())
+        child.process.kill()
+        child.process.join(60)
+    for out in ("killed", "whole"):
+        child = Child(data, tmp_path / out, 2, recipe, whole[0] / "checkpoint")
+        told = list(child.lines())
+        assert child.process.exitcode == 0, told
+        assert ("stage looking for what is known" in told) == (out == "whole")
+    weights = ("whole/state/model.safetensors", "killed/state/model.safetensors")
+    assert (tmp_path / weights[0]).read_bytes() == (tmp_path / weights[1]).read_bytes()
+    known = read_known(Folder(tmp_path / "whole"))
+    assert known is not None
+    (tmp_path / "killed" / "known" / "model.safetensors").unlink()
+    child = Child(data, tmp_path / "killed", 2, recipe, whole[0] / "checkpoint")
+    assert not any(line.startswith("step") for line in child.lines())
+    assert child.process.exitcode != 0
+
+
+class Unsummed(Group):
+    """One of several processes, which keeps to itself what it has found."""
+
+    def add(self, tensors):
+        return list(tensors)
+
+
+def test_exactly_right_is_what_comes_first_everywhere(whole, data):
+    """By the reference that serves it, in float32. Of what is to be written, only what it would write is left; of every
+    second episode, a token beside it.
+    """
+    trainer = trained(whole, data, dtype=torch.float32)
+    episodes, folder = trainer.data.kinds["train"][:6], whole[0] / "checkpoint"
+    reference = Reference(load_config(folder), load_weights(folder, load_config(folder)))
+    for number, one in enumerate(episodes):
+        segment = Segment(one.tokens.tolist(), reference.new_cache(), len(one))
+        first = reference.forward([segment])[:-1].argmax(-1) == one.tokens[1:]
+        behind = np.arange(1, len(one)) > trainer.data.start
+        one.trained[1:] = first & behind
+        if number % 2:
+            one.trained[1 + np.flatnonzero(~first & behind)[0]] = True
+    assert trainer.exactly_right(0, 6).tolist() == [True, False] * 3
+    assert trainer.exactly_right(3, 5).tolist() == [False, True]
+    halves = []
+    for rank in range(2):
+        trainer.join(Unsummed(rank, 2))
+        halves.append(trainer.exactly_right(0, 6))
+    assert sum(halves[0]) + sum(halves[1]) == 3
+    assert (halves[0] | halves[1]).tolist() == [True, False] * 3
 
 
 def test_another_recipe_or_other_data_do_not_go_on_in_the_folder(whole, data, tmp_path):

@@ -102,7 +102,7 @@ def insert_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
 
 
 def remove_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
-    """A line less: the one with a word in it."""
+    """A line less: the one with a word in it, wherever that stands. sed finds it: from its end, a small model does not."""
     path = draw.file(TEXTS)
     lines = [f"{draw.sentence(1, 2)} {draw.name()}" for _ in range(draw.number(2, 5))]
     at = draw.rng.randrange(len(lines))
@@ -111,9 +111,7 @@ def remove_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
     place.write(path, "".join(f"{line}\n" for line in [*lines[:at], *lines[at + 1 :]]))
 
     def do() -> Doing:
-        seen = yield Call("ReadFile", {"path": path})
-        old = next(line for line in numbered(seen) if line.endswith(word))
-        yield Call("StrReplaceFile", {"path": path, "edit": {"old": f"{old}\n", "new": ""}})
+        yield Call("Shell", {"command": f"sed -i '/{word}/d' {path}"})
         return draw.both(f"Removed the line with {word} from {path}.", f"已从 {path} 里删去含 {word} 的那一行。")
 
     return Deed(draw.ask("remove_line", bare, path=path, word=word), do, answer=((path,),))
