@@ -109,7 +109,7 @@ RECIPES = {
     for recipe in (
         Recipe("tiny"),
         Recipe(
-            "tiny-on", seed=2, steps=7200, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, most=800,
+            "tiny-on", seed=2, steps=6600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, most=800,
             known=0.3, long=0.15,
         ),  # all runs of `make tiny` but the first: each begins with the weights of the one before
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
