@@ -67,7 +67,7 @@ tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend synthesise $(TINY)/data --jobs 2
 	$(TRAIN) $(TINY)/first --to $(TINY)/begun $(ARGS)
 	[ ! -d $(TINY)/begun ] || $(TRAIN) $(TINY)/second --recipe tiny-on --from $(TINY)/begun --to $(TINY)/again $(ARGS)
-	[ ! -d $(TINY)/again ] || $(TRAIN) $(TINY)/run --recipe tiny-on --from $(TINY)/again --to inference_backend/tiny $(ARGS)
+	[ ! -d $(TINY)/again ] || $(TRAIN) $(TINY)/run --recipe tiny-last --from $(TINY)/again --to inference_backend/tiny $(ARGS)
 
 # what `make tiny` made, reinforced by the tasks it solves; copied into the package only if it solves more held-out ones than before
 reinforce-tiny: $(VENV)/.installed-dev

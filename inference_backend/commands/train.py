@@ -25,7 +25,10 @@ def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Folder of the data set.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the run; one that was begun is gone on with.")],
     recipe: Annotated[
-        str, typer.Option(metavar="NAME", help="tiny, tiny-on (behind it), tiny-adamw (to compare), smoke (a try).")
+        str,
+        typer.Option(
+            metavar="NAME", help="tiny, tiny-on and tiny-last (behind it), tiny-adamw (to compare), smoke (a try)."
+        ),
     ] = "tiny",
     minutes: Annotated[
         float, typer.Option(help="Stop after so long; the same command goes on. 0: to the end.", min=0)

@@ -37,12 +37,12 @@ class Answered:
 def answers(model: TrainableModel, episodes: Sequence[Encoded], start: int, tokens: int) -> Iterator[Answered]:
     """Batch by batch, in their order, which should be by length. Their first `start` tokens are the same.
 
-    `tokens`: half of those that a batch has at most, padding included, where it has more than one episode.
+    `tokens`: those of a batch at most, padding included, where it has more than one episode.
     """
     at, device = 0, next(model.parameters()).device
     while at < len(episodes):
         longest = len(episodes[min(at + EPISODES, len(episodes)) - 1]) - start
-        part = episodes[at : at + min(max(2 * tokens // max(longest, 1), 1), EPISODES)]
+        part = episodes[at : at + min(max(tokens // max(longest, 1), 1), EPISODES)]
         batch = make_batch(part, start, device)
         hidden = model.hidden(batch.common, batch.episodes)
         logits = model.logits(hidden.index_select(0, batch.wanted))

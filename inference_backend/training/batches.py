@@ -24,7 +24,7 @@ class Batches:
     def __init__(self, lengths: Sequence[int], tokens: int, seed: int, often: NDArray[Any] | None = None) -> None:
         """Batches have at most `tokens` tokens, padding included, and at least one episode.
 
-        `often` [episodes]: the share of epochs, 0 to 1, that have an episode, see `shares`. Without it: all.
+        `often` [episodes]: the share of epochs, 0 to 1, that have an episode, see `epoch_shares`. Without it: all.
         """
         self._lengths, self._tokens, self._seed = np.asarray(lengths), tokens, seed
         self._often = often
@@ -57,7 +57,7 @@ class Batches:
         return [batches[index] for index in rng.permutation(len(batches))]
 
 
-def shares(
+def epoch_shares(
     lengths: Sequence[int], most: int = 0, right: NDArray[Any] | None = None, known: float = 1.0
 ) -> NDArray[Any] | None:
     """In what share of epochs each episode comes by; nothing where all are in every one.

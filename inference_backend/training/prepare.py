@@ -94,9 +94,11 @@ def claim(folder: Folder, recipe: Recipe, data: Path, begin: Path | None = None)
     """Makes the folder the run's, or finds that it is. `begin`: the checkpoint whose weights and tokenizer it begins with.
 
     Raises TrainingError where the folder is that of another recipe, other data or another beginning, or where the checkpoint is
-    of other sizes; CheckpointError.
+    missing or of other sizes; CheckpointError.
     """
     facts = {"recipe": recipe.plain(), "data": fingerprint(data)}
+    if begin is None and recipe.goes_on:
+        raise TrainingError(f"the recipe {recipe.name} goes on from a checkpoint", "Give its folder: --from FOLDER.")
     if begin is not None:
         facts["from"] = _checksum(begin)
         _same_sizes(begin, recipe)
@@ -196,19 +198,6 @@ def read_encoded(folder: Folder) -> Data:
     kinds = {kind: _unpacked(stored, kind) for kind in KINDS}
     start = int(stored.array("start")[0])
     return Data(kinds, start, Cuts(Tokenizer.load(folder.tokenizer), own_words(kinds["train"], start)))
-
-
-def write_known(folder: Folder, right: NDArray[np.bool_]) -> None:
-    """Keeps which conversations of `train` the checkpoint that the run begins with does exactly right."""
-    folder.known.mkdir(exist_ok=True)
-    write_file(folder.known / SINGLE, {"right": right.astype(np.uint8)})
-
-
-def read_known(folder: Folder) -> NDArray[np.bool_] | None:
-    """What `write_known` kept, if anything."""
-    if not (folder.known / SINGLE).exists():
-        return None
-    return np.array(Checkpoint(folder.known).array("right")).astype(np.bool_)
 
 
 def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress) -> dict[str, list[Encoded]]:

@@ -1,6 +1,6 @@
 """Everything that decides what comes out of a training run, in one record: sizes, seeds, rates. A table of recipes by name."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from inference_backend.config import ModelConfig, read_config
@@ -59,10 +59,15 @@ class Recipe:
     """Share of steps on several tasks in one conversation."""
     most: int = 400
     """Tokens of an episode over which it is seen less often: else long lists would be most of what is learnt. 0: no limit."""
-    known: float = 1.0
+    known_share: float = 1.0
     """How often an episode comes by that the checkpoint which the run begins with does exactly right, beside other ones."""
     long: float = 0.3
     """Share of annealing steps on conversations up to the whole context."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a run looks first for what its beginning, a checkpoint, does already."""
+        return self.known_share < 1.0
 
     @property
     def longest(self) -> int:
@@ -104,14 +109,16 @@ class Recipe:
         return read_config(self.raw_config(ordinary, long=long))
 
 
+ON = Recipe(
+    "tiny-on", seed=2, steps=6600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, most=800, known_share=0.3,
+    long=0.15,
+)  # fmt: skip
 RECIPES = {
     recipe.name: recipe
     for recipe in (
         Recipe("tiny"),
-        Recipe(
-            "tiny-on", seed=2, steps=6600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, most=800,
-            known=0.3, long=0.15,
-        ),  # all runs of `make tiny` but the first: each begins with the weights of the one before
+        ON,
+        replace(ON, name="tiny-last", seed=3),
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,

@@ -10,17 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from inference_backend.checkpoint.folder import Progress, quiet
 from inference_backend.errors import TrainingError
-from inference_backend.training import state
+from inference_backend.training import known, state
 from inference_backend.training.answers import HeldOut
 from inference_backend.training.export import export, fill
 from inference_backend.training.journal import Journal
-from inference_backend.training.prepare import Folder, claim, encoded_of, read_known, tokenizer_of, write_known
+from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
 from inference_backend.training.recipe import Recipe
 from inference_backend.training.team import Team
 from inference_backend.training.trainer import Measured, Trainer
@@ -28,8 +26,6 @@ from inference_backend.training.trainer import Measured, Trainer
 EVALUATIONS = 24
 """Measurements on held-out conversations in a run, about."""
 SAVE_SECONDS = 120.0
-LOOKED_AT = 512
-"""Conversations that are looked at between two words about it."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
@@ -85,27 +81,9 @@ def train(
     screen.note(_described(trainer))
     team = Team(partial(loaded, folder, recipe, data, device), processes, trainer)
     try:
-        _find_known(team, folder, recipe, screen)
         return _go_on(team, folder, recipe, screen, began + seconds, save_seconds, clock)
     finally:
         team.close()
-
-
-def _find_known(team: Team, folder: Folder, recipe: Recipe, screen: Screen) -> None:
-    """What the checkpoint that the run begins with does already: once, where the recipe asks for it."""
-    if recipe.known == 1.0 or not folder.begun.exists() or read_known(folder) is not None:
-        return
-    if team.trainer.done:
-        raise TrainingError(f"{folder.known} is missing", "Begin anew, in another folder.")
-    total, found = len(team.trainer.data.kinds["train"]), list[NDArray[np.bool_]]()
-    for begin in range(0, total, LOOKED_AT):
-        screen.stage("looking for what is known", begin, total)
-        found.append(team.exactly_right(begin, begin + LOOKED_AT))
-    right = np.concatenate(found)
-    screen.stage("looking for what is known", total, total)
-    screen.note(f"{right.mean():.1%} of the conversations are done exactly right already; they come by less often")
-    write_known(folder, right)
-    team.favour(right)
 
 
 def _go_on(
@@ -135,9 +113,11 @@ def _go_on(
             saved = clock()
         return clock() > end
 
-    while trainer.done < recipe.steps and not after(team.step()):
-        pass
-    state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
+    if _is_ready(team, folder, recipe, screen, lambda: clock() > end):
+        while trainer.done < recipe.steps and not after(team.step()):
+            pass
+    if trainer.done:
+        state.save(folder.state, trainer.model, trainer.optimiser, trainer.done)
     exact, found = (team.held_out(512, stored=stored) for stored in (False, True))
     screen.held_out(trainer.done, found)
     if trainer.done == recipe.steps:
@@ -151,6 +131,18 @@ def _go_on(
         folder.tokenizer,
     )
     return Outcome(trainer.done, recipe.steps, found, exact, folder.checkpoint, size)
+
+
+def _is_ready(team: Team, folder: Folder, recipe: Recipe, screen: Screen, until: Callable[[], bool]) -> bool:
+    """Looks for what is known already, where the recipe wants that; whether steps can be made."""
+    if not recipe.goes_on or team.trainer.done == recipe.steps:
+        return True
+    right = known.find(team, folder, until, screen.stage)
+    if right is None:
+        return False
+    screen.note(f"{right.mean():.1%} of the conversations are done exactly right already: they come by less often")
+    team.know(right)
+    return True
 
 
 def _described(trainer: Trainer) -> str:
@@ -176,8 +168,6 @@ def loaded(folder: Folder, recipe: Recipe, data: Path, device: str, progress: Pr
     trainer.done = state.load(folder.state, trainer.model, trainer.optimiser)
     if begun and not trainer.done:
         fill(trainer.model, folder.begun)
-    if recipe.known != 1.0 and (known := read_known(folder)) is not None:
-        trainer.favour(known)
     return trainer
 
 

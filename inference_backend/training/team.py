@@ -83,8 +83,8 @@ class Team:
         flags: NDArray[np.bool_] = self._all("exactly_right", begin, end)
         return flags
 
-    def favour(self, right: NDArray[np.bool_]) -> None:
-        self._all("favour", right)
+    def know(self, right: NDArray[np.bool_]) -> None:
+        self._all("know", right)
 
     def close(self) -> None:
         """Ends the others; they are killed where they do not follow within ten seconds."""

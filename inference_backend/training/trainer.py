@@ -15,7 +15,7 @@ from inference_backend.config import ModelConfig
 from inference_backend.errors import TrainingError
 from inference_backend.training.answers import HeldOut, answers
 from inference_backend.training.balance import evenness, sequence_loss, update_bias
-from inference_backend.training.batches import Batch, Batches, filled_up, make_batch, shares
+from inference_backend.training.batches import Batch, Batches, epoch_shares, filled_up, make_batch
 from inference_backend.training.conversations import Encoded
 from inference_backend.training.cuts import Cuts
 from inference_backend.training.group import ALONE, Group
@@ -92,11 +92,11 @@ class Trainer:
 
     def _batched(self, kind: str, right: NDArray[np.bool_] | None = None) -> Batches:
         lengths, recipe = [len(one) - self.data.start for one in self.data.kinds[kind]], self.recipe
-        often = shares(lengths, recipe.most, right, recipe.known) if kind == "train" else None
+        often = epoch_shares(lengths, recipe.most, right, recipe.known_share) if kind == "train" else None
         return Batches(lengths, recipe.batch // PARTS, recipe.seed, often)
 
-    def favour(self, right: NDArray[np.bool_]) -> None:
-        """From now on, episodes that were done exactly right come by less often than others. `right`: one each of `train`."""
+    def know(self, right: NDArray[np.bool_]) -> None:
+        """From now on, episodes that were done exactly right come by less often. `right`: one each of `train`."""
         self._batches["train"] = self._batched("train", right)
 
     def join(self, group: Group) -> None:
@@ -227,12 +227,14 @@ class Trainer:
 
         `stored`: as the checkpoint will hold it.
         """
-        start = self._as_trained()
+        step = max(self.done - 1, 0)
+        self._prepare(step)
+        start = self.start(step)
         if stored is not None:
             self.model.precision = Precision(self._dtype, stored)
         every = self._begun(sorted(self.data.kinds["held_out"][:most], key=len), start)
         sums = torch.zeros(4, dtype=torch.float64)  # loss, tokens that come first, tokens, episodes in which all do
-        for found in answers(self.model, self.group.own(every), start, self.recipe.batch):
+        for found in answers(self.model, self.group.own(every), start, 2 * self.recipe.batch):
             sums += torch.tensor(
                 [found.loss, found.hits.sum(), len(found.hits), found.right.sum()], dtype=torch.float64
             )
@@ -241,23 +243,17 @@ class Trainer:
         return HeldOut(loss / max(tokens, 1), right / max(tokens, 1), solved / max(len(every), 1))
 
     def exactly_right(self, begin: int, end: int) -> NDArray[np.bool_]:
-        """Which of the episodes `begin` to `end` of `train` the model as it will be stored writes token for token."""
-        self._as_trained()
+        """Which of the episodes `begin` to `end` of `train` what will be stored writes as they stand, behind the right words."""
+        self.model.use(self._configs[-1])
         self.model.precision = Precision(self._dtype, stored=True)
         every = self.data.kinds["train"][begin:end]
         own = self.group.own(sorted(range(len(every)), key=lambda n: len(every[n])))
         flags, at = torch.zeros(len(every)), 0
-        for found in answers(self.model, [every[n] for n in own], self.data.start, self.recipe.batch):
+        for found in answers(self.model, [every[n] for n in own], self.data.start, 2 * self.recipe.batch):
             flags[list(own[at : at + len(found.right)])] = found.right.float().cpu()
             at += len(found.right)
         (flags,) = self.group.add([flags])
         return flags.numpy() > 0
-
-    def _as_trained(self) -> int:
-        """Makes the model what it was in the last step, or will be in the first; how much of the beginning stands there."""
-        step = max(self.done - 1, 0)
-        self._prepare(step)
-        return self.start(step)
 
 
 def optimiser_of(model: TrainableModel, recipe: Recipe) -> MuonClip:

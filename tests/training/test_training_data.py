@@ -13,7 +13,7 @@ from training_house import TOOLS, conversations, system
 from inference_backend.chat.render import render
 from inference_backend.chat.template import choose_template
 from inference_backend.chat.tokenizer import Tokenizer
-from inference_backend.training.batches import Batches, make_batch, shares
+from inference_backend.training.batches import Batches, epoch_shares, make_batch
 from inference_backend.training.conversations import TEMPLATE, Encoded, chained, common_start, encode, encode_all
 from inference_backend.training.cuts import Cuts, own_words
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
@@ -141,7 +141,7 @@ def test_an_epoch_has_every_episode_once_and_batches_keep_their_budget(lengths, 
 
 def test_long_episodes_come_by_less_often_so_that_they_count_no_more_than_so_many_tokens():
     lengths = [50] * 400 + [1000] * 400
-    batches, seen = Batches(lengths, 2000, 1, shares(lengths, most=100)), np.zeros(len(lengths), int)
+    batches, seen = Batches(lengths, 2000, 1, epoch_shares(lengths, most=100)), np.zeros(len(lengths), int)
     number = 0
     while seen[:400].sum() < 400 * 10:
         np.add.at(seen, batches[number], 1)
@@ -152,10 +152,14 @@ def test_long_episodes_come_by_less_often_so_that_they_count_no_more_than_so_man
 
 def test_what_is_known_comes_by_less_often_and_nothing_else():
     lengths, right = [50] * 400 + [1000] * 400, np.arange(800) % 2 == 0
-    assert shares(lengths) is None
-    assert shares(lengths, right=right, known=0.3).tolist() == [0.3, 1.0] * 400
-    assert shares(lengths, 500, right, 0.3).tolist() == [0.3, 1.0] * 200 + [0.15, 0.5] * 200
-    batches, seen, number = Batches(lengths, 2000, 1, shares(lengths, 0, right, 0.3)), np.zeros(len(lengths), int), 0
+    assert epoch_shares(lengths) is None
+    assert epoch_shares(lengths, right=right, known=0.3).tolist() == [0.3, 1.0] * 400
+    assert epoch_shares(lengths, 500, right, 0.3).tolist() == [0.3, 1.0] * 200 + [0.15, 0.5] * 200
+    batches, seen, number = (
+        Batches(lengths, 2000, 1, epoch_shares(lengths, 0, right, 0.3)),
+        np.zeros(len(lengths), int),
+        0,
+    )
     while seen[~right].sum() < 400 * 10:
         np.add.at(seen, batches[number], 1)
         number += 1

@@ -74,8 +74,6 @@ def test_two_processes_do_the_steps_of_one(data, tmp_path, recipe):
         ours, theirs = alone.held_out(), pair.held_out()
         assert theirs.loss == pytest.approx(ours.loss, rel=1e-3)
         assert theirs.tokens == pytest.approx(ours.tokens, abs=0.02)
-        right = alone.exactly_right(3, 20)
-        assert pair.exactly_right(3, 20).tolist() == right.tolist()
     finally:
         pair.close()
     assert ALONE.size == 1

@@ -1,6 +1,7 @@
 """A whole run on a tiny size: killed and gone on with, exported, and what MuonClip holds where Muon alone does not."""
 
 import json
+import shutil
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -12,18 +13,19 @@ from training_house import write_data
 from typer.testing import CliRunner
 
 from inference_backend.__main__ import app
+from inference_backend.checkpoint.writer import write_file
 from inference_backend.config import load_config
 from inference_backend.errors import CheckpointError, EngineError, TrainingError
 from inference_backend.load import load_weights
 from inference_backend.reference import Reference, Segment
-from inference_backend.training import state
+from inference_backend.training import known, state
 from inference_backend.training.curves import picture
 from inference_backend.training.export import fill
 from inference_backend.training.group import Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
-from inference_backend.training.prepare import Folder, claim, encoded_of, read_known, tokenizer_of
-from inference_backend.training.run import loaded
+from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
+from inference_backend.training.run import loaded, train
 from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Trainer
 
@@ -133,27 +135,71 @@ def test_a_run_can_begin_with_a_checkpoint(whole, data, tmp_path):
         claim(Folder(tmp_path / "no"), SMALL, data, tmp_path)
 
 
-def test_what_the_first_checkpoint_does_already_is_found_once_and_comes_by_less_often(whole, data, tmp_path):
-    """On two processes, killed before and behind that; a model of twelve steps does nothing right but what is forced on it."""
-    recipe = replace(SMALL, known=0.25, steps=4)
+def test_what_the_first_checkpoint_does_already_is_found_once(whole, data, tmp_path):
+    """On two processes, killed before and behind that."""
+    recipe, begin = replace(SMALL, known_share=0.25, steps=4), whole[0] / "checkpoint"
     for line in ("stage looking for what is known", "step 1"):
-        child = Child(data, tmp_path / "killed", 2, recipe, whole[0] / "checkpoint")
+        child = Child(data, tmp_path / "killed", 2, recipe, begin)
         assert any(said == line for said in child.lines())
         child.process.kill()
         child.process.join(60)
+    shutil.copytree(tmp_path / "killed", tmp_path / "robbed")
+    (tmp_path / "robbed" / "known" / "model.safetensors").unlink()
+    with pytest.raises(TrainingError, match="known is gone"):
+        train(data, tmp_path / "robbed", recipe, Silent(), begin=begin)
     for out in ("killed", "whole"):
-        child = Child(data, tmp_path / out, 2, recipe, whole[0] / "checkpoint")
+        child = Child(data, tmp_path / out, 2, recipe, begin)
         told = list(child.lines())
         assert child.process.exitcode == 0, told
-        assert ("stage looking for what is known" in told) == (out == "whole")
-    weights = ("whole/state/model.safetensors", "killed/state/model.safetensors")
-    assert (tmp_path / weights[0]).read_bytes() == (tmp_path / weights[1]).read_bytes()
-    known = read_known(Folder(tmp_path / "whole"))
-    assert known is not None
-    (tmp_path / "killed" / "known" / "model.safetensors").unlink()
-    child = Child(data, tmp_path / "killed", 2, recipe, whole[0] / "checkpoint")
-    assert not any(line.startswith("step") for line in child.lines())
-    assert child.process.exitcode != 0
+        assert any("come by less often" in line for line in told)
+    for name in ("state/model.safetensors", "known/model.safetensors"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_the_look_is_done_in_as_many_pieces_as_needed_and_comes_before_any_step(whole, tmp_path):
+    recipe, folder = replace(SMALL, known_share=0.25, steps=2), Folder(tmp_path / "run")
+    data, begin = write_data(tmp_path / "data", 600), whole[0] / "checkpoint"
+    assert train(data, folder.path, recipe, Silent(), seconds=0.0, begin=begin).done == 0
+    assert len(known.read(folder, 600)) == known.LOOKED_AT
+    assert train(data, folder.path, recipe, Silent(), seconds=0.0, begin=begin).done == 1
+    total = len(known.read(folder, 600))
+    assert known.LOOKED_AT < total <= 600
+    write_file(folder.known / "model.safetensors", {"right": np.zeros(total + 1, np.uint8)})
+    with pytest.raises(TrainingError, match="not of this run"):
+        known.read(folder, total)
+
+
+def test_what_is_known_comes_by_less_often_in_a_run(whole, data):
+    before = trained(whole, data)
+    recipe = replace(SMALL, known_share=0.0, chains=0.0, long=0.0, cut=0.0, renamed=0.0, bare=0.0, steps=60)
+    trainer = Trainer(recipe, before.model.config, before.model.config, before.data)
+    train_on = before.data.kinds["train"]
+    right = np.arange(len(train_on)) % 3 > 0
+    trainer.know(right)
+    seen = {one.tokens.tobytes() for step in range(60) for part in trainer.parts(step) for one in part}
+    assert seen == {train_on[number].tokens.tobytes() for number in np.flatnonzero(~right)}
+
+
+def test_a_recipe_that_goes_on_wants_a_checkpoint(data, tmp_path):
+    with pytest.raises(TrainingError, match="goes on from a checkpoint"):
+        claim(Folder(tmp_path / "run"), replace(SMALL, known_share=0.25), data)
+    assert not (tmp_path / "run").exists()
+
+
+class Silent:
+    """A screen that shows nothing."""
+
+    def stage(self, what, done, total):
+        pass
+
+    def note(self, text):
+        pass
+
+    def step(self, measured, total):
+        pass
+
+    def held_out(self, step, found):
+        pass
 
 
 class Unsummed(Group):
@@ -175,6 +221,7 @@ def test_exactly_right_is_what_comes_first_everywhere(whole, data):
         first = reference.forward([segment])[:-1].argmax(-1) == one.tokens[1:]
         behind = np.arange(1, len(one)) > trainer.data.start
         one.trained[1:] = first & behind
+        assert one.trained.any()
         if number % 2:
             one.trained[1 + np.flatnonzero(~first & behind)[0]] = True
     assert trainer.exactly_right(0, 6).tolist() == [True, False] * 3

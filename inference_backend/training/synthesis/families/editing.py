@@ -3,7 +3,7 @@
 from inference_backend.training.synthesis.deeds import Deed, Doing, Place
 from inference_backend.training.synthesis.draw import TEXTS, Draw
 from inference_backend.training.synthesis.task import Call
-from inference_backend.training.synthesis.texts import numbered
+from inference_backend.training.synthesis.texts import lines_of, numbered
 
 KINDS = ("txt", "md", "cfg", "ini", "yaml")
 
@@ -102,7 +102,7 @@ def insert_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
 
 
 def remove_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
-    """A line less: the one with a word in it, wherever that stands. sed finds it: from its end, a small model does not."""
+    """A line less: the one with a word in it, wherever that stands. Grep finds it: by its end, a small model does not."""
     path = draw.file(TEXTS)
     lines = [f"{draw.sentence(1, 2)} {draw.name()}" for _ in range(draw.number(2, 5))]
     at = draw.rng.randrange(len(lines))
@@ -111,7 +111,9 @@ def remove_line(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
     place.write(path, "".join(f"{line}\n" for line in [*lines[:at], *lines[at + 1 :]]))
 
     def do() -> Doing:
-        yield Call("Shell", {"command": f"sed -i '/{word}/d' {path}"})
+        seen = yield Call("Grep", {"pattern": word, "path": path, "output_mode": "content"})
+        old = lines_of(seen)[1].partition(":")[2]
+        yield Call("StrReplaceFile", {"path": path, "edit": {"old": f"{old}\n", "new": ""}})
         return draw.both(f"Removed the line with {word} from {path}.", f"已从 {path} 里删去含 {word} 的那一行。")
 
     return Deed(draw.ask("remove_line", bare, path=path, word=word), do, answer=((path,),))
