@@ -51,7 +51,7 @@ def test_it_answers_after_one_line_and_is_shared(newcomer: Program, model: Path)
 
 def test_the_one_in_the_package_does_small_things(newcomer: Program) -> None:
     newcomer.env["KIMI_EMBEDDED_MODEL"] = "auto"
-    created = newcomer.run("--yolo", "-p", "create notes.txt with hello")
+    created = newcomer.run("--yolo", "-p", "create notes.txt with the text hello")
     assert created.returncode == 0
     assert (newcomer.work / "notes.txt").read_text().strip() == "hello"
     (newcomer.work / "notes.txt").write_text("one\ntwo\nthree\n")
