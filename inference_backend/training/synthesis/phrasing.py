@@ -15,8 +15,6 @@ from msgspec import Struct
 from inference_backend.training.synthesis.words import Language
 
 TYPO_SHARE = 0.05
-TRAINED_TYPO_SHARE = 0.12
-"""More than people make: words are to be read by their letters, too."""
 NAKED_SHARE = 0.3
 """How often a text at the end of a request stands there without quotes, as people write it."""
 _PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
@@ -99,7 +97,7 @@ def say(
     naked = not bare and expanded.endswith("<text>") and rng.random() < NAKED_SHARE
     if naked:
         text_quote = ("", "")
-    typo = not bare and language == "en" and rng.random() < (TYPO_SHARE if held_out else TRAINED_TYPO_SHARE)
+    typo = not bare and language == "en" and rng.random() < TYPO_SHARE
 
     def literal(text: str) -> str:
         nonlocal typo
