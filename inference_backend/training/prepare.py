@@ -35,7 +35,7 @@ from inference_backend.training.conversations import (
 from inference_backend.training.cuts import Cuts, own_words
 from inference_backend.training.export import TOKENIZER
 from inference_backend.training.recipe import Recipe
-from inference_backend.training.trainer import Data
+from inference_backend.training.trainer import PARTS, Data
 from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
 
 KINDS = "train", "chains", "long", "held_out"
@@ -213,9 +213,10 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
     longest, rng = recipe.longest, Random(recipe.seed)
     for kind, least, most, share in (
         ("chains", recipe.context // 3, recipe.context, recipe.chains),
-        ("long", recipe.context, longest, recipe.long * 0.08),
+        ("long", recipe.context, longest, recipe.long * 0.05 + recipe.far),
     ):
-        count = int(share * recipe.steps * recipe.batch / ((least + most) / 2)) + 1 if share else 0
+        each = max(recipe.batch / ((least + most) / 2), PARTS)
+        count = int(share * recipe.steps * each) + 1 if share else 0
         budgets = [max(int(rng.uniform(least, most)) - start - 64, 1) for _ in range(count)]
         made[kind] = encode_all(chained(lines, budgets, sizes, recipe.seed), tools, tokenizer, most)
         progress("encoding", len(made), len(KINDS))

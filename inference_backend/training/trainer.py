@@ -275,8 +275,8 @@ def _plan(recipe: Recipe, kinds: Sequence[str] | object) -> list[tuple[str, int]
     used: dict[str, int] = {}
     plan = []
     for step, draw in enumerate(draws):
-        annealing = recipe.schedule.phase(step) == "annealing"
-        kind = "long" if annealing and draw > 1 - recipe.long else "chains" if draw < recipe.chains else "train"
+        long = recipe.long if recipe.schedule.phase(step) == "annealing" else recipe.far
+        kind = "long" if draw > 1 - long else "chains" if draw < recipe.chains else "train"
         kind = kind if kind in kinds else "train"  # type: ignore[operator]
         plan.append((kind, used.get(kind, 0)))
         used[kind] = used.get(kind, 0) + 1
