@@ -7,6 +7,9 @@ nor what the model says first itself: names of tools, of parameters and of progr
 
 In another part of them copied tokens become others of their kind, the same one everywhere in the conversation: what is right is
 right of the new words as well, and no name can be learnt by heart.
+
+And in another part a few words of a request become others that mean nothing there: what is asked must be told from the rest of
+it, as in requests whose verb training has never seen.
 """
 
 from collections import Counter
@@ -22,6 +25,8 @@ DEEP = 3
 """How often what came out of a cut may be cut again."""
 RENAMED = 0.7
 """Share of the copied tokens that become others, where any do."""
+BLURRED = 12
+"""Of so many tokens of requests that nothing copies, one becomes another."""
 OWN = 0.002
 """Share of conversations: what the model itself says first in more of them stays as it is."""
 
@@ -40,6 +45,9 @@ class Cuts:
 
     def __init__(self, tokenizer: Tokenizer, kept: Collection[int] = ()) -> None:
         """Tokens in `kept` are never cut."""
+        self._user, self._middle, self._end = (
+            tokenizer.marker(name) for name in ("<|im_user|>", "<|im_middle|>", "<|im_end|>")
+        )
         said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
         self._pairs: dict[int, list[tuple[int, int]]] = {}
@@ -91,6 +99,27 @@ class Cuts:
         known = tokens < len(table)
         renamed = np.where(known, table[np.where(known, tokens, 0)], tokens)
         return Encoded(np.concatenate([one.tokens[:start], renamed]).astype(np.int32), one.trained)
+
+    def blur(self, one: Encoded, start: int, rng: Random) -> Encoded:
+        """`one` with some tokens of requests become others of their kind, of those that the model never writes in it."""
+        tokens = one.tokens.copy()
+        own = set(tokens[one.trained].tolist())
+        places = [
+            place
+            for place in np.flatnonzero(self._requests(tokens)).tolist()
+            if place >= start and (token := int(tokens[place])) in self._kind and token not in own
+        ]
+        for place in rng.sample(places, -(-len(places) // BLURRED)):
+            tokens[place] = rng.choice(self._kinds[self._kind[int(tokens[place])]])
+        return Encoded(tokens, one.trained)
+
+    def _requests(self, tokens: Array) -> Array:
+        """[T] bool: what a person says, without the markers around it."""
+        said = np.zeros(len(tokens), bool)
+        for opened in np.flatnonzero(tokens == self._user).tolist():
+            first = opened + int(np.argmax(tokens[opened:] == self._middle)) + 1
+            said[first : first + int(np.argmax(tokens[first:] == self._end))] = True
+        return said
 
 
 def _copied(tokens: Array, trained: Array, among: Collection[int]) -> list[int]:

@@ -204,6 +204,26 @@ def test_a_conversation_with_other_names_is_the_same_but_for_them(tokenizer):
     assert changed > 20
 
 
+def test_a_blurred_request_differs_in_words_that_are_not_copied_and_nothing_else_does(tokenizer):
+    every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
+    start, cuts, rng, changed = common_start(every), Cuts(tokenizer), Random(1), 0
+    user, end = tokenizer.marker("<|im_user|>"), tokenizer.marker("<|im_end|>")
+    for one in every:
+        blurred = cuts.blur(one, start, rng)
+        assert blurred.trained.tolist() == one.trained.tolist()
+        places = np.flatnonzero(blurred.tokens != one.tokens)
+        changed += len(places) > 0
+        written = set(one.tokens[one.trained].tolist())
+        for place in places.tolist():
+            opened = place - int(np.argmax(one.tokens[place::-1] == user))
+            assert place >= start
+            assert one.tokens[opened] == user
+            assert end not in one.tokens[opened:place]  # in a turn of the person
+            assert int(one.tokens[place]) not in written
+            assert not tokenizer.is_special(int(blurred.tokens[place]))
+    assert changed > 20
+
+
 def test_what_the_model_says_first_itself_is_never_cut(tokenizer):
     every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
     start = common_start(every)

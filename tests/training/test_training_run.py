@@ -27,7 +27,7 @@ from inference_backend.training.model import TrainableModel
 from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
 from inference_backend.training.run import loaded, train
 from inference_backend.training.schedule import schedule
-from inference_backend.training.trainer import Trainer
+from inference_backend.training.trainer import Data, Trainer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -178,6 +178,19 @@ def test_what_is_known_comes_by_less_often_in_a_run(whole, data):
     trainer.know(right)
     seen = {one.tokens.tobytes() for step in range(60) for part in trainer.parts(step) for one in part}
     assert seen == {train_on[number].tokens.tobytes() for number in np.flatnonzero(~right)}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_long_conversations_come_by_before_annealing_where_the_recipe_says_so(whole, data, share):
+    before = trained(whole, data)
+    recipe = replace(SMALL, far=share, long=0.0, chains=0.0, cut=0.0, renamed=0.0, steps=60)
+    marked = before.data.kinds["train"][-1]
+    every = Data({**before.data.kinds, "train": before.data.kinds["train"][:-1], "long": [marked]}, before.data.start)
+    trainer = Trainer(recipe, before.model.config, before.model.config, every)
+    own = {marked.tokens.tobytes(), marked.tokens[every.start :].tobytes()}
+    early = range(recipe.schedule.anneal_from)
+    long = [step for step in early if trainer.parts(step)[0][0].tokens.tobytes() in own]
+    assert share * 0.6 * len(early) <= len(long) <= share * 1.4 * len(early)
 
 
 def test_a_recipe_that_goes_on_wants_a_checkpoint(data, tmp_path):
