@@ -6,10 +6,11 @@ tokens are replaced by two shorter ones that say the same, everywhere in the con
 nor what the model says first itself: names of tools, of parameters and of programs have one form, always.
 
 In another part of them copied tokens become others of their kind, the same one everywhere in the conversation: what is right is
-right of the new words as well, and no name can be learnt by heart.
+right of the new words as well, and no name can be learnt by heart. What the model only repeats before a call, as in lists, is no
+such name: by its words it is told what to call.
 
-And in another part a few words of a request become others that mean nothing there: what is asked must be told from the rest of
-it, as in requests whose verb training has never seen.
+And in another part a few of these words, and of those that the model does not write at all, become others that mean nothing:
+what is asked must be told from the rest, as in requests whose verb training has never seen.
 """
 
 from collections import Counter
@@ -26,7 +27,7 @@ DEEP = 3
 RENAMED = 0.7
 """Share of the copied tokens that become others, where any do."""
 BLURRED = 12
-"""Of so many tokens of requests that nothing copies, one becomes another."""
+"""Of so many tokens of a conversation's requests that are no names, one becomes another."""
 OWN = 0.002
 """Share of conversations: what the model itself says first in more of them stays as it is."""
 
@@ -45,8 +46,9 @@ class Cuts:
 
     def __init__(self, tokenizer: Tokenizer, kept: Collection[int] = ()) -> None:
         """Tokens in `kept` are never cut."""
-        self._user, self._middle, self._end = (
-            tokenizer.marker(name) for name in ("<|im_user|>", "<|im_middle|>", "<|im_end|>")
+        self._user, self._middle, self._end, self._calls = (
+            tokenizer.marker(name)
+            for name in ("<|im_user|>", "<|im_middle|>", "<|im_end|>", "<|tool_calls_section_begin|>")
         )
         said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
@@ -88,10 +90,11 @@ class Cuts:
         )
 
     def rename(self, one: Encoded, start: int, rng: Random) -> Encoded:
-        """`one` with about `RENAMED` of the tokens become others that it both shows and trains, behind the first `start`."""
+        """`one` with about `RENAMED` of the tokens become others that it both shows and has in calls or answers, behind the first
+        `start`."""
         tokens, trained = one.tokens[start:], one.trained[start:]
         present, table = set(tokens.tolist()), np.arange(max(self._kind, default=0) + 1, dtype=np.int32)
-        for token in _copied(tokens, trained, self._kind):
+        for token in _copied(tokens, trained, self._kind, self._written(tokens, trained)):
             other = rng.choice(self._kinds[self._kind[token]])
             if rng.random() < RENAMED and other not in present:
                 table[token] = other
@@ -101,17 +104,24 @@ class Cuts:
         return Encoded(np.concatenate([one.tokens[:start], renamed]).astype(np.int32), one.trained)
 
     def blur(self, one: Encoded, start: int, rng: Random) -> Encoded:
-        """`one` with some tokens of requests become others of their kind, of those that the model never writes in it."""
-        tokens = one.tokens.copy()
-        own = set(tokens[one.trained].tolist())
-        places = [
-            place
-            for place in np.flatnonzero(self._requests(tokens)).tolist()
-            if place >= start and (token := int(tokens[place])) in self._kind and token not in own
-        ]
-        for place in rng.sample(places, -(-len(places) // BLURRED)):
-            tokens[place] = rng.choice(self._kinds[self._kind[int(tokens[place])]])
+        """`one` with a few of its words become others of their kind: words of requests that are in no call and in no answer. What
+        the model says before a call, where it repeats them, has the same others."""
+        tokens, written = one.tokens.copy(), self._written(one.tokens, one.trained)
+        said = self._requests(tokens)
+        said[:start] = False
+        words = sorted((set(tokens[said].tolist()) & self._kind.keys()) - set(tokens[written].tolist()))
+        said |= one.trained & ~written
+        for word in rng.sample(words, -(-len(words) // BLURRED)):
+            tokens[said & (one.tokens == word)] = rng.choice(self._kinds[self._kind[word]])
         return Encoded(tokens, one.trained)
+
+    def _written(self, tokens: Array, trained: Array) -> Array:
+        """[T] bool: calls and answers, without what is said before a call."""
+        written = trained.copy()
+        begins = np.flatnonzero(np.diff(trained.astype(np.int8), prepend=0) == 1)
+        for call in np.flatnonzero(tokens == self._calls).tolist():
+            written[begins[np.searchsorted(begins, call, side="right") - 1] : call] = False
+        return written
 
     def _requests(self, tokens: Array) -> Array:
         """[T] bool: what a person says, without the markers around it."""
@@ -122,8 +132,10 @@ class Cuts:
         return said
 
 
-def _copied(tokens: Array, trained: Array, among: Collection[int]) -> list[int]:
-    return sorted(set(tokens[trained].tolist()) & set(tokens[~trained].tolist()) & set(among))
+def _copied(tokens: Array, trained: Array, among: Collection[int], written: Array | None = None) -> list[int]:
+    """Tokens that are shown and that the model writes, or has in what is `written`."""
+    wanted = trained if written is None else written
+    return sorted(set(tokens[wanted].tolist()) & set(tokens[~trained].tolist()) & set(among))
 
 
 def _kind(text: bytes) -> str:

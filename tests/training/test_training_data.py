@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -204,7 +205,22 @@ def test_a_conversation_with_other_names_is_the_same_but_for_them(tokenizer):
     assert changed > 20
 
 
-def test_a_blurred_request_differs_in_words_that_are_not_copied_and_nothing_else_does(tokenizer):
+def listed(said: str) -> list[dict[str, Any]]:
+    """A conversation whose model repeats what it is asked before it calls."""
+    call = {"name": "WriteFile", "arguments": '{"path": "note.md", "content": "milk"}'}
+    return [
+        {"role": "user", "content": f"First {said} note with milk"},
+        {
+            "role": "assistant",
+            "content": f"{said} note with milk",
+            "tool_calls": [{"id": "c", "type": "function", "function": call}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": f"wrote {said}"},
+        {"role": "assistant", "content": "note has milk"},
+    ]
+
+
+def test_a_blurred_request_differs_in_words_that_are_no_names_and_nothing_else_does(tokenizer):
     every = [encode(one["messages"], TOOLS, tokenizer) for one in conversations(30)]
     start, cuts, rng, changed = common_start(every), Cuts(tokenizer), Random(1), 0
     user, end = tokenizer.marker("<|im_user|>"), tokenizer.marker("<|im_end|>")
@@ -222,6 +238,29 @@ def test_a_blurred_request_differs_in_words_that_are_not_copied_and_nothing_else
             assert int(one.tokens[place]) not in written
             assert not tokenizer.is_special(int(blurred.tokens[place]))
     assert changed > 20
+
+
+def test_what_is_repeated_before_a_call_is_blurred_as_in_the_request_and_never_renamed(tokenizer):
+    one, cuts = encode(listed("tidy"), TOOLS, tokenizer), Cuts(tokenizer)
+    others = (
+        'user assistant First note with milk has wrote functions.WriteFile:0 {"path": "note.md", "content": "milk"}'
+    )
+    words = set(tokenizer.encode("tidy")) - set(tokenizer.encode(others))
+    assert words
+    first, call = (tokenizer.marker(name) for name in ("<|im_user|>", "<|tool_calls_section_begin|>"))
+    begin, middle = (int(np.argmax(one.tokens == marker)) for marker in (first, call))
+    blurred_words = 0
+    for seed in range(40):
+        blurred, renamed = cuts.blur(one, 0, Random(seed)), cuts.rename(one, 0, Random(seed))
+        changed = np.flatnonzero(blurred.tokens != one.tokens)
+        assert begin < changed.min()
+        assert changed.max() < middle  # neither calls, nor what tools say, nor answers
+        for word in words:
+            assert ((renamed.tokens == word) == (one.tokens == word)).all()
+            now = set(blurred.tokens[begin:middle][one.tokens[begin:middle] == word].tolist())
+            assert len(now) == 1  # the same in the request and where it is repeated
+            blurred_words += now != {word}
+    assert blurred_words > 2
 
 
 def test_what_the_model_says_first_itself_is_never_cut(tokenizer):
