@@ -14,7 +14,7 @@ what is asked must be told from the rest, as in requests whose verb training has
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from random import Random
 
 import numpy as np
@@ -28,6 +28,9 @@ RENAMED = 0.7
 """Share of the copied tokens that become others, where any do."""
 BLURRED = 12
 """Of so many tokens of a conversation's requests that are no names, one becomes another."""
+WORDS = 3
+"""Requests of fewer such tokens stay as they are: little would be left to tell what is asked."""
+_ASKS = b"?", "？".encode()
 OWN = 0.002
 """Share of conversations: what the model itself says first in more of them stays as it is."""
 
@@ -50,7 +53,7 @@ class Cuts:
             tokenizer.marker(name)
             for name in ("<|im_user|>", "<|im_middle|>", "<|im_end|>", "<|tool_calls_section_begin|>")
         )
-        said = tokenizer.all_bytes()
+        self._bytes = said = tokenizer.all_bytes()
         number = {text: token for token, text in enumerate(said) if text}
         self._pairs: dict[int, list[tuple[int, int]]] = {}
         self._kinds: dict[str, list[int]] = {}
@@ -104,16 +107,26 @@ class Cuts:
         return Encoded(np.concatenate([one.tokens[:start], renamed]).astype(np.int32), one.trained)
 
     def blur(self, one: Encoded, start: int, rng: Random) -> Encoded:
-        """`one` with a few of its words become others of their kind: words of requests that are in no call and in no answer. What
+        """`one` with a few words of its requests become others of their kind: words that are in no call and in no answer. What
         the model says before a call, where it repeats them, has the same others."""
         tokens, written = one.tokens.copy(), self._written(one.tokens, one.trained)
-        said = self._requests(tokens)
-        said[:start] = False
-        words = sorted((set(tokens[said].tolist()) & self._kind.keys()) - set(tokens[written].tolist()))
-        said |= one.trained & ~written
-        for word in rng.sample(words, -(-len(words) // BLURRED)):
-            tokens[said & (one.tokens == word)] = rng.choice(self._kinds[self._kind[word]])
+        text = self._text(tokens[written])
+        said, words = one.trained & ~written, set[int]()
+        for first, end in self._requests(one, start):
+            own = {
+                token for token in tokens[first:end].tolist() if token in self._kind and self._bytes[token] not in text
+            }
+            if len(own) >= WORDS:
+                words |= own
+                said[first:end] = True
+        present = set(tokens.tolist())
+        others = {kind: [token for token in every if token not in present] for kind, every in self._kinds.items()}
+        for word in rng.sample(sorted(words), -(-len(words) // BLURRED)):
+            tokens[said & (one.tokens == word)] = rng.choice(others[self._kind[word]])
         return Encoded(tokens, one.trained)
+
+    def _text(self, tokens: Array) -> bytes:
+        return b"".join(self._bytes[token] for token in tokens.tolist() if token < len(self._bytes))
 
     def _written(self, tokens: Array, trained: Array) -> Array:
         """[T] bool: calls and answers, without what is said before a call."""
@@ -123,13 +136,16 @@ class Cuts:
             written[begins[np.searchsorted(begins, call, side="right") - 1] : call] = False
         return written
 
-    def _requests(self, tokens: Array) -> Array:
-        """[T] bool: what a person says, without the markers around it."""
-        said = np.zeros(len(tokens), bool)
-        for opened in np.flatnonzero(tokens == self._user).tolist():
-            first = opened + int(np.argmax(tokens[opened:] == self._middle)) + 1
-            said[first : first + int(np.argmax(tokens[first:] == self._end))] = True
-        return said
+    def _requests(self, one: Encoded, start: int) -> Iterator[tuple[int, int]]:
+        """Where a person's turns behind the first `start` tokens begin and end, but for answers to a question of the model."""
+        asked = 0  # where the turn before ended
+        for opened in np.flatnonzero(one.tokens == self._user).tolist():
+            first = opened + int(np.argmax(one.tokens[opened:] == self._middle)) + 1
+            end = first + int(np.argmax(one.tokens[first:] == self._end))
+            before = self._text(one.tokens[asked:opened][one.trained[asked:opened]])
+            if first >= start and not any(mark in before for mark in _ASKS):
+                yield first, end
+            asked = end
 
 
 def _copied(tokens: Array, trained: Array, among: Collection[int], written: Array | None = None) -> list[int]:

@@ -114,7 +114,7 @@ class Recipe:
 
 
 ON = Recipe(
-    "tiny-on", seed=2, steps=6000, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, blurred=0.2,
+    "tiny-on", seed=2, steps=5600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, blurred=0.2,
     most=800, known_share=0.3, long=0.15, far=0.01,
 )  # fmt: skip
 RECIPES = {
