@@ -55,8 +55,6 @@ class Recipe:
     """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""
     renamed: float = 0.3
     """Share of conversations in which copied tokens are others than in the data."""
-    blurred: float = 0.0
-    """Share of conversations in which some words of a request are others than in the data, and mean nothing."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
     most: int = 400
@@ -114,7 +112,7 @@ class Recipe:
 
 
 ON = Recipe(
-    "tiny-on", seed=2, steps=5600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, blurred=0.2,
+    "tiny-on", seed=2, steps=6600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2,
     most=800, known_share=0.3, long=0.15, far=0.01,
 )  # fmt: skip
 RECIPES = {

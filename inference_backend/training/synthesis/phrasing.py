@@ -15,12 +15,8 @@ from msgspec import Struct
 from inference_backend.training.synthesis.words import Language
 
 TYPO_SHARE = 0.05
-TRAINED_TYPO_SHARE = 0.12
-"""More than people make: words are to be read by their letters, too."""
 NAKED_SHARE = 0.3
-"""How often a text at the end of a request stands there without quotes, as people write it; one bare word does anywhere."""
-_WORD = re.compile(r"[A-Za-z0-9]+")
-_PARTICLES = re.compile(r"一下|帮我|[的了请把将吧]")
+"""How often a text at the end of a request stands there without quotes, as people write it."""
 _PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
 _BEFORE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
     "en": (
@@ -98,17 +94,17 @@ def say(
     number = rng.randrange(len(lines))
     quote, text_quote = rng.choice(_QUOTES[language]), rng.choice(_TEXT_QUOTES[language])
     expanded = _alternatives(rng, lines[number])
-    at_end = expanded.endswith("<text>")
-    naked = not bare and (at_end or _WORD.fullmatch(slots.get("text", "")) is not None) and rng.random() < NAKED_SHARE
+    naked = not bare and expanded.endswith("<text>") and rng.random() < NAKED_SHARE
     if naked:
         text_quote = ("", "")
-    slip = not bare and rng.random() < _slip_share(language, held_out)
+    typo = not bare and language == "en" and rng.random() < TYPO_SHARE
 
     def literal(text: str) -> str:
-        nonlocal slip
-        said = _slip(rng, text) if slip and language == "en" else _fewer(rng, text) if slip else text
-        slip = slip and said == text
-        return said
+        nonlocal typo
+        if typo and len(text.strip()) > 5:
+            typo = False
+            return _slip(rng, text)
+        return text
 
     pieces, at = [], 0
     for match in re.finditer(r"<([a-z_0-9]+)>", expanded):
@@ -120,7 +116,7 @@ def say(
     pieces.append(literal(expanded[at:]))
     text = _tight("".join(pieces))
     if not bare:
-        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"), closed=naked and at_end)
+        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"), closed=naked)
     return Said(text, f"{family}/{language}/{'h' if held_out else 't'}{number}")
 
 
@@ -159,21 +155,6 @@ def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, c
     if language == "en" and rng.random() < 0.4 and (mood < 0.25 or not fixed) and not _COMMANDS.match(text):
         text = text[0].upper() + text[1:]
     return text.strip()
-
-
-def _slip_share(language: Language, held_out: bool) -> float:
-    if language == "zh":
-        return 0.0 if held_out else TRAINED_TYPO_SHARE
-    return TYPO_SHARE if held_out else TRAINED_TYPO_SHARE
-
-
-def _fewer(rng: random.Random, text: str) -> str:
-    """Chinese with a particle left out, without which it says the same."""
-    particles = list(_PARTICLES.finditer(text))
-    if not particles:
-        return text
-    one = rng.choice(particles)
-    return text[: one.start()] + text[one.end() :]
 
 
 def _slip(rng: random.Random, text: str) -> str:
