@@ -211,12 +211,13 @@ def _encode(recipe: Recipe, data: Path, tokenizer: Tokenizer, progress: Progress
     start = common_start(made["train"])
     sizes = [len(one) - start for one in encode_all(lines, tools, tokenizer, 1 << 30)]
     longest, rng = recipe.longest, Random(recipe.seed)
+    annealing = 1 - recipe.schedule.anneal_from / recipe.steps
     for kind, least, most, share in (
         ("chains", recipe.context // 3, recipe.context, recipe.chains),
-        ("long", recipe.context, longest, recipe.long * 0.05 + recipe.far),
+        ("long", recipe.context, longest, recipe.long * annealing + recipe.far),
     ):
-        each = max(recipe.batch / ((least + most) / 2), PARTS)
-        count = int(share * recipe.steps * each) + 1 if share else 0
+        in_a_step = max(recipe.batch / ((least + most) / 2), PARTS)  # a part of a step has at least one
+        count = int(share * recipe.steps * in_a_step) + 1 if share else 0
         budgets = [max(int(rng.uniform(least, most)) - start - 64, 1) for _ in range(count)]
         made[kind] = encode_all(chained(lines, budgets, sizes, recipe.seed), tools, tokenizer, most)
         progress("encoding", len(made), len(KINDS))
