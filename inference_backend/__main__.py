@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from inference_backend.commands.average import average
 from inference_backend.commands.convert import convert
 from inference_backend.commands.inspect import inspect
 from inference_backend.commands.reinforce import reinforce
@@ -13,7 +14,7 @@ from inference_backend.commands.train import train
 from inference_backend.errors import EngineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (inspect, convert, serve, synthesise, train, reinforce):
+for command in (inspect, convert, serve, synthesise, train, average, reinforce):
     app.command()(command)
 
 

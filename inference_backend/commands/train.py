@@ -66,7 +66,7 @@ def train(
         seconds = minutes * 60 or float("inf")
         outcome = run(data, out, chosen, shown, seconds=seconds, device=device, processes=processes, begin=begin)
     found = outcome.held_out
-    typer.echo(f"{outcome.done} of {outcome.steps} steps. {_told(found)}")
+    typer.echo(f"{outcome.done} of {outcome.steps} steps. {told(found)}")
     typer.echo(f"Before INT4: loss {outcome.exact.loss:.4f}, {outcome.exact.episodes:.1%} of episodes.")
     if against is not None:
         draw_against(out / "curves" / "against.svg", {recipe: out / "log.jsonl", against.name: against / "log.jsonl"})
@@ -82,7 +82,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _told(found: "HeldOut") -> str:
+def told(found: "HeldOut") -> str:
     return f"Held out: loss {found.loss:.4f}, {found.tokens:.2%} of tokens and {found.episodes:.1%} of episodes exactly right."
 
 
@@ -107,7 +107,7 @@ class _Lines:
         self._say(f"step {measured.step + 1} of {total}: {_brief(measured)}, {pace:,.0f} tokens/s")
 
     def held_out(self, step: int, found: "HeldOut") -> None:
-        self._say(_told(found))
+        self._say(told(found))
 
     def _say(self, text: str) -> None:
         sys.stderr.write(text + "\n")
@@ -138,7 +138,7 @@ class _Bar:
         self._update("training", measured.step + 1, total, f"{_brief(measured)}, {pace:,.0f} tokens/s")
 
     def held_out(self, step: int, found: "HeldOut") -> None:
-        self._bar.console.print(f"step {step + 1}: {_told(found)}", highlight=False)
+        self._bar.console.print(f"step {step + 1}: {told(found)}", highlight=False)
 
     def _update(self, what: str, done: int, total: int, note: str) -> None:
         if what not in self._tasks:

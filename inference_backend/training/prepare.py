@@ -121,6 +121,17 @@ def claim(folder: Folder, recipe: Recipe, data: Path, begin: Path | None = None)
     write_text(path, mark)
 
 
+def recipe_of(folder: Folder) -> Recipe:
+    """Of a run that has made steps. Raises TrainingError where there is none."""
+    path = folder.path / "recipe.json"
+    if not path.exists() or not (folder.state / SINGLE).exists():
+        raise TrainingError(f"{folder.path} is no run that was trained", "Train one first: inference_backend train.")
+    try:
+        return Recipe(**json.loads(path.read_text("utf-8"))["recipe"])
+    except (ValueError, KeyError, TypeError):
+        raise TrainingError(f"{path} is damaged, or of another version", "Begin anew, in another folder.") from None
+
+
 def _checksum(checkpoint: Path) -> str:
     missing = [name for name in (SINGLE, *TOKENIZER) if not (checkpoint / name).is_file()]
     if missing:

@@ -25,7 +25,7 @@ from inference_backend.training import state
 from inference_backend.training.curves import picture
 from inference_backend.training.export import export
 from inference_backend.training.journal import Journal, read_lines
-from inference_backend.training.prepare import Folder, read_encoded
+from inference_backend.training.prepare import Folder, read_encoded, recipe_of
 from inference_backend.training.recipe import Recipe
 from inference_backend.training.rl import Budget, advantages, temperature, wilson
 from inference_backend.training.rl_trainer import Reinforcer, Sample, Settings, Updated
@@ -108,7 +108,7 @@ def reinforce(
     """
     began, source, folder = clock(), Folder(run), Folder(out)
     keep_memory()
-    recipe = _recipe_of(source)
+    recipe = recipe_of(source)
     _claim(folder, settings, source)
     reinforcer, raw = _prepared(source, recipe, settings, device)
     done = state.load(folder.state, reinforcer.model, reinforcer.optimiser)
@@ -139,13 +139,6 @@ def reinforce(
     if verdict.is_better:
         shutil.copytree(policy, folder.checkpoint, dirs_exist_ok=True)
     return Outcome(done, settings, verdict, folder.checkpoint)
-
-
-def _recipe_of(source: Folder) -> Recipe:
-    path = source.path / "recipe.json"
-    if not path.exists() or not (source.state / SINGLE).exists():
-        raise TrainingError(f"{source.path} is no run that was trained", "Train one first: inference_backend train.")
-    return Recipe(**json.loads(path.read_text("utf-8"))["recipe"])
 
 
 def _claim(folder: Folder, settings: Settings, source: Folder) -> None:

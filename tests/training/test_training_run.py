@@ -13,14 +13,16 @@ from training_house import write_data
 from typer.testing import CliRunner
 
 from inference_backend.__main__ import app
+from inference_backend.checkpoint.folder import Checkpoint
 from inference_backend.checkpoint.writer import write_file
 from inference_backend.config import load_config
 from inference_backend.errors import CheckpointError, EngineError, TrainingError
 from inference_backend.load import load_weights
 from inference_backend.reference import Reference, Segment
 from inference_backend.training import known, state
+from inference_backend.training.average import average
 from inference_backend.training.curves import picture
-from inference_backend.training.export import fill
+from inference_backend.training.export import export, fill
 from inference_backend.training.group import Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
@@ -191,6 +193,64 @@ def test_long_conversations_come_by_before_annealing_where_the_recipe_says_so(wh
     early = range(recipe.schedule.anneal_from)
     long = [step for step in early if trainer.parts(step)[0][0].tokens.tobytes() in own]
     assert share * 0.6 * len(early) <= len(long) <= share * 1.4 * len(early)
+
+
+def test_the_mean_of_runs_is_the_mean_of_their_weights(whole, tmp_path):
+    first, second = whole[0], tmp_path / "second"
+    shutil.copytree(first, second)
+    stored = Checkpoint(first / "state")
+    others = {name: np.array(stored.array(name)) for name in stored}
+    others = {name: array * 2 if array.dtype == np.float32 else array for name, array in others.items()}
+    write_file(second / "state" / "model.safetensors", others)
+    command = ["average", str(first), str(second), str(tmp_path / "mean"), "--shares", "1,3"]
+    said = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert said.exit_code == 0
+    assert said.output.count("of episodes exactly right") == 3
+    config = load_config(tmp_path / "mean")
+    wanted = TrainableModel(config)
+    for name, tensor in wanted.state_dict().items():
+        tensor.copy_(torch.from_numpy(1.75 * np.array(stored.array(name), np.float64)))
+    raw = json.loads((first / "checkpoint" / "config.json").read_text())
+    export(tmp_path / "wanted", wanted, raw, first / "tokenizer")
+    mean = load_weights(tmp_path / "mean", config)
+    for name, array in load_weights(tmp_path / "wanted", config).items():
+        np.testing.assert_array_equal(mean[name], array, err_msg=name)
+
+
+def test_what_has_no_mean_is_refused_and_nothing_is_written(whole, data, tmp_path):
+    run, other, short, wide = whole[0], tmp_path / "other", tmp_path / "short", tmp_path / "wide"
+    for copy in (other, short, wide):
+        shutil.copytree(run, copy)
+    (other / "tokenizer" / "tiktoken.model").write_bytes(b"eA== 0\n")
+    state = Checkpoint(run / "state")
+    tensors = {name: np.array(state.array(name)) for name in state}
+    write_file(short / "state" / "model.safetensors", {**tensors, "step": np.asarray([STEPS - 1], np.int64)})
+    recipe = json.loads((run / "recipe.json").read_text())
+    (wide / "recipe.json").write_text(json.dumps({**recipe, "recipe": {**recipe["recipe"], "top": 1}}))
+    (tmp_path / "file").touch()
+    for runs, out, shares, reason in (
+        ([run], "mean", (), "two runs or more"),
+        ([run, run], "mean", (), "two runs or more"),
+        ([other, run], "mean", (1.0,), "two runs or more"),
+        ([other, run], "mean", (1.0, 0.0), "numbers over 0"),
+        ([other, run], "mean", (float("nan"), 1.0), "numbers over 0"),
+        ([other, run], "mean", (1.0, float("inf")), "numbers over 0"),
+        ([run, tmp_path / "none"], "mean", (), "no run that was trained"),
+        ([short, run], "mean", (), f"not finished: {STEPS - 1} of {STEPS}"),
+        ([wide, run], "mean", (), "other sizes"),
+        ([other, run], "mean", (), "different tokenizers"),
+        ([other, run], "file", (), "is a file"),
+        ([other, run], "other/state", (), "in the folder of the run"),
+    ):
+        with pytest.raises(EngineError, match=reason):
+            average(runs, tmp_path / out, shares)
+    assert not (tmp_path / "mean").exists()
+    (wide / "recipe.json").write_text("{}")
+    with pytest.raises(TrainingError, match="damaged"):
+        average([wide, run], tmp_path / "mean")
+    said = CliRunner().invoke(app, ["average", str(other), str(run), str(tmp_path / "mean"), "--shares", "1,x"])
+    assert isinstance(said.exception, EngineError)
+    assert "no numbers" in str(said.exception)
 
 
 def test_a_recipe_that_goes_on_wants_a_checkpoint(data, tmp_path):

@@ -1,0 +1,114 @@
+"""One model out of several runs: the mean of their weights, which costs nothing when it answers.
+
+Runs of which one began with what another came to lie close together, and what the noise of the rate has left in the one it has
+not left in the other (Wortsman et al., Model soups, 2022, arXiv:2203.05482).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.checkpoint.folder import SINGLE, Checkpoint
+from inference_backend.errors import RequestError, TrainingError
+from inference_backend.training.answers import HeldOut
+from inference_backend.training.export import TOKENIZER, export
+from inference_backend.training.prepare import Folder, read_encoded, recipe_of
+from inference_backend.training.recipe import Recipe
+from inference_backend.training.state import STEP
+from inference_backend.training.trainer import Trainer
+
+MEASURED = 512
+"""Held-out conversations of the last run on which all are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    each: Sequence[HeldOut]  # of the runs, stored as INT4
+    mean: HeldOut
+    bytes: int
+
+
+def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = ()) -> Averaged:
+    """Writes the checkpoint `out`: the mean of the weights of finished `runs`, weighted by `shares`, else all alike.
+
+    Tokenizer and held-out conversations are those of the last run. Raises EngineError, also where a run is not finished or of
+    another shape, or where `out` is a part of one.
+    """
+    parts = _checked(runs, shares)
+    _can_be_written(out, runs)
+    folders = [Folder(run) for run in runs]
+    last, recipe = folders[-1], recipe_of(folders[-1])
+    for folder in folders:
+        _is_finished(folder)
+        _matches(folder, last, recipe)
+    config = recipe.config(Tokenizer.load(last.tokenizer).ordinary_count, long=True)
+    dtype = torch.bfloat16 if torch.backends.mkldnn.is_available() else torch.float32
+    trainer = Trainer(recipe, config, config, read_encoded(last), dtype=dtype)
+    trainer.done = recipe.steps
+
+    def measured(chosen: Sequence[Folder], weights: Sequence[float]) -> HeldOut:
+        _fill(trainer.model, chosen, weights)
+        return trainer.held_out(MEASURED, stored=True)
+
+    each = [measured([folder], [1.0]) for folder in folders]
+    mean = measured(folders, [part / sum(parts) for part in parts])
+    raw = recipe.raw_config(config.vocab_size - 256, long=True)
+    return Averaged(each, mean, export(out, trainer.model, raw, last.tokenizer))
+
+
+def _checked(runs: Sequence[Path], shares: Sequence[float]) -> Sequence[float]:
+    parts = list(shares) or [1.0] * len(runs)
+    if len({run.resolve() for run in runs}) < 2 or len(parts) != len(runs):
+        raise RequestError("a mean is of two runs or more, with a share of each", "Name all runs, and --shares 1,2.")
+    if not all(part > 0 for part in parts) or not math.isfinite(sum(parts)):
+        raise RequestError("shares are numbers over 0", "Such as: --shares 1,2.")
+    return parts
+
+
+def _can_be_written(out: Path, runs: Sequence[Path]) -> None:
+    """What a run goes on from is never overwritten."""
+    if out.exists() and not out.is_dir():
+        raise RequestError(f"{out} is a file", "Give a folder for the checkpoint.")
+    for run in runs:
+        if out.resolve().is_relative_to(run.resolve()):
+            raise RequestError(f"{out} is in the folder of the run {run}", "Give a folder outside of all runs.")
+
+
+def _is_finished(folder: Folder) -> None:
+    recipe, state = recipe_of(folder), Checkpoint(folder.state)
+    done = int(state.array(STEP)[0]) if STEP in state else 0
+    if done < recipe.steps:
+        raise TrainingError(
+            f"{folder.path} is not finished: {done} of {recipe.steps} steps", "Go on with it: inference_backend train."
+        )
+
+
+def _matches(folder: Folder, last: Folder, recipe: Recipe) -> None:
+    if recipe_of(folder).raw_config(0, long=True) != recipe.raw_config(0, long=True):
+        raise TrainingError(f"{folder.path} has other sizes than {last.path}", "Name runs of one shape.")
+    for name in TOKENIZER:
+        one, other = (run.tokenizer / name for run in (folder, last))
+        if not one.exists() or not other.exists() or one.read_bytes() != other.read_bytes():
+            raise TrainingError(
+                f"{folder.path} and {last.path} have different tokenizers",
+                "Only runs of which one began with the other's checkpoint have a mean.",
+            )
+
+
+@torch.no_grad()
+def _fill(model: torch.nn.Module, folders: Sequence[Folder], shares: Sequence[float]) -> None:
+    """Takes over the sum of the runs' weights, each times its share, added in float64."""
+    states = [Checkpoint(folder.state) for folder in folders]
+    for name, tensor in model.state_dict().items():
+        for folder, state in zip(folders, states, strict=True):
+            if name not in state or state[name].shape != tuple(tensor.shape):
+                raise TrainingError(f"{folder.state / SINGLE} has other sizes: {name}", "Name runs of one shape.")
+        weighted = [
+            share * np.array(state.array(name), np.float64) for share, state in zip(shares, states, strict=True)
+        ]
+        tensor.copy_(torch.from_numpy(np.sum(weighted, axis=0)))
