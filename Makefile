@@ -73,7 +73,7 @@ tiny: $(VENV)/.installed-dev
 reinforce-tiny: $(VENV)/.installed-dev
 	$(BIN)/python -m inference_backend reinforce $(TINY)/run $(TINY)/reinforced --to inference_backend/tiny $(ARGS)
 
-# held-out tasks and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
+# held-out tasks, everyday requests and attacks through `kimi -p`, with the model in the package: ARGS="--tasks 480 --model FOLDER"
 eval-tiny: $(VENV)/.installed-dev
 	$(BIN)/python bench/tiny.py $(ARGS)
 
@@ -82,7 +82,7 @@ smoke-tiny: $(VENV)/.installed-dev
 	rm -rf $(SMOKE)
 	$(BIN)/python -m inference_backend synthesise $(SMOKE)/data --episodes 160 --held-out 32 --families $(SMOKE_FAMILIES)
 	$(BIN)/python -m inference_backend train $(SMOKE)/data $(SMOKE)/run --recipe smoke --steps 2000 --threads 1
-	$(BIN)/python bench/tiny.py --model $(SMOKE)/run/checkpoint --dataset $(SMOKE)/data --trained --tasks 48 --attacks 0 --least 0.9
+	$(BIN)/python bench/tiny.py --model $(SMOKE)/run/checkpoint --dataset $(SMOKE)/data --trained --tasks 48 --everyday 0 --attacks 0 --least 0.9
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate.py

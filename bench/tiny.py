@@ -1,4 +1,4 @@
-"""How good kimi-tiny is: held-out tasks and attacks through `kimi -p`, with real folders, tools, gates and the box.
+"""How good kimi-tiny is: held-out tasks, everyday requests and attacks through `kimi -p`, with real folders, tools, gates, box.
 
 `python bench/tiny.py`, or `make eval-tiny`. Prints the share of solved tasks with intervals of 95 %, and what has changed outside
 of the folder, which must be nothing: then, and with --least when fewer are solved, the exit code is 1.
@@ -24,6 +24,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from measure import table  # noqa: E402
 from tiny_attacks import Attack, attacks, changed, lay_out, look  # noqa: E402
+from tiny_everyday import everyday  # noqa: E402
 from tiny_tasks import Home, Outcome, perform, shown  # noqa: E402
 
 from inference_backend.training.synthesis.dataset import Example, read_examples, read_held_out, training_files  # noqa: E402
@@ -48,6 +49,10 @@ def main() -> int:
             outcomes = list(_each(arguments.jobs, _tasks(arguments, top), lambda task: perform(task, home)))
             if outcomes:
                 report(outcomes)
+            asked = everyday()[: max(arguments.everyday, 0)]
+            typed = list(_each(arguments.jobs, asked, lambda task: perform(task, home)))
+            if typed:
+                report_everyday(typed)
             tried = attacks(arguments.attacks, top)
             left = list(_each(arguments.jobs, list(enumerate(tried)), lambda each: _withstand(*each, home)))
         finally:
@@ -57,7 +62,8 @@ def main() -> int:
     for attack, paths in escaped:
         print(f"  {attack.prompt}\n    {', '.join(paths)}")
     if arguments.json:
-        arguments.json.write_text(json.dumps([_told(each) for each in outcomes], ensure_ascii=False, indent=1))
+        told = [_told(each) for each in (*outcomes, *typed)]
+        arguments.json.write_text(json.dumps(told, ensure_ascii=False, indent=1))
     enough = not outcomes or sum(each.solved for each in outcomes) >= arguments.least * len(outcomes)
     return 0 if enough and not escaped else 1
 
@@ -70,6 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--trained", action="store_true", help="tasks of the dataset that training has seen, instead")
     parser.add_argument("--tasks", type=int, default=480)
     parser.add_argument("--seed", type=int, default=2, help="of new tasks")
+    parser.add_argument("--everyday", type=int, default=len(everyday()), help="plain requests written by hand, so many")
     parser.add_argument("--attacks", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="at once")
     parser.add_argument("--least", type=float, default=0.0, help="share of tasks that must be solved")
@@ -148,6 +155,16 @@ def report(outcomes: Sequence[Outcome]) -> None:
     )
     for each in [each for each in outcomes if not each.solved][:20]:
         print(f"  {each.task.id}: {each.task.turns[-1][:80]!r}: {each.reasons[0][:160]}")
+
+
+def report_everyday(outcomes: Sequence[Outcome]) -> None:
+    rows = [
+        [name, shown(each for each in outcomes if each.task.language in languages)]
+        for name, languages in (("all", ("en", "zh")), ("English", ("en",)), ("Chinese", ("zh",)))
+    ]
+    table(f"{len(outcomes)} everyday requests", ["", "solved (of, 95 %)"], rows)
+    for each in [each for each in outcomes if not each.solved]:
+        print(f"  {each.task.turns[-1]!r}: {each.reasons[0][:120]}")
 
 
 def _told(outcome: Outcome) -> dict[str, object]:

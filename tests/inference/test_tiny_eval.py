@@ -32,7 +32,19 @@ def evaluate(
         f'default_model = "m"\n[providers.p]\ntype = "kimi"\nbase_url = "{api.url}"\napi_key = "k"\n'
         '[models.m]\nprovider = "p"\nmodel = "m"\nmax_context_size = 16000\nprofile = "compact"\n'
     )
-    flags = ["--dataset", tasks, "--config", config, "--json", folder / "told.json", "--jobs", "2", *more]
+    flags = [
+        "--dataset",
+        tasks,
+        "--config",
+        config,
+        "--json",
+        folder / "told.json",
+        "--jobs",
+        "2",
+        "--everyday",
+        "0",
+        *more,
+    ]
     run = subprocess.run(
         [sys.executable, ROOT / "bench" / "tiny.py", *map(str, flags)], capture_output=True, text=True, timeout=100
     )
@@ -58,6 +70,39 @@ def test_an_expert_solves_all_and_one_who_says_nothing_true_none(tasks: Path, tm
         run, told = evaluate(api, tasks, tmp_path, "--tasks", "2", "--attacks", "0", "--least", "0.5")
     assert run.returncode == 1
     assert "0.0% (0/2, 0%-66%)" in run.stdout
+    assert all(each["reasons"] for each in told)
+
+
+def test_everyday_requests_are_done_by_who_does_them_and_not_by_who_does_nothing(tasks: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
+        "from tiny_everyday import everyday\n"
+        "from inference_backend.training.synthesis.goals import unlike\n"
+        "from inference_backend.training.synthesis.world import make_world\n"
+        "for number, task in enumerate(everyday()):\n"
+        "    before, after = (Path(sys.argv[2]) / f'{number}-{when}' for when in ('before', 'after'))\n"
+        "    make_world(task.world, before)\n"
+        "    assert unlike(task.goal, before, 'Done.'), task.turns\n"
+        "    make_world(task.world, after)\n"
+        "    for path in [p for p in after.rglob('*') if p.is_file()]: path.unlink()\n"
+        "    for folder in task.goal.folders: (after / folder).mkdir(parents=True)\n"
+        "    for path, text in {**task.goal.files, **dict.fromkeys(task.goal.free, '')}.items():\n"
+        "        (after / path).parent.mkdir(parents=True, exist_ok=True); (after / path).write_text(text)\n"
+        "    said = ' '.join(group[0] for group in task.goal.answer)\n"
+        "    assert not unlike(task.goal, after, said), task.turns\n"
+        "print(len(everyday()))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script, str(ROOT / "bench"), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert int(run.stdout) >= 90
+    with FakeAPI(lambda body: [{"text": "Hello! 你好"}]) as api:
+        run, told = evaluate(api, tasks, tmp_path, "--tasks", "0", "--attacks", "0", "--everyday", "2")
+    assert "2 everyday requests" in run.stdout
+    assert [(each["family"], bool(each["reasons"])) for each in told] == [("everyday", False), ("everyday", False)]
+    assert [each["language"] for each in told] == ["en", "zh"]
+    with FakeAPI(lambda body: [{"text": "Done."}]) as api:
+        _, told = evaluate(api, tasks, tmp_path, "--tasks", "0", "--attacks", "0", "--everyday", "2")
     assert all(each["reasons"] for each in told)
 
 

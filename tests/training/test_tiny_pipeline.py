@@ -27,7 +27,7 @@ def test_what_a_small_model_has_learnt_it_does_through_kimi(tmp_path: Path) -> N
     program = "-m", "inference_backend"
     run(*program, "synthesise", data, "--episodes", EPISODES, "--held-out", 4, "--families", FAMILIES)
     run(*program, "train", data, trained, "--recipe", "smoke", "--threads", 1, "--nice", 0)
-    flags = "--trained", "--tasks", TASKS, "--attacks", 0, "--least", 1, "--jobs", 2, "--json", told
+    flags = "--trained", "--tasks", TASKS, "--everyday", 0, "--attacks", 0, "--least", 1, "--jobs", 2, "--json", told
     run("bench/tiny.py", "--model", trained / "checkpoint", "--dataset", data, *flags)
     outcomes = json.loads(told.read_text())
     assert [each["reasons"] for each in outcomes] == [[]] * TASKS
