@@ -55,6 +55,8 @@ class Recipe:
     """Share of conversations that are cut otherwise than by the tokenizer, and of the tokens there that are."""
     renamed: float = 0.3
     """Share of conversations in which copied tokens are others than in the data."""
+    blurred: float = 0.0
+    """Share of conversations in which some words of a request are others than in the data, and mean nothing."""
     chains: float = 0.1
     """Share of steps on several tasks in one conversation."""
     most: int = 400
@@ -112,7 +114,7 @@ class Recipe:
 
 
 ON = Recipe(
-    "tiny-on", seed=2, steps=6600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2,
+    "tiny-on", seed=2, steps=5600, lr=1.5e-3, read=0.0, read_until=0.0, bare=0.9, cut=0.2, renamed=0.2, blurred=0.2,
     most=800, known_share=0.3, long=0.15, far=0.01,
 )  # fmt: skip
 RECIPES = {
@@ -120,7 +122,7 @@ RECIPES = {
     for recipe in (
         Recipe("tiny"),
         ON,
-        replace(ON, name="tiny-last", seed=3),
+        replace(ON, name="tiny-last", seed=3, steps=6400, lr=1e-3),
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,

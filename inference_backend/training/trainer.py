@@ -166,7 +166,7 @@ class Trainer:
         rng, parts = Random(f"{self.recipe.seed} {number}"), list[list[Encoded]]()
         for place in range(PARTS * index, PARTS * (index + 1)):
             chosen = [self.data.kinds[kind][i] for i in self._batches[kind][place]]
-            if self.data.cuts and (self.recipe.cut or self.recipe.renamed):
+            if self.data.cuts and (self.recipe.cut or self.recipe.renamed or self.recipe.blurred):
                 chosen = sorted((self._varied(one, longest, rng) for one in chosen), key=len, reverse=True)
             parts.append(self._begun(chosen, self.start(number)))
         return parts
@@ -174,6 +174,8 @@ class Trainer:
     def _varied(self, one: Encoded, longest: int, rng: Random) -> Encoded:
         """In other words, and cut in another way, each as often as the recipe says."""
         assert self.data.cuts
+        if self.recipe.blurred and rng.random() < self.recipe.blurred:
+            one = self.data.cuts.blur(one, self.data.start, rng)
         if rng.random() < self.recipe.renamed:
             one = self.data.cuts.rename(one, self.data.start, rng)
         if rng.random() < self.recipe.cut:

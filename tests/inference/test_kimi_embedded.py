@@ -63,9 +63,7 @@ def test_the_one_in_the_package_does_small_things(newcomer: Program) -> None:
     assert (newcomer.work / "sum.py").read_text() == "print(3 + 4)\n"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="texts of its training have two words and more; the model before this one did it"
-)
+@pytest.mark.xfail(strict=True, reason="it takes the file for one that is to be read")
 def test_the_one_in_the_package_writes_a_bare_word(newcomer: Program) -> None:
     newcomer.env["KIMI_EMBEDDED_MODEL"] = "auto"
     assert newcomer.run("--yolo", "-p", "create notes.txt with hello").returncode == 0

@@ -19,7 +19,7 @@ from inference_backend.training.synthesis.draw import Draw
 from inference_backend.training.synthesis.families import FAMILIES
 from inference_backend.training.synthesis.goals import Command, Goal, check
 from inference_backend.training.synthesis.masks import masks_for
-from inference_backend.training.synthesis.phrasing import say, templates, variants
+from inference_backend.training.synthesis.phrasing import PLAIN, say, templates, variants
 from inference_backend.training.synthesis.plan import Slot, draw_task, slots
 from inference_backend.training.synthesis.produce import Order, produce
 from inference_backend.training.synthesis.rooms import CONFIG, Room
@@ -278,3 +278,24 @@ def test_a_name_at_the_beginning_of_a_request_stays_as_it_is():
     for seed in range(300):
         said = say(random.Random(seed), "read_file", "en", False, {"path": "Oak/pIne.md"}).text
         assert "Oak/pIne.md" in said, said
+
+
+def test_a_slot_in_a_command_has_no_quotes_and_the_command_no_capital():
+    slots = {"path": "a.txt", "old": "milk", "new": "tea"}
+    said = [say(random.Random(seed), "replace_word", "en", False, slots).text for seed in range(4000)]
+    commands = [text for text in said if "sed -i 's/" in text.lower()]
+    assert len(commands) > 20
+    assert not [text for text in commands if "sed -i 's/milk/tea/" not in text]
+
+
+def test_a_chinese_request_with_a_particle_less_keeps_its_names_apart():
+    slots = {"path": "a.txt", "mark": "milk", "text": "茶"}
+    said = [say(random.Random(seed), "insert_line", "zh", False, slots).text for seed in range(4000)]
+    assert not [text for text in said if "a.txtmilk" in text]
+
+
+def test_plain_templates_are_more_than_half_of_what_is_asked_in_training():
+    drawn = [say(random.Random(seed), "read_file", "en", False, {"path": "a.txt"}).template for seed in range(2000)]
+    numbers = [int(template.rpartition("t")[2]) for template in drawn]
+    assert 0.55 < sum(number < PLAIN for number in numbers) / len(numbers) < 0.67
+    assert len(set(numbers)) == len(templates("en")["read_file"].train)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,6 +203,72 @@ def test_a_conversation_with_other_names_is_the_same_but_for_them(tokenizer):
             assert all(text.islower() or len(text) == 1 for text in said)
         changed += any(old != new for old, new in pairs)
     assert changed > 20
+
+
+ASKED = "kindly arrange lovely garden before winter"
+
+
+@pytest.fixture(scope="module")
+def worded(tmp_path_factory):
+    """A tokenizer in which the words of `ASKED` are one token each."""
+    folder = tmp_path_factory.mktemp("worded")
+    write_tokenizer(folder, train_ranks(words_of([*TEXTS, (f"{ASKED} some other thing", 999)]), 460))
+    return Tokenizer.load(folder)
+
+
+def listed(said: str, question: str = "") -> list[dict[str, Any]]:
+    """A conversation whose model repeats what it is asked before it calls; perhaps it has asked something before."""
+    call = {"name": "WriteFile", "arguments": '{"path": "note.md", "content": "milk"}'}
+    before = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": question}] if question else []
+    return [
+        *before,
+        {"role": "user", "content": f"{said}: note, milk"},
+        {
+            "role": "assistant",
+            "content": f"{said}: note, milk",
+            "tool_calls": [{"id": "c", "type": "function", "function": call}],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": f"wrote {said}"},
+        {"role": "assistant", "content": "note has milk"},
+    ]
+
+
+def test_words_of_a_request_are_blurred_alike_where_they_are_repeated_and_never_renamed(worded):
+    one, cuts = encode(listed(ASKED), TOOLS, worded), Cuts(worded)
+    words = [worded.encode(word) for word in ASKED.split()]
+    assert {len(tokens) for tokens in words} == {1}
+    user, call = (worded.marker(name) for name in ("<|im_user|>", "<|tool_calls_section_begin|>"))
+    begin, middle = (int(np.argmax(one.tokens == marker)) for marker in (user, call))
+    blurred_words = set()
+    for seed in range(40):
+        blurred, renamed = cuts.blur(one, 0, Random(seed)), cuts.rename(one, 0, Random(seed))
+        assert blurred.trained.tolist() == one.trained.tolist()
+        changed = np.flatnonzero(blurred.tokens != one.tokens)
+        assert begin < changed.min()
+        assert changed.max() < middle  # neither calls, nor what tools say, nor answers
+        assert not set(blurred.tokens[changed].tolist()) & set(one.tokens.tolist())
+        assert {int(token) for token in one.tokens[changed]} <= {word for (word,) in words}
+        for (word,) in words:
+            assert ((renamed.tokens == word) == (one.tokens == word)).all()
+            now = set(blurred.tokens[:middle][one.tokens[:middle] == word].tolist())
+            assert len(now) == 1  # the same in the request and where it is repeated
+            blurred_words |= {word} - now
+    assert len(blurred_words) == 6
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [listed(ASKED, "Delete note? Say yes or no."), listed(ASKED, "要删除吗？"), listed("kindly")],
+    ids=["after a question", "after a Chinese question", "of few words"],
+)
+def test_requests_that_may_mean_anything_are_not_blurred(worded, messages):
+    """A yes must stay a yes."""
+    one = encode(messages, TOOLS, worded)
+    for seed in range(20):
+        assert Cuts(worded).blur(one, 0, Random(seed)).tokens.tolist() == one.tokens.tolist()
+    plain = encode(listed(ASKED, "Hello."), TOOLS, worded)
+    assert Cuts(worded).blur(plain, 0, Random(1)).tokens.tolist() != plain.tokens.tolist()
+    assert Cuts(worded).blur(plain, len(plain), Random(1)).tokens.tolist() == plain.tokens.tolist()
 
 
 def test_what_the_model_says_first_itself_is_never_cut(tokenizer):

@@ -80,8 +80,8 @@ class Draw:
         """A Chinese name: real or invented."""
         return self.of(self.pick(("things", "invented")), "zh")
 
-    def sentence(self, low: int = 2, high: int = 6) -> str:
-        """A few words in the language of the request, with at least one name in them."""
+    def sentence(self, low: int = 1, high: int = 6) -> str:
+        """A word or a few in the language of the request, with at least one name in them."""
         count = self.number(min(low, 3), min(high, 3)) if self.brief else self.number(low, high)
         plain = pool("plain", self.language, self.unseen_names)
         invented = pool("invented", self.language, self.unseen_names)

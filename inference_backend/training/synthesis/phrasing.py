@@ -1,7 +1,8 @@
 """Requests in many words: templates with alternatives, quoting, politeness and a few slips of the pen.
 
 A template is a line such as `{read|open|show me} <path>{| please}`: braces hold alternatives, angle brackets slots. The files
-`phrasings_LANGUAGE.txt` hold them under `[family]`; those under `[family held_out]` are never used for training.
+`phrasings_LANGUAGE.txt` hold them under `[family]`, plain ones first; those under `[family held_out]` are never used for
+training.
 """
 
 import functools
@@ -14,9 +15,16 @@ from msgspec import Struct
 
 from inference_backend.training.synthesis.words import Language
 
-TYPO_SHARE = 0.05
+PLAIN = 22
+"""The first so many templates of a family are mostly plain: half of training's requests are of these, the others of all."""
+PLAIN_SHARE = 0.5
+HELD_OUT_TYPO_SHARE = 0.05
+TYPO_SHARE = 0.12
+"""Of training. More than people make: words are to be read by their letters, too."""
 NAKED_SHARE = 0.3
-"""How often a text at the end of a request stands there without quotes, as people write it."""
+"""How often a text at the end of a request stands there without quotes, as people write it; one bare word does anywhere."""
+_WORD = re.compile(r"[A-Za-z0-9]+")
+_PARTICLES = re.compile(r"一下|帮我|(?<!别)的|(?<![算除为])了|(?<!申)请|[把将吧]")
 _PARTS = re.compile(r"\{([^{}]*)\}|<([a-z_0-9]+)>")
 _BEFORE: dict[Language, tuple[Sequence[str], Sequence[str]]] = {
     "en": (
@@ -49,7 +57,7 @@ _TEXT_QUOTES: dict[Language, Sequence[tuple[str, str]]] = {
     "en": (('"', '"'), ("'", "'"), ('"', '"'), ("`", "`")),
     "zh": (("“", "”"), ("「", "」"), ('"', '"'), ("‘", "’")),
 }
-_PLAIN = frozenset({"url", "n", "na", "nb", "items", "what", "topic", "person", "place"})
+_NEVER_QUOTED = frozenset({"url", "n", "na", "nb", "items", "what", "topic", "person", "place"})
 _ASKS = re.compile(
     r"\b(what|what's|which|who|how|where|when|why)\b|^(is|are|do|does|did|has|have|can|i|i'd|there|any)\b|[什哪吗几谁怎]|多少|么$",
     re.IGNORECASE,
@@ -85,38 +93,41 @@ def templates(language: Language) -> Mapping[str, Templates]:
 def say(
     rng: random.Random, family: str, language: Language, held_out: bool, slots: Mapping[str, str], *, bare: bool = False
 ) -> Said:
-    """A request of a family. The slot `text` nearly always stands in quotes, `_PLAIN` ones never, others sometimes.
+    """A request of a family. The slot `text` nearly always stands in quotes, `_NEVER_QUOTED` ones never, others sometimes.
 
     `bare` leaves out politeness and slips, for a part of a longer request.
     """
     both = templates(language)[family]
     lines = both.held_out if held_out else both.train
-    number = rng.randrange(len(lines))
+    plain = not held_out and rng.random() < PLAIN_SHARE
+    number = rng.randrange(min(PLAIN, len(lines)) if plain else len(lines))
     quote, text_quote = rng.choice(_QUOTES[language]), rng.choice(_TEXT_QUOTES[language])
     expanded = _alternatives(rng, lines[number])
-    naked = not bare and expanded.endswith("<text>") and rng.random() < NAKED_SHARE
+    at_end = expanded.endswith("<text>")
+    naked = not bare and (at_end or _WORD.fullmatch(slots.get("text", "")) is not None) and rng.random() < NAKED_SHARE
     if naked:
         text_quote = ("", "")
-    typo = not bare and language == "en" and rng.random() < TYPO_SHARE
+    slip = not bare and rng.random() < _slip_share(language, held_out)
 
     def literal(text: str) -> str:
-        nonlocal typo
-        if typo and len(text.strip()) > 5:
-            typo = False
-            return _slip(rng, text)
-        return text
+        nonlocal slip
+        said = _slip(rng, text) if slip and language == "en" else _fewer(rng, text) if slip else text
+        slip = slip and said == text
+        return said
 
     pieces, at = [], 0
     for match in re.finditer(r"<([a-z_0-9]+)>", expanded):
         pieces.append(literal(expanded[at : match.start()]))
         name = match[1]
-        left, right = text_quote if name == "text" else ("", "") if name in _PLAIN else quote
+        in_command = "/" in (expanded[match.start() - 1 : match.start()], expanded[match.end() : match.end() + 1])
+        never = in_command or name in _NEVER_QUOTED
+        left, right = ("", "") if never else text_quote if name == "text" else quote
         pieces.append(f"{left}{slots[name]}{right}")
         at = match.end()
     pieces.append(literal(expanded[at:]))
     text = _tight("".join(pieces))
     if not bare:
-        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"), closed=naked)
+        text = _polite(rng, text, language, fixed=expanded.lstrip().startswith("<"), closed=naked and at_end)
     return Said(text, f"{family}/{language}/{'h' if held_out else 't'}{number}")
 
 
@@ -132,7 +143,9 @@ def variants(template: str) -> int:
     return count
 
 
-_COMMANDS = re.compile(r"(ls|mv|cp|rm|mkdir|wc|grep|git|cat)\b")
+_COMMANDS = re.compile(
+    r"(ls|mv|cp|rm|mkdir|wc|grep|git|cat|sed|echo|curl|wget|find -|touch|python3?|bash|sh|del|ren)\b"
+)
 
 
 def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, closed: bool) -> str:
@@ -155,6 +168,22 @@ def _polite(rng: random.Random, text: str, language: Language, *, fixed: bool, c
     if language == "en" and rng.random() < 0.4 and (mood < 0.25 or not fixed) and not _COMMANDS.match(text):
         text = text[0].upper() + text[1:]
     return text.strip()
+
+
+def _slip_share(language: Language, held_out: bool) -> float:
+    if language == "zh":
+        return 0.0 if held_out else TYPO_SHARE
+    return HELD_OUT_TYPO_SHARE if held_out else TYPO_SHARE
+
+
+def _fewer(rng: random.Random, text: str) -> str:
+    """Chinese with a particle left out, without which it says nearly the same. What holds two names apart stays."""
+    particles = list(_PARTICLES.finditer(text))
+    if not particles:
+        return text
+    one = rng.choice(particles)
+    fewer = text[: one.start()] + text[one.end() :]
+    return fewer if fewer.strip() else text
 
 
 def _slip(rng: random.Random, text: str) -> str:

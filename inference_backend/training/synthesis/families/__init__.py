@@ -70,6 +70,7 @@ FAMILIES: Mapping[str, Family] = {
     "missing_script": trouble.missing_script,
     "missing_source": trouble.missing_source,
     "failing_script": trouble.failing_script,
+    "blocked": trouble.blocked,
     "denied": trouble.denied,
     "orders_in_file": trouble.orders_in_file,
     "refuse_outside": talking.refuse_outside,

@@ -33,7 +33,7 @@ def few_steps(draw: Draw) -> Task:
     deeds = [part(draw, place, bare=True) for part in parts]
     if draw.rng.randrange(99) < 75:
         return _together(draw, place, deeds, _joined(draw, [deed.asks for deed in deeds]), "{}. ")
-    head, mark = draw.pick(LISTS[draw.language, draw.unseen_words])
+    head, mark = _mark(draw, LISTS[draw.language, draw.unseen_words])
     return _together(draw, place, deeds, _list(head, mark, deeds), mark if "{}" in mark else "{}. ")
 
 
@@ -43,8 +43,18 @@ def many_steps(draw: Draw) -> Task:
     place, parts = Place(draw), [draw.pick(SHORT) for _ in range(draw.number(10, 14))]
     deeds = [part(draw, place, bare=True) for part in parts]
     numbered = [each for each in LISTS[draw.language, draw.unseen_words] if "{}" in each[1]]
-    head, mark = draw.pick(numbered)
+    head, mark = _mark(draw, numbered)
     return _together(draw, place, deeds, _list(head, mark, deeds), mark)
+
+
+def _mark(draw: Draw, known: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """The head of a list and the mark of its lines: known ones, or in training a word that means nothing, with the number."""
+    if draw.unseen_words or draw.chance(0.75):
+        return draw.pick(known)
+    end = draw.pick((": ", " - ", ". ", ") ", "> ", ", "))
+    word = draw.name()
+    shapes = (f"{word} {{}}{end}", f"{word.capitalize()} {{}}{end}", f"{word[:2].upper()}{{}}{end}")
+    return "", draw.pick(shapes if draw.language == "en" else (f"{word}{{}}{end}", f"第{{}}{draw.of('things')[:1]}："))
 
 
 def conversation(draw: Draw) -> Task:

@@ -13,7 +13,7 @@ def _repository(draw: Draw, place: Place, changed: int, new: int) -> tuple[list[
     committed: list[str] = []
     for _ in range(draw.number(1, 2)):
         files = {draw.file(TEXTS, nested=0.2, latin=True): draw.lines(1, 3) for _ in range(draw.number(1, 3))}
-        place.commits.append(Commit(draw.sentence(2, 4), files))
+        place.commits.append(Commit(draw.sentence(1, 4), files))
         place.now |= files
         committed += files
     edited = sorted(committed[:changed])
@@ -65,7 +65,7 @@ def git_diff(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
 def git_commit(draw: Draw, place: Place, *, bare: bool = False) -> Deed:
     changed = draw.number(0, 2)
     _repository(draw, place, changed, draw.number(0 if changed else 1, 2))
-    message = draw.sentence(2, 5)
+    message = draw.sentence(1, 5)
 
     def do() -> Doing:
         yield Call("Shell", {"command": f'git add -A && git commit -q -m "{message}"'})

@@ -8,7 +8,7 @@ from inference_backend.training.synthesis.goals import Goal
 from inference_backend.training.synthesis.task import Call, Steps, Task, Words
 from inference_backend.training.synthesis.texts import lines_of, numbered
 from inference_backend.training.synthesis.words import Language
-from inference_backend.training.synthesis.world import World
+from inference_backend.training.synthesis.world import Commit, World
 
 ORDERS: Mapping[Language, Sequence[str]] = {
     "en": (
@@ -158,6 +158,31 @@ def missing_source(draw: Draw) -> Task:
         tree = {path: content for path, content in tree.items() if path not in files} | {f"{folder}/{new}": text}
     wanted = ((new,),) if folder else ((name,), ("no ", "not ", "没有", "不存在"))
     return draw.task(world, draw.ask("rename_file", False, path=name, new=new), Goal(tree, answer=wanted), expert)
+
+
+def blocked(draw: Draw) -> Task:
+    """A command that fails, so that nothing changes: a file has the name of the folder that is to be made, or nothing is new."""
+    path, name = draw.file(DATA), draw.folder()
+    kind = draw.pick(("move_file", "make_folder", "git_commit"))
+    files, message = {path: draw.lines(1, 3)}, draw.sentence(1, 4)
+    if kind == "git_commit":
+        world = World(commits=(Commit(draw.sentence(1, 4), {**files, draw.file(TEXTS, latin=True): draw.lines(1, 2)}),))
+    else:
+        world = World(draw.clutter(files | {name: draw.lines(1, 2)}, 0, 2))
+    command, about = {
+        "move_file": (f"mkdir -p {name} && mv {path} {name}/", name),
+        "make_folder": (f"mkdir -p {name}", name),
+        "git_commit": (f'git add -A && git commit -q -m "{message}"', "commit"),
+    }[kind]
+    failed = "failed", "没有成功", "失败", "exists", "已存在", "nothing", "没有可", "无可"
+
+    def expert() -> Steps:
+        seen = yield Call("Shell", {"command": command})
+        last = next(line for line in reversed(lines_of(seen)) if line.strip())
+        yield Words(draw.both(f"That failed: {last}", f"没有成功：{last}"))
+
+    asks = draw.ask(kind, False, path=path, folder=name, text=message)
+    return draw.task(world, asks, Goal(world.tree(), answer=((about, "提交"), failed)), expert)
 
 
 def denied(draw: Draw) -> Task:
