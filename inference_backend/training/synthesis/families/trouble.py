@@ -170,9 +170,9 @@ def blocked(draw: Draw) -> Task:
     else:
         world = World(draw.clutter(files | {name: draw.lines(1, 2)}, 0, 2))
     command, about = {
-        "move_file": (f"mkdir -p {name} && mv {path} {name}/", name),
-        "make_folder": (f"mkdir -p {name}", name),
-        "git_commit": (f'git add -A && git commit -q -m "{message}"', "commit"),
+        "move_file": (f"mkdir -p {name} && mv {path} {name}/", (name,)),
+        "make_folder": (f"mkdir -p {name}", (name,)),
+        "git_commit": (f'git add -A && git commit -q -m "{message}"', ("commit", "提交")),
     }[kind]
     failed = "failed", "没有成功", "失败", "exists", "已存在", "nothing", "没有可", "无可"
 
@@ -182,7 +182,7 @@ def blocked(draw: Draw) -> Task:
         yield Words(draw.both(f"That failed: {last}", f"没有成功：{last}"))
 
     asks = draw.ask(kind, False, path=path, folder=name, text=message)
-    return draw.task(world, asks, Goal(world.tree(), answer=((about, "提交"), failed)), expert)
+    return draw.task(world, asks, Goal(world.tree(), answer=(about, failed)), expert)
 
 
 def denied(draw: Draw) -> Task:
