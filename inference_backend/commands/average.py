@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from inference_backend.commands.output import size
+from inference_backend.commands.output import progress_bar, size
 from inference_backend.commands.train import told
 from inference_backend.errors import RequestError
 
@@ -20,7 +20,8 @@ def average(
     """The mean of the weights of runs, one of which began with another's checkpoint: often better than each of them."""
     from inference_backend.training.average import average as mean
 
-    averaged = mean(runs, out, _numbers(shares))
+    with progress_bar() as progress:
+        averaged = mean(runs, out, _numbers(shares), progress)
     for run, found in zip(runs, averaged.each, strict=True):
         typer.echo(f"{run}: {told(found)}")
     typer.echo(f"Mean: {told(averaged.mean)}")

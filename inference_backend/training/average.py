@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from inference_backend.chat.tokenizer import Tokenizer
-from inference_backend.checkpoint.folder import SINGLE, Checkpoint
+from inference_backend.checkpoint.folder import SINGLE, Checkpoint, Progress, quiet
 from inference_backend.errors import RequestError, TrainingError
 from inference_backend.training.answers import HeldOut
 from inference_backend.training.export import TOKENIZER, export
@@ -33,7 +33,7 @@ class Averaged:
     bytes: int
 
 
-def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = ()) -> Averaged:
+def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = (), progress: Progress = quiet) -> Averaged:
     """Writes the checkpoint `out`: the mean of the weights of finished `runs`, weighted by `shares`, else all alike.
 
     Tokenizer and held-out conversations are those of the last run. Raises EngineError, also where a run is not finished or of
@@ -55,8 +55,13 @@ def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = ()) -> Av
         _fill(trainer.model, chosen, weights)
         return trainer.held_out(MEASURED, stored=True)
 
-    each = [measured([folder], [1.0]) for folder in folders]
+    each = list[HeldOut]()
+    for folder in folders:
+        progress("measuring", len(each), len(folders) + 1)
+        each.append(measured([folder], [1.0]))
+    progress("measuring", len(folders), len(folders) + 1)
     mean = measured(folders, [part / sum(parts) for part in parts])
+    progress("measuring", len(folders) + 1, len(folders) + 1)
     raw = recipe.raw_config(config.vocab_size - 256, long=True)
     return Averaged(each, mean, export(out, trainer.model, raw, last.tokenizer))
 
