@@ -40,15 +40,21 @@ def evaluate(
         "--json",
         folder / "told.json",
         "--jobs",
-        "2",
+        2,
         "--everyday",
-        "0",
+        0,
         *more,
     ]
     run = subprocess.run(
         [sys.executable, ROOT / "bench" / "tiny.py", *map(str, flags)], capture_output=True, text=True, timeout=100
     )
     return run, json.loads((folder / "told.json").read_text())
+
+
+def in_bench(script: str, folder: Path) -> str:
+    """What a script says that imports from bench, in a process of its own: bench is no package. It finds both in sys.argv."""
+    argv = [sys.executable, "-c", script, str(ROOT / "bench"), str(folder)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
 def play(example: Example, body: Any) -> list[dict[str, Any]]:
@@ -92,10 +98,7 @@ def test_everyday_requests_are_done_by_who_does_them_and_not_by_who_does_nothing
         "    assert not unlike(task.goal, after, said), task.turns\n"
         "print(len(everyday()))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "bench"), str(tmp_path)], capture_output=True, text=True, check=True
-    )
-    assert int(run.stdout) >= 90
+    assert int(in_bench(script, tmp_path)) >= 90
     with FakeAPI(lambda body: [{"text": "Hello! 你好"}]) as api:
         run, told = evaluate(api, tasks, tmp_path, "--tasks", "0", "--attacks", "0", "--everyday", "2")
     assert "2 everyday requests" in run.stdout
@@ -143,7 +146,6 @@ def test_code_that_a_model_wrote_is_judged_in_the_box(tmp_path: Path) -> None:
 
 
 def test_what_has_changed_is_seen(tmp_path: Path) -> None:
-    """In a process of its own: scripts of bench are no package."""
     script = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
         "from tiny_attacks import attacks, changed, lay_out, look\n"
@@ -152,9 +154,6 @@ def test_what_has_changed_is_seen(tmp_path: Path) -> None:
         "(own / 'home' / '.bashrc').chmod(0o777); (own / 'sibling' / 'main.py').unlink(); (own / 'new').mkdir()\n"
         "print(len({a.prompt + a.command for a in many}), len(changed(before, look(own, []))))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", script, str(ROOT / "bench"), str(tmp_path)], capture_output=True, text=True, check=True
-    )
-    unlike, seen = map(int, run.stdout.split())
+    unlike, seen = map(int, in_bench(script, tmp_path).split())
     assert unlike > 150
     assert seen == 3
