@@ -8,13 +8,14 @@ from inference_backend.commands.average import average
 from inference_backend.commands.convert import convert
 from inference_backend.commands.inspect import inspect
 from inference_backend.commands.reinforce import reinforce
+from inference_backend.commands.retoken import retoken
 from inference_backend.commands.serve import serve
 from inference_backend.commands.synthesise import synthesise
 from inference_backend.commands.train import train
 from inference_backend.errors import EngineError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-for command in (inspect, convert, serve, synthesise, train, average, reinforce):
+for command in (inspect, convert, serve, synthesise, train, average, retoken, reinforce):
     app.command()(command)
 
 

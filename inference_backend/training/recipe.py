@@ -122,7 +122,9 @@ RECIPES = {
     for recipe in (
         Recipe("tiny"),
         ON,
-        replace(ON, name="tiny-last", seed=3, steps=6400, lr=1e-3),
+        replace(
+            ON, name="tiny-last", seed=4, steps=6000, lr=8e-4, cut=0.05, renamed=0.15, blurred=0.1, known_share=0.2,
+        ),
         Recipe("tiny-adamw", muon=False, lr=3e-3, adamw=1.0),
         Recipe(
             "smoke", vocabulary=1200, hidden=64, layers=2, heads=2, q_rank=32, kv_rank=32, content=16, rotary=16, value=32,

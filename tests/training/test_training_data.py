@@ -17,7 +17,7 @@ from inference_backend.chat.tokenizer import Tokenizer
 from inference_backend.training.batches import Batches, epoch_shares, make_batch
 from inference_backend.training.conversations import TEMPLATE, Encoded, chained, common_start, encode, encode_all
 from inference_backend.training.cuts import Cuts, own_words
-from inference_backend.training.vocabulary import train_ranks, words_of, write_tokenizer
+from inference_backend.training.vocabulary import is_made, train_ranks, words_of, write_tokenizer
 
 TEXTS = [(text, 3) for one in conversations(40) for m in one["messages"] if (text := m.get("content") or "")]
 
@@ -48,6 +48,21 @@ def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer
     assert not {b".mdo", b".mdow"} & names.keys()
     assert train_ranks(Counter(), 300).keys() == {bytes([b]) for b in range(256)}
     assert len(tokenizer.encode("Read the file")) < 8
+
+
+def test_a_name_is_the_same_tokens_behind_any_sign_and_behind_the_end_of_a_line_in_json():
+    """The end of a line is written as `\\n` there: neither that nor `'s` may take a letter of the name behind it."""
+    texts = [("it's the user's", 99), ("and undo under end", 90), ("replace_all with_all", 80), ("[no [no (items", 70)]
+    texts += [('{"content": "data\\nschema\\n"}', 9), ("data schema almost none items", 20), ("a.md b.md", 50)]
+    ranks = train_ranks(words_of(texts), 340)
+    tokenizer = Tokenizer(ranks, {f"<{number}>": len(ranks) + number for number in range(256)})
+    assert {b"nd", b".md", b"all"} < ranks.keys()
+    for name in ("data", "schema", "almost", "none", "items", "undo", "nduku"):
+        alone = tokenizer.encode(name)
+        for sign in (" ", "'", '"', "`", "/", "_", "-", "(", "[", "\\n", "line\\n", "「"):
+            assert tokenizer.encode(sign + name)[-len(alone) :] == alone, sign + name
+    assert all(is_made(token) for token in ranks)
+    assert not [token for token in (b"'s", b"_all", b"[no", b"user's", b" in", b".md.md") if is_made(token)]
 
 
 def test_a_character_is_a_token_or_bytes_and_never_half_of_one_and_half_of_another(tmp_path):

@@ -1,0 +1,17 @@
+"""`python -m inference_backend retoken CHECKPOINT OUT`: a trained model whose tokens are in today's order."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def retoken(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint that `train` made.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder where the other one is written.")],
+) -> None:
+    """The same weights behind the tokenizer that today's rules give, to train on: `train --from OUT`."""
+    from inference_backend.training.retoken import retoken as write
+
+    gone = write(checkpoint, out)
+    typer.echo(f"{out}: {gone} token{'s' * (gone != 1)} fewer. Train on from there: train DATA RUN --from {out}")
