@@ -1,4 +1,4 @@
-"""`python -m inference_backend retoken CHECKPOINT OUT`: a trained model whose tokens are in today's order."""
+"""`python -m inference_backend retoken CHECKPOINT OUT`: a trained model behind a tokenizer by today's rules."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ def retoken(
     checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="Folder of a checkpoint that `train` made.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder where the other one is written.")],
 ) -> None:
-    """The same weights behind the tokenizer that today's rules give, to train on: `train --from OUT`."""
+    """The same weights behind a tokenizer by today's rules, to be trained on: `train --from OUT`."""
     from inference_backend.training.retoken import retoken as write
 
     gone = write(checkpoint, out)

@@ -50,19 +50,38 @@ def test_frequent_words_are_one_token_digits_are_single_and_names_copy(tokenizer
     assert len(tokenizer.encode("Read the file")) < 8
 
 
-def test_a_name_is_the_same_tokens_behind_any_sign_and_behind_the_end_of_a_line_in_json():
-    """The end of a line is written as `\\n` there: neither that nor `'s` may take a letter of the name behind it."""
+def test_a_name_is_the_same_tokens_behind_a_sign_and_behind_the_end_of_a_line_in_json():
+    """The end of a line is written as `\\n` there: neither that nor `'s` nor a quote may take a letter of the name behind it."""
     texts = [("it's the user's", 99), ("and undo under end", 90), ("replace_all with_all", 80), ("[no [no (items", 70)]
     texts += [('{"content": "data\\nschema\\n"}', 9), ("data schema almost none items", 20), ("a.md b.md", 50)]
-    ranks = train_ranks(words_of(texts), 340)
+    texts += [("“hello “data 「data", 99), ("/all -all `all", 99), ("\\n's", 99)]
+    ranks = train_ranks(words_of(texts), 360)
     tokenizer = Tokenizer(ranks, {f"<{number}>": len(ranks) + number for number in range(256)})
     assert {b"nd", b".md", b"all"} < ranks.keys()
     for name in ("data", "schema", "almost", "none", "items", "undo", "nduku"):
         alone = tokenizer.encode(name)
-        for sign in (" ", "'", '"', "`", "/", "_", "-", "(", "[", "\\n", "line\\n", "「"):
+        for sign in (" ", "'", '"', "`", "/", "_", "-", "(", "[", "“", "「", "\\n", "line\\n", "12\\n", " \\n\\n"):
             assert tokenizer.encode(sign + name)[-len(alone) :] == alone, sign + name
+    # cut by K2's pattern before any token is made
+    assert tokenizer.encode(".\\ndata")[-1:] != tokenizer.encode("data")[-1:]
     assert all(is_made(token) for token in ranks)
-    assert not [token for token in (b"'s", b"_all", b"[no", b"user's", b" in", b".md.md") if is_made(token)]
+    not_made = (
+        b"'s",
+        b"_all",
+        b"[no",
+        b"user's",
+        b" in",
+        b".md.md",
+        b"12",
+        b" 1",
+        "’s".encode(),
+        "“hello".encode(),
+        b"\\n'",
+    )
+    assert not [token for token in not_made if is_made(token)]
+    assert all(
+        is_made(token) for token in (b"n", b"\\n", b'"}', b".md", b"..", "文件".encode(), "é".encode()[:1], b"\xe6\x96")
+    )
 
 
 def test_a_character_is_a_token_or_bytes_and_never_half_of_one_and_half_of_another(tmp_path):
