@@ -8,17 +8,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inference_backend.chat.tokenizer import Tokenizer
+from inference_backend.chat.tokenizer_files import read_ranks
 from inference_backend.checkpoint.folder import SINGLE, Checkpoint, Progress, quiet
 from inference_backend.errors import RequestError, TrainingError
 from inference_backend.training.answers import HeldOut
-from inference_backend.training.export import TOKENIZER, export
+from inference_backend.training.export import export
 from inference_backend.training.prepare import Folder, read_encoded, recipe_of
 from inference_backend.training.recipe import Recipe
+from inference_backend.training.retoken import BY_TOKEN, rows_of
 from inference_backend.training.state import STEP
 from inference_backend.training.trainer import Trainer
 
@@ -36,8 +40,8 @@ class Averaged:
 def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = (), progress: Progress = quiet) -> Averaged:
     """Writes the checkpoint `out`: the mean of the weights of finished `runs`, weighted by `shares`, else all alike.
 
-    Tokenizer and held-out conversations are those of the last run. Raises EngineError, also where a run is not finished or of
-    another shape, or where `out` is a part of one.
+    Tokenizer and held-out conversations are those of the last run, which may have been begun behind `retoken`. Raises
+    EngineError, also where a run is not finished or of another shape, or where `out` is a part of one.
     """
     parts = _checked(runs, shares)
     _can_be_written(out, runs)
@@ -52,7 +56,7 @@ def average(runs: Sequence[Path], out: Path, shares: Sequence[float] = (), progr
     trainer.done = recipe.steps
 
     def measured(chosen: Sequence[Folder], weights: Sequence[float]) -> HeldOut:
-        _fill(trainer.model, chosen, weights)
+        _fill(trainer.model, chosen, weights, last)
         return trainer.held_out(MEASURED, stored=True)
 
     each = list[HeldOut]()
@@ -96,24 +100,38 @@ def _is_finished(folder: Folder) -> None:
 def _matches(folder: Folder, last: Folder, recipe: Recipe) -> None:
     if recipe_of(folder).raw_config(0, long=True) != recipe.raw_config(0, long=True):
         raise TrainingError(f"{folder.path} has other sizes than {last.path}", "Name runs of one shape.")
-    for name in TOKENIZER:
-        one, other = (run.tokenizer / name for run in (folder, last))
-        if not one.exists() or not other.exists() or one.read_bytes() != other.read_bytes():
-            raise TrainingError(
-                f"{folder.path} and {last.path} have different tokenizers",
-                "Only runs of which one began with the other's checkpoint have a mean.",
-            )
+    if not _ranks(last).keys() <= _ranks(folder).keys():
+        raise TrainingError(
+            f"{folder.path} and {last.path} have different tokenizers",
+            "Only runs of which one began with the other's checkpoint, as it was or behind `retoken`, have a mean.",
+        )
+
+
+def _ranks(folder: Folder) -> dict[bytes, int]:
+    return read_ranks(folder.tokenizer / "tiktoken.model")
 
 
 @torch.no_grad()
-def _fill(model: torch.nn.Module, folders: Sequence[Folder], shares: Sequence[float]) -> None:
-    """Takes over the sum of the runs' weights, each times its share, added in float64."""
-    states = [Checkpoint(folder.state) for folder in folders]
+def _fill(model: torch.nn.Module, folders: Sequence[Folder], shares: Sequence[float], last: Folder) -> None:
+    """Takes over the sum of the runs' weights, each times its share, added in float64; rows of tokens in the order of `last`."""
+    states, known = [Checkpoint(folder.state) for folder in folders], _ranks(last)
+    tokens = sorted(known, key=known.__getitem__)
+    rows = [rows_of(_ranks(folder), tokens) for folder in folders]
+
+    def weight(name: str, tensor: torch.Tensor, number: int) -> NDArray[Any]:
+        if name not in states[number]:
+            raise _other_sizes(folders[number], name)
+        array = np.array(states[number].array(name), np.float64)
+        if name in BY_TOKEN and len(array) == rows[number][-1] + 1:
+            array = array[rows[number]]
+        if array.shape != tuple(tensor.shape):
+            raise _other_sizes(folders[number], name)
+        return array
+
     for name, tensor in model.state_dict().items():
-        for folder, state in zip(folders, states, strict=True):
-            if name not in state or state[name].shape != tuple(tensor.shape):
-                raise TrainingError(f"{folder.state / SINGLE} has other sizes: {name}", "Name runs of one shape.")
-        weighted = [
-            share * np.array(state.array(name), np.float64) for share, state in zip(shares, states, strict=True)
-        ]
+        weighted = [share * weight(name, tensor, number) for number, share in enumerate(shares)]
         tensor.copy_(torch.from_numpy(np.sum(weighted, axis=0)))
+
+
+def _other_sizes(folder: Folder, name: str) -> TrainingError:
+    return TrainingError(f"{folder.state / SINGLE} has other sizes: {name}", "Name runs of one shape.")

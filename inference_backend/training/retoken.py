@@ -5,6 +5,7 @@ what was written with it is written with its parts: the model has to be trained 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def retoken(checkpoint: Path, out: Path) -> int:
     ranks, stored = read_ranks(checkpoint / "tiktoken.model"), Checkpoint(checkpoint)
     _is_ours(checkpoint, ranks, tokenizer.vocab_size == config.vocab_size and all(name in stored for name in BY_TOKEN))
     kept = order(ranks)
-    rows = [*(ranks[token] for token in kept), *range(len(ranks), config.vocab_size)]
+    rows = rows_of(ranks, kept)
     tensors = {name: np.array(stored.array(name)) for name in stored}
     for name in BY_TOKEN:
         tensors[name] = tensors[name][rows]
@@ -53,6 +54,11 @@ def retoken(checkpoint: Path, out: Path) -> int:
     write_tokenizer(out, {token: rank for rank, token in enumerate(kept)})
     write_text(out / "config.json", json.dumps(raw, indent=2) + "\n")
     return len(ranks) - len(kept)
+
+
+def rows_of(ranks: Mapping[bytes, int], tokens: Sequence[bytes]) -> list[int]:
+    """Where the rows of `tokens`, and of the special ones behind them, lie in weights made for `ranks`. Raises KeyError."""
+    return [*(ranks[token] for token in tokens), *range(len(ranks), len(ranks) + SPECIAL_COUNT)]
 
 
 def _is_ours(checkpoint: Path, ranks: dict[bytes, int], fits: bool) -> None:

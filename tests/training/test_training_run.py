@@ -13,6 +13,7 @@ from training_house import write_data
 from typer.testing import CliRunner
 
 from inference_backend.__main__ import app
+from inference_backend.chat.tokenizer_files import read_ranks
 from inference_backend.checkpoint.folder import Checkpoint
 from inference_backend.checkpoint.writer import write_file
 from inference_backend.config import load_config
@@ -27,9 +28,11 @@ from inference_backend.training.group import Group
 from inference_backend.training.layers import Precision
 from inference_backend.training.model import TrainableModel
 from inference_backend.training.prepare import Folder, claim, encoded_of, tokenizer_of
+from inference_backend.training.retoken import BY_TOKEN
 from inference_backend.training.run import loaded, train
 from inference_backend.training.schedule import schedule
 from inference_backend.training.trainer import Data, Trainer
+from inference_backend.training.vocabulary import write_tokenizer
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -217,11 +220,30 @@ def test_the_mean_of_runs_is_the_mean_of_their_weights(whole, tmp_path):
         np.testing.assert_array_equal(mean[name], array, err_msg=name)
 
 
+def test_rows_of_tokens_are_added_by_token_where_a_run_was_begun_behind_retoken(whole, tmp_path):
+    run, older = whole[0], tmp_path / "older"
+    shutil.copytree(run, older)
+    ranks = read_ranks(run / "tokenizer" / "tiktoken.model")
+    tokens = list(ranks)
+    mixed = [*tokens[:256], b"'s", *reversed(tokens[256:])]
+    write_tokenizer(older / "tokenizer", {token: rank for rank, token in enumerate(mixed)})
+    stored, special = Checkpoint(run / "state"), range(len(tokens), len(tokens) + 256)
+    tensors = {name: np.array(stored.array(name)) for name in stored}
+    for name in BY_TOKEN:
+        rows = [*(ranks.get(token, 0) for token in mixed), *special]
+        tensors[name] = tensors[name][rows]
+    write_file(older / "state" / "model.safetensors", tensors)
+    average([older, run], tmp_path / "mean")
+    for name in ("model.safetensors", "tiktoken.model", "config.json"):
+        assert (tmp_path / "mean" / name).read_bytes() == (run / "checkpoint" / name).read_bytes()
+
+
 def test_what_has_no_mean_is_refused_and_nothing_is_written(whole, data, tmp_path):
     run, other, short, wide = whole[0], tmp_path / "other", tmp_path / "short", tmp_path / "wide"
     for copy in (other, short, wide):
         shutil.copytree(run, copy)
-    (other / "tokenizer" / "tiktoken.model").write_bytes(b"eA== 0\n")
+    ranks = read_ranks(run / "tokenizer" / "tiktoken.model")
+    write_tokenizer(other / "tokenizer", {token: rank for token, rank in ranks.items() if rank < len(ranks) - 1})
     state = Checkpoint(run / "state")
     tensors = {name: np.array(state.array(name)) for name in state}
     write_file(short / "state" / "model.safetensors", {**tensors, "step": np.asarray([STEPS - 1], np.int64)})
