@@ -33,7 +33,7 @@ words, one of which the last answer must have, the group."""
 CANNOT = (*talking.CANNOT, "can’t", "unable", "only inside", "没法", "没有办法")
 
 GREETINGS = frozenset({"hi there", "你好"})
-GREETED = ("hello! what shall i do in this folder", "你好！要我在这个文件夹里做什么")
+GREETED = tuple(said.lower().rstrip("?？") for said in talking.SAYINGS["hello"])
 """What the model in the package says to a greeting: no answer to anything else."""
 
 ENGLISH: Sequence[Row] = (

@@ -14,4 +14,5 @@ def retoken(
     from inference_backend.training.retoken import retoken as write
 
     gone = write(checkpoint, out)
-    typer.echo(f"{out}: {gone} token{'s' * (gone != 1)} fewer. Train on from there: train DATA RUN --from {out}")
+    typer.echo(f"{out}: {gone} token{'s' * (gone != 1)} fewer")
+    typer.echo(f"It does not know its tokens yet: python -m inference_backend train DATA RUN --from {out}")

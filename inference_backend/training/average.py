@@ -32,7 +32,7 @@ MEASURED = 512
 
 @dataclass(frozen=True, slots=True)
 class Averaged:
-    each: Sequence[HeldOut]  # of the runs, stored as INT4
+    each: Sequence[HeldOut]  # of the runs, stored as INT4, each behind the tokenizer of the last
     mean: HeldOut
     bytes: int
 

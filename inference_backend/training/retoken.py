@@ -33,12 +33,13 @@ def order(ranks: dict[bytes, int]) -> list[bytes]:
 
 
 def retoken(checkpoint: Path, out: Path) -> int:
-    """Writes the checkpoint `out`; returns how many tokens have gone. Raises EngineError."""
+    """Writes the checkpoint `out`; returns how many tokens have gone. Raises EngineError; OSError where writing fails."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise RequestError(f"{out} is not an empty folder", "Give a new one for the checkpoint.")
     config, tokenizer = load_config(checkpoint), Tokenizer.load(checkpoint)
     ranks, stored = read_ranks(checkpoint / "tiktoken.model"), Checkpoint(checkpoint)
-    _is_ours(checkpoint, ranks, tokenizer.vocab_size == config.vocab_size and all(name in stored for name in BY_TOKEN))
+    rows_there = {stored[name].shape[0] if name in stored else 0 for name in BY_TOKEN}
+    _is_ours(checkpoint, ranks, rows_there == {tokenizer.vocab_size} == {config.vocab_size})
     kept = order(ranks)
     rows = rows_of(ranks, kept)
     tensors = {name: np.array(stored.array(name)) for name in stored}

@@ -103,7 +103,7 @@ def _in_one_character(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
 
 
 def _joinable(parts: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
-    """The pairs of a word that may be joined: no digits, no parts of characters."""
+    """The pairs of a word that may be joined, see above: never digits, parts of characters, the end of a line."""
     for index, (left, right) in enumerate(pairwise(parts)):
         if (
             left[-1] in DIGITS
